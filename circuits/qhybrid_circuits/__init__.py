@@ -1,0 +1,41 @@
+"""What is computed: variational circuits and, later, what they cost on a device."""
+
+from typing import TYPE_CHECKING
+
+from qhybrid_circuits._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from qhybrid_circuits.ansatz import ANSATZE, build_ansatz
+    from qhybrid_circuits.errors import (
+        CircuitError,
+        QHybridError,
+        RequestError,
+        ShapeError,
+        UnknownNameError,
+    )
+    from qhybrid_circuits.variational import VariationalCircuit
+
+__all__ = [
+    "ANSATZE",
+    "CircuitError",
+    "QHybridError",
+    "RequestError",
+    "ShapeError",
+    "UnknownNameError",
+    "VariationalCircuit",
+    "build_ansatz",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "ANSATZE": ".ansatz",
+        "build_ansatz": ".ansatz",
+        "CircuitError": ".errors",
+        "QHybridError": ".errors",
+        "RequestError": ".errors",
+        "ShapeError": ".errors",
+        "UnknownNameError": ".errors",
+        "VariationalCircuit": ".variational",
+    },
+)

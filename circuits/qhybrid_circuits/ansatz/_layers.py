@@ -1,0 +1,69 @@
+"""What the ansätze share: argument checks, and encoding + layers + <Z> of each qubit."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from qiskit.circuit import Parameter, ParameterExpression, ParameterVector, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from qhybrid_circuits.encoding import angle_encoding
+from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.variational import VariationalCircuit
+
+#: "paper" follows the publication, "released" the code its authors published.
+Variant = Literal["paper", "released"]
+
+#: The pixels of one channel at the vertex (2x2), and so the qubits that a channel takes.
+PIXELS = 4
+
+LayerBuilder = Callable[[QuantumCircuit, Sequence[Parameter]], None]
+
+
+def check_count(ansatz: str, argument: str, value: int, least: int = 1) -> None:
+    """Raise CircuitError unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise CircuitError(
+            f"Argument `{argument}` of ansatz '{ansatz}' must be a whole number of at least "
+            f"{least}, but is {value!r}"
+        )
+
+
+def check_variant(ansatz: str, variant: str) -> None:
+    """Raise CircuitError unless `variant` is "paper" or "released"."""
+    if variant not in ("paper", "released"):
+        raise CircuitError(
+            f"Argument `variant` of ansatz '{ansatz}' must be 'paper' or 'released', but is "
+            f"'{variant}'"
+        )
+
+
+def turns(weight: Parameter) -> ParameterExpression:
+    """Return the angle in radians of a weight that counts whole turns, as in the released code."""
+    return 2 * np.pi * weight
+
+
+def layered_circuit(
+    name: str, num_qubits: int, layers: int, weights_per_layer: int, add_layer: LayerBuilder
+) -> VariationalCircuit:
+    """Return RX angle encoding, then `layers` layers, with <Z> of every qubit as the outputs.
+
+    Args:
+        name: The ansatz's name.
+        num_qubits: Qubits, and so inputs and outputs.
+        layers: How often `add_layer` is called.
+        weights_per_layer: Weights that each call is handed, in order.
+        add_layer: Appends one layer to the circuit.
+    """
+    inputs = tuple(ParameterVector("x", num_qubits))
+    weights = tuple(ParameterVector("w", layers * weights_per_layer))
+    circuit = QuantumCircuit(num_qubits, name=name)
+    circuit.compose(angle_encoding(inputs), inplace=True)
+    for layer in range(layers):
+        first = layer * weights_per_layer
+        add_layer(circuit, weights[first : first + weights_per_layer])
+    observables = tuple(
+        SparsePauliOp.from_sparse_list([("Z", [qubit], 1.0)], num_qubits)
+        for qubit in range(num_qubits)
+    )
+    return VariationalCircuit(name, circuit, inputs, weights, observables)

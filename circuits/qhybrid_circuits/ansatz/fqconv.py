@@ -1,0 +1,52 @@
+from collections.abc import Sequence
+
+from qiskit.circuit import Parameter, QuantumCircuit
+
+from qhybrid_circuits.ansatz._layers import (
+    PIXELS,
+    Variant,
+    check_count,
+    check_variant,
+    layered_circuit,
+    turns,
+)
+from qhybrid_circuits.variational import VariationalCircuit
+
+
+def fqconv(*, channels: int = 3, layers: int = 3, variant: Variant = "paper") -> VariationalCircuit:
+    """Flat quantum convolution: each channel's qubits are controlled by the next channel's.
+
+    De Falco et al. (2024), figure 6. Qubit 4*channel + pixel. For each channel, last first: block
+    C, four CRZ, then block D, four CRX, from the same pixel of the next channel (cyclically). A
+    layer has 8 weights a channel, 24 at three channels. An angle is 2*pi*weight.
+
+    One channel has no next one (its pairs would be of a qubit with itself); there the controls are
+    the channel's own next pixels, as in HQConv's block A. That case is ours, not the paper's.
+
+    Args:
+        channels: Channels of four pixels (2x2).
+        layers: Repetitions after the encoding.
+        variant: "paper" or "released"; for this ansatz the authors' code agrees with the paper.
+
+    Raises:
+        CircuitError: `channels` or `layers` is not a positive whole number, or `variant` unknown.
+    """
+    check_count("fqconv", "channels", channels)
+    check_count("fqconv", "layers", layers)
+    check_variant("fqconv", variant)
+    num_qubits = PIXELS * channels
+
+    def pair(channel: int, pixel: int) -> tuple[int, int]:
+        target = PIXELS * channel + pixel
+        if channels == 1:
+            return (pixel + 1) % PIXELS, target
+        return (target + PIXELS) % num_qubits, target
+
+    def add_layer(circuit: QuantumCircuit, weights: Sequence[Parameter]) -> None:
+        remaining = iter(weights)
+        for channel in reversed(range(channels)):
+            for gate in (circuit.crz, circuit.crx):
+                for pixel in reversed(range(PIXELS)):
+                    gate(turns(next(remaining)), *pair(channel, pixel))
+
+    return layered_circuit("fqconv", num_qubits, layers, 2 * PIXELS * channels, add_layer)

@@ -1,0 +1,33 @@
+from collections.abc import Sequence
+from typing import Literal
+
+from qiskit.circuit import ParameterExpression, QuantumCircuit
+
+from qhybrid_circuits.errors import CircuitError
+
+RotationAxis = Literal["x", "y"]
+
+
+def angle_encoding(
+    features: Sequence[ParameterExpression], *, axis: RotationAxis = "x"
+) -> QuantumCircuit:
+    """Encode one feature a qubit as the angle of a rotation of |0>, in depth one.
+
+    De Falco et al. (2024, section 3.1) turn about X, so that <Z> of a qubit is cos(feature).
+    Features are angles in radians; images in [-1, 1] are used as they are.
+
+    Args:
+        features: Feature i turns qubit i.
+        axis: "x" or "y". A rotation about z would leave |0> as it is.
+
+    Raises:
+        CircuitError: `axis` is not "x" or "y", or there are no features.
+    """
+    if axis not in ("x", "y"):
+        raise CircuitError(f"Argument `axis` must be 'x' or 'y', but is '{axis}'")
+    if not features:
+        raise CircuitError("Argument `features` must hold at least one feature, but is empty")
+    circuit = QuantumCircuit(len(features), name="angle_encoding")
+    for qubit, feature in enumerate(features):
+        (circuit.rx if axis == "x" else circuit.ry)(feature, qubit)
+    return circuit

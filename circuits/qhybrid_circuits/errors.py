@@ -1,0 +1,43 @@
+"""Every exception that qhybrid raises on purpose, and the one way to say that a name is unknown.
+
+The tree has a branch for each exit code of the command line: a `RequestError` is the caller's to
+mend (exit code 2), any other `QHybridError` is a failure of the work itself (exit code 1).
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class QHybridError(Exception):
+    """Anything that qhybrid reports in one line instead of a traceback."""
+
+
+class RequestError(QHybridError, ValueError):
+    """The request was wrong: the message says what, what is allowed, and what to do next."""
+
+
+class UnknownNameError(RequestError):
+    """A name that is not in the list of names that exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        """Name the nearest known names, then all of them.
+
+        Args:
+            kind: What the name stands for, e.g. "model".
+            name: The name that was asked for.
+            known: The names that exist.
+            hint: What to do next, a clause that follows the list.
+        """
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        near = difflib.get_close_matches(name.lower(), self.known, n=3, cutoff=0.5)
+        guess = f"; did you mean {' or '.join(near)}?" if near else ";"
+        tail = f"; {hint}" if hint else ""
+        super().__init__(f"unknown {kind} '{name}'{guess} known: {', '.join(self.known)}{tail}")
+
+
+class CircuitError(RequestError):
+    """A circuit, ansatz or observable that cannot be what it is asked to be."""
+
+
+class ShapeError(RequestError):
+    """An array or tensor whose shape does not fit the circuit or model it is given to."""

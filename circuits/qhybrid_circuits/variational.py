@@ -1,0 +1,124 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from qhybrid_circuits.errors import CircuitError, ShapeError
+
+
+@dataclass(frozen=True, eq=False)
+class VariationalCircuit:
+    """A whole quantum layer: encoding, trainable gates, and what is measured at the end.
+
+    Output i of the layer is the expectation value of `observables[i]` in the state that `circuit`
+    prepares from |0...0>. Bit order is Qiskit's: qubit 0 is the least significant one.
+
+    Attributes:
+        name: The ansatz's name, e.g. "hqconv".
+        circuit: The circuit, without measurements.
+        inputs: The parameters that carry data, in the order of the layer's input features.
+        weights: The parameters that are trained, in the order of the layer's weight vector. A
+            weight that stands in no gate is allowed (the published code of one paper has them) and
+            has a zero gradient.
+        observables: Hermitian operators on all of the circuit's qubits, one an output.
+    """
+
+    name: str
+    circuit: QuantumCircuit
+    inputs: tuple[Parameter, ...]
+    weights: tuple[Parameter, ...]
+    observables: tuple[SparsePauliOp, ...]
+
+    def __post_init__(self) -> None:
+        """Check that parameters and observables belong to the circuit.
+
+        Raises:
+            CircuitError: A parameter of the circuit is neither input nor weight, or both, or listed
+                twice; an observable has another number of qubits or is not Hermitian; there is no
+                observable; the circuit measures.
+        """
+        for field in ("inputs", "weights", "observables"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        self._check_parameters()
+        self._check_observables()
+        if self.circuit.num_clbits:
+            raise CircuitError(
+                f"Circuit '{self.name}' must not measure, but it has {self.circuit.num_clbits} "
+                "classical bits; list what to measure in `observables` instead"
+            )
+
+    def _check_parameters(self) -> None:
+        listed = [*self.inputs, *self.weights]
+        twice = sorted({p.name for p in listed if listed.count(p) > 1})
+        if twice:
+            raise CircuitError(
+                f"Parameters of circuit '{self.name}' must be an input or a weight, once, but "
+                f"{', '.join(twice)} is listed more than once"
+            )
+        unlisted = [p.name for p in self.circuit.parameters if p not in set(listed)]
+        if unlisted:
+            raise CircuitError(
+                f"Parameters of circuit '{self.name}' must be an input or a weight, but "
+                f"{', '.join(unlisted)} is neither; add it to `inputs` or `weights`"
+            )
+
+    def _check_observables(self) -> None:
+        if not self.observables:
+            raise CircuitError(f"Circuit '{self.name}' must have at least one observable")
+        for index, observable in enumerate(self.observables):
+            if observable.num_qubits != self.num_qubits:
+                raise CircuitError(
+                    f"Observable {index} of circuit '{self.name}' must act on {self.num_qubits} "
+                    f"qubits, but acts on {observable.num_qubits}"
+                )
+            if np.abs(np.imag(observable.coeffs)).max() > 1e-12:
+                raise CircuitError(
+                    f"Observable {index} of circuit '{self.name}' must be Hermitian, but has "
+                    "complex coefficients"
+                )
+
+    @property
+    def num_qubits(self) -> int:
+        return int(self.circuit.num_qubits)
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def num_weights(self) -> int:
+        return len(self.weights)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.observables)
+
+    def bind_weights(self, values: Sequence[float] | np.ndarray) -> QuantumCircuit:
+        """Return the circuit with numbers for its weights and its inputs still symbolic.
+
+        Args:
+            values: One number a weight, shape (n_weights,).
+
+        Raises:
+            ShapeError: There are more or fewer values than weights.
+        """
+        if np.shape(values) != (self.num_weights,):
+            raise ShapeError(
+                f"Argument `values` must have shape ({self.num_weights},), one number a weight of "
+                f"circuit '{self.name}', but has shape {np.shape(values)}"
+            )
+        # numpy's scalars are refused by ParameterExpression.bind in places; Python's are not.
+        numbers = {
+            weight: float(value)
+            for weight, value in zip(self.weights, values, strict=True)
+            if self.circuit.has_parameter(weight)
+        }
+        return self.circuit.assign_parameters(numbers)
+
+    def __repr__(self) -> str:
+        return (
+            f"VariationalCircuit('{self.name}', {self.num_qubits} qubits, {self.num_inputs} inputs,"
+            f" {self.num_weights} weights, {self.num_outputs} outputs)"
+        )

@@ -1,0 +1,142 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import SparsePauliOp, Statevector
+
+from qhybrid_circuits import CircuitError, UnknownNameError, VariationalCircuit
+from qhybrid_circuits.ansatz import ANSATZE, basic_entangling, build_ansatz, fqconv, hqconv
+
+
+def gates(variational: VariationalCircuit, skip: int) -> list[tuple[str, tuple[int, ...]]]:
+    circuit = variational.circuit
+    return [
+        (item.operation.name, tuple(circuit.find_bit(bit).index for bit in item.qubits))
+        for item in circuit.data[skip:]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variational", "qubits", "weights"),
+    [
+        (hqconv(), 12, 84),
+        (hqconv(channels=1, layers=2), 4, 16),
+        (hqconv(channels=2, layers=1), 8, 18),
+        (hqconv(variant="released"), 12, 84),
+        (fqconv(), 12, 72),
+        (fqconv(channels=1, layers=1), 4, 8),
+        (fqconv(channels=4, layers=2), 16, 64),
+        (basic_entangling(), 4, 16),
+        (basic_entangling(qubits=2, layers=3), 2, 6),
+    ],
+    ids=repr,
+)
+def test_counts(variational: VariationalCircuit, qubits: int, weights: int) -> None:
+    assert variational.num_qubits == variational.num_inputs == variational.num_outputs == qubits
+    assert variational.num_weights == weights
+
+
+def test_hqconv_layer_is_the_papers() -> None:
+    ring = [(0, 3), (3, 2), (2, 1), (1, 0)]  # (control, target) within a channel
+    pairs = [(4 * c + a, 4 * c + b) for c in (2, 1, 0) for a, b in ring] + [(4, 8), (0, 4)]
+    expected = [(name, pair) for pair in pairs for name in ("crz", "crx")]
+    assert gates(hqconv(layers=1), skip=12) == expected
+    assert gates(hqconv(layers=3), skip=12) == expected * 3
+
+
+def test_fqconv_layer_is_the_papers() -> None:
+    expected = [
+        (name, ((base + 4 + i) % 12, base + i))
+        for base in (8, 4, 0)
+        for name in ("crz", "crx")
+        for i in (3, 2, 1, 0)
+    ]
+    assert gates(fqconv(layers=1), skip=12) == expected
+
+
+def test_basic_entangling_layer_is_pennylanes() -> None:
+    expected = [("rx", (q,)) for q in range(4)]
+    expected += [("cx", pair) for pair in [(0, 1), (1, 2), (2, 3), (3, 0)]]
+    assert gates(basic_entangling(layers=1), skip=4) == expected
+
+
+def test_released_hqconv_keeps_only_the_gates_between_channels() -> None:
+    released = hqconv(variant="released")
+    layer = [("crz", (4, 8)), ("crx", (4, 8)), ("crz", (0, 4)), ("crx", (0, 4))]
+    assert gates(released, skip=12) == layer * 3
+    used = [i for i, w in enumerate(released.weights) if released.circuit.has_parameter(w)]
+    assert used == [28 * layer + i for layer in range(3) for i in range(4)]
+
+
+@pytest.mark.parametrize("build", [hqconv, fqconv])
+def test_a_weight_of_one_is_a_full_turn(build, rng) -> None:
+    # Two full turns of a controlled rotation are the identity, one is a sign of the control.
+    variational = build(channels=1, layers=1)
+    weights = rng.random(variational.num_weights)
+    values = rng.normal(size=variational.num_inputs)
+    inputs = dict(zip(variational.inputs, values, strict=True))
+    one = variational.bind_weights(weights).assign_parameters(inputs)
+    two = variational.bind_weights(weights + 2).assign_parameters(inputs)
+    assert Statevector(one).equiv(Statevector(two))
+
+
+def test_encoding_turns_about_x(rng) -> None:
+    variational = hqconv(channels=1, layers=1)
+    values = rng.normal(size=4)
+    bound = variational.bind_weights(np.zeros(8)).assign_parameters(
+        dict(zip(variational.inputs, values, strict=True))
+    )
+    state = Statevector(bound)
+    measured = [state.expectation_value(o).real for o in variational.observables]
+    np.testing.assert_allclose(measured, np.cos(values), atol=1e-12)
+
+
+def test_outputs_are_z_of_each_qubit_in_order() -> None:
+    expected = ["".join("Z" if q == i else "I" for q in reversed(range(4))) for i in range(4)]
+    observables = basic_entangling().observables
+    assert list(observables) == [SparsePauliOp(label) for label in expected]
+
+
+def test_weights_are_used_in_order() -> None:
+    variational = fqconv(layers=2)
+    used = [
+        next(iter(item.operation.params[0].parameters)) for item in variational.circuit.data[12:]
+    ]
+    assert used == list(variational.weights)
+    slopes = {
+        item.operation.params[0].gradient(w)
+        for item, w in zip(variational.circuit.data[12:], used, strict=True)
+    }
+    assert slopes == {2 * math.pi}
+    assert all(a.index < b.index for a, b in pairwise(variational.weights))
+
+
+@pytest.mark.parametrize("name", ANSATZE)
+def test_every_registered_ansatz_builds(name: str) -> None:
+    assert build_ansatz(name).name == name
+
+
+def test_unknown_ansatz_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown ansatz 'hqcon'; did you mean hqconv"):
+        build_ansatz("hqcon")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: hqconv(channels=0), "`channels` .* at least 1, but is 0"),
+        (lambda: hqconv(layers=1.5), "`layers` .* at least 1, but is 1.5"),
+        (lambda: hqconv(variant="published"), "'paper' or 'released', but is 'published'"),
+        (lambda: fqconv(channels=True), "`channels` .* but is True"),
+        (lambda: fqconv(variant="x"), "'paper' or 'released'"),
+        (lambda: basic_entangling(qubits=1), "`qubits` .* at least 2, but is 1"),
+        (
+            lambda: build_ansatz("fqconv", qubits=4),
+            "takes channels, layers, variant, but .* qubits",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(call, message: str) -> None:
+    with pytest.raises(CircuitError, match=message):
+        call()

@@ -1,0 +1,30 @@
+import hashlib
+import os
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("qhybrid", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("qhybrid")
+
+# pytest-xdist runs a process a core; threads inside each would only fight for the cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A seed of the test's own, the same in every run and whatever tests run before it."""
+    return int.from_bytes(hashlib.sha256(request.node.nodeid.encode()).digest()[:4], "little")
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
