@@ -1,0 +1,18 @@
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.estimators.aer import AerStatevectorEstimator
+from qhybrid_runtime.names import BACKENDS
+
+
+class AerBackend(Backend):
+    """Qiskit Aer's statevector simulator: exact values, gradients from the engine's adjoint."""
+
+    name = "aer"
+    exact = True
+    gradients = BACKENDS["aer"].gradients
+
+    def __init__(self) -> None:
+        self._estimator = AerStatevectorEstimator()
+
+    def estimator(self) -> AerStatevectorEstimator:
+        """Return the primitive, shared by all layers of this backend."""
+        return self._estimator

@@ -1,0 +1,53 @@
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from qhybrid_circuits import CircuitError, VariationalCircuit
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.layer import QuantumLayer, evaluate_layers, quantum_layer
+
+
+class CircuitBank(nn.Module):
+    """The circuits that stand side by side at one place of a network, evaluated in one round.
+
+    Attributes:
+        layers: The circuits as `QuantumLayer`s, each with its own `weight`.
+    """
+
+    def __init__(
+        self,
+        variationals: Sequence[VariationalCircuit],
+        backend: Backend,
+        gradient: str | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Make a layer of each circuit.
+
+        Args:
+            variationals: At least one circuit; they need not be of one structure.
+            backend: Where all of them run.
+            gradient: A method that the backend supports; its best one where omitted.
+            generator: Where initial weights come from.
+
+        Raises:
+            CircuitError: There is no circuit.
+            RequestError: The backend does not support the gradient method.
+        """
+        super().__init__()
+        if not variationals:
+            raise CircuitError("Argument `variationals` must hold at least one circuit")
+        self.layers = nn.ModuleList(
+            quantum_layer(variational, backend, gradient, generator=generator)
+            for variational in variationals
+        )
+
+    def forward(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return (..., n_outputs) for each circuit's inputs (..., n_inputs).
+
+        Raises:
+            ShapeError: An input does not have its circuit's number of features.
+        """
+        return evaluate_layers([cast(QuantumLayer, layer) for layer in self.layers], inputs)

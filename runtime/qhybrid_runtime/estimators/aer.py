@@ -1,0 +1,91 @@
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer import AerSimulator
+
+from qhybrid_circuits import QHybridError
+from qhybrid_runtime.estimators.exact import ExactEstimator, Task, constant_columns
+
+#: The only gates that are left symbolic. Aer 0.18 binds symbolic crx, cry, crz and cp wrongly and
+#: silently (qiskit-aer issues 2323, 2391, 2403).
+_SYMBOLIC = frozenset({"rx", "ry", "rz"})
+
+
+class AerStatevectorEstimator(ExactEstimator):
+    """Exact expectation values from Aer's statevector simulator, in double precision.
+
+    Parameters that all samples share are bound first. What is left, the inputs, goes to Aer as
+    parameter bindings, so that one run holds every sample of every PUB.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._simulator = AerSimulator(method="statevector")
+
+    def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
+        runs = [index for index, task in enumerate(tasks) if len(task.values)]
+        prepared = {index: _prepare(tasks[index]) for index in runs}
+        values = [np.empty((len(task.values), len(task.observables))) for task in tasks]
+        if not runs:
+            return values
+        threads = torch.get_num_threads()
+        result = self._simulator.run(
+            [prepared[index][0] for index in runs],
+            parameter_binds=[prepared[index][1] for index in runs],
+            shots=1,
+            max_parallel_threads=threads,
+            # Circuits of this size are too small to share one among threads.
+            max_parallel_experiments=threads,
+        ).result()
+        if not result.success:
+            raise QHybridError(f"Aer did not simulate the circuit: {result.status}")
+        experiment = 0
+        for index in runs:
+            # Without symbols there is one experiment, and it serves every sample.
+            for sample in values[index] if prepared[index][1] else values[index][:1]:
+                data = result.data(experiment)
+                sample[:] = [data[str(row)] for row in range(len(sample))]
+                experiment += 1
+            if not prepared[index][1]:
+                values[index][1:] = values[index][0]
+        return values
+
+
+def _prepare(task: Task) -> tuple[QuantumCircuit, dict[Parameter, list[float]]]:
+    """Return the circuit to run with its saves, and the values of what is still symbolic."""
+    shared = constant_columns(task.values)
+    parameters = list(task.circuit.parameters)
+    fixed = {p: float(task.values[0, i]) for i, p in enumerate(parameters) if shared[i]}
+    circuit = _without_symbolic_controls(task.circuit.assign_parameters(fixed))
+    # No expectation value sees it, and Aer cannot bind a symbolic one.
+    circuit.global_phase = 0
+    for row, observable in enumerate(task.observables):
+        _save(circuit, observable, str(row))
+    free = [i for i, p in enumerate(parameters) if not shared[i]]
+    return circuit, {parameters[i]: task.values[:, i].tolist() for i in free}
+
+
+def _save(circuit: QuantumCircuit, observable: SparsePauliOp, label: str) -> None:
+    """Save an expectation value, looking only at the qubits that the observable is about."""
+    support = np.flatnonzero((observable.paulis.x | observable.paulis.z).any(axis=0)).tolist()
+    qubits = support or [0]
+    # Pauli labels are written from the last qubit to the first.
+    labels = ["".join(p[-1 - q] for q in reversed(qubits)) for p in observable.paulis.to_labels()]
+    reduced = SparsePauliOp(labels, observable.coeffs)
+    circuit.save_expectation_value(reduced, qubits, label=label)
+
+
+def _without_symbolic_controls(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit whose symbolic gates are all plain rotations."""
+    symbolic = {
+        instruction.operation.name
+        for instruction in circuit.data
+        if any(isinstance(p, ParameterExpression) and p.parameters for p in instruction.params)
+    }
+    if symbolic <= _SYMBOLIC:
+        return circuit.copy()
+    return transpile(circuit, basis_gates=[*_SYMBOLIC, "cx"], optimization_level=0)

@@ -1,0 +1,154 @@
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from qiskit_machine_learning.connectors import TorchConnector
+from torch import Tensor, nn
+
+from qhybrid_circuits import ShapeError, VariationalCircuit
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.names import check_gradient
+from qhybrid_runtime.qnn import BroadcastEstimatorQNN
+
+
+class QuantumLayer(TorchConnector):
+    """A TorchConnector that computes vector-Jacobian products, on the tensors' device and dtype.
+
+    The stock connector's backward pass builds the whole Jacobian and goes through numpy; and it
+    registers one tensor under two names, which safetensors refuses. Here `state_dict` has the one
+    key `weight`; a stock state_dict, with `_weights` beside it, loads too.
+    """
+
+    def __init__(
+        self, network: BroadcastEstimatorQNN, backend: Backend, initial_weights: Tensor
+    ) -> None:
+        """Wrap a network; `quantum_layer` is the usual way to get here.
+
+        Args:
+            network: The circuit with its estimator.
+            backend: Evaluates the network.
+            initial_weights: Shape (n_weights,).
+        """
+        # The stock constructor would register the weights twice; only nn.Module's is called.
+        nn.Module.__init__(self)
+        self._neural_network: BroadcastEstimatorQNN = network
+        self._sparse = False
+        self.backend = backend
+        self.register_parameter("weight", nn.Parameter(initial_weights))
+        self.register_load_state_dict_pre_hook(_accept_stock_names)  # type: ignore[no-untyped-call]
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The circuit's weights, shape (n_weights,)."""
+        return cast(nn.Parameter, nn.Module.__getattr__(self, "weight"))
+
+    @property
+    def _weights(self) -> nn.Parameter:  # type: ignore[override]
+        # The stock class's methods know the weights by this name.
+        return self.weight
+
+    @property
+    def neural_network(self) -> BroadcastEstimatorQNN:
+        """The circuit with its estimator."""
+        return self._neural_network
+
+    def forward(self, input_data: Tensor | None = None) -> Tensor:
+        """Return the expectation values (..., n_outputs) for inputs (..., n_inputs).
+
+        Half-precision inputs are computed in single precision: amplitudes need it.
+
+        Raises:
+            ShapeError: The last dimension is not the number of inputs.
+        """
+        if input_data is None:
+            input_data = self.weight.new_empty(self.neural_network.num_inputs)
+        return evaluate_layers([self], [input_data])[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.neural_network.variational}, backend={self.backend.name}"
+
+
+def _accept_stock_names(
+    module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: object
+) -> None:
+    stock = state_dict.pop(f"{prefix}_weights", None)
+    if stock is not None:
+        state_dict.setdefault(f"{prefix}weight", stock)
+
+
+def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Evaluate layers of one backend in one round.
+
+    Args:
+        layers: The circuits.
+        inputs: Shape (..., n_inputs) each.
+
+    Returns:
+        Shape (..., n_outputs) each.
+
+    Raises:
+        ShapeError: An input does not have its layer's number of features, or there are more or
+            fewer inputs than layers.
+    """
+    if len(layers) != len(inputs):
+        raise ShapeError(f"{len(layers)} circuits need as many inputs, but got {len(inputs)}")
+    rows, weights = [], []
+    for layer, features in zip(layers, inputs, strict=True):
+        network = layer.neural_network
+        if features.dim() == 0 or features.shape[-1] != network.num_inputs:
+            raise ShapeError(
+                f"Inputs of circuit '{network.variational.name}' must have shape (..., "
+                f"{network.num_inputs}), but have shape {tuple(features.shape)}"
+            )
+        dtype = torch.promote_types(features.dtype, layer.weight.dtype)
+        if dtype != torch.float64:
+            dtype = torch.float32
+        samples = math.prod(features.shape[:-1])
+        rows.append(features.reshape(samples, network.num_inputs).to(dtype))
+        weights.append(layer.weight.to(dtype))
+    networks = [layer.neural_network for layer in layers]
+    values = layers[0].backend.evaluate(networks, rows, weights)
+    return [
+        value.reshape(*features.shape[:-1], value.shape[-1])
+        for value, features in zip(values, inputs, strict=True)
+    ]
+
+
+def quantum_layer(
+    variational: VariationalCircuit,
+    backend: Backend,
+    gradient: str | None = None,
+    initial_weights: Tensor | np.ndarray | Sequence[float] | None = None,
+    *,
+    generator: torch.Generator | None = None,
+) -> QuantumLayer:
+    """Return a variational circuit as a torch module.
+
+    Args:
+        variational: The circuit.
+        backend: Where it runs.
+        gradient: A method that the backend supports; its best one where omitted.
+        initial_weights: Shape (n_weights,); uniform in [0, 1) where omitted.
+        generator: Where random initial weights come from; torch's own where omitted.
+
+    Raises:
+        UnknownNameError: There is no gradient method of this name.
+        RequestError: The backend does not support the gradient method.
+        ShapeError: `initial_weights` has the wrong shape.
+    """
+    method = check_gradient(backend.name, gradient)
+    network = BroadcastEstimatorQNN(
+        variational, backend.estimator(), precision=backend.precision, gradient=method
+    )
+    if initial_weights is None:
+        weights = torch.rand(variational.num_weights, generator=generator)
+    else:
+        weights = torch.as_tensor(initial_weights).detach().clone().float()
+    if weights.shape != (variational.num_weights,):
+        raise ShapeError(
+            f"Argument `initial_weights` must have shape ({variational.num_weights},), but has "
+            f"shape {tuple(weights.shape)}"
+        )
+    return QuantumLayer(network, backend, weights)

@@ -1,0 +1,121 @@
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+import torch
+from qiskit.circuit import Parameter, ParameterExpression
+from torch import Tensor
+
+from qhybrid_circuits import CircuitError
+
+#: What sympy's printer calls a function -> the torch function that is differentiated through.
+_TORCH_FUNCTIONS = {
+    "Abs": torch.abs,
+    "acos": torch.acos,
+    "asin": torch.asin,
+    "atan": torch.atan,
+    "conjugate": torch.conj,
+    "cos": torch.cos,
+    "exp": torch.exp,
+    "log": torch.log,
+    "pi": math.pi,
+    "sign": torch.sign,
+    "sin": torch.sin,
+    "sqrt": torch.sqrt,
+    "tan": torch.tan,
+}
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One angle that is not affine in the parameters: its column, its formula, what that takes."""
+
+    column: int
+    formula: str
+    function: Callable[..., Tensor]
+    arguments: tuple[int, ...]
+
+
+class AngleTable:
+    """The angles of a circuit's gates as a differentiable function of its parameters.
+
+    Nearly all angles are affine in the parameters (2*pi*w, x + 1); these are one matrix product.
+    The rest (products, powers, sines) go through sympy once and through torch at every call.
+    """
+
+    def __init__(
+        self, expressions: Sequence[ParameterExpression | float], parameters: Sequence[Parameter]
+    ) -> None:
+        """Translate expressions over `parameters`, the columns of the tensor given to `__call__`.
+
+        Raises:
+            CircuitError: An expression has a function that has no derivative in torch.
+        """
+        position = {parameter: index for index, parameter in enumerate(parameters)}
+        self.coefficients = np.zeros((len(parameters), len(expressions)))
+        self.offsets = np.zeros(len(expressions))
+        self._curves: list[_Curve] = []
+        for column, expression in enumerate(expressions):
+            if not isinstance(expression, ParameterExpression):
+                self.offsets[column] = float(expression)
+                continue
+            slopes = {p: expression.gradient(p) for p in expression.parameters}
+            if all(isinstance(slope, (int, float)) for slope in slopes.values()):
+                for parameter, slope in slopes.items():
+                    self.coefficients[position[parameter], column] = slope
+                origin = expression.bind(dict.fromkeys(expression.parameters, 0.0))
+                self.offsets[column] = float(origin)
+            else:
+                self._curves.append(_curve(column, expression, position))
+        self._constants: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What the table computes, equal for equal tables."""
+        curves = tuple((c.column, c.formula, c.arguments) for c in self._curves)
+        return (
+            self.coefficients.shape,
+            self.coefficients.tobytes(),
+            self.offsets.tobytes(),
+            curves,
+        )
+
+    def __call__(self, parameters: Tensor) -> Tensor:
+        """Return the angles in radians, (..., n_angles), of parameters (..., n_parameters)."""
+        where = (parameters.dtype, parameters.device)
+        if where not in self._constants:
+            self._constants[where] = (
+                torch.as_tensor(self.coefficients).to(parameters),
+                torch.as_tensor(self.offsets).to(parameters),
+            )
+        coefficients, offsets = self._constants[where]
+        angles = parameters @ coefficients + offsets
+        if not self._curves:
+            return angles
+        columns = list(angles.unbind(-1))
+        for curve in self._curves:
+            value = curve.function(*(parameters[..., index] for index in curve.arguments))
+            columns[curve.column] = value.expand(parameters.shape[:-1])
+        return torch.stack(columns, dim=-1)
+
+
+def _curve(column: int, expression: ParameterExpression, position: dict[Parameter, int]) -> _Curve:
+    ordered = sorted(expression.parameters, key=position.__getitem__)
+    # Parameter names may be anything ("θ[0]", "lambda"); positions are valid symbols and unique.
+    symbols = [sympy.Symbol(f"p{position[parameter]}") for parameter in ordered]
+    by_name = {sympy.Symbol(p.name): s for p, s in zip(ordered, symbols, strict=True)}
+    formula = expression.sympify().subs(by_name, simultaneous=True)
+    known = {*_TORCH_FUNCTIONS, "Pow"}
+    strange = sorted({f.func.__name__ for f in formula.atoms(sympy.Function)} - known)
+    if strange:
+        raise CircuitError(
+            f"Gate angle {formula} uses {', '.join(strange)}, which the engine cannot "
+            f"differentiate; use {', '.join(sorted(_TORCH_FUNCTIONS))} or powers"
+        )
+    function = sympy.lambdify(symbols, formula, modules=[_TORCH_FUNCTIONS])
+    return _Curve(column, sympy.srepr(formula), function, tuple(position[p] for p in ordered))

@@ -1,0 +1,113 @@
+import math
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from qiskit.quantum_info import SparsePauliOp
+from torch import Tensor
+
+from qhybrid_circuits import ShapeError
+from qhybrid_runtime.checks import check_real_pair, check_shape
+from qhybrid_runtime.statevector.executor import Evolution, product_state
+from qhybrid_runtime.statevector.fusion import plan_blocks
+from qhybrid_runtime.statevector.matrices import MatrixBuilder
+from qhybrid_runtime.statevector.observables import ObservableSet
+from qhybrid_runtime.statevector.program import Program
+
+
+class _Prepared:
+    """What follows from a program alone, made at its first call."""
+
+    def __init__(self, program: Program) -> None:
+        plan = plan_blocks(program)
+        self.builder = MatrixBuilder(plan)
+        self.qubits = tuple(block.qubits for block in plan.blocks)
+
+
+_PREPARED: WeakKeyDictionary[Program, _Prepared] = WeakKeyDictionary()
+
+
+def _prepared(program: Program) -> _Prepared:
+    if program not in _PREPARED:
+        _PREPARED[program] = _Prepared(program)
+    return _PREPARED[program]
+
+
+def expectations(
+    program: Program,
+    observables: ObservableSet | Sequence[SparsePauliOp],
+    inputs: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """Return exact expectation values, differentiable in inputs and weights.
+
+    Leading dimensions broadcast as usual: one weight vector serves any batch; with weights
+    (G, n_w) and inputs (G, B, n_in) G circuits of one structure are evaluated as one.
+
+    Args:
+        program: From `compile_program`.
+        observables: Hermitian sums of Pauli strings. Prepare an `ObservableSet` once where the
+            same ones are used again and again.
+        inputs: Real, shape (..., B, n_inputs). For a circuit without inputs B may still be any
+            number, with n_inputs = 0.
+        weights: Real, same dtype and device, shape (..., n_weights).
+
+    Returns:
+        Shape (..., B, n_observables), same dtype and device.
+
+    Raises:
+        ShapeError: The shapes or dtypes do not fit the program or each other.
+        CircuitError: An observable does not fit the program.
+    """
+    check_shape("inputs", inputs, "(..., B, n_inputs)", last=program.num_inputs, least_dims=2)
+    check_shape("weights", weights, "(..., n_weights)", last=program.num_weights, least_dims=1)
+    check_real_pair("inputs", inputs, "weights", weights)
+    measured = (
+        observables
+        if isinstance(observables, ObservableSet)
+        else ObservableSet(observables, program.num_qubits)
+    )
+    # Mixed precision is for the network around the circuit; amplitudes keep their dtype.
+    with torch.autocast(inputs.device.type, enabled=False):
+        lead, grouped_inputs, grouped_weights = _group(inputs, weights)
+        values = _evaluate(program, measured, grouped_inputs, grouped_weights)
+    if torch.is_grad_enabled() and not values.requires_grad:
+        # No gate carries a parameter: the derivative is zero, which is not the same as none.
+        values = values + 0 * inputs.sum() + 0 * weights.sum()
+    return values.reshape(*lead, measured.count)
+
+
+def _group(inputs: Tensor, weights: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
+    """Return the shape to give back, inputs (G, B, n_in) and weights (G, n_w)."""
+    if weights.dim() == 1:
+        # One weight vector: every leading dimension is more of the batch.
+        lead = tuple(inputs.shape[:-1])
+        return lead, inputs.reshape(1, math.prod(lead), inputs.shape[-1]), weights[None]
+    try:
+        lead = np.broadcast_shapes(inputs.shape[:-2], weights.shape[:-1])
+    except ValueError as error:
+        raise ShapeError(
+            "Leading dimensions of `inputs` (..., B, n_inputs) and `weights` (..., n_weights) must "
+            f"broadcast, but are {tuple(inputs.shape[:-2])} and {tuple(weights.shape[:-1])}"
+        ) from error
+    samples, width = inputs.shape[-2:]
+    groups = math.prod(lead)
+    spread_inputs = inputs.expand(*lead, samples, width).reshape(groups, samples, width)
+    spread_weights = weights.expand(*lead, weights.shape[-1]).reshape(groups, weights.shape[-1])
+    return (*lead, samples), spread_inputs, spread_weights
+
+
+def _evaluate(
+    program: Program, observables: ObservableSet, inputs: Tensor, weights: Tensor
+) -> Tensor:
+    """Return (G, B, n_obs) for inputs (G, B, n_in) and weights (G, n_w)."""
+    groups, samples, _ = inputs.shape
+    prepared = _prepared(program)
+    weight_angles = program.weight_angles(weights)
+    beside = weights[:, None].expand(groups, samples, -1)
+    data_angles = program.data_angles(torch.cat([inputs, beside], dim=-1))
+    starts, matrices = prepared.builder.build(weight_angles, data_angles)
+    state = product_state(starts, groups, samples)
+    values: Tensor = Evolution.apply(observables, prepared.qubits, state, *matrices)
+    return values

@@ -1,0 +1,207 @@
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from qiskit.circuit import (
+    ControlledGate,
+    Instruction,
+    Parameter,
+    ParameterExpression,
+    QuantumCircuit,
+)
+from qiskit.circuit.library import CUGate
+
+from qhybrid_circuits import CircuitError, VariationalCircuit
+from qhybrid_runtime.statevector.angles import AngleTable
+from qhybrid_runtime.statevector.gates import CONTROLLED_MATRICES, MATRICES
+
+#: What a gate's matrix depends on. "data" gates differ from sample to sample.
+Source = Literal["constant", "weights", "data"]
+
+#: Instructions that leave an exact pure state as it is.
+_IDLE = frozenset({"barrier", "delay", "id"})
+
+#: Constant gates on more qubits than this are taken apart where they have a definition.
+_DENSE = 4
+
+
+@dataclass(frozen=True)
+class GateKind:
+    """The formula of a parameterized gate: its base gate's matrix and the controls around it."""
+
+    base: str
+    num_controls: int = 0
+    control_state: int = 0
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One gate of a program.
+
+    Attributes:
+        qubits: In the gate's own order; the first is the least significant bit of the matrix.
+        source: What the matrix depends on.
+        kind: The formula, or None where `matrix` is given.
+        angles: Columns of the program's angle table of this source.
+        matrix: A constant gate's matrix, shape (d, d), or None.
+    """
+
+    qubits: tuple[int, ...]
+    source: Source
+    kind: GateKind | None = None
+    angles: tuple[int, ...] = ()
+    matrix: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What the operation does, equal for equal operations."""
+        constant = None if self.matrix is None else np.round(self.matrix, 14).tobytes()
+        return (self.qubits, self.source, self.kind, self.angles, constant)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A circuit as a list of gates whose matrices follow from two tables of angles.
+
+    Attributes:
+        num_qubits: Qubits of the circuit.
+        num_inputs: Columns of `inputs` that `expectations` takes.
+        num_weights: Columns of `weights` that `expectations` takes.
+        operations: The gates in the order in which they act.
+        weight_angles: Angles that depend on weights alone, a function of (..., n_weights).
+        data_angles: Angles that depend on inputs too, a function of the inputs and weights side
+            by side, (..., n_inputs + n_weights).
+    """
+
+    num_qubits: int
+    num_inputs: int
+    num_weights: int
+    operations: tuple[Operation, ...]
+    weight_angles: AngleTable
+    data_angles: AngleTable
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for programs that compute the same function of inputs and weights."""
+        operations = tuple(operation.key for operation in self.operations)
+        sizes = (self.num_qubits, self.num_inputs, self.num_weights)
+        return (sizes, operations, self.weight_angles.key, self.data_angles.key)
+
+
+def compile_program(
+    circuit: QuantumCircuit | VariationalCircuit,
+    inputs: Iterable[Parameter] | None = None,
+    weights: Iterable[Parameter] | None = None,
+) -> Program:
+    """Translate a Qiskit circuit into a program for the statevector engine.
+
+    Standard gates of up to three qubits, gates with a matrix, and anything with a definition made
+    of these are accepted. Barriers, delays and identities are dropped; so is the global phase,
+    which no expectation value sees.
+
+    Args:
+        circuit: A circuit without measurements, or a variational circuit, which knows its inputs
+            and weights itself.
+        inputs: Parameters that carry data; none where omitted.
+        weights: Parameters that are trained; where omitted, all that are not inputs, in the
+            circuit's own order.
+
+    Raises:
+        CircuitError: A gate is not known (it is named) or not unitary, or a parameter is neither
+            input nor weight.
+    """
+    if isinstance(circuit, VariationalCircuit):
+        inputs, weights, circuit = circuit.inputs, circuit.weights, circuit.circuit
+    input_list = [] if inputs is None else list(inputs)
+    weight_list = (
+        [p for p in circuit.parameters if p not in set(input_list)]
+        if weights is None
+        else list(weights)
+    )
+    missing = [p.name for p in circuit.parameters if p not in {*input_list, *weight_list}]
+    if missing:
+        raise CircuitError(
+            f"Parameters of a compiled circuit must be an input or a weight, but "
+            f"{', '.join(missing)} is neither"
+        )
+    compiler = _Compiler(set(input_list))
+    compiler.add_circuit(circuit, range(circuit.num_qubits))
+    return Program(
+        num_qubits=circuit.num_qubits,
+        num_inputs=len(input_list),
+        num_weights=len(weight_list),
+        operations=tuple(compiler.operations),
+        weight_angles=AngleTable(compiler.expressions["weights"], weight_list),
+        data_angles=AngleTable(compiler.expressions["data"], [*input_list, *weight_list]),
+    )
+
+
+class _Compiler:
+    def __init__(self, inputs: set[Parameter]) -> None:
+        self.inputs = inputs
+        self.operations: list[Operation] = []
+        self.expressions: dict[Source, list[ParameterExpression | float]] = {
+            "weights": [],
+            "data": [],
+        }
+
+    def add_circuit(self, circuit: QuantumCircuit, qubits: Sequence[int]) -> None:
+        """Add a circuit whose qubit i is the program's `qubits[i]`."""
+        for instruction in circuit.data:
+            places = [qubits[circuit.find_bit(bit).index] for bit in instruction.qubits]
+            self.add_instruction(instruction.operation, tuple(places))
+
+    def add_instruction(self, gate: Instruction, qubits: tuple[int, ...]) -> None:
+        # A global phase on no qubits leaves every expectation value as it is.
+        if gate.name in _IDLE or not qubits:
+            return
+        symbolic = [p for p in gate.params if isinstance(p, ParameterExpression) and p.parameters]
+        kind = _kind(gate) if symbolic else None
+        if kind is not None:
+            self.add_parameterized(kind, gate.params, qubits)
+        elif not symbolic and len(qubits) <= _DENSE and (matrix := _matrix(gate)) is not None:
+            self.operations.append(Operation(qubits, "constant", matrix=matrix))
+        elif gate.definition is not None:
+            self.add_circuit(gate.definition, qubits)
+        elif not symbolic and (matrix := _matrix(gate)) is not None:
+            self.operations.append(Operation(qubits, "constant", matrix=matrix))
+        else:
+            raise CircuitError(
+                f"Gate '{gate.name}' on qubits {list(qubits)} is not one the statevector engine "
+                "knows: it has no matrix and no definition; decompose the circuit first, and leave "
+                "out measurements, resets and control flow"
+            )
+
+    def add_parameterized(
+        self, kind: GateKind, params: Sequence[ParameterExpression | float], qubits: tuple[int, ...]
+    ) -> None:
+        depends = {q for p in params if isinstance(p, ParameterExpression) for q in p.parameters}
+        source: Source = "data" if depends & self.inputs else "weights"
+        table = self.expressions[source]
+        columns = tuple(range(len(table), len(table) + len(params)))
+        table.extend(params)
+        self.operations.append(Operation(qubits, source, kind, columns))
+
+
+def _kind(gate: Instruction) -> GateKind | None:
+    """Return the formula of a gate with free parameters, or None where only a definition helps."""
+    if gate.name in MATRICES:
+        return GateKind(gate.name)
+    if not isinstance(gate, ControlledGate):
+        return None
+    # CU has a fourth angle, a phase, that the U gate under its control does not know.
+    base = "cu" if isinstance(gate, CUGate) else gate.base_gate.name
+    if base not in CONTROLLED_MATRICES:
+        return None
+    return GateKind(base, gate.num_ctrl_qubits, gate.ctrl_state)
+
+
+def _matrix(gate: Instruction) -> np.ndarray | None:
+    try:
+        matrix = np.asarray(gate.to_matrix(), dtype=np.complex128)
+    except Exception:  # Qiskit's gates raise errors of several kinds where they have no matrix.
+        return None
+    if not np.allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-10):
+        raise CircuitError(f"Gate '{gate.name}' must be unitary, but its matrix is not")
+    return matrix

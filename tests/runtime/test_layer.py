@@ -1,0 +1,272 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit_machine_learning.connectors import TorchConnector
+from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+from random_circuits import exact_values
+from safetensors.torch import load, save
+
+from qhybrid_circuits import CircuitError, RequestError, ShapeError, UnknownNameError
+from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
+from qhybrid_runtime import (
+    AdjointEstimatorGradient,
+    BroadcastEstimatorQNN,
+    CircuitBank,
+    get_backend,
+    quantum_layer,
+)
+
+BACKENDS = ["statevector", "aer"]
+
+
+class CountingEstimator(BaseEstimatorV2):
+    """Passes PUBs on and remembers them."""
+
+    def __init__(self, estimator: BaseEstimatorV2) -> None:
+        self.estimator = estimator
+        self.jobs: list[list] = []
+
+    def run(self, pubs, *, precision=None):
+        self.jobs.append(list(pubs))
+        return self.estimator.run(self.jobs[-1], precision=precision)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch):
+    backend = get_backend("aer")
+    counter = CountingEstimator(backend.estimator())
+    monkeypatch.setattr(backend, "estimator", lambda: counter)
+    return backend, counter
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_layer_is_a_torch_connector_around_an_estimator_qnn(backend: str) -> None:
+    layer = quantum_layer(basic_entangling(), get_backend(backend))
+    assert isinstance(layer, TorchConnector)
+    assert isinstance(layer.neural_network, EstimatorQNN)
+    assert layer.neural_network.default_precision == 0
+    assert list(layer.state_dict()) == ["weight"]
+    assert sum(p.numel() for p in layer.parameters()) == 16
+    assert layer.sparse is False
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_values_are_qiskits(backend: str, rng) -> None:
+    variational = hqconv(channels=2)
+    layer = quantum_layer(variational, get_backend(backend), initial_weights=rng.random(54))
+    inputs = rng.normal(size=(3, 8))
+    expected = exact_values(variational, inputs, layer.weight.detach().double().numpy())
+    with torch.no_grad():
+        single = layer(torch.as_tensor(inputs, dtype=torch.float32))
+        double = copy.deepcopy(layer).double()(torch.as_tensor(inputs))
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(double.numpy(), expected, atol=1e-10)
+
+
+def test_aer_and_statevector_agree_in_values_and_gradients(generator) -> None:
+    variational = hqconv()
+    weights = torch.rand(84, generator=generator)
+    features = torch.randn(5, 12, generator=generator)
+    results = []
+    for name in BACKENDS:
+        layer = quantum_layer(variational, get_backend(name), initial_weights=weights)
+        inputs = features.clone().requires_grad_()
+        values = layer(inputs)
+        values.square().sum().backward()
+        results.append((values.detach(), inputs.grad, layer.weight.grad))
+    for mine, other in zip(*results, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
+
+
+def test_a_forward_call_is_one_pub_with_explicit_precision(monkeypatch) -> None:
+    backend, counter = counted(monkeypatch)
+    layer = quantum_layer(hqconv(channels=2), backend)
+    layer(torch.zeros(7, 8))
+    assert [len(pubs) for pubs in counter.jobs] == [1]
+    _circuit, observables, values, precision = counter.jobs[0][0]
+    assert np.shape(observables)[:2] == (8, 1)
+    assert values.shape == (7, 8 + 54)
+    assert precision == 0
+    layer.neural_network.forward(np.zeros((7, 8)), np.zeros(54))
+    assert [len(pubs) for pubs in counter.jobs] == [1, 1]
+
+
+def test_a_bank_is_one_job_with_one_pub_a_circuit(monkeypatch) -> None:
+    backend, counter = counted(monkeypatch)
+    bank = CircuitBank([hqconv(channels=1), hqconv(channels=1), basic_entangling()], backend)
+    bank([torch.zeros(2, 4)] * 3)
+    assert [len(pubs) for pubs in counter.jobs] == [3]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_bank_is_its_layers(backend: str, generator) -> None:
+    # Two builds of one ansatz have parameters of their own but one structure.
+    circuits = [hqconv(channels=1), fqconv(channels=1), hqconv(channels=1), basic_entangling()]
+    bank = CircuitBank(circuits, get_backend(backend), generator=generator)
+    inputs = [torch.randn(3, 4, generator=generator, requires_grad=True) for _ in circuits]
+    together = bank(inputs)
+    alone = [layer(x) for layer, x in zip(bank.layers, inputs, strict=True)]
+    for mine, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(mine, other)
+    leaves = [*inputs, *bank.parameters()]
+    mine = torch.autograd.grad(sum(v.square().sum() for v in together), leaves)
+    other = torch.autograd.grad(sum(v.square().sum() for v in alone), leaves)
+    for a, b in zip(mine, other, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_circuits_of_one_structure_are_one_engine_call(monkeypatch) -> None:
+    calls = []
+    import qhybrid_runtime.evaluation as evaluation
+
+    real = evaluation.expectations
+    monkeypatch.setattr(
+        evaluation, "expectations", lambda *args: calls.append(args[2].shape) or real(*args)
+    )
+    bank = CircuitBank(
+        [hqconv(channels=1) for _ in range(5)] + [basic_entangling()], get_backend("statevector")
+    )
+    bank([torch.zeros(2, 4)] * 6)
+    assert calls == [(5, 2, 4), (1, 2, 4)]
+
+
+def test_adjoint_gradient_in_stock_classes_is_parameter_shift(rng) -> None:
+    variational = hqconv(channels=1, layers=1)
+
+    def stock(gradient) -> EstimatorQNN:
+        estimator = StatevectorEstimator()
+        return EstimatorQNN(
+            circuit=variational.circuit,
+            estimator=estimator,
+            observables=list(variational.observables),
+            input_params=list(variational.inputs),
+            weight_params=list(variational.weights),
+            gradient=gradient(estimator),
+            input_gradients=True,
+        )
+
+    inputs, weights = rng.normal(size=(2, 4)), rng.random(8)
+    mine = stock(AdjointEstimatorGradient).backward(inputs, weights)
+    reference = stock(ParamShiftEstimatorGradient).backward(inputs, weights)
+    for a, b in zip(mine, reference, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
+    connector = TorchConnector(stock(AdjointEstimatorGradient), initial_weights=weights)
+    layer = quantum_layer(variational, get_backend("statevector"), initial_weights=weights)
+    rows = [torch.tensor(inputs, dtype=torch.float32, requires_grad=True) for _ in range(2)]
+    cotangent = torch.as_tensor(rng.normal(size=(2, 4)), dtype=torch.float32)
+    for module, x in zip((connector, layer), rows, strict=True):
+        (module(x) * cotangent).sum().backward()
+    torch.testing.assert_close(rows[0].grad, rows[1].grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(connector.weight.grad, layer.weight.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_adjoint_gradient_of_some_parameters_only(rng) -> None:
+    variational = basic_entangling()
+    circuit = variational.circuit
+    values = rng.normal(size=(2, 20))
+    wanted = [list(variational.weights[3:5]), None]
+    observables = list(variational.observables[1:3])
+    run = AdjointEstimatorGradient().run
+    some = run([circuit] * 2, observables, values, parameters=wanted).result().gradients
+    every = run([circuit] * 2, observables, values).result().gradients
+    column = [list(circuit.parameters).index(p) for p in wanted[0]]
+    np.testing.assert_allclose(some[0], every[0][column])
+    np.testing.assert_allclose(some[1], every[1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_network_has_the_stock_interface(backend: str, rng) -> None:
+    variational = hqconv(channels=1, variant="released", layers=2)
+    layer = quantum_layer(variational, get_backend(backend))
+    network: BroadcastEstimatorQNN = layer.neural_network
+    inputs, weights = rng.normal(size=(3, 4)), rng.random(16)
+    assert network.forward(inputs, weights).shape == (3, 4)
+    by_input, by_weight = network.backward(inputs, weights)
+    assert by_input.shape == (3, 4, 4)
+    assert by_weight.shape == (3, 4, 16)
+    assert (by_weight == 0).all()  # one channel: the released circuit has no gate at all
+
+
+def test_network_jacobian_agrees_with_the_layers_product(rng) -> None:
+    layer = quantum_layer(fqconv(channels=1, layers=2), get_backend("aer")).double()
+    inputs, weights = rng.normal(size=(3, 4)), layer.weight.detach().numpy()
+    by_input, by_weight = layer.neural_network.backward(inputs, weights)
+    x = torch.tensor(inputs, requires_grad=True)
+    cotangent = torch.as_tensor(rng.normal(size=(3, 4)))
+    (layer(x) * cotangent).sum().backward()
+    np.testing.assert_allclose(x.grad, np.einsum("bo,boi->bi", cotangent, by_input), atol=1e-10)
+    np.testing.assert_allclose(
+        layer.weight.grad, np.einsum("bo,bow->w", cotangent, by_weight), atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 4)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_leading_dimensions_are_kept(backend: str, shape) -> None:
+    layer = quantum_layer(basic_entangling(), get_backend(backend))
+    assert layer(torch.zeros(shape)).shape == shape
+
+
+def test_half_precision_inputs_are_computed_in_single() -> None:
+    layer = quantum_layer(basic_entangling(), get_backend("statevector"))
+    inputs = torch.randn(2, 4).bfloat16().requires_grad_()
+    values = layer(inputs)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values, layer(inputs.float()))
+    values.sum().backward()
+    assert inputs.grad.dtype == torch.bfloat16
+
+
+def test_weights_are_uniform_turns_from_the_generator() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return quantum_layer(hqconv(), get_backend(), generator=generator).weight.detach()
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+    assert weights(1).min() >= 0
+    assert weights(1).max() < 1
+
+
+def test_state_dicts_of_both_kinds_load_and_safetensors_takes_ours() -> None:
+    layer = quantum_layer(basic_entangling(), get_backend("statevector"))
+    again = quantum_layer(basic_entangling(), get_backend("statevector"))
+    again.load_state_dict(load(save(layer.state_dict())))
+    assert torch.equal(again.weight, layer.weight)
+    stock = TorchConnector(layer.neural_network)
+    again.load_state_dict(stock.state_dict())
+    assert torch.equal(again.weight, stock.weight)
+    again.load_state_dict({"_weights": layer.weight.detach()})
+    assert torch.equal(again.weight, layer.weight)
+
+
+def test_layers_copy() -> None:
+    layer = quantum_layer(basic_entangling(), get_backend("aer"))
+    twin = copy.deepcopy(layer)
+    inputs = torch.randn(2, 4)
+    torch.testing.assert_close(twin(inputs), layer(inputs))
+
+
+def test_mistakes_are_named() -> None:
+    backend = get_backend("statevector")
+    with pytest.raises(UnknownNameError, match="unknown backend 'aero'; did you mean aer"):
+        get_backend("aero")
+    with pytest.raises(UnknownNameError, match="device noise and hardware are not"):
+        get_backend("fake_fez")
+    with pytest.raises(UnknownNameError, match="unknown gradient 'adjont'; did you mean adjoint"):
+        quantum_layer(basic_entangling(), backend, "adjont")
+    with pytest.raises(RequestError, match="does not take the options shots"):
+        get_backend("statevector", shots=3)
+    with pytest.raises(ShapeError, match=r"`initial_weights` must have shape \(16,\)"):
+        quantum_layer(basic_entangling(), backend, initial_weights=[1.0])
+    with pytest.raises(ShapeError, match=r"must have shape \(\.\.\., 4\), but have shape \(2, 5\)"):
+        quantum_layer(basic_entangling(), backend)(torch.zeros(2, 5))
+    with pytest.raises(CircuitError, match="at least one circuit"):
+        CircuitBank([], backend)
+    bank = CircuitBank([basic_entangling()], backend)
+    with pytest.raises(ShapeError, match="1 circuits need as many inputs, but got 2"):
+        bank([torch.zeros(2, 4)] * 2)
