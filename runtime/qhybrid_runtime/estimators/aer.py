@@ -8,6 +8,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qhybrid_circuits import QHybridError
+from qhybrid_runtime.estimators.controlled_pairs import merge_controlled_pairs
 from qhybrid_runtime.estimators.exact import ExactEstimator, Task, constant_columns
 
 #: The only gates that are left symbolic. Aer 0.18 binds symbolic crx, cry, crz and cp wrongly and
@@ -60,7 +61,8 @@ def _prepare(task: Task) -> tuple[QuantumCircuit, dict[Parameter, list[float]]]:
     shared = constant_columns(task.values)
     parameters = list(task.circuit.parameters)
     fixed = {p: float(task.values[0, i]) for i, p in enumerate(parameters) if shared[i]}
-    circuit = _without_symbolic_controls(task.circuit.assign_parameters(fixed))
+    bound = merge_controlled_pairs(task.circuit.assign_parameters(fixed))
+    circuit = _without_symbolic_controls(bound)
     # No expectation value sees it, and Aer cannot bind a symbolic one.
     circuit.global_phase = 0
     for row, observable in enumerate(task.observables):

@@ -1,0 +1,45 @@
+"""`qhybrid models`, `datasets` and `backends`: what exists, from tables that need no torch."""
+
+from typing import Annotated
+
+import typer
+
+from qhybrid.cli.tables import Format, show_table
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="How to print: table, md or json.", show_choices=False)
+]
+
+
+def models(output_format: FormatOption = "table") -> None:
+    """List the models, with their size at 28x28 grey images."""
+    from qhybrid.models import catalog
+
+    columns = (
+        "name",
+        "parameters",
+        "qubits",
+        "circuits_per_step",
+        "rounds_per_step",
+        "dead_weights",
+        "summary",
+    )
+    show_table([dict(entry) for entry in catalog()], columns, output_format)
+
+
+def datasets(output_format: FormatOption = "table") -> None:
+    """List what --dataset takes."""
+    from dataclasses import asdict
+
+    from qhybrid.data import dataset_catalog
+
+    columns = ("name", "image_size", "channels", "num_classes", "offline", "summary")
+    show_table([asdict(info) for info in dataset_catalog()], columns, output_format)
+
+
+def backends(output_format: FormatOption = "table") -> None:
+    """List where circuits can run."""
+    from qhybrid_runtime.names import backend_catalog
+
+    columns = ("name", "exact", "gradients", "usable", "note")
+    show_table([dict(entry) for entry in backend_catalog()], columns, output_format)

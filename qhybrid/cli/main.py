@@ -1,0 +1,122 @@
+"""The entry point: parse, run a command, and turn what went wrong into one line and a code."""
+
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Annotated, Any
+
+import typer
+
+from qhybrid.cli.listings import backends, datasets, models
+from qhybrid.cli.sample import sample
+from qhybrid.cli.train import train
+from qhybrid_circuits.errors import QHybridError, RequestError
+
+DONE, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "sample": sample,
+    "models": models,
+    "datasets": datasets,
+    "backends": backends,
+}
+"""Command name -> function; the functions import what is heavy when they are called."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0: done; 1: the work failed; 2: the request was wrong; 130: interrupted. What went wrong is one
+    line on standard error; `--debug`, anywhere, raises it instead.
+
+    Args:
+        arguments: What follows the program's name; None takes it from the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"] or ["--help"]
+    try:
+        code = _command_line().main(args=given, prog_name="qhybrid", standalone_mode=False)
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error, given)
+    if code == INTERRUPTED:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+    return code if isinstance(code, int) else DONE
+
+
+def _command_line() -> Any:
+    app = typer.Typer(
+        name="qhybrid",
+        rich_markup_mode=None,
+        add_completion=False,
+        epilog="Everywhere: --debug shows the traceback of an error.",
+    )
+    app.callback()(_options)
+    for name, function in COMMANDS.items():
+        app.command(name)(function)
+    return typer.main.get_command(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from qhybrid.version import __version__
+
+        typer.echo(f"qhybrid {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Train and sample diffusion models whose U-Net vertex is a Qiskit circuit.
+
+    `qhybrid train` alone is a complete run: it learns 8x8 digits within minutes.
+    """
+
+
+def _report(error: Exception, given: Sequence[str]) -> int:
+    """Print one line about an error and return the exit code that goes with it."""
+    if isinstance(error, typer.Abort):
+        return _print("interrupted", INTERRUPTED)
+    if _is_interruption(error):
+        return _print(f"interrupted: {error}", INTERRUPTED)
+    if isinstance(error, RequestError):
+        return _print(f"error: {error}", WRONG_REQUEST)
+    usage = getattr(error, "format_message", None)
+    if usage is not None:  # the CLI library's own complaints about flags and arguments
+        return _print(f"error: {_usage_message(error, usage(), given)}", WRONG_REQUEST)
+    if isinstance(error, QHybridError):
+        return _print(f"error: {error}", FAILED)
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    return _print(f"error: {kind}{error}; --debug shows the traceback", FAILED)
+
+
+def _is_interruption(error: Exception) -> bool:
+    from qhybrid.training.outcome import Interrupted
+
+    return isinstance(error, Interrupted)
+
+
+def _usage_message(error: Exception, message: str, given: Sequence[str]) -> str:
+    """The CLI library's message with the value that was given and where help is."""
+    message = message.rstrip(".").replace("Value error, ", "").replace("Input should", "must")
+    for flag in getattr(getattr(error, "param", None), "opts", ()):
+        values = [text.removeprefix(f"{flag}=") for text in given if text.startswith(f"{flag}=")]
+        values += [after for text, after in pairwise(given) if text == flag]
+        if values and repr(values[-1]) not in message:
+            message += f", but is {values[-1]!r}"
+    context = getattr(error, "ctx", None)
+    return f"{message}; see `{context.command_path} --help`" if context is not None else message
+
+
+def _print(text: str, code: int) -> int:
+    print(" ".join(text.split()), file=sys.stderr)  # noqa: T201
+    return code

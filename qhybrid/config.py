@@ -1,0 +1,214 @@
+"""The configuration of a training run: every key, its default and its limits."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number from 1."""
+
+Interval = Annotated[int, Field(ge=0)]
+"""A whole number from 0."""
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value
+
+
+class Section(BaseModel):
+    """A table of the TOML file: read-only, and a key that is not listed is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """Which network, see `qhybrid.models.ModelSpec`; the data decide image size and channels."""
+
+    name: str = "1hqconv-qvunet"
+    dim: Annotated[int, Field(ge=2)] = 10
+    ansatz_layers: Count = 3
+    variant: str = "paper"
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        from qhybrid.models.spec import ModelSpec
+
+        ModelSpec(
+            name=self.name, dim=self.dim, ansatz_layers=self.ansatz_layers, variant=self.variant
+        )
+        return self
+
+
+class DataSection(Section):
+    """Which images.
+
+    Attributes:
+        dataset: A name that `qhybrid datasets` lists, an .npz file or a folder of images.
+        classes: Labels to keep; None keeps all.
+        image_size: Side in pixels that images are resized to; None keeps the data's own.
+    """
+
+    dataset: str = "digits"
+    classes: tuple[str, ...] | None = None
+    image_size: Count | None = None
+
+    @field_validator("dataset")
+    @classmethod
+    def _names_data(cls, dataset: str) -> str:
+        from qhybrid.data.catalog import DATASETS, resolve_dataset
+
+        if dataset in DATASETS:
+            return dataset
+        try:
+            resolve_dataset(dataset)
+        except UnknownNameError:
+            raise
+        except RequestError:
+            pass  # A run's configuration stays readable without its images; who reads them checks.
+        return str(Path(dataset).expanduser().absolute())
+
+    @field_validator("image_size")
+    @classmethod
+    def _reaches_the_vertex(cls, image_size: int | None) -> int | None:
+        from qhybrid.models.spec import multipliers
+
+        if image_size is not None:
+            multipliers(image_size)
+        return image_size
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _split_classes(cls, classes: Any) -> Any:
+        if isinstance(classes, int | str):
+            classes = str(classes).split(",")
+        if isinstance(classes, list | tuple):
+            return tuple(str(label).strip() for label in classes) or None
+        return classes
+
+
+class DiffusionSection(Section):
+    """The noise schedule and the P2 weights (k + SNR)^-gamma of the loss."""
+
+    schedule: str = "cosine"
+    timesteps: Count = 1000
+    p2_k: Annotated[float, Field(gt=0)] = 1.0
+    p2_gamma: Annotated[float, Field(ge=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _is_a_schedule(self) -> Self:
+        from qhybrid.diffusion import ScheduleSpec
+
+        ScheduleSpec(self.schedule, self.timesteps)
+        return self
+
+
+class TrainingSection(Section):
+    """The optimization.
+
+    Attributes:
+        epochs: Passes over the images.
+        batch_size: Images a batch; all of the images where there are fewer.
+        learning_rate: Of Adam, at its highest.
+        betas: Of Adam.
+        eps: Of Adam.
+        lr_schedule: `constant`, or `cosine` decay to zero over the whole run.
+        warmup_steps: Optimizer steps over which the learning rate rises linearly.
+        gradient_clip: Largest 2-norm of the gradient; 0 does not clip.
+        accumulate: Batches whose gradients one optimizer step averages.
+        precision: `32`, or `bf16` for mixed precision.
+        device: `auto` takes a GPU where there is one.
+        seed: Of everything random in the run.
+        workers: Processes that load images; 0 loads in the training process.
+        checkpoint_every: Epochs between checkpoints.
+        keep_checkpoints: The newest ones that are kept.
+        log_every: Optimizer steps between rows of metrics.csv.
+        max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.99,
+    )
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    lr_schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: Interval = 20
+    gradient_clip: Annotated[float, Field(ge=0)] = 1.0
+    accumulate: Count = 1
+    precision: Annotated[Literal["32", "bf16"], BeforeValidator(_as_text)] = "32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    workers: Interval = 0
+    checkpoint_every: Count = 1
+    keep_checkpoints: Count = 2
+    log_every: Count = 10
+    max_steps: Count | None = None
+
+
+class EmaSection(Section):
+    """The moving average of the weights, see `qhybrid.diffusion.EmaSpec`."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    every: Count = 1
+    start: Interval = 20
+    power: Annotated[float, Field(gt=0, le=1)] = 2 / 3
+
+
+class QuantumSection(Section):
+    """Where circuits run and how they are differentiated; None takes the backend's best way."""
+
+    backend: str = "statevector"
+    gradient: str | None = None
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        from qhybrid_runtime.names import check_backend_name, check_gradient
+
+        check_backend_name(self.backend)
+        if self.gradient is not None:
+            check_gradient(self.backend, self.gradient)
+        return self
+
+
+class SamplingSection(Section):
+    """The grid of samples that each epoch ends with, and the defaults of `qhybrid sample`."""
+
+    sampler: str = "ddim"
+    steps: Count = 25
+    num_images: Count = 36
+
+    @field_validator("sampler")
+    @classmethod
+    def _exists(cls, sampler: str) -> str:
+        from qhybrid.diffusion.samplers import check_sampler
+
+        return check_sampler(sampler).name
+
+
+class Config(Section):
+    """The whole configuration; the defaults draw 8x8 digits within minutes on a laptop.
+
+    `Config()` is that default, `load_config` reads files and `key=value` overrides.
+    """
+
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    diffusion: DiffusionSection = DiffusionSection()
+    training: TrainingSection = TrainingSection()
+    ema: EmaSection = EmaSection()
+    quantum: QuantumSection = QuantumSection()
+    sampling: SamplingSection = SamplingSection()
+
+    @model_validator(mode="after")
+    def _steps_fit_the_schedule(self) -> Self:
+        if self.sampling.steps > self.diffusion.timesteps:
+            raise ValueError(
+                f"sampling.steps ({self.sampling.steps}) must not exceed diffusion.timesteps "
+                f"({self.diffusion.timesteps}); lower the one or raise the other"
+            )
+        return self

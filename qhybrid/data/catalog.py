@@ -1,0 +1,145 @@
+"""The datasets that exist and how a request for one is read; imports nothing heavy.
+
+The command line lists datasets and refuses misspelled names from here, before torch loads.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a dataset before it is read.
+
+    Attributes:
+        name: What `--dataset` takes.
+        summary: One line on the contents.
+        image_size: Native side length in pixels; None where the files decide.
+        channels: 1 or 3; None where the files decide.
+        num_classes: Number of classes; None where the files decide.
+        offline: Whether it can be read without a network, the first time too.
+        splits: The splits that exist.
+    """
+
+    name: str
+    summary: str
+    image_size: int | None
+    channels: int | None
+    num_classes: int | None
+    offline: bool
+    splits: tuple[str, ...]
+
+
+DATASETS: Mapping[str, DatasetInfo] = {
+    info.name: info
+    for info in (
+        DatasetInfo(
+            "digits",
+            "1,797 handwritten digits, bundled with scikit-learn",
+            image_size=8,
+            channels=1,
+            num_classes=10,
+            offline=True,
+            splits=("train",),
+        ),
+        DatasetInfo(
+            "mnist",
+            "70,000 handwritten digits, downloaded on first use",
+            image_size=28,
+            channels=1,
+            num_classes=10,
+            offline=False,
+            splits=("train", "test"),
+        ),
+        DatasetInfo(
+            "fashion_mnist",
+            "70,000 pictures of clothing, downloaded on first use",
+            image_size=28,
+            channels=1,
+            num_classes=10,
+            offline=False,
+            splits=("train", "test"),
+        ),
+    )
+}
+
+PATH_FORMS: tuple[DatasetInfo, ...] = (
+    DatasetInfo(
+        "FILE.npz",
+        "uint8 arrays in the MedMNIST layout: train_images, train_labels, test_images, test_labels",
+        image_size=None,
+        channels=None,
+        num_classes=None,
+        offline=True,
+        splits=("train", "val", "test"),
+    ),
+    DatasetInfo(
+        "FOLDER",
+        "image files in one subfolder per class",
+        image_size=None,
+        channels=None,
+        num_classes=None,
+        offline=True,
+        splits=("train",),
+    ),
+)
+
+
+def dataset_catalog() -> tuple[DatasetInfo, ...]:
+    """List everything that `--dataset` takes: the names, then the two path forms."""
+    return (*DATASETS.values(), *PATH_FORMS)
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """A request that names something that exists.
+
+    Attributes:
+        kind: "named" for a key of `DATASETS`, else the path form.
+        name: The dataset's name, or the path as it was given; error messages use it.
+        path: Where to read; None for a named dataset.
+        info: The dataset's entry in the catalog.
+    """
+
+    kind: Literal["named", "npz", "folder"]
+    name: str
+    path: Path | None
+    info: DatasetInfo
+
+
+def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
+    """Decide whether a request is a name, a file or a folder; a name wins over a like-named folder.
+
+    Raises:
+        UnknownNameError: Neither a dataset nor anything on disk has that name.
+        RequestError: It is a path, but there is nothing there or not an npz file.
+    """
+    name = os.fspath(name_or_path)
+    if name in DATASETS:
+        return DatasetSource("named", name, None, DATASETS[name])
+    path = Path(name).expanduser()
+    npz_form, folder_form = PATH_FORMS
+    if name and path.is_dir():
+        return DatasetSource("folder", name, path, folder_form)
+    if path.is_file():
+        if path.suffix.lower() != ".npz":
+            raise RequestError(
+                f"dataset file '{name}' must end in .npz (MedMNIST layout); convert it, or give a "
+                "folder with one subfolder of images per class"
+            )
+        return DatasetSource("npz", name, path, npz_form)
+    if path.suffix.lower() == ".npz" or "/" in name or os.sep in name:
+        raise RequestError(
+            f"dataset '{name}' does not exist: no such file or folder; check the path"
+        )
+    raise UnknownNameError(
+        "dataset",
+        name,
+        DATASETS,
+        "or give FILE.npz (MedMNIST layout) or a FOLDER with one subfolder of images per class",
+    )

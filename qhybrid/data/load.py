@@ -1,0 +1,88 @@
+"""One function for every dataset: read, choose classes, fit the size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from qhybrid.data.catalog import DatasetSource, resolve_dataset
+from qhybrid.data.classes import select_classes
+from qhybrid.data.dataset import ImageDataset
+from qhybrid.data.digits import read_digits
+from qhybrid.data.folder import read_folder
+from qhybrid.data.idx import read_idx
+from qhybrid.data.npz import read_npz
+from qhybrid.data.raw import RawImages
+from qhybrid.data.sizes import check_image_size, fit_image_size
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+
+def load_dataset(
+    name_or_path: str | Path,
+    *,
+    classes: str | Sequence[str | int] | None = None,
+    image_size: int | None = None,
+    split: str = "train",
+    cache_dir: str | Path | None = None,
+) -> ImageDataset:
+    """Load images to train on or to compare with.
+
+    Args:
+        name_or_path: A key of `DATASETS`, an npz file in the MedMNIST layout, or a folder with one
+            subfolder of images per class.
+        classes: Names or numbers of the classes to keep; None keeps all. Labels keep their ids.
+        image_size: Side length in pixels to resize to; None keeps the native size.
+        split: "train" or "test"; an npz file may also have "val".
+        cache_dir: Where downloads are kept; None means $QHYBRID_DATA or ~/.cache/qhybrid.
+
+    Raises:
+        UnknownNameError: No such dataset, class or split.
+        RequestError: The data cannot be read, or does not fit what the models take.
+    """
+    source = resolve_dataset(name_or_path)
+    check_image_size(image_size)
+    _check_split(source, split)
+    raw = _read(source, image_size, split, cache_dir)
+    if classes is not None:
+        raw = _keep_classes(raw, classes)
+    images = fit_image_size(raw.images, image_size, raw.source)
+    return ImageDataset(
+        # A copy: arrays mapped from files may be read-only, which tensors cannot express.
+        torch.tensor(images),
+        torch.tensor(raw.labels),
+        class_names=raw.class_names,
+        source=raw.source,
+    )
+
+
+def _check_split(source: DatasetSource, split: str) -> None:
+    if split in source.info.splits:
+        return
+    if source.info.splits == ("train",):
+        where = "" if source.kind == "named" else "; give the folder of those images itself"
+        raise RequestError(
+            f"dataset '{source.name}' has no '{split}' split; all its images are 'train'{where}"
+        )
+    raise UnknownNameError("split", split, source.info.splits)
+
+
+def _read(
+    source: DatasetSource, image_size: int | None, split: str, cache_dir: str | Path | None
+) -> RawImages:
+    if source.path is None:
+        return read_digits() if source.name == "digits" else read_idx(source.name, split, cache_dir)
+    if source.kind == "npz":
+        return read_npz(source.path, split, source.name)
+    return read_folder(source.path, image_size, source.name)
+
+
+def _keep_classes(raw: RawImages, classes: str | Sequence[str | int]) -> RawImages:
+    kept = select_classes(classes, raw.class_names)
+    mask = np.isin(raw.labels, kept)
+    names = {label: raw.class_names[label] for label in kept}
+    if not mask.any():
+        raise RequestError(
+            f"{raw.source} has no images of class {', '.join(names.values())}; choose other classes"
+        )
+    return RawImages(raw.images[mask], raw.labels[mask], names, raw.source)

@@ -1,0 +1,59 @@
+"""Arrays in the MedMNIST layout: SPLIT_images and SPLIT_labels in one npz file."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhybrid.data.raw import RawImages, check_images, check_labels
+from qhybrid_circuits.errors import RequestError
+
+# What numpy and zipfile raise on bytes that are not, or no longer, an npz archive.
+_CORRUPT = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError)
+
+
+def read_npz(path: Path, split: str, source: str) -> RawImages:
+    """Read one split; a class is named by its number.
+
+    Only the two arrays of the split are required and read. Pickled arrays are refused.
+
+    Raises:
+        RequestError: Not an npz file, damaged, a missing key, or an array that does not fit.
+    """
+    keys = (f"{split}_images", f"{split}_labels")
+    raw_images, raw_labels = _read_arrays(path, keys, source)
+    images = check_images(raw_images, f"'{keys[0]}' of {source}")
+    labels = check_labels(raw_labels, len(images), f"'{keys[1]}' of {source}")
+    names = {int(label): str(label) for label in np.unique(labels)}
+    return RawImages(images, labels, names, source)
+
+
+def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray[np.generic]]:
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise RequestError(
+                f"{source} is not an npz archive but a single array; use numpy.savez"
+            )
+        with archive:
+            _check_keys(keys, archive.files, source)
+            return [archive[key] for key in keys]
+    except RequestError:
+        raise
+    except _CORRUPT as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RequestError(
+            f"{source} cannot be read as an npz file ({reason}); it is damaged, cut short or of "
+            "another format: copy or write it again with numpy.savez"
+        ) from error
+
+
+def _check_keys(keys: tuple[str, str], present: list[str], source: str) -> None:
+    missing = [key for key in keys if key not in present]
+    if missing:
+        raise RequestError(
+            f"{source} lacks {' and '.join(missing)}; it holds {', '.join(present) or 'nothing'}; "
+            "the MedMNIST layout is train_images, train_labels, test_images, test_labels"
+        )

@@ -1,0 +1,94 @@
+"""The exponential moving average of the weights, with the paper's warm-up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import nn
+
+from qhybrid.diffusion.specs import EmaSpec
+from qhybrid_circuits.errors import RequestError
+
+__all__ = ["Ema", "EmaSpec"]
+
+
+class Ema:
+    """Averaged copies of a model's parameters, by diffusers' EMAModel on training's step count."""
+
+    def __init__(self, model: nn.Module, spec: EmaSpec | None = None) -> None:
+        """Start from the model's present parameters.
+
+        Args:
+            model: The model to follow.
+            spec: The warm-up and decay; None means the paper's.
+        """
+        self.spec = spec or EmaSpec()
+        self._average = EMAModel(
+            model.parameters(),
+            decay=self.spec.decay,
+            update_after_step=self.spec.start,
+            use_ema_warmup=True,
+            inv_gamma=1.0,
+            power=self.spec.power,
+        )
+
+    def step(self, model: nn.Module, training_step: int) -> None:
+        """Update after an optimizer step; does nothing between multiples of `spec.every`.
+
+        Args:
+            model: The model that is trained.
+            training_step: Zero-based count of optimizer steps.
+        """
+        if training_step % self.spec.every:
+            return
+        self._follow_device(model)
+        # EMAModel counts its own calls and adds one; the warm-up is defined on training steps.
+        self._average.optimization_step = training_step - 1
+        self._average.step(model.parameters())
+
+    def decay_at(self, training_step: int) -> float:
+        """Return the share of itself that the average keeps at an update at this step."""
+        return float(self._average.get_decay(training_step))
+
+    def copy_to(self, model: nn.Module) -> None:
+        """Overwrite the model's parameters with the averages."""
+        self._average.copy_to(model.parameters())
+
+    @contextmanager
+    def swapped(self, model: nn.Module) -> Iterator[None]:
+        """Put the averages into the model for the duration of a with block, whatever happens."""
+        trained = [parameter.detach().clone() for parameter in model.parameters()]
+        try:
+            self.copy_to(model)
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(model.parameters(), trained, strict=True):
+                    parameter.copy_(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages (copies, in parameter order) and the decay settings."""
+        state: dict[str, Any] = self._average.state_dict()
+        return {**state, "shadow_params": [p.clone() for p in state["shadow_params"]]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; decay settings are those of `spec`, not of the file.
+
+        Raises:
+            RequestError: The state belongs to another model.
+        """
+        present, saved = self._average.shadow_params, state["shadow_params"]
+        if [p.shape for p in present] != [p.shape for p in saved]:
+            raise RequestError(
+                f"the EMA state holds {len(saved)} tensors that do not fit this model's "
+                f"{len(present)} parameters; it was saved from another model"
+            )
+        for mine, theirs in zip(present, saved, strict=True):
+            mine.copy_(theirs)
+
+    def _follow_device(self, model: nn.Module) -> None:
+        device = next(model.parameters()).device
+        if self._average.shadow_params[0].device != device:
+            self._average.to(device=device)

@@ -1,0 +1,108 @@
+"""Drawn images as bytes, as a PNG grid, and as an animation of the denoising."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from qhybrid.files import replacing
+from qhybrid_circuits.errors import ShapeError
+
+MIN_TILE_PIXELS = 64
+"""Smaller images are enlarged to about this side length, so that a person can see them."""
+
+BORDER_PIXELS = 2
+_BORDER_LEVEL = 0.4  # between ink and paper: visible beside black and beside white images
+_FRAME_MS, _LAST_FRAME_MS = 80, 1500
+
+
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """Map float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C); values outside are clipped."""
+    levels = images.detach().float().clamp(-1, 1).add(1).mul(127.5).round()
+    pixels: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return pixels.astype(np.uint8)
+
+
+def save_grid(
+    images: Tensor, path: str | Path, *, columns: int | None = None, upscale: int | None = None
+) -> None:
+    """Save images side by side as a PNG file.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1].
+        path: The file to write or replace.
+        columns: Images in a row; None makes the grid as square as it can be.
+        upscale: Pixels a side that each pixel becomes; None enlarges small images to about
+            `MIN_TILE_PIXELS`.
+
+    Raises:
+        ShapeError: Not a batch of images with 1 or 3 channels.
+    """
+    tiles = _tile(images, columns, upscale)
+    with replacing(Path(path)) as unfinished:
+        tiles.save(unfinished, format="PNG")
+
+
+def save_gif(
+    frames: Sequence[Tensor],
+    path: str | Path,
+    *,
+    columns: int | None = None,
+    upscale: int | None = None,
+) -> None:
+    """Save an animation, one grid a frame, that rests on the last one and repeats.
+
+    Args:
+        frames: Each (N, C, H, W) in [-1, 1], e.g. `SampleResult.frames`.
+        path: The file to write or replace.
+        columns: As in `save_grid`.
+        upscale: As in `save_grid`.
+
+    Raises:
+        ShapeError: No frames, or frames that are not batches of images.
+    """
+    if not frames:
+        raise ShapeError("Argument `frames` must hold at least one frame; sample with keep > 0")
+    first, *rest = [_tile(frame, columns, upscale) for frame in frames]
+    with replacing(Path(path)) as unfinished:
+        first.save(
+            unfinished,
+            format="GIF",
+            save_all=True,
+            append_images=rest,
+            duration=[_FRAME_MS] * len(rest) + [_LAST_FRAME_MS],
+            loop=0,
+        )
+
+
+def _tile(images: Tensor, columns: int | None, upscale: int | None) -> Image.Image:
+    from torchvision.utils import make_grid
+
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+        raise ShapeError(
+            "Argument `images` must have shape (N, C, H, W) with C = 1 or 3, but it has "
+            f"{tuple(images.shape)}"
+        )
+    factor = upscale or math.ceil(MIN_TILE_PIXELS / images.shape[-1])
+    large = images.detach().float().cpu().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    if len(large) == 1:
+        # make_grid returns a single image without its border.
+        bordered = functional.pad(large, [BORDER_PIXELS] * 4, value=_BORDER_LEVEL)
+        return _to_pil(bordered[0])
+    grid: Tensor = make_grid(
+        large,
+        nrow=columns or math.ceil(math.sqrt(len(images))),
+        padding=BORDER_PIXELS,
+        pad_value=_BORDER_LEVEL,
+    )
+    return _to_pil(grid)
+
+
+def _to_pil(image: Tensor) -> Image.Image:
+    """Convert (C, H, W) in [-1, 1]; one channel is repeated to RGB, as make_grid does."""
+    return Image.fromarray(to_uint8(image.expand(3, -1, -1).unsqueeze(0))[0])

@@ -1,0 +1,60 @@
+"""The training objective: weighted squared error of the predicted noise."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from qhybrid.diffusion.schedules import NoiseScheduler
+from qhybrid.diffusion.specs import P2Weighting
+
+__all__ = ["P2Weighting", "denoising_loss", "p2_weights"]
+
+
+def p2_weights(alphas_cumprod: Tensor, weighting: P2Weighting) -> Tensor:
+    """Return (k + SNR)^-gamma with SNR = alpha-bar / (1 - alpha-bar).
+
+    Args:
+        alphas_cumprod: alpha-bar, any shape, in (0, 1).
+        weighting: k and gamma.
+    """
+    snr = alphas_cumprod / (1 - alphas_cumprod)
+    return (weighting.k + snr) ** -weighting.gamma
+
+
+def denoising_loss(
+    model: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    scheduler: NoiseScheduler,
+    weighting: P2Weighting,
+    generator: torch.Generator,
+) -> Tensor:
+    """Noise the images to uniformly drawn timesteps and score the predicted noise.
+
+    Args:
+        model: Predicts epsilon (B, C, H, W) from x_t and t (B,).
+        images: (B, C, H, W) in [-1, 1].
+        scheduler: From `noise_scheduler`.
+        weighting: The weight of each timestep.
+        generator: Draws timesteps and noise, on its own device: a CPU generator gives the same
+            loss on every device.
+
+    Returns:
+        The mean over the batch of weight times squared error, itself a mean over pixels; a scalar.
+    """
+    drawn_on = generator.device
+    timesteps = torch.randint(
+        0,
+        scheduler.config.num_train_timesteps,
+        (len(images),),
+        generator=generator,
+        device=drawn_on,
+    ).to(images.device)
+    noise = torch.randn(images.shape, generator=generator, device=drawn_on, dtype=images.dtype).to(
+        images.device
+    )
+    noisy = scheduler.add_noise(images, noise, timesteps)
+    # Under autocast the prediction is bf16, too coarse to be squared and averaged.
+    error = (model(noisy, timesteps).float() - noise.float()).square().flatten(1).mean(1)
+    alphas_cumprod = scheduler.alphas_cumprod.to(images.device)[timesteps]
+    return (p2_weights(alphas_cumprod, weighting) * error).mean()

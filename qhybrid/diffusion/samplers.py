@@ -1,0 +1,110 @@
+"""The samplers by name, and the diffusers scheduler behind each; torch loads on first use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qhybrid.diffusion.schedules import NoiseScheduler, beta_options, noise_scheduler
+from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class SamplerInfo:
+    """What is known of a sampler before it runs.
+
+    Attributes:
+        name: What `--sampler` takes.
+        summary: One line on the method.
+        default_steps: Model evaluations per image; None means every timestep.
+        stochastic: Whether noise is drawn during the steps, not only at the start.
+    """
+
+    name: str
+    summary: str
+    default_steps: int | None
+    stochastic: bool
+
+
+SAMPLERS: Mapping[str, SamplerInfo] = {
+    info.name: info
+    for info in (
+        SamplerInfo("ddpm", "ancestral sampling (Ho et al. 2020)", None, True),
+        SamplerInfo("ddim", "deterministic, first order (Song et al. 2021)", 50, False),
+        SamplerInfo("dpm++", "deterministic, second-order multistep (Lu et al. 2022)", 20, False),
+        SamplerInfo("sde-dpm++", "stochastic, second-order multistep (Lu et al. 2022)", 20, True),
+    )
+}
+
+
+def check_sampler(name: str) -> SamplerInfo:
+    """Look a sampler up.
+
+    Raises:
+        UnknownNameError: No sampler has that name.
+    """
+    if name not in SAMPLERS:
+        raise UnknownNameError("sampler", name, SAMPLERS)
+    return SAMPLERS[name]
+
+
+def sampler_steps(name: str, spec: ScheduleSpec, steps: int | None = None) -> int:
+    """Return how many steps to take: those asked for, else the sampler's default.
+
+    Raises:
+        UnknownNameError: No sampler has that name.
+        RequestError: Fewer than one step, or more than the schedule has timesteps.
+    """
+    default = check_sampler(name).default_steps or spec.timesteps
+    if steps is None:
+        return min(default, spec.timesteps)
+    if not 1 <= steps <= spec.timesteps:
+        raise RequestError(
+            f"steps must be between 1 and the {spec.timesteps} timesteps of the schedule, "
+            f"but it is {steps}"
+        )
+    return steps
+
+
+def trailing_timesteps(spec: ScheduleSpec, steps: int) -> list[int]:
+    """Spread timesteps evenly, descending, from the noisiest one, T - 1 (Lin et al. 2024, table 2).
+
+    diffusers' own trailing spacing can round to one entry too many; this one has exactly `steps`.
+    """
+    return [round(spec.timesteps * (1 - i / steps)) - 1 for i in range(steps)]
+
+
+def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseScheduler:
+    """Build the diffusers scheduler of a sampler, its timesteps set.
+
+    All of them clip the predicted image to [-1, 1]: where alpha-bar is nearly 0, as at the end of
+    the cosine schedule, the prediction divides the model's error by sqrt(alpha-bar).
+
+    Raises:
+        UnknownNameError: No sampler has that name.
+    """
+    check_sampler(name)
+    scheduler = noise_scheduler(spec) if name == "ddpm" else _solver(name, spec)
+    scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
+    return scheduler
+
+
+def _solver(name: str, spec: ScheduleSpec) -> NoiseScheduler:
+    """Build a DPM-Solver++; at first order it is DDIM (Lu et al. 2022, section 4.1).
+
+    DDIMScheduler itself moves T // steps timesteps at a time wherever the next timestep lies, so
+    that it is off for every number of steps that does not divide T.
+    """
+    import diffusers
+
+    solver_class: Any = diffusers.DPMSolverMultistepScheduler
+    solver: NoiseScheduler = solver_class(
+        **beta_options(spec),
+        algorithm_type="sde-dpmsolver++" if name == "sde-dpm++" else "dpmsolver++",
+        solver_order=1 if name == "ddim" else 2,
+        # With a largest value of 1 dynamic thresholding is plain clipping to [-1, 1].
+        thresholding=True,
+        sample_max_value=1.0,
+        final_sigmas_type="zero",
+    )
+    return solver

@@ -1,0 +1,161 @@
+"""Drawing images from a trained model."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qhybrid.diffusion.samplers import sampler_steps, sampling_scheduler
+from qhybrid.diffusion.schedules import NoiseScheduler
+from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid_circuits.errors import RequestError, ShapeError
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""(x_t (B, C, H, W), t (B,)) -> predicted epsilon (B, C, H, W)."""
+
+DEFAULT_BATCH = 256
+# torch.quantile, by which diffusers' solvers clip, takes no more elements than this.
+_MOST_ELEMENTS = 2**24
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """Images that were drawn, and how they came to be.
+
+    Attributes:
+        images: float32 (N, C, H, W) in [-1, 1], on the CPU.
+        frames: x_t at evenly spaced moments, from pure noise to the images, each shaped and clipped
+            like them; None when none were asked for.
+        sampler: The sampler's name.
+        steps: Model evaluations per image.
+    """
+
+    images: Tensor
+    frames: list[Tensor] | None
+    sampler: str
+    steps: int
+
+
+def sample(
+    model: Denoiser,
+    *,
+    shape: tuple[int, int, int, int],
+    spec: ScheduleSpec,
+    sampler: str = "ddim",
+    steps: int | None = None,
+    seed: int = 0,
+    first_index: int = 0,
+    device: torch.device | str = "cpu",
+    batch_size: int | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+    keep: int = 0,
+) -> SampleResult:
+    """Draw images by the reverse process.
+
+    Image i gets all its noise from a CPU generator of its own, derived from `seed` and i: it does
+    not depend on the device, on how many images are drawn with it, or on `batch_size`.
+
+    Args:
+        model: Predicts epsilon from x_t and t.
+        shape: (N, C, H, W) of the result.
+        spec: The schedule that the model was trained with.
+        sampler: A key of `SAMPLERS`.
+        steps: Model evaluations per image; None means the sampler's default.
+        seed: Seed of all images.
+        first_index: Index i of the first image, to go on with an interrupted set.
+        device: Where the model is.
+        batch_size: Most images in one model evaluation; None means `DEFAULT_BATCH`.
+        on_step: Called as on_step(done, total) after each model evaluation.
+        keep: Number of frames to keep, both ends included; 0 keeps none.
+
+    Raises:
+        UnknownNameError: No sampler has that name.
+        RequestError: A number of steps, batch size, seed or index out of its range.
+        ShapeError: A shape with an axis that is not positive.
+    """
+    steps = sampler_steps(sampler, spec, steps)
+    count = shape[0]
+    batch_size = DEFAULT_BATCH if batch_size is None else batch_size
+    _check_request(shape, batch_size, seed, first_index, keep)
+    batch_size = min(batch_size, max(1, _MOST_ELEMENTS // math.prod(shape[1:])))
+    starts = range(0, count, batch_size)
+    chunks: list[list[Tensor]] = []
+    with _evaluation_mode(model), torch.no_grad():
+        # Not inference mode: tensors that a circuit caches in here must still serve training.
+        for number, start in enumerate(starts):
+            size = min(batch_size, count - start)
+            chain = _denoise(
+                model,
+                sampling_scheduler(sampler, spec, steps),
+                (size, *shape[1:]),
+                [image_generator(seed, first_index + start + i) for i in range(size)],
+                torch.device(device),
+            )
+            kept = []
+            for done, x in enumerate(chain):
+                if done in _kept_moments(keep, steps):
+                    kept.append(x.clamp(-1, 1).to("cpu", torch.float32))
+                if done and on_step is not None:
+                    on_step(number * steps + done, len(starts) * steps)
+            chunks.append(kept)
+    frames = [torch.cat(parts) for parts in zip(*chunks, strict=True)]
+    return SampleResult(frames[-1], frames if keep else None, sampler, steps)
+
+
+def image_generator(seed: int, index: int) -> torch.Generator:
+    """Return the generator of image `index`; neighbouring seeds and indices are unrelated."""
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def _check_request(
+    shape: tuple[int, ...], batch_size: int, seed: int, first_index: int, keep: int
+) -> None:
+    if len(shape) != 4 or min(shape) < 1:
+        raise ShapeError(f"Argument `shape` must be (N, C, H, W), all positive, but it is {shape}")
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("seed", seed, 0),
+        ("first_index", first_index, 0),
+        ("keep", keep, 0),
+    ):
+        if value < least:
+            raise RequestError(f"{name} must be at least {least}, but it is {value}")
+
+
+def _kept_moments(keep: int, steps: int) -> set[int]:
+    """Return after how many steps a frame is kept; the last step always is, for the images."""
+    return {round(steps * i / max(keep - 1, 1)) for i in range(keep)} | {steps}
+
+
+def _denoise(
+    model: Denoiser,
+    scheduler: NoiseScheduler,
+    shape: tuple[int, ...],
+    generators: list[torch.Generator],
+    device: torch.device,
+) -> Iterator[Tensor]:
+    """Yield pure noise, then x after each step."""
+    x = torch.cat([torch.randn(1, *shape[1:], generator=generator) for generator in generators])
+    x = x.to(device)
+    yield x
+    for t in scheduler.timesteps.tolist():
+        epsilon = model(x, torch.full(shape[:1], t, device=device, dtype=torch.long)).float()
+        x = scheduler.step(epsilon, t, x, generator=generators, return_dict=False)[0]
+        yield x
+
+
+@contextmanager
+def _evaluation_mode(model: Denoiser) -> Iterator[None]:
+    if not isinstance(model, nn.Module) or not model.training:
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()

@@ -1,0 +1,97 @@
+"""Self-attention over the positions of a feature map."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HEADS = 4
+HEAD_FEATURES = 32
+COSINE_SCALE = 10.0
+
+
+class ScaleNorm(nn.Module):
+    """Layer normalization with a scale and no bias, over the last axis."""
+
+    def __init__(self, features: int) -> None:
+        """Start from scale 1."""
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize x of shape (..., features)."""
+        return F.layer_norm(x, self.scale.shape, self.scale)
+
+
+class _Attention(nn.Module):
+    """What both kinds share: (B, C, H, W) to positions and back, projections, residual."""
+
+    def __init__(self, channels: int) -> None:
+        """Build for feature maps of `channels` channels; the projections are 1x1 convolutions."""
+        super().__init__()
+        self.norm = ScaleNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * HEADS * HEAD_FEATURES, bias=False)
+        self.output = nn.Linear(HEADS * HEAD_FEATURES, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within x of shape (B, C, H, W) and add the result to it."""
+        tokens = self.norm(x.flatten(2).transpose(1, 2))
+        return x + self.attend(tokens).transpose(1, 2).reshape(x.shape)
+
+    def attend(self, tokens: Tensor) -> Tensor:
+        """Map normalized features (B, N, C) of the N positions to (B, N, C)."""
+        raise NotImplementedError
+
+
+class LinearAttention(_Attention):
+    """Attention in O(N): softmax of q over features, of k over positions (Shen et al. 2021).
+
+    q is divided by sqrt(32), v by the number of positions, and a second scale-only layer
+    normalization follows the output projection.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Build for feature maps of `channels` channels."""
+        super().__init__(channels)
+        self.output_norm = ScaleNorm(channels)
+
+    def attend(self, tokens: Tensor) -> Tensor:
+        """Attend without ever forming v or the heads' outputs at each position.
+
+        The chain q (k^T (x W_v)) W_o is associative: with C < 128 channels, reading it as
+        q ((k^T x) W_v W_o) leaves q and k as the only tensors of size N x 128, which is what
+        training memory and time at 28x28 are made of.
+        """
+        batch, positions, channels = tokens.shape
+        to_q, to_k, to_v = self.qkv.weight.chunk(3)
+        q = F.linear(tokens, to_q).view(batch, positions, HEADS, HEAD_FEATURES).softmax(dim=3)
+        k = F.linear(tokens, to_k).softmax(dim=1)
+        scale = 1.0 / (math.sqrt(HEAD_FEATURES) * positions)
+        summary = (k.transpose(1, 2) @ tokens).view(batch, HEADS, HEAD_FEATURES, channels) * scale
+        values = to_v.view(HEADS, HEAD_FEATURES, channels).transpose(1, 2)
+        outputs = self.output.weight.view(channels, HEADS, HEAD_FEATURES).permute(1, 2, 0)
+        context = (summary @ (values @ outputs)).flatten(1, 2)
+        return self.output_norm(q.flatten(2) @ context + self.output.bias)  # type: ignore[no-any-return]
+
+
+class VertexAttention(_Attention):
+    """Full attention with l2-normalized q and k and logits scaled by 10 (Henry et al. 2020).
+
+    The released code normalizes q and k over the positions instead of over the features
+    (`over_positions`).
+    """
+
+    def __init__(self, channels: int, over_positions: bool = False) -> None:
+        """Build for feature maps of `channels` channels."""
+        super().__init__(channels)
+        self.normalized_axis = 2 if over_positions else 3
+
+    def attend(self, tokens: Tensor) -> Tensor:
+        """Attend with every position to every position."""
+        qkv = self.qkv(tokens).view(*tokens.shape[:2], 3, HEADS, HEAD_FEATURES)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        q = F.normalize(q, dim=self.normalized_axis)
+        k = F.normalize(k, dim=self.normalized_axis)
+        heads = F.scaled_dot_product_attention(q, k, v, scale=COSINE_SCALE)
+        return self.output(heads.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]

@@ -1,0 +1,53 @@
+"""model.json: which model a folder holds, readable without torch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qhybrid.files import write_json
+from qhybrid.models.spec import ModelSpec
+from qhybrid_circuits.errors import RequestError
+
+SPEC_FILE = "model.json"
+WEIGHTS_FILE = "model.safetensors"
+FORMAT = 1
+
+
+def read_spec(folder: Path | str) -> ModelSpec:
+    """The specification of the model in a folder.
+
+    Raises:
+        RequestError: The folder holds no model, or its model.json cannot be used.
+    """
+    path = Path(folder) / SPEC_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise RequestError(
+            f"'{folder}' is not a model folder: it has no {SPEC_FILE}; give the folder of a "
+            "training run"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RequestError(f"'{path}' cannot be read ({error}); restore it from a copy") from error
+    return _parsed(path, values)
+
+
+def write_spec(folder: Path, spec: ModelSpec, tensors: Mapping[str, list[int]]) -> None:
+    """Write model.json: format version, specification, and the name and shape of each tensor."""
+    content = {"format": FORMAT, "spec": spec.to_dict(), "tensors": dict(tensors)}
+    write_json(folder / SPEC_FILE, content)
+
+
+def _parsed(path: Path, values: Any) -> ModelSpec:
+    if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
+        raise RequestError(f"'{path}' does not describe a model: it has no 'spec' object")
+    if values.get("format") != FORMAT:
+        raise RequestError(
+            f"'{path}' has format {values.get('format')!r}, but this qhybrid reads format "
+            f"{FORMAT}; update qhybrid"
+        )
+    try:
+        return ModelSpec.from_dict(values["spec"])
+    except RequestError as error:
+        raise RequestError(f"'{path}': {error}") from error

@@ -1,0 +1,152 @@
+"""The models by name."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from qhybrid.models.attention import VertexAttention
+from qhybrid.models.quantum_vertex import (
+    PIXELS,
+    QuantumResNetBlock,
+    QuantumVertexConv,
+    ReusedOutputsBlock,
+    SharedWeightsBlock,
+)
+from qhybrid.models.resnet_block import ResNetBlock
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.unet import UNet
+from qhybrid.models.vertex import Vertex
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_circuits.ansatz import build_ansatz
+from qhybrid_runtime import Backend, get_backend
+
+ANSATZ_CHANNELS = 3
+BASIC_ENTANGLING_LAYERS = 4
+"""The paper says 3; its parameter counts and its code say 4."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a model's circuits run.
+
+    Attributes:
+        backend: Where the circuits run.
+        gradient: A gradient method of the backend; None for its best.
+        generator: Source of the initial circuit weights; None for torch's global one.
+    """
+
+    backend: Backend
+    gradient: str | None
+    generator: torch.Generator | None
+
+
+Builder = Callable[[ModelSpec, Execution], UNet]
+
+
+def build_model(
+    spec: ModelSpec,
+    backend: Backend | None = None,
+    gradient: str | None = None,
+    generator: torch.Generator | None = None,
+) -> UNet:
+    """Build a model of the zoo.
+
+    Args:
+        spec: Which one, at what size.
+        backend: Where its circuits run; None for `statevector`.
+        gradient: A gradient method of the backend; None for its best.
+        generator: Source of all initial weights, classical and quantum; torch's global generator
+            is then left as it was. None uses the global one.
+
+    Raises:
+        CircuitError: The vertex is too narrow for the model's circuits.
+    """
+    execution = Execution(backend or get_backend("statevector"), gradient, generator)
+    with _initialized_from(generator):
+        return MODELS[spec.name](spec, execution)
+
+
+def _unet(spec: ModelSpec, execution: Execution) -> UNet:
+    """The classical U-Net; it has no circuits to execute."""
+    width, time_features = spec.vertex_channels, 4 * spec.dim
+    return _around_vertex(spec, lambda: ResNetBlock(width, width, time_features))
+
+
+def _qvunet(
+    spec: ModelSpec, execution: Execution, *, ansatz: str, circuits: int | None = None
+) -> UNet:
+    """A QVU-Net: `circuits` of one ansatz in each vertex convolution, or circuits only (None)."""
+    variational = (
+        _full_vertex(spec, ansatz) if circuits is None else [_ansatz(spec, ansatz)] * circuits
+    )
+    return _around_vertex(spec, partial(_quantum_block, spec, execution, variational))
+
+
+def _around_vertex(spec: ModelSpec, block: Callable[[], ResNetBlock]) -> UNet:
+    over_positions = spec.variant == "released"
+    attention = VertexAttention(spec.vertex_channels, over_positions=over_positions)
+    vertex = Vertex(block(), attention, block())
+    return UNet(vertex, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
+
+
+def _quantum_block(
+    spec: ModelSpec, execution: Execution, circuits: list[VariationalCircuit]
+) -> QuantumResNetBlock:
+    width, time_features = spec.vertex_channels, 4 * spec.dim
+    first, second = (
+        QuantumVertexConv(
+            circuits,
+            width,
+            execution.backend,
+            gradient=execution.gradient,
+            generator=execution.generator,
+            pixel_major=spec.variant == "released",
+        )
+        for _ in range(2)
+    )
+    if spec.variant == "paper":
+        return QuantumResNetBlock(first, second, width, time_features)
+    if first.classical is not None:
+        return ReusedOutputsBlock(first, second, width, time_features)
+    shared = range(width // ANSATZ_CHANNELS, len(circuits))
+    return SharedWeightsBlock(first, second, width, time_features, shared=shared)
+
+
+def _full_vertex(spec: ModelSpec, ansatz: str) -> list[VariationalCircuit]:
+    """Circuits of 3 channels, then one basic entangling circuit per channel that is left."""
+    many, rest = divmod(spec.vertex_channels, ANSATZ_CHANNELS)
+    last = build_ansatz("basic_entangling", qubits=PIXELS, layers=BASIC_ENTANGLING_LAYERS)
+    return [_ansatz(spec, ansatz)] * many + [last] * rest
+
+
+def _ansatz(spec: ModelSpec, name: str) -> VariationalCircuit:
+    return build_ansatz(
+        name, channels=ANSATZ_CHANNELS, layers=spec.ansatz_layers, variant=spec.variant
+    )
+
+
+@contextmanager
+def _initialized_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Seed torch's global generator, which its modules start from, for the time of the block."""
+    if generator is None:
+        yield
+        return
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would reseed the accelerators too, which fork_rng does not restore here.
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+MODELS: Mapping[str, Builder] = {
+    "unet": _unet,
+    "1hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=1),
+    "7hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=7),
+    "fullhqconv-qvunet": partial(_qvunet, ansatz="hqconv"),
+    "1fqconv-qvunet": partial(_qvunet, ansatz="fqconv", circuits=1),
+    "7fqconv-qvunet": partial(_qvunet, ansatz="fqconv", circuits=7),
+    "fullfqconv-qvunet": partial(_qvunet, ansatz="fqconv"),
+}

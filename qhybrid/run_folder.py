@@ -1,0 +1,208 @@
+"""The folder of a training run: what lies where, how one is claimed and how one is found."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from qhybrid.config import Config
+from qhybrid_circuits.errors import RequestError
+
+RUNS = Path("runs")
+"""Where runs go unless told otherwise, relative to the working directory."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run's folder.
+
+    Attributes:
+        folder: Its path; everything below lies in it.
+    """
+
+    folder: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration (TOML)."""
+        return self.folder / "config.toml"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, seed, git revision and hardware (JSON)."""
+        return self.folder / "environment.json"
+
+    @property
+    def model_file(self) -> Path:
+        """EMA weights for inference; `model.json` beside it says how to build the model."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One row a logging step (CSV)."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the full states to resume from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Folder of the sample grids, one an epoch."""
+        return self.folder / "samples"
+
+    @property
+    def samplings(self) -> Path:
+        """Folder of the sampling runs that were not sent elsewhere."""
+        return self.folder / "samplings"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the TensorBoard events."""
+        return self.folder / "tensorboard"
+
+    def config(self) -> Config:
+        """Read the configuration that the run was started with.
+
+        Raises:
+            RequestError: The file is damaged.
+        """
+        from qhybrid.config_sources import parse_config, read_values
+
+        return parse_config(read_values(self.config_file))
+
+    def sample_grid(self, epoch: int) -> Path:
+        """The grid that belongs to an epoch, counted from 1."""
+        return self.samples / f"epoch-{epoch:03d}.png"
+
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint after a number of optimizer steps."""
+        return self.checkpoints / f"step-{step:07d}.ckpt"
+
+    def saved_checkpoints(self) -> list[Path]:
+        """The checkpoints that exist, oldest first."""
+        return sorted(self.checkpoints.glob("step-*.ckpt"), key=_step_of)
+
+    def newest_checkpoint(self) -> Path | None:
+        """The checkpoint to resume from, or None before the first one."""
+        saved = self.saved_checkpoints()
+        return saved[-1] if saved else None
+
+    def newest_step(self) -> int:
+        """Optimizer steps done at the newest checkpoint; 0 before the first one."""
+        newest = self.newest_checkpoint()
+        return _step_of(newest) if newest else 0
+
+
+def open_run(folder: Path) -> Run:
+    """The run in a folder.
+
+    Raises:
+        RequestError: There is no run in it.
+    """
+    run = Run(folder)
+    if run.config_file.is_file():
+        return run
+    if not folder.exists():
+        missing = f"there is no folder '{folder}'"
+    elif not folder.is_dir():
+        missing = f"'{folder}' is a file, not a run folder"
+    else:
+        missing = f"'{folder}' is not a run folder: it has no config.toml"
+    raise RequestError(f"{missing}; {_guess(folder)}`qhybrid train` makes a run")
+
+
+def newest_run(root: Path = RUNS) -> Run:
+    """The run under `root` that was started or saved last.
+
+    Raises:
+        RequestError: There is none.
+    """
+    runs = [Run(config.parent) for config in root.glob("*/config.toml")]
+    if not runs:
+        raise RequestError(
+            f"there is no run in '{root}/' to resume; start one with `qhybrid train`, or name its "
+            "folder with --out"
+        )
+    return max(runs, key=_last_touched)
+
+
+def claim_folder(folder: Path) -> Path:
+    """Create a folder for new output.
+
+    Raises:
+        RequestError: The folder has something in it already, or cannot be created.
+    """
+    check_free(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"cannot create the folder '{folder}': {error.strerror}; choose another with --out"
+        ) from error
+    return folder
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that output would mix with.
+
+    Raises:
+        RequestError: The folder has something in it already, or is a file.
+    """
+    if (folder / "config.toml").exists():
+        raise RequestError(
+            f"'{folder}' holds a run already; continue it with --resume or choose another --out"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"'{folder}' is a file; choose another --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise RequestError(f"'{folder}' is not empty; choose another --out")
+
+
+def claim_next(root: Path, stem: str) -> Path:
+    """Create `root/STEM-N` with the next free N, safe against another process doing the same.
+
+    Raises:
+        RequestError: It cannot be created.
+    """
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.") or "run"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        number = _highest_number(root, name)
+        while True:
+            number += 1
+            try:
+                (root / f"{name}-{number}").mkdir()
+            except FileExistsError:
+                continue
+            return root / f"{name}-{number}"
+    except OSError as error:
+        raise RequestError(
+            f"cannot create a folder in '{root}': {error.strerror}; choose one with --out"
+        ) from error
+
+
+def _step_of(checkpoint: Path) -> int:
+    digits = checkpoint.stem.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _highest_number(root: Path, name: str) -> int:
+    numbers = (entry.name.removeprefix(f"{name}-") for entry in root.glob(f"{name}-*"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def _last_touched(run: Run) -> float:
+    newest = run.newest_checkpoint()
+    return max(path.stat().st_mtime for path in (run.config_file, newest) if path is not None)
+
+
+def _guess(folder: Path) -> str:
+    """The run with the nearest name, beside the folder or in `runs/`, as a clause."""
+    found = [
+        config.parent for root in {folder.parent, RUNS} for config in root.glob("*/config.toml")
+    ]
+    names = {run.name: run for run in found}
+    near = difflib.get_close_matches(folder.name, names, n=1, cutoff=0.5)
+    return f"did you mean {names[near[0]]}? " if near else ""

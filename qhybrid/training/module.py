@@ -1,0 +1,151 @@
+"""The training loop's mathematics as Lightning wants it."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from qhybrid.config import Config
+from qhybrid.data import ImageDataset
+from qhybrid.diffusion import (
+    Ema,
+    EmaSpec,
+    P2Weighting,
+    ScheduleSpec,
+    denoising_loss,
+    noise_scheduler,
+)
+from qhybrid.training.batches import NOISE, BatchStream, StepPlan, derive_seed
+from qhybrid.training.losses import LossMeter
+from qhybrid.training.schedule import learning_rate_factor
+
+STATE_KEY = "qhybrid"
+"""Entry of a checkpoint with what Lightning does not know of."""
+
+
+class DenoisingModule(L.LightningModule):
+    """Adam on the weighted denoising loss, with an EMA of the weights.
+
+    To Lightning the whole run is one epoch: the epochs here are marks on an endless stream of
+    batches, so that a run resumes after any step by starting the stream there, and no loop state
+    needs to be restored. Steps are counted here for the same reason.
+
+    Attributes:
+        model: The network.
+        ema: The moving average of its weights.
+        step: Optimizer steps done.
+        learning_rate: Of the last of them.
+        interval_loss: Losses since the last row of metrics.csv.
+        epoch_loss: Losses since the last epoch ended.
+    """
+
+    def __init__(
+        self, model: nn.Module, dataset: ImageDataset, config: Config, plan: StepPlan
+    ) -> None:
+        """Prepare training from step 0.
+
+        Args:
+            model: Takes images (B, C, H, W) and times (B,) to the noise in them.
+            dataset: Images (C, H, W) in [-1, 1] with labels.
+            config: The run's configuration.
+            plan: The run's steps and epochs.
+        """
+        super().__init__()
+        ema, diffusion = config.ema, config.diffusion
+        self.model, self.plan = model, plan
+        self.ema = Ema(model, EmaSpec(ema.decay, ema.every, ema.start, ema.power))
+        self.schedule = ScheduleSpec(diffusion.schedule, diffusion.timesteps)
+        self.step = 0
+        self.learning_rate = 0.0
+        self.interval_loss, self.epoch_loss = LossMeter(), LossMeter()
+        self._dataset, self._settings = dataset, config.training
+        self._weighting = P2Weighting(diffusion.p2_k, diffusion.p2_gamma)
+        self._noise_scheduler = noise_scheduler(self.schedule)
+        self._generator = torch.Generator()
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        """The batches from the present step to the end of the run."""
+        plan, settings = self.plan, self._settings
+        stream = BatchStream(
+            plan.images,
+            plan.batch_size,
+            seed=settings.seed,
+            first=self.step * plan.accumulate,
+            stop=plan.total_steps * plan.accumulate,
+        )
+        return DataLoader(
+            self._dataset,
+            batch_sampler=stream,
+            num_workers=settings.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Adam, and the learning rate of each step."""
+        settings = self._settings
+        optimizer = Adam(
+            self.model.parameters(),
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            eps=settings.eps,
+        )
+        scheduler = LambdaLR(optimizer, self._factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of one batch; its times and noise depend on the seed and its number alone."""
+        number = self.step * self.plan.accumulate + batch_idx % self.plan.accumulate
+        self._generator.manual_seed(derive_seed(self._settings.seed, NOISE, number))
+        loss = denoising_loss(
+            self.model, batch[0], self._noise_scheduler, self._weighting, self._generator
+        )
+        self.interval_loss.add(loss, self.step + 1)
+        self.epoch_loss.add(loss, self.step + 1)
+        return loss
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Step the weights, then their average."""
+        self.learning_rate = float(optimizer.param_groups[0]["lr"])
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.ema.step(self.model, self.step)
+        self.step += 1
+
+    def between_steps(self, batch_idx: int) -> bool:
+        """Whether a batch was the last of its optimizer step."""
+        return (batch_idx + 1) % self.plan.accumulate == 0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know of, and leave out its loops, which start afresh."""
+        checkpoint.pop("loops", None)
+        checkpoint[STATE_KEY] = {
+            "step": self.step,
+            "ema": self.ema.state_dict(),
+            "interval_loss": self.interval_loss.state_dict(),
+            "epoch_loss": self.epoch_loss.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` added."""
+        state = checkpoint[STATE_KEY]
+        self.step = state["step"]
+        self.ema.load_state_dict(state["ema"])
+        self.interval_loss.load_state_dict(state["interval_loss"])
+        self.epoch_loss.load_state_dict(state["epoch_loss"])
+
+    def _factor(self, step: int) -> float:
+        return learning_rate_factor(
+            step,
+            schedule=self._settings.lr_schedule,
+            warmup_steps=self._settings.warmup_steps,
+            total_steps=self.plan.total_steps,
+        )

@@ -1,0 +1,207 @@
+"""One session of a training run: build everything, train, and leave the run folder complete."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from rich.console import Console
+
+from qhybrid.config import Config
+from qhybrid.config_sources import save_config
+from qhybrid.data import ImageDataset, load_dataset
+from qhybrid.files import write_json
+from qhybrid.models import ModelSpec, build_model
+from qhybrid.run_folder import RUNS, Run, claim_folder, claim_next
+from qhybrid.training.batches import WEIGHTS, StepPlan, derive_seed
+from qhybrid.training.checkpoints import CheckpointKeeper, check_checkpoint
+from qhybrid.training.clock import Stopwatch
+from qhybrid.training.devices import choose_device
+from qhybrid.training.environment import describe_environment
+from qhybrid.training.metrics import MetricsLog
+from qhybrid.training.module import DenoisingModule
+from qhybrid.training.progress import ProgressDisplay
+from qhybrid.training.samples import SampleGrids
+from qhybrid.training.stopping import StopSignal
+from qhybrid.training.summary import show_end, show_start
+from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime import get_backend
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is built before the run folder is touched.
+
+    Attributes:
+        config: The run's configuration.
+        dataset: The images.
+        spec: What the model is built from.
+        module: The model in its training loop.
+        device: `cpu` or `cuda`.
+        gradient: The gradient method in use.
+    """
+
+    config: Config
+    dataset: ImageDataset
+    spec: ModelSpec
+    module: DenoisingModule
+    device: str
+    gradient: str
+
+
+def run_training(
+    config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
+) -> Run:
+    """Train from the start, or from the newest checkpoint of a run.
+
+    Args:
+        config: What to train.
+        folder: The new run's folder, or None for the next free one; not used on resuming.
+        resumed: The run to continue, or None.
+        console: Where progress is shown, or None.
+
+    Raises:
+        RequestError: The data or the checkpoint cannot be used, or the run is done already.
+        Interrupted: Ctrl-C or SIGTERM; the state was saved.
+        TrainingDiverged: The loss became infinite or NaN.
+    """
+    console = console or Console(quiet=True)
+    session = build_session(config)
+    if resumed is not None:
+        _check_resumption(resumed, session)
+        run = resumed
+    elif folder is not None:
+        run = Run(claim_folder(folder))
+    else:
+        stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
+        run = Run(claim_next(RUNS, stem))
+    _describe(run, session, resumed=resumed is not None)
+    show_start(console, run, session)
+    _fit(run, session, console)
+    show_end(console, run, session)
+    return run
+
+
+def build_session(config: Config) -> Session:
+    """Load the images and build the model.
+
+    Raises:
+        RequestError: The device, the data or the model cannot be had.
+    """
+    device = choose_device(config.training.device)
+    data, settings = config.data, config.training
+    dataset = load_dataset(data.dataset, classes=data.classes, image_size=data.image_size)
+    model = config.model
+    spec = ModelSpec(
+        name=model.name,
+        image_size=dataset.image_size,
+        channels=dataset.channels,
+        dim=model.dim,
+        ansatz_layers=model.ansatz_layers,
+        variant=model.variant,
+    )
+    backend = get_backend(config.quantum.backend)
+    generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
+    network = build_model(spec, backend, config.quantum.gradient, generator)
+    plan = StepPlan(
+        images=len(dataset),
+        batch_size=min(settings.batch_size, len(dataset)),
+        accumulate=settings.accumulate,
+        epochs=settings.epochs,
+        max_steps=settings.max_steps,
+    )
+    module = DenoisingModule(network, dataset, config, plan)
+    gradient = config.quantum.gradient or backend.gradients[0]
+    return Session(config, dataset, spec, module, device, gradient)
+
+
+def _check_resumption(run: Run, session: Session) -> None:
+    plan, done = session.module.plan, run.newest_step()
+    if done >= plan.total_steps:
+        raise RequestError(
+            f"the run '{run.folder}' has done all of its {done} steps; give more --epochs than "
+            f"{session.config.training.epochs} to extend it, or draw from it with `qhybrid sample`"
+        )
+    checkpoint = run.newest_checkpoint()
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, session.module.model)
+
+
+def _describe(run: Run, session: Session, *, resumed: bool) -> None:
+    """Write config.toml and environment.json."""
+    save_config(session.config, run.config_file)
+    environment = describe_environment(
+        seed=session.config.training.seed,
+        backend=session.config.quantum.backend,
+        gradient=session.gradient,
+        device=session.device,
+        resumed_at_step=run.newest_step() if resumed else None,
+    )
+    path = run.environment_file
+    if resumed:
+        path = path.with_name(f"environment-{run.newest_step()}.json")
+    write_json(path, environment)
+
+
+def _fit(run: Run, session: Session, console: Console) -> None:
+    config, module = session.config, session.module
+    settings, step, clock = config.training, run.newest_step(), Stopwatch()
+    stop = StopSignal(run)
+    keeper = CheckpointKeeper(
+        run,
+        session.spec,
+        every=settings.checkpoint_every,
+        keep=settings.keep_checkpoints,
+        stop=stop,
+        clock=clock,
+    )
+    channels, size = session.dataset.channels, session.dataset.image_size
+    grids = SampleGrids(
+        run,
+        config.sampling,
+        image_shape=(channels, size, size),
+        seed=settings.seed,
+        stop=stop,
+        clock=clock,
+    )
+    with _without_chatter(), stop.listening():
+        trainer = L.Trainer(
+            accelerator=session.device,
+            devices=1,
+            max_epochs=1,
+            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+            gradient_clip_val=settings.gradient_clip or None,
+            accumulate_grad_batches=settings.accumulate,
+            callbacks=[
+                MetricsLog(run, every=settings.log_every, step=step, clock=clock),
+                grids,
+                ProgressDisplay(console, run, step=step, stop=stop, clock=clock),
+                keeper,
+            ],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=run.folder,
+        )
+        trainer.fit(module, ckpt_path=run.newest_checkpoint(), weights_only=True)
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Silence Lightning's remarks on hardware, workers and products; errors stay."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,69 @@
+"""What is printed before and after a run."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from qhybrid.models import catalog
+from qhybrid.run_folder import Run
+
+if TYPE_CHECKING:
+    from qhybrid.training.session import Session
+
+
+def show_start(console: Console, run: Run, session: Session) -> None:
+    """Say what is trained on what, and where it goes."""
+    config, dataset, plan = session.config, session.dataset, session.module.plan
+    parameters = sum(p.numel() for p in session.module.model.parameters())
+    size, channels = dataset.image_size, dataset.channels
+    training = f"{config.training.epochs} epochs, {plan.total_steps:,} steps of {plan.batch_size}"
+    if plan.accumulate > 1:
+        training += f"x{plan.accumulate}"
+    step = run.newest_step()
+    _show(
+        console,
+        {
+            "model": f"{config.model.name}, {parameters:,} parameters",
+            "images": (
+                f"{config.data.dataset}, {len(dataset):,} of {size}x{size}x{channels}, "
+                f"{len(dataset.class_names)} classes"
+            ),
+            "backend": _backend(session),
+            "device": f"{session.device}, precision {config.training.precision}",
+            "training": f"{training} images, seed {config.training.seed}",
+            "folder": f"{run.folder}" + (f", resumed at step {step}" if step else ""),
+        },
+    )
+
+
+def show_end(console: Console, run: Run, session: Session) -> None:
+    """Say where the results are and what can be done next."""
+    plan = session.module.plan
+    grid = run.sample_grid(plan.epoch_of(plan.total_steps))
+    _show(
+        console,
+        {
+            "samples": str(grid),
+            "model": str(run.model_file),
+            "next": f"qhybrid sample {shlex.quote(str(run.folder))}",
+        },
+    )
+
+
+def _backend(session: Session) -> str:
+    entry = next(entry for entry in catalog() if entry["name"] == session.config.model.name)
+    if not entry["circuits_per_step"]:
+        return "none needed, the model has no circuits"
+    return (
+        f"{session.config.quantum.backend}, gradient {session.gradient}, "
+        f"{entry['qubits']} qubits, {entry['circuits_per_step']} circuits a denoising step"
+    )
+
+
+def _show(console: Console, lines: dict[str, str]) -> None:
+    for name, text in lines.items():
+        console.print(f"[bold]{name:>8}[/bold]  ", end="")
+        console.print(text, highlight=False, markup=False, soft_wrap=True)

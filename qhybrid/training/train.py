@@ -1,0 +1,103 @@
+"""The way into training: everything that can be refused is refused before torch is imported."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qhybrid.config import Config
+from qhybrid.config_sources import Values, flatten, merge_values, parse_config
+from qhybrid.data.catalog import resolve_dataset
+from qhybrid.run_folder import Run, check_free, newest_run, open_run
+from qhybrid_circuits.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CHANGEABLE = frozenset(
+    {
+        "training.epochs",
+        "training.max_steps",
+        "training.device",
+        "training.workers",
+        "training.checkpoint_every",
+        "training.keep_checkpoints",
+        "training.log_every",
+        "sampling.sampler",
+        "sampling.steps",
+        "sampling.num_images",
+    }
+)
+"""Keys that a resumed run may change: those that do not touch the steps already done."""
+
+
+def train(
+    config: Config | None = None,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    console: "Console | None" = None,
+) -> Run:
+    """Train a model and leave everything about it in a run folder.
+
+    A resumed run continues at the exact step of its newest checkpoint and ends with the weights
+    that an uninterrupted run has. More epochs than before extend it; the cosine schedule is then
+    that of the longer run, so the learning rate rises again where the shorter run had ended.
+
+    Args:
+        config: What to train; None is the default, or the saved one where a run is resumed.
+        out: The run's folder; None takes `runs/MODEL-DATASET-N`, or the newest run to resume.
+        resume: Continue the run in the folder instead of starting one.
+        console: Where progress is shown; None shows nothing.
+
+    Raises:
+        RequestError: The request is wrong, e.g. the folder holds a run already.
+        Interrupted: Ctrl-C or SIGTERM; the state was saved.
+        TrainingDiverged: The loss became infinite or NaN.
+    """
+    folder = None if out is None else Path(out)
+    run = None
+    if resume:
+        run = newest_run() if folder is None else open_run(folder)
+        saved = run.config()
+        config = config or saved
+        check_resumable(saved, config, run)
+    elif folder is not None:
+        check_free(folder)
+    config = config or Config()
+    resolve_dataset(config.data.dataset)
+
+    with nullcontext() if console is None else console.status("loading torch and lightning"):
+        from qhybrid.training.session import run_training
+
+    return run_training(config, folder=folder, resumed=run, console=console)
+
+
+def resumed_config(run: Run, requested: Values) -> Config:
+    """The saved configuration of a run with the values that were asked for over it.
+
+    Raises:
+        RequestError: A value is not allowed.
+    """
+    return parse_config(merge_values(run.config().model_dump(exclude_none=True), requested))
+
+
+def check_resumable(saved: Config, config: Config, run: Run) -> None:
+    """Refuse to continue a run as another one.
+
+    Raises:
+        RequestError: A key differs that the steps already done depend on.
+    """
+    before, now = flatten(saved.model_dump()), flatten(config.model_dump())
+    for key, value in before.items():
+        if now[key] != value and key not in CHANGEABLE:
+            raise RequestError(
+                f"{key} is {_shown(value)} in the run '{run.folder}' and cannot become "
+                f"{_shown(now[key])} on resuming; leave it as it is, or start a new run without "
+                "--resume"
+            )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return "unset" if value is None else str(value)

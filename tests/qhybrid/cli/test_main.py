@@ -1,0 +1,181 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qhybrid.cli import main
+from qhybrid.cli.main import COMMANDS
+from qhybrid.models import MODEL_NAMES
+from qhybrid_circuits.errors import QHybridError
+
+LIGHT = """
+import sys
+from qhybrid.cli import main
+code = main({arguments!r})
+heavy = {{"torch", "qiskit", "lightning", "diffusers", "sklearn", "torchvision"}}
+print(code, *sorted(heavy & set(sys.modules)), sep=",")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+WRONG: list[tuple[list[str], list[str]]] = [
+    (["train", "--model", "1hqcon-qvunet"], ["1hqcon-qvunet", "did you mean 1hqconv-qvunet"]),
+    (["train", "--dataset", "digit"], ["'digit'", "did you mean digits"]),
+    (["train", "--dataset", "no/such.npz"], ["no/such.npz", "does not exist"]),
+    (["train", "--backend", "arr"], ["'arr'", "statevector, aer"]),
+    (["train", "--gradient", "adjont"], ["'adjont'", "did you mean adjoint"]),
+    (["train", "--set", "training.epoch=3"], ["training.epoch", "did you mean training.epochs"]),
+    (["train", "--set", "training.epochs"], ["key=value"]),
+    (["train", "--set", "sampling.sampler=ddin"], ["'ddin'", "did you mean ddim"]),
+    (["train", "--config", "papr"], ["'papr'", "did you mean paper"]),
+    (["train", "--config", "none.toml"], ["none.toml"]),
+    (["train", "--epochs", "x"], ["--epochs", "'x'", "integer"]),
+    (["train", "--epochs=1.5"], ["--epochs", "'1.5'", "integer"]),
+    (["train", "--epochs", "0"], ["training.epochs", "0"]),
+    (["train", "--precision", "16"], ["--precision", "'16'", "bf16"]),
+    (["train", "--device", "tpu"], ["--device", "'tpu'", "cuda"]),
+    (["train", "--bogus"], ["--bogus", "--help"]),
+    (["train", "--model"], ["--model"]),
+    (["train", "--resume"], ["no run", "qhybrid train"]),
+    (["train", "--resume", "--out", "nowhere"], ["nowhere", "qhybrid train"]),
+    (["sample"], ["RUN"]),
+    (["sample", "nowhere"], ["nowhere", "qhybrid train"]),
+    (["sample", "."], ["config.toml", "qhybrid train"]),
+    (["models", "--format", "html"], ["html", "json"]),
+    (["trian"], ["trian", "train"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=lambda value: " ".join(value))
+def test_a_wrong_request_is_one_line_and_exit_code_2(
+    arguments: list[str], parts: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert not [part for part in parts if part not in printed.err], printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["train", "--help"], 0),
+        (["models"], 0),
+        (["datasets", "--format", "json"], 0),
+        (["backends"], 0),
+        (["train", "--model", "unit", "--backend", "aer"], 2),
+        (["train", "--backend", "arr"], 2),
+        (["train", "--dataset", "digit"], 2),
+        (["sample", "nowhere"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_help_listings_and_wrong_names_import_nothing_heavy(
+    arguments: list[str], code: int
+) -> None:
+    script = LIGHT.format(arguments=arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == str(code)
+
+
+def test_help_answers_within_half_a_second() -> None:
+    def seconds() -> float:
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "qhybrid", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert all(name in done.stdout for name in COMMANDS)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_the_installed_command_exits_with_the_code() -> None:
+    command = [sys.executable, "-m", "qhybrid", "train", "--model", "unit"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown model 'unit'")
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_anywhere_raises_instead() -> None:
+    with pytest.raises(QHybridError):
+        main(["--debug", "train", "--model", "unit"])
+    with pytest.raises(QHybridError):
+        main(["train", "--model", "unit", "--debug"])
+
+
+def test_failures_of_the_work_are_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, text in (
+        (QHybridError("it broke"), "error: it broke\n"),
+        (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device"),
+        (RuntimeError("two\nlines"), "error: RuntimeError: two lines; --debug"),
+    ):
+
+        def fail(error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setitem(COMMANDS, "models", fail)
+        assert main(["models"]) == 1
+        printed = capsys.readouterr().err
+        assert printed.startswith(text)
+        assert printed.count("\n") == 1
+
+
+def test_ctrl_c_is_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "models", interrupt)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "Usage: qhybrid" in capsys.readouterr().out
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    from qhybrid import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"qhybrid {__version__}\n"
+
+
+def test_models_as_json_have_the_promised_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--format", "json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in listed] == list(MODEL_NAMES)
+    promised = {"name", "paper", "parameters", "qubits", "circuits_per_step", "dead_weights"}
+    assert all(promised <= entry.keys() for entry in listed)
+    assert listed[0]["parameters"] == 483_321
+
+
+@pytest.mark.parametrize("command", ["models", "datasets", "backends"])
+@pytest.mark.parametrize("output_format", ["table", "md"])
+def test_lists_have_a_line_an_entry(
+    command: str, output_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--format", "json"]) == 0
+    names = [entry["name"] for entry in json.loads(capsys.readouterr().out)]
+    assert main([command, "--format", output_format]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    cells = [line.strip("| ").split()[0] for line in lines[-len(names) :]]
+    assert cells == names

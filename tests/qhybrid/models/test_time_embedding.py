@@ -1,0 +1,28 @@
+import math
+
+import pytest
+import torch
+
+from qhybrid.models.time_embedding import SinusoidalEmbedding, TimeEmbedding
+
+
+def test_against_the_formula() -> None:
+    embedded = SinusoidalEmbedding(10)(torch.tensor([0, 7, 999]))
+    for row, time in zip(embedded.tolist(), (0, 7, 999), strict=True):
+        angles = [time * 10_000 ** (-i / 4) for i in range(5)]
+        expected = [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        assert row == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("features", [2, 3, 11])
+def test_any_width(features: int) -> None:
+    embedded = SinusoidalEmbedding(features)(torch.tensor([3.0, 5.0]))
+    assert embedded.shape == (2, features)
+    assert torch.isfinite(embedded).all()
+    assert not torch.equal(embedded[0], embedded[1])
+
+
+def test_frequencies_are_not_saved() -> None:
+    embedding = TimeEmbedding(10)
+    assert all("weight" in name or "bias" in name for name in embedding.state_dict())
+    assert sum(p.numel() for p in embedding.parameters()) == 2080

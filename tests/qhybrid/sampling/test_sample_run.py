@@ -1,0 +1,115 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qhybrid.config_sources import load_config
+from qhybrid.run_folder import Run
+from qhybrid.sampling import SamplingRequest, sample_run
+from qhybrid.training import train
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+FOUR = SamplingRequest(num_images=4, steps=3, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = load_config(
+        overrides={
+            "model.name": "unet",
+            "training.max_steps": 1,
+            "training.device": "cpu",
+            "training.seed": 3,
+            "sampling.steps": 2,
+            "sampling.num_images": 1,
+        }
+    )
+    return train(config, out=tmp_path_factory.mktemp("runs") / "unet")
+
+
+def test_a_sampling_run_leaves_four_files(run: Run) -> None:
+    result = sample_run(run, FOUR)
+    assert result.folder.parent == run.samplings
+    with np.load(result.images_file) as arrays:
+        images = arrays["images"]
+    assert images.shape == (4, 8, 8, 1)
+    assert images.dtype == np.uint8
+    with Image.open(result.grid_file) as grid, Image.open(result.animation_file) as animation:
+        assert (grid.format, animation.format) == ("PNG", "GIF")
+    manifest = json.loads(result.manifest_file.read_text())
+    assert manifest["model"] == "unet"
+    assert (manifest["seed"], manifest["sampler"], manifest["steps"]) == (3, "ddim", 3)
+    assert (manifest["backend"], manifest["shots"], manifest["jobs"]) == ("statevector", None, 0)
+    assert manifest["seconds"] > 0
+    assert len(list(result.folder.iterdir())) == 4
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run: Run) -> None:
+    first, again = sample_run(run.folder, FOUR), sample_run(run.folder, FOUR)
+    other = sample_run(run, SamplingRequest(num_images=4, steps=3, device="cpu", seed=4))
+    assert first.folder != again.folder
+    for name in ("images.npz", "grid.png", "denoising.gif"):
+        assert (first.folder / name).read_bytes() == (again.folder / name).read_bytes()
+    assert first.images_file.read_bytes() != other.images_file.read_bytes()
+
+
+def test_an_image_does_not_depend_on_how_many_are_drawn(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = sample_run(run, SamplingRequest(num_images=2, steps=3, device="cpu"))
+    monkeypatch.setattr("qhybrid.sampling.session.GRID_IMAGES", 3)
+    many = sample_run(run, SamplingRequest(num_images=8, steps=3, device="cpu", batch_size=4))
+    with np.load(few.images_file) as a, np.load(many.images_file) as b:
+        assert b["images"].shape[0] == 8
+        assert np.abs(a["images"].astype(int) - b["images"][:2]).max() <= 1
+
+
+def test_a_sampler_that_was_not_configured_takes_its_own_steps(run: Run) -> None:
+    result = sample_run(run, SamplingRequest(num_images=1, sampler="dpm++", device="cpu"))
+    assert json.loads(result.manifest_file.read_text())["steps"] == 20
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "message"),
+    [
+        (SamplingRequest(sampler="dddim"), UnknownNameError, "did you mean ddim"),
+        (SamplingRequest(backend="arr"), UnknownNameError, "aer"),
+        (SamplingRequest(steps=2000), RequestError, "2000"),
+        (SamplingRequest(steps=0), RequestError, "between 1"),
+        (SamplingRequest(num_images=0), RequestError, "--num-images"),
+        (SamplingRequest(seed=-1), RequestError, "--seed"),
+    ],
+)
+def test_wrong_requests_leave_nothing_behind(
+    run: Run, tmp_path: Path, request_: SamplingRequest, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        sample_run(run, request_, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_use_is_not_written_to(run: Run) -> None:
+    with pytest.raises(RequestError, match="holds a run already"):
+        sample_run(run, FOUR, out=run.folder)
+    done = sample_run(run, FOUR)
+    with pytest.raises(RequestError, match="not empty"):
+        sample_run(run, FOUR, out=done.folder)
+
+
+def test_a_run_without_a_model_says_how_to_get_one(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(run.config_file.read_text())
+    with pytest.raises(RequestError, match=r"no model\.safetensors.*--resume"):
+        sample_run(tmp_path, FOUR)
+
+
+def test_a_failure_leaves_no_empty_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    before = set(run.samplings.glob("*"))
+    monkeypatch.setattr("qhybrid.sampling.session.sample", fail)
+    with pytest.raises(KeyboardInterrupt):
+        sample_run(run, FOUR)
+    assert set(run.samplings.glob("*")) == before

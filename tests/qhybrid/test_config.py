@@ -1,0 +1,162 @@
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import qhybrid
+from qhybrid.config import Config
+from qhybrid.config_sources import (
+    config_keys,
+    config_names,
+    load_config,
+    parse_assignments,
+    save_config,
+)
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+
+def test_a_saved_configuration_reads_back_the_same(tmp_path: Path) -> None:
+    config = load_config(
+        overrides={
+            "model.name": "unet",
+            "data.classes": "0,1",
+            "training.max_steps": 7,
+            "training.betas": [0.8, 0.95],
+        }
+    )
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml") == config
+    assert config.data.classes == ("0", "1")
+    assert list(tmp_path.iterdir()) == [tmp_path / "config.toml"]
+
+
+def test_the_paper_configuration_holds_the_published_settings() -> None:
+    config = load_config("paper")
+    training, ema, diffusion = config.training, config.ema, config.diffusion
+    assert config.data.dataset == "mnist"
+    assert (training.batch_size, training.epochs, training.learning_rate) == (128, 20, 1e-3)
+    assert (training.betas, training.eps) == ((0.9, 0.99), 1e-8)
+    assert (training.lr_schedule, training.warmup_steps) == ("constant", 0)
+    assert training.gradient_clip == 0
+    assert (ema.decay, ema.every, ema.start) == (0.995, 10, 100)
+    assert ema.power == pytest.approx(2 / 3)
+    assert (diffusion.schedule, diffusion.timesteps) == ("cosine", 1000)
+    assert (diffusion.p2_k, diffusion.p2_gamma) == (1, 1)
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_built_in_configuration_is_valid(name: str) -> None:
+    assert isinstance(load_config(name), Config)
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[training]\nepochs = 3\nseed = 5\n")
+    config = load_config(file, {"training.epochs": 4})
+    assert (config.training.epochs, config.training.seed) == (4, 5)
+
+
+def test_assignments_are_toml_where_they_can_be() -> None:
+    assert parse_assignments(["a.b=1", "a.c=x-y", "a.d=[1, 2]", "a.e=1e-3", "a.f=k=v"]) == {
+        "a.b": 1,
+        "a.c": "x-y",
+        "a.d": [1, 2],
+        "a.e": 1e-3,
+        "a.f": "k=v",
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        ({"model.name": "1hqcon-qvunet"}, ["1hqcon-qvunet", "did you mean 1hqconv-qvunet"]),
+        ({"model.variant": "papers"}, ["papers", "paper, released"]),
+        ({"data.dataset": "digitz"}, ["digitz", "did you mean digits"]),
+        ({"data.image_size": 20}, ["20", "8, 16, 28, 32"]),
+        ({"quantum.backend": "aerr"}, ["aerr", "did you mean aer"]),
+        ({"quantum.gradient": "adjoin"}, ["adjoin", "adjoint"]),
+        ({"sampling.sampler": "dddim"}, ["dddim", "did you mean ddim"]),
+        ({"diffusion.schedule": "cosin"}, ["cosin", "did you mean cosine"]),
+        ({"training.lr_schedule": "step"}, ["training.lr_schedule", "step", "'cosine'"]),
+        ({"training.epochs": 0}, ["training.epochs", "greater than or equal to 1", "is 0"]),
+        ({"training.epochs": "many"}, ["training.epochs", "integer", "'many'"]),
+        ({"training.betas": [0.9, 1.0]}, ["training.betas", "less than 1", "1.0"]),
+        ({"sampling.steps": 2000}, ["sampling.steps", "2000", "diffusion.timesteps"]),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_says_what_is_allowed(
+    overrides: dict[str, object], parts: list[str]
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        load_config(overrides=overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert not [part for part in parts if part not in message], message
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("training.epoch", "training.epochs"),
+        ("training.learningrate", "training.learning_rate"),
+        ("learning_rate", "training.learning_rate"),
+        ("modell.name", "model.name"),
+        ("model", "model"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_ones(key: str, nearest: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"'{key}'; did you mean .*{nearest}"):
+        load_config(overrides={key: 1})
+
+
+def test_unknown_keys_of_a_file_are_errors_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[training]\nepoch = 3\n")
+    with pytest.raises(UnknownNameError, match=r"'training\.epoch'; did you mean training\.epochs"):
+        load_config(file)
+    file.write_text("[trainin]\nepochs = 3\n")
+    with pytest.raises(UnknownNameError, match="'trainin'"):
+        load_config(file)
+    file.write_text("training = 3\n")
+    with pytest.raises(RequestError, match="training must be a table"):
+        load_config(file)
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"no configuration file .*missing\.toml"):
+        load_config(tmp_path / "missing.toml")
+    with pytest.raises(UnknownNameError, match="did you mean paper"):
+        load_config("papr")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[training\n")
+    with pytest.raises(RequestError, match="not valid TOML"):
+        load_config(broken)
+    broken.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RequestError, match="cannot read"):
+        load_config(broken)
+
+
+def test_an_assignment_without_a_value_is_refused() -> None:
+    with pytest.raises(RequestError, match="key=value"):
+        parse_assignments(["training.epochs"])
+
+
+def test_a_path_is_kept_absolute_and_need_not_exist_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(overrides={"data.dataset": "mine/images.npz"})
+    assert config.data.dataset == str(tmp_path / "mine" / "images.npz")
+
+
+def test_keys_are_those_of_the_sections() -> None:
+    keys = config_keys()
+    assert {"model.name", "training.epochs", "ema.decay", "quantum.backend"} <= set(keys)
+    assert len(keys) == len(set(keys))
+
+
+def test_the_package_exports_at_most_ten_names_and_its_version() -> None:
+    names = [name for name in qhybrid.__all__ if name != "__version__"]
+    assert len(names) <= 10
+    assert qhybrid.__version__ == version("qhybrid")
+    assert not [name for name in names if not callable(getattr(qhybrid, name))]
