@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -9,29 +10,44 @@ from torch import Tensor
 
 from qhybrid_circuits import ShapeError
 from qhybrid_runtime.checks import check_real_pair, check_shape
-from qhybrid_runtime.statevector.executor import Evolution, product_state
-from qhybrid_runtime.statevector.fusion import plan_blocks
-from qhybrid_runtime.statevector.matrices import MatrixBuilder
+from qhybrid_runtime.statevector.device.executor import DeviceExecutor
 from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program import Program
 
 
-class _Prepared:
-    """What follows from a program alone, made at its first call."""
+class Executor(Protocol):
+    """A program planned for one kind of device."""
 
-    def __init__(self, program: Program) -> None:
-        plan = plan_blocks(program)
-        self.builder = MatrixBuilder(plan)
-        self.qubits = tuple(block.qubits for block in plan.blocks)
-
-
-_PREPARED: WeakKeyDictionary[Program, _Prepared] = WeakKeyDictionary()
+    def __call__(
+        self, observables: ObservableSet, weight_angles: Tensor, data_angles: Tensor
+    ) -> Tensor:
+        """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
 
 
-def _prepared(program: Program) -> _Prepared:
-    if program not in _PREPARED:
-        _PREPARED[program] = _Prepared(program)
-    return _PREPARED[program]
+_PLANNED: WeakKeyDictionary[Program, dict[tuple[str, frozenset[int]], Executor]] = (
+    WeakKeyDictionary()
+)
+
+
+def executor_for(program: Program, device_type: str, support: frozenset[int]) -> Executor:
+    """Return the executor of a program, planned at the first call.
+
+    Args:
+        program: A compiled circuit.
+        device_type: "cpu" for compiled kernels; anything else is torch operations.
+        support: The qubits that are measured.
+    """
+    planned = _PLANNED.setdefault(program, {})
+    key = (device_type, support)
+    if key not in planned:
+        if device_type == "cpu":
+            # Imported here: compiled kernels take a third of a second to load.
+            from qhybrid_runtime.statevector.cpu.executor import CpuExecutor
+
+            planned[key] = CpuExecutor(program, support)
+        else:
+            planned[key] = DeviceExecutor(program, support)
+    return planned[key]
 
 
 def expectations(
@@ -103,11 +119,8 @@ def _evaluate(
 ) -> Tensor:
     """Return (G, B, n_obs) for inputs (G, B, n_in) and weights (G, n_w)."""
     groups, samples, _ = inputs.shape
-    prepared = _prepared(program)
     weight_angles = program.weight_angles(weights)
     beside = weights[:, None].expand(groups, samples, -1)
     data_angles = program.data_angles(torch.cat([inputs, beside], dim=-1))
-    starts, matrices = prepared.builder.build(weight_angles, data_angles)
-    state = product_state(starts, groups, samples)
-    values: Tensor = Evolution.apply(observables, prepared.qubits, state, *matrices)
-    return values
+    executor = executor_for(program, inputs.device.type, observables.support)
+    return executor(observables, weight_angles, data_angles)

@@ -1,128 +1,216 @@
-"""How a program's gates are grouped into the blocks that the executor applies.
+"""How a program's gates are grouped into the blocks that an executor applies.
 
 A pass over the state costs memory traffic, a product of small matrices nothing, so neighbouring
-gates become one matrix where their qubits are few. What comes first, single-qubit gates on |0>
+gates become one block where their qubits are few. What comes first, single-qubit gates on |0>
 that carry data, is no pass at all: it is the product state that the evolution starts from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from qhybrid_runtime.statevector.program import Operation, Program
 
-#: Qubits a block of sample-independent gates may have: 16x16 matrices suit matrix products.
-MAX_BLOCK_QUBITS = 4
+
+class _HasQubits(Protocol):
+    @property
+    def qubits(self) -> tuple[int, ...]: ...
+
+
+T = TypeVar("T", bound=_HasQubits)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Gates that are applied to the state as one matrix.
+    """Gates whose product is one matrix.
 
     Attributes:
-        qubits: Ascending; qubit j of the block is bit j of its matrix's row index.
+        controls: Qubits on which all of the gates are controlled, in the same way.
+        control_state: The controls' value in which the block acts.
+        targets: Ascending; qubit j of them is bit j of the matrix's row index.
         operations: In the order in which they act.
         data: Whether the matrix differs from sample to sample.
     """
 
-    qubits: tuple[int, ...]
+    controls: tuple[int, ...]
+    control_state: int
+    targets: tuple[int, ...]
     operations: tuple[Operation, ...]
     data: bool
 
     @property
+    def qubits(self) -> tuple[int, ...]:
+        """Controls, then targets."""
+        return self.controls + self.targets
+
+    @property
     def shape(self) -> tuple[object, ...]:
         """Equal for blocks whose matrices are computed by the same steps, so that they stack."""
-        place = {qubit: index for index, qubit in enumerate(self.qubits)}
+        place = {qubit: index for index, qubit in enumerate(self.targets)}
         steps = tuple(
-            (operation.source, operation.kind, tuple(place[q] for q in operation.qubits))
-            for operation in self.operations
+            (
+                op.source,
+                op.base,
+                tuple(place.get(qubit, -1) for qubit in op.qubits),
+                len(op.controls),
+                op.control_state,
+            )
+            for op in self.operations
         )
-        return (len(self.qubits), self.data, steps)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The blocks of a program, in order, after the product state that they start from.
-
-    Attributes:
-        starts: For each qubit the single-qubit gates that act on |0> before anything else does;
-            empty where none of them carries data.
-        blocks: The rest.
-    """
-
-    starts: tuple[tuple[Operation, ...], ...]
-    blocks: tuple[Block, ...]
-
-
-def plan_blocks(program: Program, max_qubits: int = MAX_BLOCK_QUBITS) -> Plan:
-    """Group the gates of a program into blocks of at most `max_qubits` qubits."""
-    starts, rest = _split_starts(program)
-    blocks: list[_OpenBlock] = []
-    last = [-1] * program.num_qubits
-    for operation in rest:
-        touched = set(operation.qubits)
-        after = max((last[qubit] for qubit in touched), default=-1)
-        index = _block_that_takes(blocks, max(after, 0), touched, operation, max_qubits)
-        if index is None:
-            blocks.append(_OpenBlock(set(), [], operation.source == "data"))
-            index = len(blocks) - 1
-        blocks[index].qubits |= touched
-        blocks[index].operations.append(operation)
-        for qubit in touched:
-            last[qubit] = index
-    return Plan(starts, tuple(block.close() for block in blocks))
+        return (len(self.targets), bool(self.controls), self.data, steps)
 
 
 @dataclass
-class _OpenBlock:
+class Group(Generic[T]):
+    """Items that are applied together, and the qubits that they touch."""
+
     qubits: set[int]
-    operations: list[Operation]
-    data: bool
-
-    def takes(self, qubits: set[int], data: bool, max_qubits: int) -> bool:
-        joined = len(self.qubits | qubits)
-        if self.data or data:
-            # A matrix of its own for each sample costs as much as the state where it is large.
-            return self.data and joined == len(self.qubits)
-        return joined <= max(max_qubits, len(self.qubits))
-
-    def close(self) -> Block:
-        return Block(tuple(sorted(self.qubits)), tuple(self.operations), self.data)
+    members: list[T]
 
 
-def _block_that_takes(
-    blocks: Sequence[_OpenBlock],
-    first: int,
-    qubits: set[int],
-    operation: Operation,
-    max_qubits: int,
-) -> int | None:
-    """Return the block from `first` on that the operation may join, preferring one it fits in."""
-    candidates = [
-        index
-        for index in range(first, len(blocks))
-        if blocks[index].takes(qubits, operation.source == "data", max_qubits)
-    ]
-    return min(candidates, key=lambda i: len(qubits - blocks[i].qubits), default=None)
+def group_items(
+    items: Sequence[T], num_qubits: int, fits: Callable[[Group[T], T], bool]
+) -> list[Group[T]]:
+    """Group items in order, moving each past others that act on other qubits only.
+
+    Args:
+        items: In the order in which they act.
+        num_qubits: Qubits of the circuit.
+        fits: Whether an item may join a group.
+
+    Returns:
+        Groups in an order in which they have the effect of the items.
+    """
+    groups: list[Group[T]] = []
+    last = [-1] * num_qubits
+    for item in items:
+        # A group before the last one that touches the item's qubits is too early for it.
+        first = max(0, *(last[qubit] for qubit in item.qubits))
+        candidates = [i for i in range(first, len(groups)) if fits(groups[i], item)]
+        touched = set(item.qubits)
+        index = min(candidates, key=lambda i: len(touched - groups[i].qubits), default=-1)
+        if index < 0:
+            groups.append(Group(set(), []))
+            index = len(groups) - 1
+        groups[index].qubits |= touched
+        groups[index].members.append(item)
+        for qubit in touched:
+            last[qubit] = index
+    return groups
 
 
-def _split_starts(
-    program: Program,
+def light_cone(operations: Sequence[Operation], support: Collection[int]) -> list[Operation]:
+    """Return the operations that can influence a measurement of the qubits in `support`."""
+    reached = set(support)
+    kept = []
+    for operation in reversed(operations):
+        if reached.intersection(operation.qubits):
+            reached.update(operation.qubits)
+            kept.append(operation)
+    return kept[::-1]
+
+
+def split_starts(
+    operations: Sequence[Operation], num_qubits: int
 ) -> tuple[tuple[tuple[Operation, ...], ...], list[Operation]]:
-    runs: list[list[Operation]] = [[] for _ in range(program.num_qubits)]
-    open_qubits = set(range(program.num_qubits))
-    for operation in program.operations:
+    """Take off the single-qubit gates on |0> up to the last one that carries data.
+
+    Returns:
+        For each qubit these gates, maybe none, and all other operations in order.
+    """
+    runs: list[list[Operation]] = [[] for _ in range(num_qubits)]
+    open_qubits = set(range(num_qubits))
+    for operation in operations:
         if len(operation.qubits) == 1 and operation.qubits[0] in open_qubits:
             runs[operation.qubits[0]].append(operation)
         else:
-            open_qubits -= set(operation.qubits)
+            open_qubits.difference_update(operation.qubits)
     for run in runs:
         while run and run[-1].source != "data":
             run.pop()
     started = {id(operation) for run in runs for operation in run}
-    rest = [operation for operation in program.operations if id(operation) not in started]
+    rest = [operation for operation in operations if id(operation) not in started]
     return tuple(tuple(run) for run in runs), rest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A program as blocks after a product state.
+
+    Attributes:
+        num_qubits: Qubits of the program.
+        starts: For each qubit the gates that make its start state from |0>.
+        blocks: The rest, in an order in which they may act.
+    """
+
+    num_qubits: int
+    starts: tuple[tuple[Operation, ...], ...]
+    blocks: tuple[Block, ...]
+
+
+def plan_dense_blocks(program: Program, support: Collection[int], max_qubits: int) -> Plan:
+    """Plan for an executor that multiplies states by dense matrices of up to `max_qubits` qubits.
+
+    Args:
+        program: What to compute.
+        support: The qubits that are measured.
+        max_qubits: A gate of more qubits is a block of its own.
+    """
+
+    def fits(group: Group[Operation], operation: Operation) -> bool:
+        joined = len(group.qubits.union(operation.qubits))
+        carries_data = any(member.source == "data" for member in group.members)
+        if carries_data or operation.source == "data":
+            # A matrix of its own for each sample costs as much as the state where it is large.
+            return carries_data and joined == len(group.qubits)
+        return joined <= max(max_qubits, len(group.qubits))
+
+    operations = light_cone(program.operations, support)
+    starts, rest = split_starts(operations, program.num_qubits)
+    groups = group_items(rest, program.num_qubits, fits)
+    return Plan(program.num_qubits, starts, tuple(_dense(group) for group in groups))
+
+
+def _dense(group: Group[Operation]) -> Block:
+    data = any(member.source == "data" for member in group.members)
+    return Block((), 0, tuple(sorted(group.qubits)), tuple(group.members), data)
+
+
+def plan_controlled_blocks(program: Program, support: Collection[int]) -> Plan:
+    """Plan for an executor that makes use of controls: gates merge where both agree on them.
+
+    Uncontrolled gates merge within two qubits. CRZ then CRX on one pair is one 2x2 matrix that
+    acts on half of the amplitudes.
+    """
+
+    def fits(group: Group[Operation], operation: Operation) -> bool:
+        first = group.members[0]
+        data = operation.source == "data"
+        if any((member.source == "data") != data for member in group.members):
+            return False
+        if operation.controls or first.controls:
+            return _condition(first) == _condition(operation)
+        return group.qubits.issuperset(operation.qubits)
+
+    operations = light_cone(program.operations, support)
+    starts, rest = split_starts(operations, program.num_qubits)
+    groups = group_items(rest, program.num_qubits, fits)
+    return Plan(program.num_qubits, starts, tuple(_controlled(group) for group in groups))
+
+
+def _condition(operation: Operation) -> tuple[object, ...]:
+    return (operation.controls, operation.control_state, frozenset(operation.targets))
+
+
+def _controlled(group: Group[Operation]) -> Block:
+    first = group.members[0]
+    if not first.controls:
+        return _dense(group)
+    data = first.source == "data"
+    targets = tuple(sorted(first.targets))
+    return Block(first.controls, first.control_state, targets, tuple(group.members), data)
 
 
 def embedding(places: Sequence[int], num_qubits: int) -> tuple[np.ndarray, np.ndarray]:

@@ -173,8 +173,8 @@ MATRICES: dict[str, MatrixFunction] = {
     "xx_plus_yy": xx_plus_yy,
 }
 
-#: What a controlled gate can have under its control.
-CONTROLLED_MATRICES: dict[str, MatrixFunction] = {**MATRICES, "cu": cu}
+#: Formula name -> what acts on a gate's targets.
+FORMULAS: dict[str, MatrixFunction] = {**MATRICES, "cu": cu}
 
 
 def controlled(matrix: Tensor, num_controls: int, control_state: int) -> Tensor:

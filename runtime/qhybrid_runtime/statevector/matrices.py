@@ -7,126 +7,129 @@ import torch
 from torch import Tensor
 
 from qhybrid_runtime.statevector.fusion import Block, Plan, embedding
-from qhybrid_runtime.statevector.gates import CONTROLLED_MATRICES, controlled
-from qhybrid_runtime.statevector.program import GateKind, Operation, Source
+from qhybrid_runtime.statevector.gates import FORMULAS, controlled
+from qhybrid_runtime.statevector.program import Operation, Source
 
 #: Real dtype of inputs and weights -> the dtype of amplitudes.
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
+_Tables = dict[tuple[Source, str], Tensor]
+
 
 class MatrixBuilder:
-    """All block matrices of a plan as differentiable functions of a call's angles.
+    """All matrices of a plan as differentiable functions of a call's angles.
 
     Gates of one formula are evaluated together, and blocks that are made by the same steps are
     multiplied together, so that the cost is that of a few small tensor operations whatever the
     number of gates.
+
+    Attributes:
+        stacks: For each stack of blocks the indices of its members in the plan.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        stacks: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        by_shape: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for index, block in enumerate(plan.blocks):
-            stacks[block.shape].append(index)
-        self._stacks = list(stacks.values())
+            by_shape[block.shape].append(index)
+        self.stacks = tuple(tuple(indices) for indices in by_shape.values())
+        by_run: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for qubit, run in enumerate(plan.starts):
+            by_run[tuple((op.source, op.base) for op in run)].append(qubit)
+        self._runs = tuple(tuple(qubits) for qubits in by_run.values())
+        self._qubit_order = np.argsort([q for qubits in self._runs for q in qubits])
+        self._by_formula: dict[tuple[Source, str], list[Operation]] = defaultdict(list)
         operations = [op for block in plan.blocks for op in block.operations]
-        operations += [op for start in plan.starts for op in start]
-        self._by_kind: dict[tuple[Source, GateKind], list[Operation]] = defaultdict(list)
-        for operation in operations:
-            if operation.kind is not None:
-                self._by_kind[operation.source, operation.kind].append(operation)
+        for operation in [*operations, *(op for run in plan.starts for op in run)]:
+            if operation.base is not None:
+                self._by_formula[operation.source, operation.base].append(operation)
         self._row = {
             operation.key: row
-            for same in self._by_kind.values()
+            for same in self._by_formula.values()
             for row, operation in enumerate(same)
         }
 
-    def build(
-        self, weight_angles: Tensor, data_angles: Tensor
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the start states of the qubits and the matrices of the blocks.
+    def build(self, weight_angles: Tensor, data_angles: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the start states of the qubits and the matrices of the stacks.
 
         Args:
             weight_angles: Shape (G, n_weight_angles), G weight sets.
             data_angles: Shape (G, B, n_data_angles).
 
         Returns:
-            A tensor (G, B, 2) or (2,) a qubit, and a tensor (G, D, D), or (G, B, D, D) for a block
-            that carries data, a block.
+            Start states (G, B, n_qubits, 2), and for each of `stacks` a tensor (G, n, D, D), or
+            (G, B, n, D, D) where its blocks carry data.
         """
         tables = {
-            (source, kind): _kind_matrices(
-                kind, same, weight_angles if source == "weights" else data_angles
+            (source, base): FORMULAS[base](
+                (weight_angles if source == "weights" else data_angles)[..., columns]
             )
-            for (source, kind), same in self._by_kind.items()
+            for (source, base), columns in self._columns().items()
         }
-        like = weight_angles
-        starts = [self._start(run, tables, like) for run in self._plan.starts]
-        blocks: list[Tensor | None] = [None] * len(self._plan.blocks)
-        for stack in self._stacks:
-            members = [self._plan.blocks[index] for index in stack]
-            product = self._stack_product(members, tables, like)
-            for index, matrix in zip(stack, product.unbind(-3), strict=True):
-                blocks[index] = matrix
-        return starts, [block for block in blocks if block is not None]
+        lead = data_angles.shape[:2]
+        starts = [
+            self._start([self._plan.starts[q] for q in qubits], tables, weight_angles).expand(
+                *lead, len(qubits), 2
+            )
+            for qubits in self._runs
+        ]
+        in_order = torch.cat(starts, dim=2)[:, :, self._qubit_order]
+        stacks = [
+            self._product([self._plan.blocks[index] for index in stack], tables, weight_angles)
+            for stack in self.stacks
+        ]
+        return in_order, stacks
+
+    def _columns(self) -> dict[tuple[Source, str], list[tuple[int, ...]]]:
+        return {key: [op.angles for op in same] for key, same in self._by_formula.items()}
 
     def _start(
-        self,
-        run: Sequence[Operation],
-        tables: dict[tuple[Source, GateKind], Tensor],
-        like: Tensor,
+        self, runs: Sequence[tuple[Operation, ...]], tables: _Tables, like: Tensor
     ) -> Tensor:
-        state = torch.zeros(2, dtype=COMPLEX[like.dtype], device=like.device)
-        state[0] = 1
-        for operation in run:
-            matrix = self._operation_matrices([operation], tables, like)[..., 0, :, :]
-            if operation.source == "weights":
+        """Return the states (..., n, 2) after runs of gates that are alike."""
+        state = torch.zeros(len(runs), 2, dtype=COMPLEX[like.dtype], device=like.device)
+        state[:, 0] = 1
+        for step in range(len(runs[0])):
+            same = [run[step] for run in runs]
+            matrix = self._matrices(same, tables, like)
+            if same[0].source == "weights":
                 matrix = matrix[:, None]
             state = (matrix * state[..., None, :]).sum(-1)
         return state
 
-    def _stack_product(
-        self,
-        members: Sequence[Block],
-        tables: dict[tuple[Source, GateKind], Tensor],
-        like: Tensor,
-    ) -> Tensor:
+    def _product(self, members: Sequence[Block], tables: _Tables, like: Tensor) -> Tensor:
         """Return the product of each block's gates, (G, n, D, D) or (G, B, n, D, D)."""
         first = members[0]
-        groups = like.shape[0]
         product: Tensor | None = None
         for step, operation in enumerate(first.operations):
-            gates = [member.operations[step] for member in members]
-            matrix = self._operation_matrices(gates, tables, like)
+            same = [member.operations[step] for member in members]
+            matrix = self._matrices(same, tables, like)
             if first.data and operation.source == "weights":
                 matrix = matrix[:, None]
-            places = tuple(first.qubits.index(qubit) for qubit in operation.qubits)
-            matrix = _spread(matrix, places, len(first.qubits))
+            qubits = operation.targets
+            if not first.controls:
+                matrix = controlled(matrix, len(operation.controls), operation.control_state)
+                qubits = operation.qubits
+            places = tuple(first.targets.index(qubit) for qubit in qubits)
+            matrix = _spread(matrix, places, len(first.targets))
             product = matrix if product is None else matrix @ product
         if product is None:
             raise RuntimeError("a block holds at least one gate")
-        lead = product.shape[:-3] if product.dim() > 3 else (groups,)
+        lead = product.shape[:-3] if product.dim() > 3 else (like.shape[0],)
         return product.expand(*lead, *product.shape[-3:])
 
-    def _operation_matrices(
-        self,
-        same: Sequence[Operation],
-        tables: dict[tuple[Source, GateKind], Tensor],
-        like: Tensor,
-    ) -> Tensor:
+    def _matrices(self, same: Sequence[Operation], tables: _Tables, like: Tensor) -> Tensor:
         """Return (n, d, d) for constants, (G, n, d, d) or (G, B, n, d, d) for the others."""
         first = same[0]
-        if first.kind is None:
+        if first.base is None:
             stacked = np.stack([op.matrix for op in same if op.matrix is not None])
             return torch.as_tensor(stacked).to(like.device, COMPLEX[like.dtype])
         rows = [self._row[operation.key] for operation in same]
-        return tables[first.source, first.kind][..., rows, :, :]
-
-
-def _kind_matrices(kind: GateKind, same: Sequence[Operation], angles: Tensor) -> Tensor:
-    """Return the matrices of all gates of one formula, (..., n, d, d)."""
-    columns = torch.tensor([operation.angles for operation in same], device=angles.device)
-    matrix = CONTROLLED_MATRICES[kind.base](angles[..., columns])
-    return controlled(matrix, kind.num_controls, kind.control_state)
+        table = tables[first.source, first.base]
+        # Taking all rows in order is no work; indexing copies, and scatters in the backward pass.
+        if rows == list(range(table.shape[-3])):
+            return table
+        return table[..., rows, :, :]
 
 
 def _spread(matrix: Tensor, places: tuple[int, ...], num_qubits: int) -> Tensor:

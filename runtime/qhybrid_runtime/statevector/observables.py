@@ -1,5 +1,6 @@
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,11 @@ class ObservableSet:
 
     A Pauli string moves amplitude k to k XOR x, where x marks its X and Y, and multiplies it by a
     phase. Strings of one x share the move, so a set is one row of phases an observable and move.
+
+    Attributes:
+        count: Number of observables.
+        num_qubits: Qubits that they act on.
+        support: Qubits that at least one of them is about.
     """
 
     def __init__(self, observables: Sequence[SparsePauliOp], num_qubits: int) -> None:
@@ -24,68 +30,128 @@ class ObservableSet:
         """
         self.count = len(observables)
         self.num_qubits = num_qubits
-        phases: dict[int, np.ndarray] = defaultdict(
-            lambda: np.zeros((self.count, 1 << num_qubits), dtype=np.complex128)
-        )
-        index = np.arange(1 << num_qubits)
+        # (observable, x, z, coefficient) of each string, bit q of x and z for qubit q.
+        self._strings: list[tuple[int, int, int, complex]] = []
         for row, observable in enumerate(observables):
-            if observable.num_qubits != num_qubits:
-                raise CircuitError(
-                    f"Observable {row} must act on {num_qubits} qubits, but acts on "
-                    f"{observable.num_qubits}"
-                )
-            if np.abs(np.imag(observable.coeffs)).max(initial=0) > 1e-12:
-                raise CircuitError(
-                    f"Observable {row} must be Hermitian, but has complex coefficients"
-                )
+            self._check(row, observable)
             bits = 1 << np.arange(num_qubits)
-            paulis = observable.paulis
-            for z, x, coefficient in zip(paulis.z, paulis.x, observable.coeffs, strict=True):
-                odd = np.bitwise_count(index & int(bits @ z)).astype(np.int64) & 1
-                turn = coefficient * 1j ** int((z & x).sum())
-                phases[int(bits @ x)][row] += turn * (1 - 2 * odd)
-            # SparsePauliOp keeps no phases in its Pauli list: they are in the coefficients.
-        self._phases = dict(phases)
-        self._index = index
-        self._cache: dict[tuple[torch.dtype, torch.device], list[tuple[Tensor | None, Tensor]]] = {}
+            for z, x, coefficient in zip(
+                observable.paulis.z, observable.paulis.x, observable.coeffs, strict=True
+            ):
+                # Y|k> is i (-1)^k |k XOR 1>.
+                phase = complex(coefficient) * 1j ** int((z & x).sum())
+                self._strings.append((row, int(bits @ x), int(bits @ z), phase))
+        acted_on = 0
+        for _, x, z, _ in self._strings:
+            acted_on |= x | z
+        self.support = frozenset(q for q in range(num_qubits) if acted_on >> q & 1)
+        self._cache: dict[tuple[torch.dtype, torch.device], list[_Term]] = {}
+
+    def _check(self, row: int, observable: SparsePauliOp) -> None:
+        if observable.num_qubits != self.num_qubits:
+            raise CircuitError(
+                f"Observable {row} must act on {self.num_qubits} qubits, but acts on "
+                f"{observable.num_qubits}"
+            )
+        if np.abs(np.imag(observable.coeffs)).max(initial=0) > 1e-12:
+            raise CircuitError(f"Observable {row} must be Hermitian, but has complex coefficients")
 
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for sets that measure the same."""
-        return tuple((move, rows.tobytes()) for move, rows in sorted(self._phases.items()))
+        return (self.num_qubits, self.count, *self._strings)
 
-    def _terms(self, like: Tensor) -> list[tuple[Tensor | None, Tensor]]:
-        """Return (moved indices or None, phases (n_obs, 2**n)); real phases where they all are."""
+    def phases(self, order: Sequence[int]) -> dict[int, dict[int, np.ndarray]]:
+        """Return, for each move, the phases (2**n,) of each observable that has it.
+
+        Args:
+            order: The qubit that each bit of an amplitude's number is.
+        """
+        bit_of = {qubit: bit for bit, qubit in enumerate(order)}
+
+        def in_order(mask: int) -> int:
+            return sum(1 << bit_of[q] for q in range(self.num_qubits) if mask >> q & 1)
+
+        index = np.arange(1 << self.num_qubits)
+        terms: dict[int, dict[int, np.ndarray]] = {}
+        for row, x, z, phase in self._strings:
+            odd = np.bitwise_count(index & in_order(z)).astype(np.int64) & 1
+            rows = terms.setdefault(in_order(x), {})
+            rows[row] = rows.get(row, 0) + phase * (1 - 2 * odd)
+        return terms
+
+    def tables(self, order: Sequence[int], dtype: np.dtype[Any]) -> tuple[np.ndarray, ...]:
+        """Return the set as arrays for compiled kernels.
+
+        Args:
+            order: The qubit that each bit of an amplitude's number is.
+            dtype: Real dtype.
+
+        Returns:
+            The eigenvalues of the diagonal parts, (2**n, n_obs). Then the others: moves
+            (n_moves, 3), each with its first and last + 1 row; the observable of each row; phases
+            (n_rows, 2**n, 2).
+        """
+        terms = self.phases(order)
+        diagonal = np.zeros((1 << self.num_qubits, self.count), dtype)
+        for row, values in terms.pop(0, {}).items():
+            diagonal[:, row] = values.real
+        moves: list[tuple[int, int, int]] = []
+        rows: list[int] = []
+        phases: list[np.ndarray] = []
+        for move, members in terms.items():
+            moves.append((move, len(rows), len(rows) + len(members)))
+            rows += members
+            phases += [np.stack([values.real, values.imag], -1) for values in members.values()]
+        stacked = np.array(phases, dtype).reshape(len(rows), 1 << self.num_qubits, 2)
+        return (
+            diagonal,
+            np.array(moves, np.int64).reshape(-1, 3),
+            np.array(rows, np.int64),
+            stacked,
+        )
+
+    def _terms(self, like: Tensor) -> list["_Term"]:
         where = (like.dtype, like.device)
         if where not in self._cache:
+            index = np.arange(1 << self.num_qubits)
             self._cache[where] = [
-                (
-                    torch.as_tensor(self._index ^ move, device=like.device) if move else None,
-                    torch.as_tensor(rows.real).to(like.device, like.real.dtype)
-                    if move == 0
-                    else torch.as_tensor(rows).to(like),
+                _Term(
+                    torch.as_tensor(index ^ move, device=like.device) if move else None,
+                    torch.tensor(list(rows), device=like.device),
+                    torch.as_tensor(np.stack(list(rows.values()))).to(like),
                 )
-                for move, rows in self._phases.items()
+                for move, rows in self.phases(range(self.num_qubits)).items()
             ]
         return self._cache[where]
 
     def expectations(self, state: Tensor) -> Tensor:
         """Return the expectation values (G, B, n_obs) in states (G, 2**n, B)."""
         total = state.real.new_zeros(state.shape[0], self.count, state.shape[2])
-        for moved, phases in self._terms(state):
-            if moved is None:
-                total += phases @ (state.real.square() + state.imag.square())
+        for term in self._terms(state):
+            if term.moved is None:
+                values = term.phases.real @ (state.real.square() + state.imag.square())
             else:
                 # The string sends k to `moved[k]` and multiplies it by the phase at k.
-                total += (phases @ (state[:, moved].conj() * state)).real
+                values = (term.phases @ (state[:, term.moved].conj() * state)).real
+            total.index_add_(1, term.rows, values)
         return total.mT
 
     def weighted(self, cotangent: Tensor, state: Tensor) -> Tensor:
         """Return sum_i c_i O_i |state>, (G, 2**n, B), for cotangents c of shape (G, B, n_obs)."""
         total = torch.zeros_like(state)
-        for moved, phases in self._terms(state):
-            mixed = phases.mT @ cotangent.mT.to(phases.dtype)
+        for term in self._terms(state):
+            mixed = term.phases.mT @ cotangent.mT[:, term.rows].to(state.dtype)
             # XOR is its own inverse, so gathering at `moved` puts each product where it belongs.
             product = mixed * state
-            total += product if moved is None else product[:, moved]
+            total += product if term.moved is None else product[:, term.moved]
         return total
+
+
+@dataclass(frozen=True)
+class _Term:
+    """The strings of one move: moved amplitudes, their observables, phases (n_rows, 2**n)."""
+
+    moved: Tensor | None
+    rows: Tensor
+    phases: Tensor

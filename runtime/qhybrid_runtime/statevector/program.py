@@ -14,7 +14,7 @@ from qiskit.circuit.library import CUGate
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_runtime.statevector.angles import AngleTable
-from qhybrid_runtime.statevector.gates import CONTROLLED_MATRICES, MATRICES
+from qhybrid_runtime.statevector.gates import MATRICES
 
 #: What a gate's matrix depends on. "data" gates differ from sample to sample.
 Source = Literal["constant", "weights", "data"]
@@ -27,37 +27,38 @@ _DENSE = 4
 
 
 @dataclass(frozen=True)
-class GateKind:
-    """The formula of a parameterized gate: its base gate's matrix and the controls around it."""
-
-    base: str
-    num_controls: int = 0
-    control_state: int = 0
-
-
-@dataclass(frozen=True)
 class Operation:
-    """One gate of a program.
+    """One gate of a program: a matrix on the targets, applied where the controls hold a value.
 
     Attributes:
-        qubits: In the gate's own order; the first is the least significant bit of the matrix.
+        controls: Qubits that decide; the first is bit 0 of `control_state`.
+        targets: Qubits that the matrix acts on; the first is the least significant bit.
         source: What the matrix depends on.
-        kind: The formula, or None where `matrix` is given.
+        base: The matrix's formula, a key of `FORMULAS`, or None where it is constant.
         angles: Columns of the program's angle table of this source.
-        matrix: A constant gate's matrix, shape (d, d), or None.
+        matrix: A constant gate's matrix, shape (2**n_targets, 2**n_targets), or None.
+        control_state: The controls' value in which the gate acts.
     """
 
-    qubits: tuple[int, ...]
+    controls: tuple[int, ...]
+    targets: tuple[int, ...]
     source: Source
-    kind: GateKind | None = None
+    base: str | None = None
     angles: tuple[int, ...] = ()
     matrix: np.ndarray | None = field(default=None, compare=False)
+    control_state: int = 0
+
+    @property
+    def qubits(self) -> tuple[int, ...]:
+        """Controls, then targets, as in Qiskit."""
+        return self.controls + self.targets
 
     @property
     def key(self) -> tuple[object, ...]:
         """What the operation does, equal for equal operations."""
         constant = None if self.matrix is None else np.round(self.matrix, 14).tobytes()
-        return (self.qubits, self.source, self.kind, self.angles, constant)
+        what = (self.source, self.base, self.angles, constant)
+        return (self.controls, self.targets, self.control_state, *what)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,16 +157,16 @@ class _Compiler:
         # A global phase on no qubits leaves every expectation value as it is.
         if gate.name in _IDLE or not qubits:
             return
-        symbolic = [p for p in gate.params if isinstance(p, ParameterExpression) and p.parameters]
-        kind = _kind(gate) if symbolic else None
-        if kind is not None:
-            self.add_parameterized(kind, gate.params, qubits)
+        symbolic = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
+        base = _formula(gate) if symbolic else None
+        if base is not None:
+            self.add_formula(base, gate, qubits)
         elif not symbolic and len(qubits) <= _DENSE and (matrix := _matrix(gate)) is not None:
-            self.operations.append(Operation(qubits, "constant", matrix=matrix))
+            self.add_constant(matrix, gate, qubits)
         elif gate.definition is not None:
             self.add_circuit(gate.definition, qubits)
         elif not symbolic and (matrix := _matrix(gate)) is not None:
-            self.operations.append(Operation(qubits, "constant", matrix=matrix))
+            self.add_constant(matrix, gate, qubits)
         else:
             raise CircuitError(
                 f"Gate '{gate.name}' on qubits {list(qubits)} is not one the statevector engine "
@@ -173,28 +174,43 @@ class _Compiler:
                 "out measurements, resets and control flow"
             )
 
-    def add_parameterized(
-        self, kind: GateKind, params: Sequence[ParameterExpression | float], qubits: tuple[int, ...]
-    ) -> None:
+    def add_formula(self, base: str, gate: Instruction, qubits: tuple[int, ...]) -> None:
+        params: Sequence[ParameterExpression | float] = gate.params
         depends = {q for p in params if isinstance(p, ParameterExpression) for q in p.parameters}
         source: Source = "data" if depends & self.inputs else "weights"
         table = self.expressions[source]
         columns = tuple(range(len(table), len(table) + len(params)))
         table.extend(params)
-        self.operations.append(Operation(qubits, source, kind, columns))
+        count, state = _controls(gate)
+        self.operations.append(
+            Operation(qubits[:count], qubits[count:], source, base, columns, control_state=state)
+        )
+
+    def add_constant(self, matrix: np.ndarray, gate: Instruction, qubits: tuple[int, ...]) -> None:
+        count, state = _controls(gate)
+        # The rows in which the controls, the least significant bits, hold their value.
+        active = matrix[state :: 1 << count, state :: 1 << count]
+        self.operations.append(
+            Operation(
+                qubits[:count], qubits[count:], "constant", matrix=active, control_state=state
+            )
+        )
 
 
-def _kind(gate: Instruction) -> GateKind | None:
-    """Return the formula of a gate with free parameters, or None where only a definition helps."""
-    if gate.name in MATRICES:
-        return GateKind(gate.name)
-    if not isinstance(gate, ControlledGate):
-        return None
-    # CU has a fourth angle, a phase, that the U gate under its control does not know.
-    base = "cu" if isinstance(gate, CUGate) else gate.base_gate.name
-    if base not in CONTROLLED_MATRICES:
-        return None
-    return GateKind(base, gate.num_ctrl_qubits, gate.ctrl_state)
+def _controls(gate: Instruction) -> tuple[int, int]:
+    """Return the number of control qubits and the value in which they let the gate act."""
+    if isinstance(gate, ControlledGate):
+        return gate.num_ctrl_qubits, gate.ctrl_state
+    return 0, 0
+
+
+def _formula(gate: Instruction) -> str | None:
+    """Return the formula of what a gate does to its targets, or None where there is none."""
+    if isinstance(gate, CUGate):
+        # CU has a fourth angle, a phase, that the U gate under its control does not know.
+        return "cu"
+    base: str = gate.base_gate.name if isinstance(gate, ControlledGate) else gate.name
+    return base if base in MATRICES else None
 
 
 def _matrix(gate: Instruction) -> np.ndarray | None:

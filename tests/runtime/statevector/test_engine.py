@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
@@ -13,7 +13,18 @@ from random_circuits import STANDARD_GATES, exact_values, random_variational
 
 from qhybrid_circuits import CircuitError, ShapeError, VariationalCircuit
 from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
-from qhybrid_runtime.statevector import ObservableSet, compile_program, expectations
+from qhybrid_runtime.statevector import ObservableSet, compile_program, engine, expectations
+from qhybrid_runtime.statevector.fusion import light_cone
+
+
+@pytest.fixture(params=["cpu", "device"], autouse=True)
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test with the compiled kernels, and with what a GPU would run."""
+    choose = engine.executor_for
+    monkeypatch.setattr(
+        engine, "executor_for", lambda program, _, support: choose(program, request.param, support)
+    )
+
 
 PAPER_CIRCUITS = [hqconv(), fqconv(), basic_entangling(), hqconv(variant="released")]
 
@@ -49,7 +60,7 @@ def check_gradients(variational: VariationalCircuit, rng: np.random.Generator, s
 
 
 @given(seed=st.integers(0, 2**32 - 1), num_qubits=st.integers(1, 6), num_gates=st.integers(1, 30))
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_circuits_have_qiskits_values(seed: int, num_qubits: int, num_gates: int) -> None:
     rng = np.random.default_rng(seed)
     variational = random_variational(rng, num_qubits, num_gates)
@@ -59,7 +70,7 @@ def test_random_circuits_have_qiskits_values(seed: int, num_qubits: int, num_gat
 
 
 @given(seed=st.integers(0, 2**32 - 1), num_qubits=st.integers(1, 4), num_gates=st.integers(1, 15))
-@settings(max_examples=25)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_circuits_have_exact_gradients(seed: int, num_qubits: int, num_gates: int) -> None:
     rng = np.random.default_rng(seed)
     check_gradients(random_variational(rng, num_qubits, num_gates), rng)
@@ -258,3 +269,49 @@ def test_programs_of_one_structure_have_one_key() -> None:
     assert compile_program(hqconv()).key == compile_program(hqconv()).key
     assert compile_program(hqconv()).key != compile_program(fqconv()).key
     assert compile_program(hqconv()).key != compile_program(hqconv(variant="released")).key
+
+
+def test_more_samples_than_fit_a_vector(generator) -> None:
+    variational = hqconv(channels=1, layers=2)
+    program = compile_program(variational)
+    inputs = torch.randn(37, 4, generator=generator)
+    weights = torch.rand(2, 16, generator=generator).requires_grad_()
+    together = expectations(program, variational.observables, inputs, weights)
+    alone = torch.stack(
+        [expectations(program, variational.observables, x[None], weights)[:, 0] for x in inputs], 1
+    )
+    torch.testing.assert_close(together, alone)
+    cotangent = torch.randn(together.shape, generator=generator)
+    (mine,) = torch.autograd.grad(together, weights, cotangent)
+    (other,) = torch.autograd.grad(alone, weights, cotangent)
+    torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+
+
+def test_qubits_that_no_gate_joins(rng) -> None:
+    angles = ParameterVector("a", 5)
+    circuit = QuantumCircuit(5)
+    for qubit, angle in enumerate(angles):
+        circuit.ry(angle, qubit)
+    circuit.cx(0, 3)
+    observables = (SparsePauliOp("ZIIII"), SparsePauliOp("IXIIX"), SparsePauliOp("IIIII"))
+    variational = VariationalCircuit(
+        "apart", circuit, tuple(angles[:2]), tuple(angles[2:]), observables
+    )
+    inputs, weights = rng.normal(size=(3, 2)), rng.normal(size=3)
+    actual = engine_values(variational, inputs, weights).numpy()
+    np.testing.assert_allclose(actual, exact_values(variational, inputs, weights), atol=1e-12)
+    check_gradients(variational, rng)
+
+
+def test_gates_outside_the_light_cone_are_dropped(rng) -> None:
+    angles = ParameterVector("a", 3)
+    circuit = QuantumCircuit(3)
+    circuit.ry(angles[0], 0)
+    circuit.crx(angles[1], 2, 1)
+    circuit.cx(1, 0)
+    circuit.rx(angles[2], 2)
+    observables = (SparsePauliOp("IIZ"),)
+    variational = VariationalCircuit("cone", circuit, (), tuple(angles), observables)
+    kept = light_cone(compile_program(circuit).operations, {0})
+    assert [operation.qubits for operation in kept] == [(0,), (2, 1), (1, 0)]
+    check_gradients(variational, rng)

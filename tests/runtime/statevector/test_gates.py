@@ -14,7 +14,7 @@ from qiskit.circuit.library import (
 )
 from qiskit.quantum_info import Operator
 
-from qhybrid_runtime.statevector.gates import CONTROLLED_MATRICES, MATRICES, controlled
+from qhybrid_runtime.statevector.gates import FORMULAS, MATRICES, controlled
 
 STANDARD = get_standard_gate_name_mapping()
 
@@ -44,7 +44,7 @@ def test_formula_is_qiskits_matrix(name: str, rng) -> None:
     ids=lambda value: getattr(value, "name", value),
 )
 def test_controls_are_the_least_significant_bits(gate: Gate, base: str) -> None:
-    matrix = CONTROLLED_MATRICES[base](torch.tensor(gate.params, dtype=torch.float64))
+    matrix = FORMULAS[base](torch.tensor(gate.params, dtype=torch.float64))
     actual = controlled(matrix, gate.num_ctrl_qubits, gate.ctrl_state)
     np.testing.assert_allclose(actual.numpy(), Operator(gate).data, atol=1e-14)
 

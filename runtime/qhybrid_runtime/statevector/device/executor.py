@@ -1,4 +1,4 @@
-"""Evolution of states by blocks, and its adjoint.
+"""Evolution of states by dense blocks on any torch device, and its adjoint.
 
 A state is (G, 2**n, B): G weight sets, amplitudes, samples. Samples are innermost, so that every
 gate is a unit-stride operation whatever its qubits.
@@ -7,14 +7,20 @@ The backward pass follows Jones and Gacon (arXiv:2009.02823): it un-applies each
 final state and the co-state, and so needs no intermediate state; memory does not grow with depth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from qhybrid_runtime.statevector.fusion import plan_dense_blocks
+from qhybrid_runtime.statevector.matrices import MatrixBuilder
 from qhybrid_runtime.statevector.observables import ObservableSet
+from qhybrid_runtime.statevector.program import Program
+
+#: Qubits a block may have: 16x16 matrices suit matrix products.
+MAX_BLOCK_QUBITS = 4
 
 Qubits = tuple[int, ...]
 
@@ -71,15 +77,31 @@ class Evolution(torch.autograd.Function):
         return None, None, costate, *reversed(gradients)
 
 
-def product_state(factors: Sequence[Tensor], groups: int, samples: int) -> Tensor:
-    """Return the product of single-qubit states as (G, 2**n, B).
+class DeviceExecutor:
+    """Evaluates a program with torch operations only, wherever its tensors are."""
 
-    Args:
-        factors: A tensor (2,), (G, 1, 2) or (G, B, 2) a qubit, qubit 0 first.
-        groups: G.
-        samples: B.
-    """
-    parts = [factor.expand(groups, samples, 2).mT for factor in factors]
+    def __init__(self, program: Program, support: Collection[int]) -> None:
+        """Plan the evaluation of observables on the qubits in `support`."""
+        plan = plan_dense_blocks(program, support, MAX_BLOCK_QUBITS)
+        self._builder = MatrixBuilder(plan)
+        self._qubits = tuple(block.qubits for block in plan.blocks)
+
+    def __call__(
+        self, observables: ObservableSet, weight_angles: Tensor, data_angles: Tensor
+    ) -> Tensor:
+        """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
+        starts, stacks = self._builder.build(weight_angles, data_angles)
+        matrices: dict[int, Tensor] = {}
+        for indices, stack in zip(self._builder.stacks, stacks, strict=True):
+            matrices.update(zip(indices, stack.unbind(-3), strict=True))
+        ordered = [matrices[index] for index in range(len(self._qubits))]
+        values: Tensor = Evolution.apply(observables, self._qubits, product_state(starts), *ordered)
+        return values
+
+
+def product_state(starts: Tensor) -> Tensor:
+    """Return the product (G, 2**n, B) of single-qubit states (G, B, n, 2)."""
+    parts = [start.mT for start in starts.unbind(2)]
     # Joining neighbours halves the number of factors, so only the last product is a large one.
     while len(parts) > 1:
         pairs = [

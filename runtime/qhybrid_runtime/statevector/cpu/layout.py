@@ -1,0 +1,198 @@
+"""A plan laid out for the kernels: where registers, blocks and matrices are, as integer tables.
+
+A register is a set of qubits with a state of its own. Each qubit starts as one; a gate between two
+registers joins them. So the first gates of a circuit act on small states, and amplitudes are
+multiplied out only when a gate needs them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qhybrid_runtime.statevector.fusion import Block, Group, Plan, group_items
+
+#: Qubits whose gates are applied together while their amplitudes are in the first-level cache:
+#: 64 amplitudes of 16 samples, state and co-state, are 16 KiB in single precision.
+CACHED_QUBITS = 6
+
+#: Kinds of steps, the first column of `Layout.steps`.
+JOIN, APPLY = 0, 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the kernels need to know of a plan.
+
+    Amplitudes are numbered over all registers that ever exist; sizes are in amplitudes.
+
+    Attributes:
+        steps: Shape (n_steps, 7), the kind first. JOIN: offset and number of qubits of the low
+            register, the same of the high one, offset of the joined one. APPLY: offset and number
+            of qubits of the register, first entry in `places` and number of qubits of the group,
+            first and last + 1 gate.
+        gates: Shape (n_gates, 5): matrix rows D, first coefficient, first entry in `tables` of the
+            D row offsets, first entry and number of base indices within the group.
+        places: Bits of the register, ascending, that groups are made of.
+        tables: Offsets and base indices of the gates.
+        size: Amplitudes of all registers together.
+        final: Offset of the register that holds all qubits at the end.
+        order: The circuit's qubit that each bit of the final register is.
+        coefficients: First real coefficient of each block's matrix; those of blocks that carry
+            data come after all others.
+        num_shared: Real coefficients of the matrices that all samples share.
+        num_coefficients: All real coefficients.
+    """
+
+    steps: np.ndarray
+    gates: np.ndarray
+    places: np.ndarray
+    tables: np.ndarray
+    size: int
+    final: int
+    order: tuple[int, ...]
+    coefficients: tuple[int, ...]
+    num_shared: int
+    num_coefficients: int
+
+
+@dataclass(frozen=True)
+class _Register:
+    offset: int
+    qubits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A block with the register it acts on, as the set of its qubits."""
+
+    block: Block
+    index: int
+    register: frozenset[int]
+
+    @property
+    def qubits(self) -> tuple[int, ...]:
+        return self.block.qubits
+
+
+def lay_out(plan: Plan, stacks: Sequence[Sequence[int]]) -> Layout:
+    """Lay out a plan.
+
+    Args:
+        plan: Blocks after a product state.
+        stacks: Indices of the blocks whose matrices come as one tensor, in the order in which the
+            coefficients of the tensors follow each other.
+    """
+    starts, num_shared, total = _coefficients(plan.blocks, stacks)
+    groups = group_items(_place(plan), plan.num_qubits, _fits)
+    writer = _Writer(plan.num_qubits)
+    for group in groups:
+        register = writer.join(group.members[0].register)
+        writer.apply(register, group, starts)
+    last = writer.join(frozenset(range(plan.num_qubits)))
+    return Layout(
+        steps=np.array(writer.steps, dtype=np.int64).reshape(-1, 7),
+        gates=np.array(writer.gates, dtype=np.int64).reshape(-1, 5),
+        places=np.array(writer.places, dtype=np.int64),
+        tables=np.array(writer.tables, dtype=np.int64),
+        size=writer.size,
+        final=last.offset,
+        order=last.qubits,
+        coefficients=starts,
+        num_shared=num_shared,
+        num_coefficients=total,
+    )
+
+
+def _coefficients(
+    blocks: Sequence[Block], stacks: Sequence[Sequence[int]]
+) -> tuple[tuple[int, ...], int, int]:
+    """Return where each block's coefficients start, how many are shared, and how many there are."""
+    starts = [0] * len(blocks)
+    position = num_shared = 0
+    for data in (False, True):
+        for stack in stacks:
+            if blocks[stack[0]].data == data:
+                for index in stack:
+                    starts[index] = position
+                    position += 2 << (2 * len(blocks[index].targets))
+        if not data:
+            num_shared = position
+    return tuple(starts), num_shared, position
+
+
+def _place(plan: Plan) -> list[_Placed]:
+    component = {qubit: frozenset([qubit]) for qubit in range(plan.num_qubits)}
+    placed = []
+    for index, block in enumerate(plan.blocks):
+        joined = frozenset().union(*(component[qubit] for qubit in block.qubits))
+        component.update(dict.fromkeys(joined, joined))
+        placed.append(_Placed(block, index, joined))
+    return placed
+
+
+def _fits(group: Group[_Placed], placed: _Placed) -> bool:
+    # A block that joins a group of a larger register would act on more amplitudes than it must.
+    same_register = group.members[0].register == placed.register
+    joined = len(group.qubits.union(placed.qubits))
+    return same_register and joined <= max(CACHED_QUBITS, len(group.qubits))
+
+
+class _Writer:
+    def __init__(self, num_qubits: int) -> None:
+        self.steps: list[tuple[int, ...]] = []
+        self.gates: list[tuple[int, ...]] = []
+        self.places: list[int] = []
+        self.tables: list[int] = []
+        self.size = 2 * num_qubits
+        self._register = {q: _Register(2 * q, (q,)) for q in range(num_qubits)}
+
+    def join(self, qubits: frozenset[int]) -> _Register:
+        """Join registers until one holds `qubits`."""
+        parts = {self._register[qubit] for qubit in qubits}
+        while len(parts) > 1:
+            # Small ones first: a joined register is written once in full.
+            low, high = sorted(parts, key=lambda r: (len(r.qubits), r.offset))[:2]
+            joined = _Register(self.size, low.qubits + high.qubits)
+            self.size += 1 << len(joined.qubits)
+            shape = (low.offset, len(low.qubits), high.offset, len(high.qubits), joined.offset)
+            self.steps.append((JOIN, *shape, 0))
+            self._register.update(dict.fromkeys(joined.qubits, joined))
+            parts = parts - {low, high} | {joined}
+        return next(iter(parts))
+
+    def apply(
+        self, register: _Register, group: Group[_Placed], coefficients: Sequence[int]
+    ) -> None:
+        """Write the step of a group, and its gates."""
+        bits = sorted(register.qubits.index(qubit) for qubit in group.qubits)
+        local = {register.qubits[bit]: place for place, bit in enumerate(bits)}
+        first_gate, first_place = len(self.gates), len(self.places)
+        self.places += bits
+        for placed in group.members:
+            self._gate(placed.block, local, len(bits), coefficients[placed.index])
+        self.steps.append(
+            (
+                APPLY,
+                register.offset,
+                len(register.qubits),
+                first_place,
+                len(bits),
+                first_gate,
+                len(self.gates),
+            )
+        )
+
+    def _gate(self, block: Block, local: dict[int, int], width: int, coefficient: int) -> None:
+        targets = [1 << local[qubit] for qubit in block.targets]
+        rows = 1 << len(targets)
+        offsets = [
+            sum(bit for place, bit in enumerate(targets) if row >> place & 1) for row in range(rows)
+        ]
+        controls = [1 << local[qubit] for qubit in block.controls]
+        on = sum(bit for i, bit in enumerate(controls) if block.control_state >> i & 1)
+        fixed = sum(targets) + sum(controls)
+        bases = [index for index in range(1 << width) if index & fixed == on]
+        table = len(self.tables)
+        self.tables += offsets + bases
+        self.gates.append((rows, coefficient, table, table + rows, len(bases)))

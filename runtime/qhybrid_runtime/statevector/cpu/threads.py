@@ -1,0 +1,30 @@
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+_POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def run_tasks(count: int, run: Callable[[int, int], None]) -> None:
+    """Call `run(first, last)` on contiguous parts of `count` tasks, in torch's number of threads.
+
+    The calling thread takes a part itself. A forked process makes threads of its own: those of its
+    parent did not come with it.
+    """
+    threads = max(1, min(torch.get_num_threads(), count))
+    bounds = [count * part // threads for part in range(threads + 1)]
+    waiting = [
+        _pool(threads - 1).submit(run, bounds[part], bounds[part + 1]) for part in range(1, threads)
+    ]
+    run(bounds[0], bounds[1])
+    for part in waiting:
+        part.result()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    key = (os.getpid(), threads)
+    if key not in _POOLS:
+        _POOLS[key] = ThreadPoolExecutor(threads, thread_name_prefix="qhybrid-statevector")
+    return _POOLS[key]
