@@ -14,37 +14,31 @@ from torch import Tensor
 from qhybrid_runtime.estimators.statevector import StatevectorEngineEstimator
 from qhybrid_runtime.statevector.engine import expectations
 from qhybrid_runtime.statevector.observables import ObservableSet
-from qhybrid_runtime.statevector.program import Program, compile_program
-
-#: Programs that a gradient keeps; an EstimatorQNN uses one circuit, a user's loop a few.
-_KEPT = 16
+from qhybrid_runtime.statevector.program import Program
+from qhybrid_runtime.statevector.program_cache import ProgramCache
 
 
-def jacobian(
-    program: Program, observables: ObservableSet, inputs: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return each sample's derivatives: one forward pass and one adjoint sweep an observable.
+def jacobian(program: Program, observables: ObservableSet, parameters: Tensor) -> Tensor:
+    """Return each sample's derivatives: one adjoint sweep of the batch an observable.
 
     Args:
-        program: A compiled circuit.
+        program: A circuit compiled with all of its parameters as inputs, so that every sample has
+            values, and derivatives, of its own.
         observables: What is measured.
-        inputs: Shape (N, n_inputs).
-        weights: Each sample's own weights, shape (N, n_weights).
+        parameters: Shape (N, n_parameters).
 
     Returns:
-        Shapes (N, n_obs, n_inputs) and (N, n_obs, n_weights).
+        Shape (N, n_obs, n_parameters).
     """
+    none = parameters.new_empty(0)
     with torch.enable_grad():
-        leaves = [inputs.detach().requires_grad_(), weights.detach().requires_grad_()]
-        values = expectations(program, observables, leaves[0][:, None], leaves[1])
-        by_input, by_weight = [], []
-        for row in range(observables.count):
-            grads = torch.autograd.grad(
-                values[..., row].sum(), leaves, retain_graph=True, materialize_grads=True
-            )
-            by_input.append(grads[0])
-            by_weight.append(grads[1])
-    return torch.stack(by_input, dim=1), torch.stack(by_weight, dim=1)
+        leaf = parameters.detach().requires_grad_()
+        values = expectations(program, observables, leaf, none)
+        rows = [
+            torch.autograd.grad(values[:, row].sum(), leaf, retain_graph=True)[0]
+            for row in range(observables.count)
+        ]
+    return torch.stack(rows, dim=1)
 
 
 class AdjointEstimatorGradient(BaseEstimatorGradient):
@@ -61,7 +55,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
             estimator: Kept for the interface; derivatives come from the exact engine, not from it.
         """
         super().__init__(StatevectorEngineEstimator() if estimator is None else estimator)
-        self._programs: dict[int, tuple[QuantumCircuit, Program]] = {}
+        self._programs = ProgramCache()
 
     def _run(
         self,
@@ -102,21 +96,10 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
         sample_of = {value: i for i, value in enumerate(dict.fromkeys(values))}
         unique = {id(observable): observable for observable in observables}
         row_of = {identity: row for row, identity in enumerate(unique)}
-        program = self._program(circuit)
+        program = self._programs.get(circuit, circuit.parameters)
         measured = ObservableSet(
             [SparsePauliOp(observable) for observable in unique.values()], circuit.num_qubits
         )
-        weights = torch.tensor(list(sample_of), dtype=torch.float64)
-        _, table = jacobian(program, measured, weights.new_empty(len(weights), 0), weights)
+        table = jacobian(program, measured, torch.tensor(list(sample_of), dtype=torch.float64))
         samples = [sample_of[value] for value in values]
         return table.numpy(), samples, [row_of[id(observable)] for observable in observables]
-
-    def _program(self, circuit: QuantumCircuit) -> Program:
-        known = self._programs.get(id(circuit))
-        if known is None:
-            if len(self._programs) >= _KEPT:
-                self._programs.pop(next(iter(self._programs)))
-            # The circuit is kept too, so that its id cannot come to mean another one.
-            known = (circuit, compile_program(circuit))
-            self._programs[id(circuit)] = known
-        return known[1]

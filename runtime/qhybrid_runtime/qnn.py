@@ -61,6 +61,13 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         return compile_program(self.variational)
 
     @cached_property
+    def _jacobian_program(self) -> Program:
+        variational = self.variational
+        return compile_program(
+            variational.circuit, inputs=[*variational.inputs, *variational.weights]
+        )
+
+    @cached_property
     def observable_set(self) -> ObservableSet:
         """The observables, prepared for the engine."""
         return ObservableSet(self.variational.observables, self.variational.num_qubits)
@@ -92,9 +99,11 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the Jacobians (B, n_outputs, n_inputs) and (B, n_outputs, n_weights)."""
         rows, vector = self._arrays(input_data, weights)
-        inputs, spread = torch.as_tensor(rows), torch.as_tensor(vector).expand(len(rows), -1)
-        by_input, by_weight = jacobian(self.program, self.observable_set, inputs, spread)
-        return by_input.numpy(), by_weight.numpy()
+        parameters = np.concatenate([rows, np.broadcast_to(vector, (len(rows), len(vector)))], 1)
+        table = jacobian(
+            self._jacobian_program, self.observable_set, torch.as_tensor(parameters)
+        ).numpy()
+        return table[..., : self.num_inputs], table[..., self.num_inputs :]
 
     def _arrays(
         self, input_data: np.ndarray | None, weights: np.ndarray | None

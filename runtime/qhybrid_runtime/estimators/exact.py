@@ -67,32 +67,49 @@ class ExactEstimator(BaseEstimatorV2):  # type: ignore[misc]
         return job
 
     def _run(self, pubs: Sequence[EstimatorPub]) -> PrimitiveResult[PubResult]:
-        tasks, places = zip(*(_task(pub) for pub in pubs), strict=True) if pubs else ((), ())
+        tasks = _Tasks()
+        places = [tasks.add(pub) for pub in pubs]
+        values = self._evaluate(tasks.built())
         results = []
-        for pub, place, values in zip(pubs, places, self._evaluate(tasks), strict=True):
-            evs = values[_sample_index(pub), place]
+        for pub, (index, which) in zip(pubs, places, strict=True):
+            evs = values[index][_sample_index(pub), which]
             data = DataBin(evs=evs, stds=np.zeros_like(evs), shape=evs.shape)
             metadata = {"target_precision": 0.0, "circuit_metadata": pub.circuit.metadata}
             results.append(PubResult(data, metadata=metadata))
         return PrimitiveResult(results, metadata={"version": 2})
 
 
-def _task(pub: EstimatorPub) -> tuple[Task, np.ndarray]:
-    """Return the PUB's task, and which of its observables each of the PUB's values is of."""
-    different: dict[str, int] = {}
-    observables: list[SparsePauliOp] = []
-    sparse = np.asarray(pub.observables.sparse_observables_array(), dtype=object)
-    which = np.empty(sparse.shape, dtype=np.int64)
-    for index in np.ndindex(sparse.shape):
-        name = repr(sparse[index])
-        if name not in different:
-            different[name] = len(observables)
-            observables.append(SparsePauliOp.from_sparse_observable(sparse[index]))
-        which[index] = different[name]
-    samples, width = pub.parameter_values.size, pub.circuit.num_parameters
-    values = pub.parameter_values.as_array(pub.circuit.parameters).reshape(samples, width)
-    task = Task(pub.circuit, tuple(observables), values)
-    return task, np.broadcast_to(which, pub.shape)
+class _Tasks:
+    """Tasks from PUBs: those of one circuit with the same parameter values become one.
+
+    A stock EstimatorQNN sends one PUB an observable; the states behind them are the same.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[tuple[int, bytes], tuple[QuantumCircuit, np.ndarray]] = {}
+        self._observables: dict[tuple[int, bytes], dict[str, SparsePauliOp]] = {}
+
+    def add(self, pub: EstimatorPub) -> tuple[int, np.ndarray]:
+        """Return the PUB's task, and which of the task's observables each of its values is of."""
+        samples, width = pub.parameter_values.size, pub.circuit.num_parameters
+        values = pub.parameter_values.as_array(pub.circuit.parameters).reshape(samples, width)
+        key = (id(pub.circuit), values.tobytes())
+        self._tasks.setdefault(key, (pub.circuit, values))
+        known = self._observables.setdefault(key, {})
+        sparse = np.asarray(pub.observables.sparse_observables_array(), dtype=object)
+        which = np.empty(sparse.shape, dtype=np.int64)
+        for index in np.ndindex(sparse.shape):
+            name = repr(sparse[index])
+            if name not in known:
+                known[name] = SparsePauliOp.from_sparse_observable(sparse[index])
+            which[index] = list(known).index(name)
+        return list(self._tasks).index(key), np.broadcast_to(which, pub.shape)
+
+    def built(self) -> list[Task]:
+        return [
+            Task(circuit, tuple(self._observables[key].values()), values)
+            for key, (circuit, values) in self._tasks.items()
+        ]
 
 
 def _sample_index(pub: EstimatorPub) -> np.ndarray:

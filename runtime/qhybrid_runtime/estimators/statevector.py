@@ -6,27 +6,33 @@ import torch
 from qhybrid_runtime.estimators.exact import ExactEstimator, Task, constant_columns
 from qhybrid_runtime.statevector.engine import expectations
 from qhybrid_runtime.statevector.observables import ObservableSet
-from qhybrid_runtime.statevector.program import compile_program
+from qhybrid_runtime.statevector.program_cache import ProgramCache
 
 
 class StatevectorEngineEstimator(ExactEstimator):
     """Exact expectation values from the engine, in double precision."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._programs = ProgramCache()
+
     def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
         # A primitive's job runs in a thread of its own, where gradients are on by default.
         with torch.no_grad():
-            return [_values(task) for task in tasks]
+            return [self._values(task) for task in tasks]
 
-
-def _values(task: Task) -> np.ndarray:
-    # Parameters that all samples share play the part of weights: their gates are built once.
-    shared = constant_columns(task.values)
-    parameters = np.array(list(task.circuit.parameters), dtype=object)
-    program = compile_program(task.circuit, parameters[~shared], parameters[shared])
-    samples = torch.as_tensor(task.values[:, ~shared])
-    if not len(samples):
-        return np.empty((0, len(task.observables)))
-    weights = torch.as_tensor(task.values[0, shared])
-    observables = ObservableSet(task.observables, program.num_qubits)
-    values: np.ndarray = expectations(program, observables, samples, weights).numpy()
-    return values
+    def _values(self, task: Task) -> np.ndarray:
+        if not len(task.values):
+            return np.empty((0, len(task.observables)))
+        # Parameters that all samples share play the part of weights: their gates are built once.
+        shared = constant_columns(task.values)
+        inputs = [p for p, same in zip(task.circuit.parameters, shared, strict=True) if not same]
+        program = self._programs.get(task.circuit, inputs)
+        observables = ObservableSet(task.observables, program.num_qubits)
+        values: np.ndarray = expectations(
+            program,
+            observables,
+            torch.as_tensor(task.values[:, ~shared]),
+            torch.as_tensor(task.values[0, shared]),
+        ).numpy()
+        return values
