@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from qhybrid_circuits.ansatz import ANSATZE, build_ansatz
     from qhybrid_circuits.errors import (
         CircuitError,
+        NotFiniteError,
         QHybridError,
         RequestError,
         ShapeError,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSATZE",
     "CircuitError",
+    "NotFiniteError",
     "QHybridError",
     "RequestError",
     "ShapeError",
@@ -32,6 +34,7 @@ __getattr__, __dir__ = lazy_exports(
         "ANSATZE": ".ansatz",
         "build_ansatz": ".ansatz",
         "CircuitError": ".errors",
+        "NotFiniteError": ".errors",
         "QHybridError": ".errors",
         "RequestError": ".errors",
         "ShapeError": ".errors",

@@ -39,5 +39,9 @@ class CircuitError(RequestError):
     """A circuit, ansatz or observable that cannot be what it is asked to be."""
 
 
+class NotFiniteError(QHybridError, ValueError):
+    """A number that is NaN or infinite where a circuit needs an angle."""
+
+
 class ShapeError(RequestError):
     """An array or tensor whose shape does not fit the circuit or model it is given to."""

@@ -1,9 +1,13 @@
-"""The one place where shapes and dtypes of what callers pass in are checked."""
+"""The one place where what callers pass to the engine is checked."""
+
+import os
 
 import torch
 from torch import Tensor
 
-from qhybrid_circuits import ShapeError
+from qhybrid_circuits import NotFiniteError, RequestError, ShapeError
+
+_GIB = 1 << 30
 
 
 def check_shape(name: str, tensor: Tensor, form: str, *, last: int, least_dims: int) -> None:
@@ -37,3 +41,45 @@ def check_real_pair(first_name: str, first: Tensor, second_name: str, second: Te
             f"Arguments `{first_name}` and `{second_name}` must share dtype and device, but are "
             f"{first.dtype} on {first.device} and {second.dtype} on {second.device}"
         )
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Raise NotFiniteError if a tensor in the host's memory holds NaN or infinity.
+
+    Elsewhere nothing is checked: looking would make the host wait for the device at every call.
+    """
+    if tensor.device.type != "cpu" or bool(torch.isfinite(tensor).all()):
+        return
+    where = tuple(int(i) for i in torch.nonzero(~torch.isfinite(tensor))[0])
+    count = int((~torch.isfinite(tensor)).sum())
+    raise NotFiniteError(
+        f"Argument `{name}` must be finite, but is {float(tensor[where])} at index {where} "
+        f"({count} of {tensor.numel()} numbers are not finite); look at what computes it"
+    )
+
+
+def check_memory(what: str, needed: int) -> None:
+    """Raise RequestError if more bytes are needed than the machine has to give.
+
+    Args:
+        what: What the memory is for, e.g. "a state of 30 qubits".
+        needed: Bytes.
+    """
+    available = _available_bytes()
+    if needed > available:
+        raise RequestError(
+            f"{what} needs {needed / _GIB:.1f} GiB, but {available / _GIB:.1f} GiB of memory are "
+            "available; use fewer qubits, single precision or fewer threads "
+            "(torch.set_num_threads)"
+        )
+
+
+def _available_bytes() -> int:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # Not Linux: what the machine has in all is the next best answer.
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -9,7 +9,7 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from qhybrid_circuits import ShapeError
-from qhybrid_runtime.checks import check_real_pair, check_shape
+from qhybrid_runtime.checks import check_finite, check_real_pair, check_shape
 from qhybrid_runtime.statevector.device.executor import DeviceExecutor
 from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program import Program
@@ -74,11 +74,15 @@ def expectations(
 
     Raises:
         ShapeError: The shapes or dtypes do not fit the program or each other.
+        NotFiniteError: A number is NaN or infinite (checked in the host's memory only).
+        RequestError: The states do not fit into memory.
         CircuitError: An observable does not fit the program.
     """
     check_shape("inputs", inputs, "(..., B, n_inputs)", last=program.num_inputs, least_dims=2)
     check_shape("weights", weights, "(..., n_weights)", last=program.num_weights, least_dims=1)
     check_real_pair("inputs", inputs, "weights", weights)
+    check_finite("inputs", inputs)
+    check_finite("weights", weights)
     measured = (
         observables
         if isinstance(observables, ObservableSet)

@@ -111,6 +111,11 @@ class ObservableSet:
             stacked,
         )
 
+    def table_bytes(self, element_size: int) -> int:
+        """Return the bytes that `tables` takes for numbers of `element_size` bytes."""
+        moved = {(row, x) for row, x, _, _ in self._strings if x}
+        return (self.count + 2 * len(moved)) * element_size << self.num_qubits
+
     def _terms(self, like: Tensor) -> list["_Term"]:
         where = (like.dtype, like.device)
         if where not in self._cache:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from qhybrid_runtime.checks import check_memory
 from qhybrid_runtime.statevector.cpu.lanes import LANES
 from qhybrid_runtime.statevector.cpu.layout import lay_out
 from qhybrid_runtime.statevector.cpu.sweeps import run_gradients, run_values
@@ -17,6 +18,9 @@ from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program import Program
 
 Arrays = tuple[np.ndarray, ...]
+
+#: Bytes below which no machine that runs this is short of memory.
+_WORTH_CHECKING = 1 << 28
 
 
 class CpuExecutor:
@@ -43,9 +47,17 @@ class CpuExecutor:
         self, observables: ObservableSet, weight_angles: Tensor, data_angles: Tensor
     ) -> Tensor:
         """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
+        self._check_memory(observables, weight_angles.element_size())
         starts, stacks = self._builder.build(weight_angles, data_angles)
         values: Tensor = Sweep.apply(self, observables, starts, *stacks)
         return values
+
+    def _check_memory(self, observables: ObservableSet, element_size: int) -> None:
+        # State and co-state, real and imaginary, `LANES` samples each, of each thread.
+        states = 4 * LANES * element_size * self.layout.size * torch.get_num_threads()
+        needed = states + observables.table_bytes(element_size)
+        if needed > _WORTH_CHECKING:
+            check_memory(f"Simulating {observables.num_qubits} qubits", needed)
 
     def observed(self, observables: ObservableSet, dtype: np.dtype[Any]) -> Arrays:
         """Return the arguments of `measure`, in the bit order of the layout's last register."""
