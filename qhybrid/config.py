@@ -1,16 +1,21 @@
 """The configuration of a training run: every key, its default and its limits."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
-Count = Annotated[int, Field(ge=1)]
+LARGEST = 10**9
+"""The largest number of anything: beyond it, numbers are typing errors that overflow later."""
+
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """A whole number from 1."""
 
-Interval = Annotated[int, Field(ge=0)]
+Interval = Annotated[int, Field(ge=0, le=LARGEST)]
 """A whole number from 0."""
 
 
@@ -22,6 +27,14 @@ class Section(BaseModel):
     """A table of the TOML file: read-only, and a key that is not listed is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: Any) -> Any:
+        """No key is a switch, and pydantic would take `true` for the number 1."""
+        if isinstance(value, bool):
+            raise PydanticCustomError("truth_value", "must not be true or false")
+        return value
 
 
 class ModelSection(Section):
@@ -68,7 +81,7 @@ class DataSection(Section):
             raise
         except RequestError:
             pass  # A run's configuration stays readable without its images; who reads them checks.
-        return str(Path(dataset).expanduser().absolute())
+        return str(Path(os.path.expanduser(dataset)).absolute())
 
     @field_validator("image_size")
     @classmethod
@@ -95,7 +108,7 @@ class DiffusionSection(Section):
     schedule: str = "cosine"
     timesteps: Count = 1000
     p2_k: Annotated[float, Field(gt=0)] = 1.0
-    p2_gamma: Annotated[float, Field(ge=0)] = 1.0
+    p2_gamma: Annotated[float, Field(ge=0)] = 0.5
 
     @model_validator(mode="after")
     def _is_a_schedule(self) -> Self:
@@ -128,22 +141,22 @@ class TrainingSection(Section):
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
-    epochs: Count = 20
-    batch_size: Count = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    epochs: Count = 30
+    batch_size: Count = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 6e-3
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.9,
         0.99,
     )
-    eps: Annotated[float, Field(gt=0)] = 1e-8
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
     lr_schedule: Literal["constant", "cosine"] = "cosine"
-    warmup_steps: Interval = 20
+    warmup_steps: Interval = 50
     gradient_clip: Annotated[float, Field(ge=0)] = 1.0
     accumulate: Count = 1
     precision: Annotated[Literal["32", "bf16"], BeforeValidator(_as_text)] = "32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    workers: Interval = 0
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
     checkpoint_every: Count = 1
     keep_checkpoints: Count = 2
     log_every: Count = 10
@@ -180,7 +193,7 @@ class SamplingSection(Section):
 
     sampler: str = "ddim"
     steps: Count = 25
-    num_images: Count = 36
+    num_images: Annotated[int, Field(ge=1, le=10_000)] = 36
 
     @field_validator("sampler")
     @classmethod

@@ -11,7 +11,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from qhybrid.config import Config
-from qhybrid.files import write_text
+from qhybrid.files import user_path, write_text
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 Values = dict[str, Any]
@@ -57,7 +57,7 @@ def read_values(source: str | Path) -> Values:
     Raises:
         RequestError: There is no such file, or it is not TOML.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if not path.is_file() and str(source) in config_names():
         text = files("qhybrid.configs").joinpath(f"{source}.toml").read_text(encoding="utf-8")
     elif path.is_file():
@@ -100,9 +100,11 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
                 f"--set takes key=value, but is '{assignment}'; e.g. --set training.epochs=5"
             )
         try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            parsed = tomllib.loads(f"value = {text}")
         except tomllib.TOMLDecodeError:
-            values[key.strip()] = text.strip()
+            parsed = {}
+        # A line break in the text could start further keys, which must not go unnoticed.
+        values[key.strip()] = parsed["value"] if parsed.keys() == {"value"} else text.strip()
     return values
 
 
@@ -170,10 +172,20 @@ def _in_one_line(error: ValidationError) -> RequestError:
         return RequestError(str(cause) if named else f"{key}: {cause}")
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return RequestError(f"{key} must be a table of keys, but is {first['input']!r}")
-    requirement = first["msg"].replace("Input should", "must", 1)
+    default = _default(key)
+    if isinstance(default, tuple) and first["type"] in ("tuple_type", "missing", "too_long"):
+        return RequestError(
+            f"{key} must be {len(default)} numbers, e.g. {list(default)}, but is {first['input']!r}"
+        )
+    requirement = first["msg"].replace("Input should", "must", 1).replace("tuple", "list")
     return RequestError(
         f"{key} {requirement[:1].lower()}{requirement[1:]}, but is {first['input']!r}"
     )
+
+
+def _default(key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(Config(), section, None), name, None)
 
 
 def _unknown_key(key: str) -> UnknownNameError:

@@ -7,6 +7,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qhybrid_circuits.errors import RequestError
+
+
+def user_path(path: Path | str) -> Path:
+    """A path as a person wrote it, with `~` expanded.
+
+    Raises:
+        RequestError: No user has that home folder, or no file can be reached by that name.
+    """
+    try:
+        expanded = Path(path).expanduser()
+        expanded.exists()
+    except RuntimeError as error:
+        raise RequestError(
+            f"'{path}' names the home folder of an unknown user; write the path out"
+        ) from error
+    except OSError as error:
+        raise RequestError(
+            f"'{path}' cannot be reached: {error.strerror}; check the path"
+        ) from error
+    return expanded
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

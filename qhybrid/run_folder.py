@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qhybrid.config import Config
+from qhybrid.files import user_path
 from qhybrid_circuits.errors import RequestError
 
 RUNS = Path("runs")
@@ -101,9 +102,10 @@ def open_run(folder: Path) -> Run:
     Raises:
         RequestError: There is no run in it.
     """
-    run = Run(folder)
+    run = Run(user_path(folder))
     if run.config_file.is_file():
         return run
+    folder = run.folder
     if not folder.exists():
         missing = f"there is no folder '{folder}'"
     elif not folder.is_dir():
@@ -119,7 +121,7 @@ def newest_run(root: Path = RUNS) -> Run:
     Raises:
         RequestError: There is none.
     """
-    runs = [Run(config.parent) for config in root.glob("*/config.toml")]
+    runs = _runs_in(root)
     if not runs:
         raise RequestError(
             f"there is no run in '{root}/' to resume; start one with `qhybrid train`, or name its "
@@ -134,6 +136,7 @@ def claim_folder(folder: Path) -> Path:
     Raises:
         RequestError: The folder has something in it already, or cannot be created.
     """
+    folder = user_path(folder)
     check_free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,9 +153,11 @@ def check_free(folder: Path) -> None:
     Raises:
         RequestError: The folder has something in it already, or is a file.
     """
+    folder = user_path(folder)
     if (folder / "config.toml").exists():
         raise RequestError(
-            f"'{folder}' holds a run already; continue it with --resume or choose another --out"
+            f"'{folder}' holds a run already; continue it with `qhybrid train --resume` or choose "
+            "another --out"
         )
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"'{folder}' is a file; choose another --out")
@@ -193,6 +198,10 @@ def _highest_number(root: Path, name: str) -> int:
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
+def _runs_in(root: Path) -> list[Run]:
+    return [Run(config.parent) for config in root.glob("*/config.toml") if config.is_file()]
+
+
 def _last_touched(run: Run) -> float:
     newest = run.newest_checkpoint()
     return max(path.stat().st_mtime for path in (run.config_file, newest) if path is not None)
@@ -200,9 +209,8 @@ def _last_touched(run: Run) -> float:
 
 def _guess(folder: Path) -> str:
     """The run with the nearest name, beside the folder or in `runs/`, as a clause."""
-    found = [
-        config.parent for root in {folder.parent, RUNS} for config in root.glob("*/config.toml")
-    ]
-    names = {run.name: run for run in found}
+    names = {
+        run.folder.name: run.folder for root in {folder.parent, RUNS} for run in _runs_in(root)
+    }
     near = difflib.get_close_matches(folder.name, names, n=1, cutoff=0.5)
     return f"did you mean {names[near[0]]}? " if near else ""

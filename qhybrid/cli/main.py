@@ -1,5 +1,7 @@
 """The entry point: parse, run a command, and turn what went wrong into one line and a code."""
 
+import io
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -33,7 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the program's name; None takes it from the process.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None and isinstance(sys.stdout, io.TextIOWrapper):
+        # A path that the terminal's encoding lacks must not end the work that it belongs to.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None and code == INTERRUPTED:
+        # All is saved and said: one more Ctrl-C would only break into the interpreter's clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
+
+
+def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
     try:
@@ -118,5 +130,8 @@ def _usage_message(error: Exception, message: str, given: Sequence[str]) -> str:
 
 
 def _print(text: str, code: int) -> int:
-    print(" ".join(text.split()), file=sys.stderr)  # noqa: T201
+    """Print one line; names that hold control characters must not reach a terminal as they are."""
+    line = " ".join(text.split())
+    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+    print(line, file=sys.stderr)  # noqa: T201
     return code

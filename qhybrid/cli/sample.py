@@ -30,15 +30,17 @@ def sample(
     ] = None,
 ) -> None:
     """Draw images from a training run; the same seed draws the same images."""
+    from qhybrid.allocator import keep_freed_memory
     from qhybrid.sampling import SamplingRequest, sample_run
 
+    keep_freed_memory()
     request = SamplingRequest(
         num_images=num_images, sampler=sampler, steps=steps, backend=backend, seed=seed
     )
 
-    from rich.console import Console
+    from qhybrid.cli.console import PatientConsole
 
-    console = Console()
+    console = PatientConsole()
     result = sample_run(run, request, out=out, console=console)
     for name, path in (
         ("images", result.images_file),

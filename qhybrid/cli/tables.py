@@ -12,6 +12,12 @@ Format = Literal["table", "md", "json"]
 PIPE_WIDTH = 1000
 """Columns where there is no terminal: a table that is read by a program is not wrapped."""
 
+LEAST_WIDTH = 80
+"""Columns of a terminal that is narrower: the terminal wraps what would have to be left out."""
+
+HEADINGS = {"num_classes": "classes"}
+"""Fields whose heading is not their name."""
+
 
 def show_table(
     records: Sequence[Mapping[str, Any]], columns: Sequence[str], output_format: Format
@@ -26,7 +32,7 @@ def show_table(
     if output_format == "json":
         typer.echo(json.dumps(list(records), indent=2))
         return
-    headings = [column.replace("_", " ") for column in columns]
+    headings = [HEADINGS.get(column, column).replace("_", " ") for column in columns]
     rows = [[_cell(record[column]) for column in columns] for record in records]
     numeric = [all(_is_number(record[column]) for record in records) for column in columns]
     if output_format == "md":
@@ -48,8 +54,7 @@ def _print_table(headings: list[str], rows: list[list[str]], numeric: list[bool]
     for row in rows:
         table.add_row(*row)
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
+    console.width = max(console.width, LEAST_WIDTH) if console.is_terminal else PIPE_WIDTH
     with console.capture() as capture:
         console.print(table, highlight=False, markup=False)
     for line in capture.get().splitlines():

@@ -57,6 +57,7 @@ def train(
     Flags win over --set, and --set over --config. Ctrl-C saves the state after the present step
     and says how to resume. More --epochs with --resume extend a run.
     """
+    from qhybrid.allocator import keep_freed_memory
     from qhybrid.config_sources import (
         merge_values,
         nest,
@@ -68,6 +69,7 @@ def train(
     from qhybrid.training import resumed_config
     from qhybrid.training import train as train_run
 
+    keep_freed_memory()
     flags: dict[str, Any] = {
         "model.name": model,
         "data.dataset": dataset,
@@ -91,6 +93,6 @@ def train(
     else:
         resolved = parse_config(requested)
 
-    from rich.console import Console
+    from qhybrid.cli.console import PatientConsole
 
-    train_run(resolved, out=out, resume=resume, console=Console())
+    train_run(resolved, out=out, resume=resume, console=PatientConsole())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from qhybrid.files import user_path
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 
@@ -122,7 +123,7 @@ def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
     name = os.fspath(name_or_path)
     if name in DATASETS:
         return DatasetSource("named", name, None, DATASETS[name])
-    path = Path(name).expanduser()
+    path = user_path(name)
     npz_form, folder_form = PATH_FORMS
     if name and path.is_dir():
         return DatasetSource("folder", name, path, folder_form)

@@ -1,5 +1,6 @@
 """A folder of image files, one subfolder per class."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,9 +40,13 @@ def read_folder(path: Path, image_size: int | None, source: str) -> RawImages:
 
 def _find_images(path: Path, source: str) -> tuple[list[tuple[str, int]], dict[int, str]]:
     """List (file, label id) and the names of the classes that have images."""
-    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import is_image_file, make_dataset
 
-    classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    def is_wanted(file: str) -> bool:
+        hidden = any(part.startswith(".") for part in Path(file).relative_to(path).parts)
+        return is_image_file(file) and not hidden
+
+    classes = _class_folders(path, source)
     if not classes:
         raise RequestError(
             f"folder '{source}' has no class folders; put the images into one subfolder per class"
@@ -51,14 +56,30 @@ def _find_images(path: Path, source: str) -> tuple[list[tuple[str, int]], dict[i
             f"folder '{source}' holds splits ({', '.join(classes)}), not classes; "
             f"give one of them, e.g. '{Path(source) / classes[-1]}'"
         )
-    found = ImageFolder(str(path), allow_empty=True)
-    if not found.samples:
+    samples = make_dataset(
+        str(path),
+        {name: label for label, name in enumerate(classes)},
+        is_valid_file=is_wanted,
+        allow_empty=True,
+    )
+    if not samples:
         raise RequestError(
             f"folder '{source}' has no images in its class folders ({', '.join(classes)}); "
             "PNG, JPEG, BMP, TIFF, PPM, PGM and WebP files are read"
         )
-    used = {label for _, label in found.samples}
-    return found.samples, {label: found.classes[label] for label in sorted(used)}
+    used = {label for _, label in samples}
+    return samples, {label: classes[label] for label in sorted(used)}
+
+
+def _class_folders(path: Path, source: str) -> list[str]:
+    """Names of the subfolders, without the hidden ones that systems and editors leave."""
+    try:
+        entries = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    except OSError as error:
+        raise RequestError(
+            f"folder '{source}' cannot be read: {error.strerror}; check its permissions"
+        ) from error
+    return [name for name in entries if not name.startswith(".")]
 
 
 def _read_images(files: list[str], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
@@ -82,8 +103,10 @@ def _read_image(file: str) -> NDArray[np.uint8]:
     Raises:
         RequestError: Not an image, damaged, or more than 8 bits a channel.
     """
+    if not Path(file).is_file():  # opening a named pipe would wait for ever
+        raise RequestError(f"image '{file}' is not a regular file; remove or replace it")
     try:
-        with Image.open(file) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
             mode = image.mode
             pixels = np.asarray(image.convert("L" if mode in _GRAYSCALE_MODES else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

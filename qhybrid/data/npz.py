@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qhybrid.data.raw import RawImages, check_images, check_labels
 from qhybrid_circuits.errors import RequestError
 
+_BEGINNINGS = (b"PK", b"\x93NUMPY")
 # What numpy and zipfile raise on bytes that are not, or no longer, an npz archive.
 _CORRUPT = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError)
 
@@ -32,6 +33,7 @@ def read_npz(path: Path, split: str, source: str) -> RawImages:
 
 def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray[np.generic]]:
     try:
+        _check_beginning(path)
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise RequestError(
@@ -39,15 +41,30 @@ def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray
             )
         with archive:
             _check_keys(keys, archive.files, source)
-            return [archive[key] for key in keys]
+            arrays = [archive[key] for key in keys]
     except RequestError:
         raise
+    except MemoryError as error:
+        raise RequestError(
+            f"{source} does not fit into the memory ({error}); put fewer images into it"
+        ) from error
     except _CORRUPT as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RequestError(
             f"{source} cannot be read as an npz file ({reason}); it is damaged, cut short or of "
             "another format: copy or write it again with numpy.savez"
         ) from error
+    for key, array in zip(keys, arrays, strict=True):
+        if not isinstance(array, np.ndarray):  # numpy hands out members that are not .npy as bytes
+            raise RequestError(f"'{key}' of {source} is not a numpy array; use numpy.savez")
+    return arrays
+
+
+def _check_beginning(path: Path) -> None:
+    """Keep other files from numpy, which would take them for pickles and recommend that."""
+    with path.open("rb") as file:
+        if not file.read(6).startswith(_BEGINNINGS):
+            raise ValueError("it does not begin like one")
 
 
 def _check_keys(keys: tuple[str, str], present: list[str], source: str) -> None:

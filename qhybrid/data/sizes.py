@@ -18,7 +18,7 @@ def check_image_size(image_size: int | None) -> None:
     """
     if image_size is not None and image_size not in IMAGE_SIZES:
         raise RequestError(
-            f"image size {image_size} has no path to the 2x2 vertex; "
+            f"image size {image_size!r} has no path to the 2x2 vertex; "
             f"set data.image_size to {_ALLOWED}"
         )
 

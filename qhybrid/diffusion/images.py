@@ -17,13 +17,13 @@ MIN_TILE_PIXELS = 64
 """Smaller images are enlarged to about this side length, so that a person can see them."""
 
 BORDER_PIXELS = 2
-_BORDER_LEVEL = 0.4  # between ink and paper: visible beside black and beside white images
+_BORDER_LEVEL = -0.4  # between ink and paper: visible beside black and beside white images
 _FRAME_MS, _LAST_FRAME_MS = 80, 1500
 
 
 def to_uint8(images: Tensor) -> NDArray[np.uint8]:
-    """Map float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C); values outside are clipped."""
-    levels = images.detach().float().clamp(-1, 1).add(1).mul(127.5).round()
+    """Map float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C); others are clipped, NaN is 0."""
+    levels = images.detach().float().nan_to_num(nan=-1).clamp(-1, 1).add(1).mul(127.5).round()
     pixels: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return pixels.astype(np.uint8)
 
@@ -89,15 +89,17 @@ def _tile(images: Tensor, columns: int | None, upscale: int | None) -> Image.Ima
             f"{tuple(images.shape)}"
         )
     factor = upscale or math.ceil(MIN_TILE_PIXELS / images.shape[-1])
+    # Small images fill their tile to the edge: without a gap their strokes would run together.
+    border = max(BORDER_PIXELS, factor // 2)
     large = images.detach().float().cpu().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     if len(large) == 1:
         # make_grid returns a single image without its border.
-        bordered = functional.pad(large, [BORDER_PIXELS] * 4, value=_BORDER_LEVEL)
+        bordered = functional.pad(large, [border] * 4, value=_BORDER_LEVEL)
         return _to_pil(bordered[0])
     grid: Tensor = make_grid(
         large,
         nrow=columns or math.ceil(math.sqrt(len(images))),
-        padding=BORDER_PIXELS,
+        padding=border,
         pad_value=_BORDER_LEVEL,
     )
     return _to_pil(grid)

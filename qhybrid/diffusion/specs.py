@@ -14,6 +14,10 @@ SCHEDULES: Mapping[str, str] = {
 }
 
 
+MOST_TIMESTEPS = 100_000
+"""A hundred times what is common; the betas of many more would not fit into memory."""
+
+
 @dataclass(frozen=True)
 class ScheduleSpec:
     """How much noise the images carry at each timestep.
@@ -39,8 +43,11 @@ class ScheduleSpec:
         """
         if self.name not in SCHEDULES:
             raise UnknownNameError("schedule", self.name, SCHEDULES)
-        if self.timesteps < 2:
-            raise RequestError(f"timesteps must be at least 2, but it is {self.timesteps}")
+        if not 2 <= self.timesteps <= MOST_TIMESTEPS:
+            raise RequestError(
+                f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "
+                f"{self.timesteps}"
+            )
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise RequestError(
                 "betas must satisfy 0 < beta_start <= beta_end < 1, but they are "

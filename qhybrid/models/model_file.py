@@ -28,7 +28,7 @@ def read_spec(folder: Path | str) -> ModelSpec:
             f"'{folder}' is not a model folder: it has no {SPEC_FILE}; give the folder of a "
             "training run"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"'{path}' cannot be read ({error}); restore it from a copy") from error
     return _parsed(path, values)
 

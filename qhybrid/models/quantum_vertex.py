@@ -123,8 +123,8 @@ class QuantumVertexConv(nn.Module):
     def _unflatten(self, output: Tensor) -> Tensor:
         channels = output.shape[1] // PIXELS
         if self.pixel_major:
-            output = output.view(-1, PIXELS, channels).transpose(1, 2)
-        return output.reshape(-1, channels, 2, 2)
+            output = output.view(len(output), PIXELS, channels).transpose(1, 2)
+        return output.reshape(len(output), channels, 2, 2)
 
 
 class QuantumResNetBlock(ResNetBlock):

@@ -26,6 +26,9 @@ IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
 
 CHANNELS: tuple[int, ...] = (1, 3)
 
+MOST_DIM, MOST_ANSATZ_LAYERS = 1024, 1000
+"""Far beyond what is trained; larger numbers are typing errors that exhaust memory or patience."""
+
 VARIANTS: tuple[str, ...] = ("paper", "released")
 """`paper` follows the publication, `released` the code that its authors published."""
 
@@ -95,11 +98,12 @@ class ModelSpec:
                 f"channels must be one of {_listed(CHANNELS)}, but is {self.channels}; convert the "
                 "images to grey or RGB"
             )
-        if self.dim < 2:
-            raise RequestError(f"dim must be 2 or more, but is {self.dim}; the paper's is 10")
-        if self.ansatz_layers < 1:
+        if not 2 <= self.dim <= MOST_DIM:
+            raise RequestError(f"dim must be 2 to {MOST_DIM}, but is {self.dim}; the paper's is 10")
+        if not 1 <= self.ansatz_layers <= MOST_ANSATZ_LAYERS:
             raise RequestError(
-                f"ansatz_layers must be 1 or more, but is {self.ansatz_layers}; the paper's is 3"
+                f"ansatz_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {self.ansatz_layers}; "
+                "the paper's is 3"
             )
         if self.variant not in VARIANTS:
             raise UnknownNameError("variant", str(self.variant), VARIANTS)

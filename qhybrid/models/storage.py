@@ -55,6 +55,7 @@ def load_model(
     tensors, saved_as = _read_weights(Path(folder) / WEIGHTS_FILE)
     model = build_model(spec, backend, gradient)
     _check_fit(model.state_dict(), tensors, wanted=spec.name, saved_as=saved_as)
+    _check_finite(tensors, Path(folder) / WEIGHTS_FILE)
     model.load_state_dict(tensors)
     return model
 
@@ -87,12 +88,22 @@ def _check_fit(
         "missing": sorted(wanted_state.keys() - tensors.keys()),
         "unexpected": sorted(tensors.keys() - wanted_state.keys()),
         "wrong shape": sorted(n for n in both if wanted_state[n].shape != tensors[n].shape),
+        "not floating point": sorted(n for n in both if not tensors[n].is_floating_point()),
     }
     found = [f"{kind}: {_first(names)}" for kind, names in problems.items() if names]
     if found:
         raise RequestError(
             f"the weights do not fit the model: they were saved from {saved_as}, the model is "
             f"{wanted}; {'; '.join(found)}; use the model.json and model.safetensors of one run"
+        )
+
+
+def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    bad = sorted(name for name, tensor in tensors.items() if not bool(tensor.isfinite().all()))
+    if bad:
+        raise RequestError(
+            f"'{path}' has weights that are not finite numbers: {_first(bad)}; restore it from a "
+            "copy or train again"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qhybrid.config import Config
 from qhybrid.diffusion.samplers import check_sampler, sampler_steps
 from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.files import user_path
 from qhybrid.models import read_spec
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid_circuits.errors import RequestError
@@ -15,6 +16,10 @@ from qhybrid_runtime.names import check_backend_name
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+MOST_IMAGES = 10_000_000
+"""All images of a sampling run are held in memory."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def sample_run(
         RequestError: The request is wrong, or the folder is not a run with a model in it.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
-    folder = None if out is None else Path(out)
+    folder = None if out is None else user_path(out)
     if folder is not None:
         check_free(folder)
     plan = plan_sampling(run, request or SamplingRequest())
@@ -138,15 +143,17 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         RequestError: A name or number is not allowed, or the run has no model yet.
     """
     config = run.config()
-    _check_model(run)
+    _check_model(run, config)
     schedule = ScheduleSpec(config.diffusion.schedule, config.diffusion.timesteps)
-    sampler = check_sampler(request.sampler or config.sampling.sampler).name
+    sampler = check_sampler(
+        config.sampling.sampler if request.sampler is None else request.sampler
+    ).name
     configured = config.sampling.steps if sampler == config.sampling.sampler else None
-    backend = request.backend or config.quantum.backend
+    backend = config.quantum.backend if request.backend is None else request.backend
     check_backend_name(backend)
     for name, value in (("num-images", request.num_images), ("batch-size", request.batch_size)):
-        if value < 1:
-            raise RequestError(f"--{name} must be 1 or more, but is {value}")
+        if not 1 <= value <= MOST_IMAGES:
+            raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
     seed = config.training.seed if request.seed is None else request.seed
     if seed < 0:
         raise RequestError(f"--seed must be 0 or more, but is {seed}")
@@ -166,11 +173,20 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     )
 
 
-def _check_model(run: Run) -> None:
-    """Refuse a run without a model; whether it is a sound one shows when it is loaded."""
+def _check_model(run: Run, config: Config) -> None:
+    """Refuse a run without a model, or with that of another run.
+
+    Whether the weights are sound shows when they are loaded.
+    """
     if not run.model_file.is_file():
         raise RequestError(
             f"the run '{run.folder}' has no model.safetensors: it has not reached its first "
             f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
         )
-    read_spec(run.folder)
+    spec = read_spec(run.folder)
+    for key, wanted in config.model.model_dump().items():
+        if getattr(spec, key) != wanted:
+            raise RequestError(
+                f"'{run.folder}' holds another model than its config.toml describes: {key} is "
+                f"{getattr(spec, key)}, not {wanted}; restore the run's own files"
+            )

@@ -17,8 +17,9 @@ from qhybrid.files import replacing, write_json
 from qhybrid.models import ModelSpec, load_model, read_spec
 from qhybrid.run_folder import claim_folder, claim_next
 from qhybrid.sampling.sample_run import SamplingPlan, SamplingRun
-from qhybrid.training.devices import choose_device
+from qhybrid.training.devices import choose_device, suitable_threads
 from qhybrid.training.environment import git_revision, package_versions
+from qhybrid_circuits.errors import QHybridError
 from qhybrid_runtime import get_backend
 
 FRAMES = 32
@@ -68,7 +69,7 @@ def _fill(
 ) -> None:
     began = time.perf_counter()
     shape = (plan.num_images, spec.channels, spec.image_size, spec.image_size)
-    with _progress(console) as progress:
+    with _progress(console) as progress, suitable_threads(device, spec.image_size):
         result = _draw(plan, model, shape, device, progress)
     _write(run, result)
     _write_manifest(run, plan, device, time.perf_counter() - began)
@@ -108,7 +109,13 @@ def _draw(
         )
         done_before += -(-count // plan.batch_size) * plan.steps
         parts.append(part)
-    return replace(parts[0], images=torch.cat([part.images for part in parts]))
+    images = torch.cat([part.images for part in parts])
+    if not bool(images.isfinite().all()):
+        raise QHybridError(
+            f"the model of '{plan.run.folder}' draws values that are not numbers; train it again "
+            "with a lower training.learning_rate"
+        )
+    return replace(parts[0], images=images)
 
 
 def _write(run: SamplingRun, result: SampleResult) -> None:

@@ -17,6 +17,9 @@ from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.stopping import StopSignal
 from qhybrid_circuits.errors import RequestError
 
+_KEYS = {"optimizer_states", "lr_schedulers", "pytorch-lightning_version", STATE_KEY}
+_STATE_KEYS = {"step", "ema", "interval_loss", "epoch_loss"}
+
 
 class CheckpointKeeper(StepCallback):
     """Saves every few epochs, at the end, and when asked to stop; keeps the newest few."""
@@ -95,11 +98,16 @@ def check_checkpoint(path: Path, model: nn.Module) -> None:
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        state, _ = checkpoint["state_dict"], checkpoint[STATE_KEY]["step"]
-        saved = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        saved = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
+        complete = checkpoint.keys() >= _KEYS and checkpoint[STATE_KEY].keys() >= _STATE_KEYS
+        if not complete or not checkpoint["optimizer_states"]:
+            raise KeyError("a part of the state is missing")
+        if Run(path.parents[1]).checkpoint(checkpoint[STATE_KEY]["step"]) != path:
+            raise ValueError("it was saved at another step than its name says")
     except Exception as error:  # torch.load has no common base for what damaged files raise
         raise RequestError(
-            f"'{path}' is not a readable checkpoint; delete it to resume from the one before"
+            f"'{path}' is not a readable checkpoint; delete it to resume from the one before, "
+            "or from the start"
         ) from error
     wanted = {f"model.{name}": tuple(t.shape) for name, t in model.state_dict().items()}
     if saved != wanted:

@@ -95,6 +95,6 @@ def _line(row: Sequence[object]) -> str:
 def _read_rows(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         rows = list(csv.reader(file))
     return [row for row in rows[1:] if len(row) == len(COLUMNS) and row[0].isdecimal()]

@@ -16,11 +16,12 @@ from qhybrid.config_sources import save_config
 from qhybrid.data import ImageDataset, load_dataset
 from qhybrid.files import write_json
 from qhybrid.models import ModelSpec, build_model
-from qhybrid.run_folder import RUNS, Run, claim_folder, claim_next
+from qhybrid.run_folder import RUNS, Run, check_free, claim_folder, claim_next
+from qhybrid.run_lock import locked
 from qhybrid.training.batches import WEIGHTS, StepPlan, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_checkpoint
 from qhybrid.training.clock import Stopwatch
-from qhybrid.training.devices import choose_device
+from qhybrid.training.devices import choose_device, suitable_threads
 from qhybrid.training.environment import describe_environment
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.module import DenoisingModule
@@ -72,17 +73,22 @@ def run_training(
     console = console or Console(quiet=True)
     session = build_session(config)
     if resumed is not None:
-        _check_resumption(resumed, session)
         run = resumed
     elif folder is not None:
         run = Run(claim_folder(folder))
     else:
         stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
         run = Run(claim_next(RUNS, stem))
-    _describe(run, session, resumed=resumed is not None)
-    show_start(console, run, session)
-    _fit(run, session, console)
-    show_end(console, run, session)
+    with locked(run.folder):
+        if resumed is not None:
+            _check_resumption(run, session)
+        else:
+            check_free(run.folder)
+        _describe(run, session, resumed=resumed is not None)
+        show_start(console, run, session)
+        with suitable_threads(session.device, session.spec.image_size):
+            _fit(run, session, console)
+        show_end(console, run, session)
     return run
 
 
@@ -121,14 +127,17 @@ def build_session(config: Config) -> Session:
 
 def _check_resumption(run: Run, session: Session) -> None:
     plan, done = session.module.plan, run.newest_step()
-    if done >= plan.total_steps:
-        raise RequestError(
-            f"the run '{run.folder}' has done all of its {done} steps; give more --epochs than "
-            f"{session.config.training.epochs} to extend it, or draw from it with `qhybrid sample`"
-        )
     checkpoint = run.newest_checkpoint()
     if checkpoint is not None:
         check_checkpoint(checkpoint, session.module.model)
+    if done >= plan.total_steps:
+        more = f"more --epochs than {plan.epochs}"
+        if plan.max_steps == plan.total_steps:
+            more = f"--set training.max_steps=N with N above {done}"
+        raise RequestError(
+            f"the run '{run.folder}' has done all of its {done} steps; give {more} to extend it, "
+            "or draw from it with `qhybrid sample`"
+        )
 
 
 def _describe(run: Run, session: Session, *, resumed: bool) -> None:
@@ -201,6 +210,7 @@ def _without_chatter() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -19,9 +19,10 @@ def show_start(console: Console, run: Run, session: Session) -> None:
     config, dataset, plan = session.config, session.dataset, session.module.plan
     parameters = sum(p.numel() for p in session.module.model.parameters())
     size, channels = dataset.image_size, dataset.channels
-    training = f"{config.training.epochs} epochs, {plan.total_steps:,} steps of {plan.batch_size}"
+    epochs, steps = _counted(plan.epochs, "epoch"), _counted(plan.total_steps, "step")
+    batch = _counted(plan.batch_size, "image")
     if plan.accumulate > 1:
-        training += f"x{plan.accumulate}"
+        batch = f"{plan.batch_size}x{plan.accumulate} images"
     step = run.newest_step()
     _show(
         console,
@@ -29,11 +30,11 @@ def show_start(console: Console, run: Run, session: Session) -> None:
             "model": f"{config.model.name}, {parameters:,} parameters",
             "images": (
                 f"{config.data.dataset}, {len(dataset):,} of {size}x{size}x{channels}, "
-                f"{len(dataset.class_names)} classes"
+                f"{_counted(len(dataset.class_names), 'class', 'classes')}"
             ),
             "backend": _backend(session),
             "device": f"{session.device}, precision {config.training.precision}",
-            "training": f"{training} images, seed {config.training.seed}",
+            "training": f"{epochs}, {steps} of {batch}, seed {config.training.seed}",
             "folder": f"{run.folder}" + (f", resumed at step {step}" if step else ""),
         },
     )
@@ -51,6 +52,10 @@ def show_end(console: Console, run: Run, session: Session) -> None:
             "next": f"qhybrid sample {shlex.quote(str(run.folder))}",
         },
     )
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _backend(session: Session) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qhybrid.config import Config
 from qhybrid.config_sources import Values, flatten, merge_values, parse_config
 from qhybrid.data.catalog import resolve_dataset
+from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, newest_run, open_run
 from qhybrid_circuits.errors import RequestError
 
@@ -54,7 +55,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
     """
-    folder = None if out is None else Path(out)
+    folder = None if out is None else user_path(out)
     run = None
     if resume:
         run = newest_run() if folder is None else open_run(folder)

@@ -49,7 +49,9 @@ def test_an_existing_run_and_contradicting_flags_are_refused(
     assert main([*arguments, "--set", "training.max_steps=1"]) == 0
     capsys.readouterr()
     assert main(arguments) == 2
-    assert "holds a run already; continue it with --resume" in capsys.readouterr().err
+    assert (
+        "holds a run already; continue it with `qhybrid train --resume`" in capsys.readouterr().err
+    )
     assert main(["train", "--resume", "--out", "mine", "--model", "1hqconv-qvunet"]) == 2
     assert "model.name is unet" in capsys.readouterr().err
     assert main(["train", "--resume", "--out", "mine", "--set", "training.betas=[0.5,0.9]"]) == 2

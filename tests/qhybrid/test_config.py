@@ -160,3 +160,32 @@ def test_the_package_exports_at_most_ten_names_and_its_version() -> None:
     assert len(names) <= 10
     assert qhybrid.__version__ == version("qhybrid")
     assert not [name for name in names if not callable(getattr(qhybrid, name))]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("training.epochs", True, "training.epochs must not be true or false, but is True"),
+        ("training.epochs", 10**20, "training.epochs must be less than or equal to 1000000000"),
+        ("training.accumulate", 10**20, "training.accumulate must be less than or equal"),
+        ("training.workers", 10**5, "training.workers must be less than or equal to 256"),
+        ("training.learning_rate", 1e300, "training.learning_rate must be less than or equal"),
+        ("diffusion.timesteps", 10**8, "at most 100000"),
+        ("model.dim", 10**8, "2 to 1024"),
+        ("training.betas", [0.9], "training.betas must be 2 numbers, e.g. [0.9, 0.99], but is"),
+        ("training.betas", 0.9, "training.betas must be 2 numbers, e.g. [0.9, 0.99], but is"),
+        ("training.betas", [0.9] * 3, "training.betas must be 2 numbers, e.g. [0.9, 0.99], but is"),
+        ("data.classes", {"a": 1}, "data.classes must be a valid list"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(key: str, value: object, said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        load_config(overrides={key: value})
+    assert said in str(caught.value)
+
+
+def test_a_line_break_in_an_assignment_starts_no_other_key() -> None:
+    given = "3\ntraining.seed = 2"
+    assert parse_assignments([f"training.epochs={given}"]) == {"training.epochs": given}
+    with pytest.raises(RequestError, match="must be a valid integer"):
+        load_config(overrides=parse_assignments([f"training.epochs={given}"]))

@@ -92,3 +92,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert claim_folder(Path("~/new")) == tmp_path / "new"
+    assert open_run(make_run(tmp_path / "a").folder) == open_run(Path("~/a"))
+    with pytest.raises(RequestError, match="unknown user"):
+        open_run(Path("~no-such-user/a"))
+
+
+def test_a_folder_called_config_toml_makes_no_run(tmp_path: Path) -> None:
+    (tmp_path / "a" / "config.toml").mkdir(parents=True)
+    with pytest.raises(RequestError, match="no run in"):
+        newest_run(tmp_path)
+    with pytest.raises(RequestError, match=r"no config\.toml; `qhybrid train`"):
+        open_run(tmp_path / "a")

@@ -10,8 +10,9 @@ class AerBackend(Backend):
     exact = True
     gradients = BACKENDS["aer"].gradients
 
-    def __init__(self) -> None:
-        self._estimator = AerStatevectorEstimator()
+    def __init__(self, threads: int | None = None) -> None:
+        """Make the simulator; `threads` circuits run at once, by default one a processor."""
+        self._estimator = AerStatevectorEstimator(threads)
 
     def estimator(self) -> AerStatevectorEstimator:
         """Return the primitive, shared by all layers of this backend."""

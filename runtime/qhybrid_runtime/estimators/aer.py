@@ -1,7 +1,7 @@
+import os
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
@@ -23,9 +23,20 @@ class AerStatevectorEstimator(ExactEstimator):
     parameter bindings, so that one run holds every sample of every PUB.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
+        """Make the simulator.
+
+        Args:
+            threads: Circuits that are simulated at once; as many as the process may use
+                processors where omitted.
+        """
         super().__init__()
-        self._simulator = AerSimulator(method="statevector")
+        # Circuits of this size are too small to share one among threads.
+        self._simulator = AerSimulator(
+            method="statevector",
+            max_parallel_threads=threads or _processors(),
+            max_parallel_experiments=threads or _processors(),
+        )
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
         runs = [index for index, task in enumerate(tasks) if len(task.values)]
@@ -33,14 +44,10 @@ class AerStatevectorEstimator(ExactEstimator):
         values = [np.empty((len(task.values), len(task.observables))) for task in tasks]
         if not runs:
             return values
-        threads = torch.get_num_threads()
         result = self._simulator.run(
             [prepared[index][0] for index in runs],
             parameter_binds=[prepared[index][1] for index in runs],
             shots=1,
-            max_parallel_threads=threads,
-            # Circuits of this size are too small to share one among threads.
-            max_parallel_experiments=threads,
         ).result()
         if not result.success:
             raise QHybridError(f"Aer did not simulate the circuit: {result.status}")
@@ -54,6 +61,11 @@ class AerStatevectorEstimator(ExactEstimator):
             if not prepared[index][1]:
                 values[index][1:] = values[index][0]
         return values
+
+
+def _processors() -> int:
+    # Where a process cannot be kept to some processors (not Linux), it may use all.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare(task: Task) -> tuple[QuantumCircuit, dict[Parameter, list[float]]]:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -41,6 +42,13 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["train", "--epochs", "0"], ["training.epochs", "0"]),
     (["train", "--precision", "16"], ["--precision", "'16'", "bf16"]),
     (["train", "--device", "tpu"], ["--device", "'tpu'", "cuda"]),
+    (["train", "--dataset", "x" * 5000], ["xxx", "cannot be reached"]),
+    (["train", "--dataset", "~no-such-user/x.npz"], ["~no-such-user", "does not exist"]),
+    (["train", "--config", "~no-such-user/x.toml"], ["~no-such-user", "unknown user"]),
+    (["train", "--out", "x" * 300], ["xxx", "cannot be reached"]),
+    (["train", "--epochs", "9" * 30], ["training.epochs", "1000000000"]),
+    (["train", "--model", "\x1b[31mred"], ["\\x1b[31mred"]),
+    (["sample", "x" * 300], ["xxx", "cannot be reached"]),
     (["train", "--bogus"], ["--bogus", "--help"]),
     (["train", "--model"], ["--model"]),
     (["train", "--resume"], ["no run", "qhybrid train"]),
@@ -179,3 +187,69 @@ def test_lists_have_a_line_an_entry(
     lines = capsys.readouterr().out.splitlines()
     cells = [line.strip("| ").split()[0] for line in lines[-len(names) :]]
     assert cells == names
+
+
+def test_a_narrow_terminal_leaves_nothing_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main(["datasets"]) == 0
+    printed = capsys.readouterr().out
+    assert "handwritten" in printed
+    assert "summary" in printed
+
+
+def test_the_number_of_classes_is_headed_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["datasets", "--format", "md"]) == 0
+    assert "| channels | classes |" in capsys.readouterr().out
+
+
+def test_a_console_whose_reader_left_goes_quiet() -> None:
+    script = """
+import sys
+from qhybrid.cli.console import PatientConsole
+console = PatientConsole()
+for _ in range(3):
+    console.print("line")
+print("worked on", file=sys.stderr)
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "worked on\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "end", "code"),
+    [
+        # Ctrl-C pressed once more, after everything is saved and said.
+        ("raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGINT)", 130),
+        ("print('\u00fc\\udcff')", "", 0),
+    ],
+    ids=["interrupted twice", "letters that the terminal lacks"],
+)
+def test_the_process_ends_with_its_code(command: str, end: str, code: int) -> None:
+    script = f"""
+import os, signal, sys
+from qhybrid.cli.main import COMMANDS, main
+def models():
+    {command}
+COMMANDS["models"] = models
+sys.argv = ["qhybrid", "models"]
+code = main()
+{end}
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,29 @@ def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
     message = _refusal(tmp_path)
     assert "deep.png" in message
     assert "8 bits" in message
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    _save(tmp_path / "cat/a.png", _gray(10))
+    _save(tmp_path / ".cache/a.png", _gray(10))
+    (tmp_path / "cat/._a.png").write_bytes(b"not an image")
+    (tmp_path / "__MACOSX/cat").mkdir(parents=True)
+    (tmp_path / "__MACOSX/cat/._a.png").write_bytes(b"not an image")
+    dataset = load_dataset(tmp_path)
+    assert len(dataset) == 1
+    assert list(dataset.class_names.values()) == ["cat"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    _save(tmp_path / "cat/a.png", _gray(10))
+    os.mkfifo(tmp_path / "cat/b.png")
+    assert "b.png' is not a regular file" in _refusal(tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_images_are_read_without_a_warning(tmp_path: Path) -> None:
+    transparent = Image.new("P", (8, 8))
+    (tmp_path / "cat").mkdir()
+    transparent.save(tmp_path / "cat/a.png", transparency=bytes(range(256)))
+    assert load_dataset(tmp_path).channels == 3

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,32 @@ def test_not_an_archive(tmp_path: Path) -> None:
 def test_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean train"):
         load_dataset(_write(tmp_path / "data.npz"), split="trian")
+
+
+def _header(shape: str) -> bytes:
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"junk", "not a numpy array"),
+        (_header("(900000000000, 28, 28)"), "does not fit into the memory"),
+        (_header("(-1, 28, 28)"), "cannot be read"),
+    ],
+)
+def test_an_archive_of_something_else(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train_images.npy", content)
+        archive.writestr("train_labels.npy", content)
+    assert expected in _message(path)
+
+
+def test_no_one_is_told_to_load_pickles(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(b"hello")
+    message = _message(path)
+    assert "does not begin like one" in message
+    assert "pickle" not in message

@@ -7,7 +7,6 @@ from PIL import Image
 
 from qhybrid.data import load_dataset
 from qhybrid.diffusion import save_gif, save_grid, to_uint8
-from qhybrid.diffusion.images import BORDER_PIXELS
 from qhybrid.files import replacing
 from qhybrid_circuits.errors import ShapeError
 
@@ -34,12 +33,13 @@ def test_small_images_are_enlarged_sharply(tmp_path: Path) -> None:
     save_grid(images, tmp_path / "new" / "grid.png", columns=3)
     with Image.open(tmp_path / "new" / "grid.png") as grid:
         pixels = np.asarray(grid.convert("L"))
-    cell = 64 + BORDER_PIXELS
-    assert pixels.shape == (2 * cell + BORDER_PIXELS, 3 * cell + BORDER_PIXELS)
-    tile = pixels[BORDER_PIXELS + cell : 2 * cell, BORDER_PIXELS + cell : 2 * cell]
+    border = 4  # half of the factor by which pixels are enlarged
+    cell = 64 + border
+    assert pixels.shape == (2 * cell + border, 3 * cell + border)
+    tile = pixels[border + cell : 2 * cell, border + cell : 2 * cell]
     expected = np.kron(to_uint8(images)[4, ..., 0], np.ones((8, 8), np.uint8))
     assert np.array_equal(tile, expected)
-    assert len(np.unique(pixels[:, :BORDER_PIXELS])) == 1
+    assert len(np.unique(pixels[:, :border])) == 1
 
 
 def test_colours_and_factor(tmp_path: Path) -> None:
@@ -85,3 +85,8 @@ def test_wrong_shapes(tmp_path: Path) -> None:
             save_grid(images, tmp_path / "grid.png")
     with pytest.raises(ShapeError, match="at least one frame"):
         save_gif([], tmp_path / "a.gif")
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_not_a_number_is_black() -> None:
+    assert to_uint8(torch.full((1, 1, 1, 1), float("nan"))).item() == 0

@@ -36,9 +36,11 @@ def test_misspelled_name_gets_the_nearest() -> None:
     [
         ("channels", 2, "1, 3"),
         ("channels", 1.0, "whole number"),
-        ("dim", 1, "2 or more"),
+        ("dim", 1, "2 to 1024"),
+        ("dim", 10**8, "2 to 1024"),
         ("dim", True, "whole number"),
-        ("ansatz_layers", 0, "1 or more"),
+        ("ansatz_layers", 0, "1 to 1000"),
+        ("ansatz_layers", 10**8, "1 to 1000"),
         ("image_size", "28", "whole number"),
         ("variant", "relesed", "did you mean released"),
     ],

@@ -132,3 +132,25 @@ def test_weights_without_a_model_name(tmp_path: Path) -> None:
     save_file({"alien": torch.zeros(1)}, file)
     with pytest.raises(RequestError, match="unexpected: alien"):
         load_model(tmp_path)
+
+
+def test_weights_that_are_not_numbers_or_not_floats(tmp_path: Path) -> None:
+    path = _saved(tmp_path) / "model.safetensors"
+    tensors = load_file(path)
+    save_file({name: tensor * float("nan") for name, tensor in tensors.items()}, path)
+    with pytest.raises(RequestError, match="weights that are not finite"):
+        load_model(tmp_path)
+    save_file({name: tensor.int() for name, tensor in tensors.items()}, path)
+    with pytest.raises(RequestError, match="not floating point: "):
+        load_model(tmp_path)
+    halves = {name: tensor.half() for name, tensor in tensors.items()}
+    save_file(halves, path)
+    state = load_model(tmp_path).state_dict()
+    assert all(torch.equal(state[name], half.float()) for name, half in halves.items())
+
+
+def test_a_description_nested_without_end(tmp_path: Path) -> None:
+    _saved(tmp_path)
+    (tmp_path / "model.json").write_text("[" * 100_000)
+    with pytest.raises(RequestError, match="cannot be read"):
+        load_model(tmp_path)

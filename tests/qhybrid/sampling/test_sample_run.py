@@ -1,15 +1,19 @@
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from qhybrid.config_sources import load_config
+from qhybrid.models import load_model
 from qhybrid.run_folder import Run
 from qhybrid.sampling import SamplingRequest, sample_run
 from qhybrid.training import train
-from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError
 
 FOUR = SamplingRequest(num_images=4, steps=3, device="cpu")
 
@@ -113,3 +117,36 @@ def test_a_failure_leaves_no_empty_folder(run: Run, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyboardInterrupt):
         sample_run(run, FOUR)
     assert set(run.samplings.glob("*")) == before
+
+
+def test_the_model_of_another_run_is_refused(run: Run, tmp_path: Path) -> None:
+    other = Run(shutil.copytree(run.folder, tmp_path / "other"))
+    text = other.config_file.read_text()
+    other.config_file.write_text(text.replace("dim = 10", "dim = 12"))
+    with pytest.raises(
+        RequestError, match=r"another model than its config\.toml .* dim is 10, not 12"
+    ):
+        sample_run(other, FOUR)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_images": 10**20}, {"sampler": ""}, {"backend": ""}], ids=str
+)
+def test_empty_names_and_huge_numbers_are_refused(run: Run, wrong: dict[str, Any]) -> None:
+    with pytest.raises(RequestError):
+        sample_run(run, SamplingRequest(steps=1, **wrong))
+
+
+def test_a_model_that_draws_no_numbers_is_a_failure(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        model = load_model(*args)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.fill_(1e30)
+        return model
+
+    monkeypatch.setattr("qhybrid.sampling.session.load_model", broken)
+    with pytest.raises(QHybridError, match="not numbers"):
+        sample_run(run, FOUR)

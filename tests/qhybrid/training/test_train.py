@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file
 
 from qhybrid.config import Config
@@ -17,6 +19,7 @@ from qhybrid.config_sources import load_config
 from qhybrid.diffusion import denoising_loss
 from qhybrid.models import load_model
 from qhybrid.run_folder import Run
+from qhybrid.run_lock import locked
 from qhybrid.training import Interrupted, TrainingDiverged, train
 from qhybrid.training.checkpoints import CheckpointKeeper
 from qhybrid.training.metrics import COLUMNS
@@ -187,7 +190,7 @@ def test_a_run_without_a_checkpoint_resumes_from_its_start(
 def test_more_epochs_extend_a_run(tmp_path: Path) -> None:
     config = small(**{"training.max_steps": 2, "training.lr_schedule": "constant"})
     train(config, out=tmp_path / "run")
-    with pytest.raises(RequestError, match="has done all of its 2 steps"):
+    with pytest.raises(RequestError, match=r"done all of its 2 steps; give --set .*max_steps=N"):
         train(out=tmp_path / "run", resume=True)
     longer = small(**{"training.max_steps": 4, "training.lr_schedule": "constant"})
     run = train(longer, out=tmp_path / "run", resume=True)
@@ -204,7 +207,9 @@ def test_a_resumed_run_cannot_become_another(whole: Run) -> None:
 
 def test_a_folder_with_a_run_is_not_overwritten(whole: Run) -> None:
     before = whole.model_file.stat().st_mtime_ns
-    with pytest.raises(RequestError, match="holds a run already; continue it with --resume"):
+    with pytest.raises(
+        RequestError, match="holds a run already; continue it with `qhybrid train --resume`"
+    ):
         train(small(), out=whole.folder)
     assert whole.model_file.stat().st_mtime_ns == before
 
@@ -218,12 +223,24 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(tmp_path / "run")
 
 
+def _without(data: bytes, key: str) -> bytes:
+    checkpoint = torch.load(io.BytesIO(data), weights_only=True)
+    del checkpoint[key]
+    written = io.BytesIO()
+    torch.save(checkpoint, written)
+    return written.getvalue()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda data: data[: len(data) // 2], "not a readable checkpoint"),
         (lambda data: b"", "not a readable checkpoint"),
+        (lambda data: _without(data, "optimizer_states"), "not a readable checkpoint"),
+        (lambda data: _without(data, "lr_schedulers"), "not a readable checkpoint"),
+        (lambda data: _without(data, "qhybrid"), "not a readable checkpoint"),
     ],
+    ids=["cut", "empty", "no optimizer", "no scheduler", "no own state"],
 )
 def test_a_damaged_checkpoint_is_refused(
     stopped: Run, damage: Callable[[bytes], bytes], message: str
@@ -316,3 +333,36 @@ def test_a_missing_gpu_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(RequestError, match="'cuda' is not available"):
         train(small(**{"training.device": "cuda"}), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_refused(stopped: Run) -> None:
+    stopped.checkpoint(1).rename(stopped.checkpoint(7))
+    with pytest.raises(RequestError, match="not a readable checkpoint"):
+        train(out=stopped.folder, resume=True)
+
+
+def test_a_damaged_log_is_begun_again(stopped: Run) -> None:
+    stopped.metrics_file.write_bytes(b"\xff\x00 junk\n")
+    run = train(out=stopped.folder, resume=True)
+    assert [int(row["step"]) for row in rows(run)] == [2, 4, 6, 8]
+
+
+def test_a_run_that_another_process_trains_is_left_alone(stopped: Run) -> None:
+    before = stopped.config_file.stat().st_mtime_ns
+    with (
+        locked(stopped.folder),
+        pytest.raises(RequestError, match="another process is training the run"),
+    ):
+        train(out=stopped.folder, resume=True)
+    assert stopped.config_file.stat().st_mtime_ns == before
+    assert train(out=stopped.folder, resume=True).newest_step() == 8
+
+
+def test_numbers_beside_nouns_agree(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = small(
+        **{"data.classes": "0", "training.epochs": 1, "training.max_steps": 1, "training.seed": 1}
+    )
+    train(config, out=tmp_path / "run", console=Console())
+    printed = capsys.readouterr().out
+    assert "178 of 8x8x1, 1 class\n" in printed
+    assert "1 epoch, 1 step of 64 images" in printed

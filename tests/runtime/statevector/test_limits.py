@@ -32,7 +32,7 @@ def values_and_gradient(seed: int) -> list[float]:
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_other_processes_compute_the_same(method: str) -> None:
     expected = values_and_gradient(1)  # the parent has threads of its own by now
-    # A fork of a process that used torch's threads must do without them, as DataLoader's workers do.
+    # A fork of a process that used torch's threads must do without, as DataLoader's workers do.
     context = multiprocessing.get_context(method)
     with context.Pool(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         actual = pool.apply_async(values_and_gradient, (1,)).get(timeout=120)

@@ -1,0 +1,61 @@
+"""What the README and the examples show is run."""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qhybrid.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_python_blocks_of_the_readme_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+    assert "tensor(" in capsys.readouterr().out
+
+
+def test_commands_of_the_readme_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    found = re.findall(r"\bqhybrid (\w+)((?: [^`&|\n]+)?)", README)
+    used = [(name, flags) for name, flags in found if name in COMMANDS]
+    assert {name for name, _ in used} >= {"train", "sample", "models", "backends", "datasets"}
+    for name, flags in used:
+        assert main([name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        for flag in re.findall(r"--[a-z-]+", flags):
+            assert flag in shown, f"qhybrid {name} {flag}"
+
+
+def test_ci_takes_its_command_from_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    extract = re.search(r"test_command=\$\((sed .*?) README\.md\)", script)
+    assert extract is not None
+    command = subprocess.run(
+        f"{extract[1]} README.md", shell=True, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert command.count("\n") == 1
+    for part in ("python3 -m venv", "ruff check .", "ruff format --check .", "mypy", "pytest"):
+        assert part in command
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 80
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(2, tmp_path / "out.png")
+    assert (tmp_path / "out.png").stat().st_size > 0
+    assert "loss" in capsys.readouterr().out
