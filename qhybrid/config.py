@@ -141,7 +141,7 @@ class TrainingSection(Section):
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
-    epochs: Count = 30
+    epochs: Count = 24
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 6e-3
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
@@ -192,8 +192,8 @@ class SamplingSection(Section):
     """The grid of samples that each epoch ends with, and the defaults of `qhybrid sample`."""
 
     sampler: str = "ddim"
-    steps: Count = 25
-    num_images: Annotated[int, Field(ge=1, le=10_000)] = 36
+    steps: Count = 20
+    num_images: Annotated[int, Field(ge=1, le=10_000)] = 25
 
     @field_validator("sampler")
     @classmethod
