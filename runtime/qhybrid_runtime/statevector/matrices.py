@@ -43,6 +43,10 @@ class MatrixBuilder:
         for operation in [*operations, *(op for run in plan.starts for op in run)]:
             if operation.base is not None:
                 self._by_formula[operation.source, operation.base].append(operation)
+        self._columns = {
+            key: torch.tensor([op.angles for op in same]) for key, same in self._by_formula.items()
+        }
+        self._kept: tuple[Tensor, dict[int, Tensor], _Tables] | None = None
         self._row = {
             operation.key: row
             for same in self._by_formula.values()
@@ -60,12 +64,8 @@ class MatrixBuilder:
             Start states (G, B, n_qubits, 2), and for each of `stacks` a tensor (G, n, D, D), or
             (G, B, n, D, D) where its blocks carry data.
         """
-        tables = {
-            (source, base): FORMULAS[base](
-                (weight_angles if source == "weights" else data_angles)[..., columns]
-            )
-            for (source, base), columns in self._columns().items()
-        }
+        shared, tables = self._from_weights(weight_angles)
+        tables = tables | self._tables("data", data_angles)
         lead = data_angles.shape[:2]
         starts = [
             self._start([self._plan.starts[q] for q in qubits], tables, weight_angles).expand(
@@ -75,13 +75,45 @@ class MatrixBuilder:
         ]
         in_order = torch.cat(starts, dim=2)[:, :, self._qubit_order]
         stacks = [
-            self._product([self._plan.blocks[index] for index in stack], tables, weight_angles)
-            for stack in self.stacks
+            shared[index]
+            if index in shared
+            else self._product([self._plan.blocks[i] for i in stack], tables, weight_angles)
+            for index, stack in enumerate(self.stacks)
         ]
         return in_order, stacks
 
-    def _columns(self) -> dict[tuple[Source, str], list[tuple[int, ...]]]:
-        return {key: [op.angles for op in same] for key, same in self._by_formula.items()}
+    def _from_weights(self, weight_angles: Tensor) -> tuple[dict[int, Tensor], _Tables]:
+        """Return the stacks that depend on weights alone, by index, and the tables behind them.
+
+        While sampling, where nothing is differentiated, they are those of the last call. In a
+        device's memory they are made anew: comparing the angles would make the host wait.
+        """
+        reusable = not torch.is_grad_enabled() and weight_angles.device.type == "cpu"
+        kept = self._kept
+        if (
+            reusable
+            and kept is not None
+            and kept[0].dtype == weight_angles.dtype
+            and torch.equal(kept[0], weight_angles)
+        ):
+            return kept[1], kept[2]
+        tables = self._tables("weights", weight_angles)
+        shared = {
+            index: self._product([self._plan.blocks[i] for i in stack], tables, weight_angles)
+            for index, stack in enumerate(self.stacks)
+            if not self._plan.blocks[stack[0]].data
+        }
+        if reusable:
+            self._kept = (weight_angles.clone(), shared, tables)
+        return shared, tables
+
+    def _tables(self, source: Source, angles: Tensor) -> _Tables:
+        """Return the matrices of all gates of each formula, (..., n_gates, d, d)."""
+        return {
+            key: FORMULAS[key[1]](angles[..., columns])
+            for key, columns in self._columns.items()
+            if key[0] == source
+        }
 
     def _start(
         self, runs: Sequence[tuple[Operation, ...]], tables: _Tables, like: Tensor

@@ -102,7 +102,7 @@ def test_metrics_have_a_row_a_logging_step(whole: Run) -> None:
     assert [int(row["epoch"]) for row in logged] == [1, 1, 2, 2]
     assert all(0 < float(row["loss"]) < 10 for row in logged)
     assert all(float(row["steps_per_second"]) > 0 for row in logged)
-    assert float(logged[0]["learning_rate"]) == pytest.approx(2e-3 * 2 / 21, rel=1e-4)
+    assert float(logged[0]["learning_rate"]) == pytest.approx(6e-3 * 2 / 51, rel=1e-4)
 
 
 def test_the_model_file_holds_the_ema_weights(whole: Run) -> None:

@@ -157,6 +157,8 @@ def _to_lanes(tensor: Tensor) -> np.ndarray:
     """Return (G, B, n) as (G, n_chunks, n * LANES), zero where there is no sample."""
     groups, samples, width = tensor.shape
     chunks = -(-samples // LANES)
+    if not width:  # torch before 2.8 refuses to pad what is empty
+        return tensor.new_empty(groups, chunks, 0).numpy()
     padded = torch.nn.functional.pad(tensor, (0, 0, 0, chunks * LANES - samples))
     lanes = padded.reshape(groups, chunks, LANES, width).mT.reshape(groups, chunks, width * LANES)
     array: np.ndarray = lanes.contiguous().numpy()
