@@ -32,7 +32,12 @@ class UnknownNameError(RequestError):
         near = difflib.get_close_matches(name.lower(), self.known, n=3, cutoff=0.5)
         guess = f"; did you mean {' or '.join(near)}?" if near else ";"
         tail = f"; {hint}" if hint else ""
+        self._hint = hint
         super().__init__(f"unknown {kind} '{name}'{guess} known: {', '.join(self.known)}{tail}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception is made anew from its message alone; worker processes send them as pickles.
+        return type(self), (self.kind, self.name, self.known, self._hint)
 
 
 class CircuitError(RequestError):

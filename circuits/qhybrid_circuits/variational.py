@@ -17,12 +17,12 @@ class VariationalCircuit:
 
     Attributes:
         name: The ansatz's name, e.g. "hqconv".
-        circuit: The circuit, without measurements.
+        circuit: The circuit, without measurements; not to be changed afterwards.
         inputs: The parameters that carry data, in the order of the layer's input features.
         weights: The parameters that are trained, in the order of the layer's weight vector. A
             weight that stands in no gate is allowed (the published code of one paper has them) and
             has a zero gradient.
-        observables: Hermitian operators on all of the circuit's qubits, one an output.
+        observables: Hermitian operators on all of the circuit's qubits, none zero, one an output.
     """
 
     name: str
@@ -36,9 +36,16 @@ class VariationalCircuit:
 
         Raises:
             CircuitError: A parameter of the circuit is neither input nor weight, or both, or listed
-                twice; an observable has another number of qubits or is not Hermitian; there is no
-                observable; the circuit measures.
+                twice; an observable has another number of qubits, is not Hermitian or is zero;
+                there is no observable, or one where there should be a sequence; the circuit
+                measures.
         """
+        if isinstance(self.observables, SparsePauliOp):
+            # Its terms would become outputs of their own.
+            raise CircuitError(
+                f"Argument `observables` of circuit '{self.name}' must be a sequence of "
+                "SparsePauliOp, one an output, but is a single one; write (observable,)"
+            )
         for field in ("inputs", "weights", "observables"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         self._check_parameters()
@@ -68,6 +75,11 @@ class VariationalCircuit:
         if not self.observables:
             raise CircuitError(f"Circuit '{self.name}' must have at least one observable")
         for index, observable in enumerate(self.observables):
+            if not isinstance(observable, SparsePauliOp):
+                raise CircuitError(
+                    f"Observable {index} of circuit '{self.name}' must be a SparsePauliOp, but is "
+                    f"a {type(observable).__name__}; write SparsePauliOp(observable)"
+                )
             if observable.num_qubits != self.num_qubits:
                 raise CircuitError(
                     f"Observable {index} of circuit '{self.name}' must act on {self.num_qubits} "
@@ -77,6 +89,11 @@ class VariationalCircuit:
                 raise CircuitError(
                     f"Observable {index} of circuit '{self.name}' must be Hermitian, but has "
                     "complex coefficients"
+                )
+            if not observable.simplify().coeffs.any():
+                raise CircuitError(
+                    f"Observable {index} of circuit '{self.name}' must not be zero: its output "
+                    "would be, and Qiskit's primitives refuse it; leave it out"
                 )
 
     @property

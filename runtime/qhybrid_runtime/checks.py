@@ -53,7 +53,7 @@ def check_finite(name: str, tensor: Tensor) -> None:
     where = tuple(int(i) for i in torch.nonzero(~torch.isfinite(tensor))[0])
     count = int((~torch.isfinite(tensor)).sum())
     raise NotFiniteError(
-        f"Argument `{name}` must be finite, but is {float(tensor[where])} at index {where} "
+        f"Argument `{name}` must be finite, but is {tensor[where].item()} at index {where} "
         f"({count} of {tensor.numel()} numbers are not finite); look at what computes it"
     )
 

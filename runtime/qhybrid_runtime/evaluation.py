@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from qhybrid_runtime.checks import check_finite
 from qhybrid_runtime.statevector.engine import expectations
 
 if TYPE_CHECKING:
@@ -20,16 +21,17 @@ def evaluate_by_engine(
     inputs: Sequence[Tensor],
     weights: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Return (B, n_outputs) for each circuit; those of one structure and batch are one call.
+    """Return (B, n_outputs) for each circuit; those of one structure, batch and dtype are one
+    call.
 
     Args:
         networks: One a circuit.
         inputs: Shape (B, n_inputs) each.
         weights: Shape (n_weights,) each.
     """
-    stacks: dict[tuple[int, torch.Size], list[int]] = defaultdict(list)
+    stacks: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, (network, rows) in enumerate(zip(networks, inputs, strict=True)):
-        stacks[network.structure, rows.shape].append(index)
+        stacks[network.structure, rows.shape, rows.dtype, rows.device].append(index)
     values: dict[int, Tensor] = {}
     for members in stacks.values():
         first = networks[members[0]]
@@ -51,6 +53,9 @@ def evaluate_by_estimator(
     """Return (B, n_outputs) for each circuit, from one job with one PUB a circuit.
 
     The arguments are those of `evaluate_by_engine`.
+
+    Raises:
+        NotFiniteError: An input or weight is NaN or infinite.
     """
     values: tuple[Tensor, ...] = _EstimatorRound.apply(networks, *inputs, *weights)
     return list(values)
@@ -67,7 +72,7 @@ class _EstimatorRound(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         inputs, weights = tensors[: len(networks)], tensors[len(networks) :]
         pubs = [
-            network.pub(_array(rows), _array(vector))
+            network.pub(_array("inputs", rows), _array("weights", vector))
             for network, rows, vector in zip(networks, inputs, weights, strict=True)
         ]
         result = networks[0].estimator.run(pubs).result()
@@ -87,6 +92,8 @@ class _EstimatorRound(torch.autograd.Function):
         return (None, *grads)
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().cpu().double().numpy()
+def _array(name: str, tensor: Tensor) -> np.ndarray:
+    on_host = tensor.detach().cpu()
+    check_finite(name, on_host)
+    array: np.ndarray = on_host.double().numpy()
     return array

@@ -57,13 +57,14 @@ class QuantumLayer(TorchConnector):
     def forward(self, input_data: Tensor | None = None) -> Tensor:
         """Return the expectation values (..., n_outputs) for inputs (..., n_inputs).
 
-        Half-precision inputs are computed in single precision: amplitudes need it.
+        Half-precision inputs are computed in single precision: amplitudes need it. Without inputs,
+        as the stock class allows, the circuit must have none.
 
         Raises:
-            ShapeError: The last dimension is not the number of inputs.
+            ShapeError: The last dimension is not the number of inputs, or an input is complex.
         """
         if input_data is None:
-            input_data = self.weight.new_empty(self.neural_network.num_inputs)
+            input_data = self.weight.new_empty(0)
         return evaluate_layers([self], [input_data])[0]
 
     def extra_repr(self) -> str:
@@ -90,7 +91,7 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
 
     Raises:
         ShapeError: An input does not have its layer's number of features, or there are more or
-            fewer inputs than layers.
+            fewer inputs than layers, or an input is complex.
     """
     if len(layers) != len(inputs):
         raise ShapeError(f"{len(layers)} circuits need as many inputs, but got {len(inputs)}")
@@ -101,6 +102,11 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
             raise ShapeError(
                 f"Inputs of circuit '{network.variational.name}' must have shape (..., "
                 f"{network.num_inputs}), but have shape {tuple(features.shape)}"
+            )
+        if features.dtype.is_complex:
+            raise ShapeError(
+                f"Inputs of circuit '{network.variational.name}' must be real, but are "
+                f"{features.dtype}"
             )
         dtype = torch.promote_types(features.dtype, layer.weight.dtype)
         if dtype != torch.float64:
@@ -130,7 +136,8 @@ def quantum_layer(
         variational: The circuit.
         backend: Where it runs.
         gradient: A method that the backend supports; its best one where omitted.
-        initial_weights: Shape (n_weights,); uniform in [0, 1) where omitted.
+        initial_weights: Shape (n_weights,); uniform in [0, 1) where omitted. Kept in single
+            precision; `.double()` makes the layer a double-precision one.
         generator: Where random initial weights come from; torch's own where omitted.
 
     Raises:

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -14,8 +16,26 @@ from qhybrid_runtime.gradient import AdjointEstimatorGradient, jacobian
 from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program import Program, compile_program
 
-#: Every structure met so far, numbered: numbers compare faster than what makes a structure.
-_STRUCTURES: dict[tuple[object, ...], int] = {}
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What a network computes. Equal ones are one object, so that they compare in no time."""
+
+    key: tuple[object, ...]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A copy, in another process too, is the object that is known there.
+        return structure_of, (self.key,)
+
+
+#: Every structure that a network has at present. Numbers instead would mean other structures in
+#: another process, and the table would only grow.
+_STRUCTURES: WeakValueDictionary[tuple[object, ...], Structure] = WeakValueDictionary()
+
+
+def structure_of(key: tuple[object, ...]) -> Structure:
+    """Return the one structure with this key."""
+    return _STRUCTURES.setdefault(key, Structure(key))
 
 
 class BroadcastEstimatorQNN(EstimatorQNN):
@@ -73,9 +93,9 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         return ObservableSet(self.variational.observables, self.variational.num_qubits)
 
     @cached_property
-    def structure(self) -> int:
-        """Equal for networks that compute the same function of inputs and weights."""
-        return _STRUCTURES.setdefault((self.program.key, self.observable_set.key), len(_STRUCTURES))
+    def structure(self) -> Structure:
+        """The same for networks that compute the same function of inputs and weights."""
+        return structure_of((self.program.key, self.observable_set.key))
 
     def pub(self, inputs: np.ndarray, weights: np.ndarray) -> tuple[Any, ...]:
         """Return the one PUB of a forward call, of shape (n_outputs, B).

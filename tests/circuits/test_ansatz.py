@@ -1,4 +1,5 @@
 import math
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -115,6 +116,17 @@ def test_weights_are_used_in_order() -> None:
 @pytest.mark.parametrize("name", ANSATZE)
 def test_every_registered_ansatz_builds(name: str) -> None:
     assert build_ansatz(name).name == name
+
+
+def test_numpy_numbers_count() -> None:
+    assert hqconv(channels=np.int64(2), layers=np.int32(1)).num_weights == 18
+
+
+def test_unknown_names_cross_process_borders() -> None:
+    error = UnknownNameError("ansatz", "hqcon", ANSATZE, "see the README")
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    assert again.known == tuple(ANSATZE)
 
 
 def test_unknown_ansatz_names_the_nearest() -> None:

@@ -54,6 +54,9 @@ def measuring() -> QuantumCircuit:
             "must act on 2 qubits, but acts on 1",
         ),
         (lambda: VariationalCircuit("c", circuit(), (X,), (W,), (1j * Z,)), "must be Hermitian"),
+        (lambda: VariationalCircuit("c", circuit(), (X,), (W,), Z), "a sequence of SparsePauliOp"),
+        (lambda: VariationalCircuit("c", circuit(), (X,), (W,), ("ZI",)), "but is a str; write"),
+        (lambda: VariationalCircuit("c", circuit(), (X,), (W,), (Z - Z,)), "must not be zero"),
         (lambda: VariationalCircuit("c", measuring(), (X,), (W,), (Z,)), "must not measure"),
     ],
 )

@@ -2,8 +2,18 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import (
+    C3SXGate,
+    CSGate,
+    CSwapGate,
+    PauliEvolutionGate,
+    PermutationGate,
+    QFTGate,
+    RC3XGate,
+    StatePreparation,
+)
 from qiskit.primitives import StatevectorEstimator
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp, Statevector
 from random_circuits import STANDARD_GATES, exact_values, random_variational
 
 from qhybrid_circuits import RequestError, VariationalCircuit
@@ -95,6 +105,78 @@ def test_pub_shapes_are_those_of_the_reference_estimator(estimator, rng) -> None
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_a_precision_is_refused(estimator) -> None:
-    with pytest.raises(RequestError, match=r"precision must be 0, but is 0\.1"):
-        estimator().run([(QuantumCircuit(1), SparsePauliOp("Z"))], precision=0.1)
+def test_any_precision_is_met_exactly(estimator) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.ry(0.3, 0)
+    pubs = [(circuit, SparsePauliOp("Z")), (circuit, SparsePauliOp("Z"), None, 0.2)]
+    first, second = estimator().run(pubs, precision=0.1).result()
+    assert first.data.evs == second.data.evs == pytest.approx(np.cos(0.3), abs=1e-14)
+    assert [first.metadata["target_precision"], second.metadata["target_precision"]] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_pubs_of_one_fixed_circuit_may_have_different_sizes(estimator) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    pubs = [(circuit, SparsePauliOp("X")), (circuit, SparsePauliOp("X"), np.empty((3, 0)))]
+    one, three = estimator().run(pubs).result()
+    assert np.shape(one.data.evs) == ()
+    np.testing.assert_allclose(three.data.evs, np.ones(3))
+
+
+CONSTANT_GATES = {
+    **{name: gate for name, gate in STANDARD_GATES.items() if gate.num_qubits},
+    "cswap_o0": CSwapGate(ctrl_state=0),
+    "cs_o0": CSGate(ctrl_state=0),
+    "rcccx": RC3XGate(),
+    "c3sx": C3SXGate(),
+    "pauli evolution": PauliEvolutionGate(SparsePauliOp(["XYI", "IIZ"]), 0.4),
+    "permutation": PermutationGate([1, 2, 0]),
+    "qft": QFTGate(3),
+    "state": StatePreparation([0.6, 0, 0, 0.8j]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("name", CONSTANT_GATES)
+def test_every_gate_may_be_constant(estimator, name: str, rng) -> None:
+    # Alone: a symbolic gate beside it would have the whole circuit translated for Aer.
+    gate = CONSTANT_GATES[name]
+    if name in STANDARD_GATES:
+        gate = gate.base_class(*rng.normal(size=len(gate.params)))
+    circuit = QuantumCircuit(4)
+    for qubit in range(4):
+        circuit.u(*rng.normal(size=3), qubit)
+    circuit.append(gate, [2, 0, 1, 3][: gate.num_qubits])
+    observable = SparsePauliOp(["XZXY", "IZIY"], [1.0, 0.5])
+    actual = estimator().run([(circuit, observable)]).result()[0].data.evs
+    expected = Statevector(circuit).expectation_value(observable).real
+    assert actual == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_gates_made_of_circuits(estimator, rng) -> None:
+    w = Parameter("w")
+    own = QuantumCircuit(1, name="p", global_phase=0.3)
+    own.ry(w, 0)
+    outer = QuantumCircuit(2, name="outer")
+    outer.append(own.to_gate(), [1])
+    outer.append(own.to_gate().control(1, ctrl_state=0), [1, 0])
+    outer.append(own.to_gate().control(1), [1, 0])
+    circuit = QuantumCircuit(3)
+    circuit.h(range(3))
+    circuit.append(outer.to_instruction(), [2, 0])
+    circuit.append(outer.to_gate().control(1), [1, 0, 2])
+    observables = (SparsePauliOp("XZY"), SparsePauliOp("ZII"))
+    variational = VariationalCircuit("own", circuit, (), (w,), observables)
+    weights = rng.normal(size=1)
+    actual = values_of(estimator(), variational, np.empty((1, 0)), weights)
+    expected = exact_values(variational, np.empty((1, 0)), weights)
+    np.testing.assert_allclose(actual, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("threads", [0, -1, "two", True])
+def test_a_number_of_threads_that_is_none_is_named(threads) -> None:
+    with pytest.raises(RequestError, match=f"`threads` must be .* at least 1, but is {threads!r}"):
+        AerStatevectorEstimator(threads)

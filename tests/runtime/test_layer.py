@@ -1,22 +1,34 @@
 import copy
+import gc
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 from random_circuits import exact_values
 from safetensors.torch import load, save
 
-from qhybrid_circuits import CircuitError, RequestError, ShapeError, UnknownNameError
+from qhybrid_circuits import (
+    CircuitError,
+    RequestError,
+    ShapeError,
+    UnknownNameError,
+    VariationalCircuit,
+)
 from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
 from qhybrid_runtime import (
     AdjointEstimatorGradient,
     BroadcastEstimatorQNN,
     CircuitBank,
     get_backend,
+    qnn,
     quantum_layer,
 )
 
@@ -164,6 +176,36 @@ def test_adjoint_gradient_in_stock_classes_is_parameter_shift(rng) -> None:
     torch.testing.assert_close(connector.weight.grad, layer.weight.grad, atol=1e-5, rtol=1e-4)
 
 
+def test_stock_network_with_its_own_defaults_takes_our_estimator_and_gradient(rng) -> None:
+    # As the README says; the stock network asks for a precision of 1/64.
+    a, b = ParameterVector("a", 1), ParameterVector("b", 1)
+    circuit = QuantumCircuit(1)
+    circuit.rx(a[0] * b[0], 0)
+    circuit.ry(b[0].sin() + 1, 0)
+    circuit.rx(a[0] ** 2, 0)
+    network = EstimatorQNN(
+        circuit=circuit,
+        estimator=get_backend("statevector").estimator(),
+        observables=SparsePauliOp("Z"),
+        input_params=list(a),
+        weight_params=list(b),
+        gradient=AdjointEstimatorGradient(),
+        input_gradients=True,
+    )
+    inputs, weights, step = rng.normal(size=(3, 1)), rng.normal(size=1), 1e-5
+
+    def values(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        states = [Statevector(circuit.assign_parameters({a[0]: v, b[0]: w[0]})) for v in x[:, 0]]
+        return np.array([[state.expectation_value(SparsePauliOp("Z")).real] for state in states])
+
+    np.testing.assert_allclose(network.forward(inputs, weights), values(inputs, weights))
+    by_input, by_weight = network.backward(inputs, weights)
+    expected = (values(inputs + step, weights) - values(inputs - step, weights)) / (2 * step)
+    np.testing.assert_allclose(by_input[:, :, 0], expected, atol=1e-8)
+    expected = (values(inputs, weights + step) - values(inputs, weights - step)) / (2 * step)
+    np.testing.assert_allclose(by_weight[:, :, 0], expected, atol=1e-8)
+
+
 def test_adjoint_gradient_of_some_parameters_only(rng) -> None:
     variational = basic_entangling()
     circuit = variational.circuit
@@ -244,6 +286,44 @@ def test_state_dicts_of_both_kinds_load_and_safetensors_takes_ours() -> None:
     assert torch.equal(again.weight, layer.weight)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_layers_pickle_once_used(backend: str) -> None:
+    # A product of parameters is compiled by sympy, into a function that cannot be pickled.
+    x, w = ParameterVector("x", 1), ParameterVector("w", 1)
+    circuit = QuantumCircuit(1)
+    circuit.rx(x[0] * w[0], 0)
+    variational = VariationalCircuit("product", circuit, x, w, [SparsePauliOp("Z")])
+    layer = quantum_layer(variational, get_backend(backend))
+    inputs = torch.ones(2, 1)
+    layer(inputs).sum().backward()
+    again = pickle.loads(pickle.dumps(layer))
+    assert torch.equal(again(inputs), layer(inputs))
+
+
+def test_structures_are_shared_by_copies_and_forgotten_with_their_networks() -> None:
+    def structures() -> int:
+        gc.collect()
+        return len(qnn._STRUCTURES)
+
+    before = structures()
+    layer = quantum_layer(hqconv(channels=1, layers=5), get_backend())
+    mine = layer.neural_network.structure
+    assert pickle.loads(pickle.dumps(mine)) is mine
+    assert copy.deepcopy(layer).neural_network.structure is mine
+    other = quantum_layer(fqconv(channels=1, layers=5), get_backend())
+    assert other.neural_network.structure is not mine
+    assert structures() == before + 2
+    del layer, mine, other
+    assert structures() == before
+
+
+def test_precisions_do_not_mix_in_a_bank() -> None:
+    bank = CircuitBank([basic_entangling(), basic_entangling()], get_backend())
+    single, double = bank([torch.zeros(2, 4), torch.zeros(2, 4).double()])
+    assert single.dtype == torch.float32
+    assert double.dtype == torch.float64
+
+
 def test_layers_copy() -> None:
     layer = quantum_layer(basic_entangling(), get_backend("aer"))
     twin = copy.deepcopy(layer)
@@ -259,12 +339,20 @@ def test_mistakes_are_named() -> None:
         get_backend("fake_fez")
     with pytest.raises(UnknownNameError, match="unknown gradient 'adjont'; did you mean adjoint"):
         quantum_layer(basic_entangling(), backend, "adjont")
-    with pytest.raises(RequestError, match="does not take the options shots"):
+    with pytest.raises(RequestError, match="does not take the options shots; it takes none"):
         get_backend("statevector", shots=3)
     with pytest.raises(ShapeError, match=r"`initial_weights` must have shape \(16,\)"):
         quantum_layer(basic_entangling(), backend, initial_weights=[1.0])
     with pytest.raises(ShapeError, match=r"must have shape \(\.\.\., 4\), but have shape \(2, 5\)"):
         quantum_layer(basic_entangling(), backend)(torch.zeros(2, 5))
+    with pytest.raises(RequestError, match="does not take the options shots; it takes threads"):
+        get_backend("aer", threads=1, shots=3)
+    with pytest.raises(RequestError, match="`threads` must be a whole number"):
+        get_backend("aer", threads="two")
+    with pytest.raises(ShapeError, match=r"must be real, but are torch\.complex64"):
+        quantum_layer(basic_entangling(), backend)(torch.zeros(2, 4, dtype=torch.complex64))
+    with pytest.raises(ShapeError, match=r"\(\.\.\., 4\), but have shape \(0,\)"):
+        quantum_layer(basic_entangling(), backend)()
     with pytest.raises(CircuitError, match="at least one circuit"):
         CircuitBank([], backend)
     bank = CircuitBank([basic_entangling()], backend)

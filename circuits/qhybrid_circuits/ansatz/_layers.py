@@ -1,7 +1,7 @@
 """What the ansätze share: argument checks, and encoding + layers + <Z> of each qubit."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector, QuantumCircuit
@@ -20,9 +20,10 @@ PIXELS = 4
 LayerBuilder = Callable[[QuantumCircuit, Sequence[Parameter]], None]
 
 
-def check_count(ansatz: str, argument: str, value: int, least: int = 1) -> None:
+def check_count(ansatz: str, argument: str, value: Any, least: int = 1) -> None:
     """Raise CircuitError unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least:
         raise CircuitError(
             f"Argument `{argument}` of ansatz '{ansatz}' must be a whole number of at least "
             f"{least}, but is {value!r}"

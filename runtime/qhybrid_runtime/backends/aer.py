@@ -11,7 +11,14 @@ class AerBackend(Backend):
     gradients = BACKENDS["aer"].gradients
 
     def __init__(self, threads: int | None = None) -> None:
-        """Make the simulator; `threads` circuits run at once, by default one a processor."""
+        """Make the simulator.
+
+        Args:
+            threads: Circuits that are simulated at once; one a processor where omitted.
+
+        Raises:
+            RequestError: `threads` is not a positive whole number.
+        """
         self._estimator = AerStatevectorEstimator(threads)
 
     def estimator(self) -> AerStatevectorEstimator:

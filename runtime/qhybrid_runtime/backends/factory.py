@@ -1,4 +1,5 @@
 import importlib
+import inspect
 from typing import Any
 
 from qhybrid_circuits import RequestError
@@ -21,14 +22,17 @@ def get_backend(name: str = "statevector", **options: Any) -> Backend:
 
     Raises:
         UnknownNameError: There is no backend of this name.
-        RequestError: The backend does not take these options.
+        RequestError: The backend does not take one of the options, or refuses its value.
     """
     info = check_backend_name(name)
     module, class_name = _CLASSES[info.name]
-    try:
-        backend: Backend = getattr(importlib.import_module(module), class_name)(**options)
-    except TypeError as error:
+    backend_class = getattr(importlib.import_module(module), class_name)
+    allowed = list(inspect.signature(backend_class).parameters)
+    unknown = [option for option in options if option not in allowed]
+    if unknown:
+        takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
         raise RequestError(
-            f"backend '{name}' does not take the options {', '.join(options)}"
-        ) from error
+            f"backend '{name}' does not take the options {', '.join(unknown)}; {takes}"
+        )
+    backend: Backend = backend_class(**options)
     return backend

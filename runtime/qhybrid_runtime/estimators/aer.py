@@ -1,15 +1,17 @@
 import os
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit import Instruction, Parameter, ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
-from qhybrid_circuits import QHybridError
+from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_runtime.estimators.controlled_pairs import merge_controlled_pairs
 from qhybrid_runtime.estimators.exact import ExactEstimator, Task, constant_columns
+from qhybrid_runtime.standard_gates import is_standard, with_standard_gates
 
 #: The only gates that are left symbolic. Aer 0.18 binds symbolic crx, cry, crz and cp wrongly and
 #: silently (qiskit-aer issues 2323, 2391, 2403).
@@ -29,13 +31,20 @@ class AerStatevectorEstimator(ExactEstimator):
         Args:
             threads: Circuits that are simulated at once; as many as the process may use
                 processors where omitted.
+
+        Raises:
+            RequestError: `threads` is not a positive whole number.
         """
         super().__init__()
+        if threads is None:
+            threads = _processors()
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise RequestError(
+                f"Argument `threads` must be a whole number of at least 1, but is {threads!r}"
+            )
         # Circuits of this size are too small to share one among threads.
         self._simulator = AerSimulator(
-            method="statevector",
-            max_parallel_threads=threads or _processors(),
-            max_parallel_experiments=threads or _processors(),
+            method="statevector", max_parallel_threads=threads, max_parallel_experiments=threads
         )
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
@@ -73,8 +82,8 @@ def _prepare(task: Task) -> tuple[QuantumCircuit, dict[Parameter, list[float]]]:
     shared = constant_columns(task.values)
     parameters = list(task.circuit.parameters)
     fixed = {p: float(task.values[0, i]) for i, p in enumerate(parameters) if shared[i]}
-    bound = merge_controlled_pairs(task.circuit.assign_parameters(fixed))
-    circuit = _without_symbolic_controls(bound)
+    standard = with_standard_gates(task.circuit.assign_parameters(fixed))
+    circuit = _in_native_gates(merge_controlled_pairs(standard))
     # No expectation value sees it, and Aer cannot bind a symbolic one.
     circuit.global_phase = 0
     for row, observable in enumerate(task.observables):
@@ -93,13 +102,19 @@ def _save(circuit: QuantumCircuit, observable: SparsePauliOp, label: str) -> Non
     circuit.save_expectation_value(reduced, qubits, label=label)
 
 
-def _without_symbolic_controls(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return a circuit whose symbolic gates are all plain rotations."""
-    symbolic = {
-        instruction.operation.name
-        for instruction in circuit.data
-        if any(isinstance(p, ParameterExpression) and p.parameters for p in instruction.params)
-    }
-    if symbolic <= _SYMBOLIC:
+def _in_native_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit of gates that Aer knows, its symbolic ones all plain rotations."""
+    if all(_is_native(instruction.operation) for instruction in circuit.data):
         return circuit.copy()
     return transpile(circuit, basis_gates=[*_SYMBOLIC, "cx"], optimization_level=0)
+
+
+def _is_native(gate: Instruction) -> bool:
+    symbolic = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
+    return is_standard(gate) and gate.name in (_SYMBOLIC if symbolic else _native_names())
+
+
+@cache
+def _native_names() -> frozenset[str]:
+    # Gates that act where a control is 0 have names of their own ("cswap_o0"), which are not here.
+    return frozenset(AerSimulator(method="statevector").configuration().basis_gates)

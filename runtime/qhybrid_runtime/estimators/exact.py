@@ -3,6 +3,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from qiskit import QuantumCircuit
 from qiskit.primitives import (
     BaseEstimatorV2,
@@ -15,7 +16,7 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
 
-from qhybrid_circuits import RequestError
+from qhybrid_runtime.checks import check_finite
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,13 @@ class ExactEstimator(BaseEstimatorV2):  # type: ignore[misc]
 
         Args:
             pubs: Observables broadcast against parameter sets as in every EstimatorV2.
-            precision: Must be None or 0: the values are exact.
+            precision: The standard error that is enough. It changes nothing: the values are exact,
+                as a stock EstimatorQNN, which asks for 1/64 by default, gets to see.
 
         Raises:
-            RequestError: A precision other than 0 was asked for.
+            NotFiniteError: A parameter value is NaN or infinite.
         """
         coerced = [EstimatorPub.coerce(pub, precision or 0.0) for pub in pubs]
-        if any(pub.precision for pub in coerced):
-            raise RequestError(
-                f"{type(self).__name__} is exact: precision must be 0, but is "
-                f"{max(pub.precision for pub in coerced)}"
-            )
         job = PrimitiveJob(self._run, coerced)
         job._submit()
         return job
@@ -74,9 +71,13 @@ class ExactEstimator(BaseEstimatorV2):  # type: ignore[misc]
         for pub, (index, which) in zip(pubs, places, strict=True):
             evs = values[index][_sample_index(pub), which]
             data = DataBin(evs=evs, stds=np.zeros_like(evs), shape=evs.shape)
-            metadata = {"target_precision": 0.0, "circuit_metadata": pub.circuit.metadata}
+            metadata = {"target_precision": pub.precision, "circuit_metadata": pub.circuit.metadata}
             results.append(PubResult(data, metadata=metadata))
         return PrimitiveResult(results, metadata={"version": 2})
+
+
+#: A circuit's identity, the number of samples, and their parameter values.
+_TaskKey = tuple[int, int, bytes]
 
 
 class _Tasks:
@@ -86,14 +87,16 @@ class _Tasks:
     """
 
     def __init__(self) -> None:
-        self._tasks: dict[tuple[int, bytes], tuple[QuantumCircuit, np.ndarray]] = {}
-        self._observables: dict[tuple[int, bytes], dict[str, SparsePauliOp]] = {}
+        self._tasks: dict[_TaskKey, tuple[QuantumCircuit, np.ndarray]] = {}
+        self._observables: dict[_TaskKey, dict[str, SparsePauliOp]] = {}
 
     def add(self, pub: EstimatorPub) -> tuple[int, np.ndarray]:
         """Return the PUB's task, and which of the task's observables each of its values is of."""
         samples, width = pub.parameter_values.size, pub.circuit.num_parameters
         values = pub.parameter_values.as_array(pub.circuit.parameters).reshape(samples, width)
-        key = (id(pub.circuit), values.tobytes())
+        check_finite("parameter_values", torch.as_tensor(values))
+        # Without parameters there are no bytes, whatever the number of samples.
+        key = (id(pub.circuit), samples, values.tobytes())
         self._tasks.setdefault(key, (pub.circuit, values))
         known = self._observables.setdefault(key, {})
         sparse = np.asarray(pub.observables.sparse_observables_array(), dtype=object)

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import sympy
@@ -21,7 +22,6 @@ _TORCH_FUNCTIONS = {
     "exp": torch.exp,
     "log": torch.log,
     "pi": math.pi,
-    "sign": torch.sign,
     "sin": torch.sin,
     "sqrt": torch.sqrt,
     "tan": torch.tan,
@@ -30,12 +30,30 @@ _TORCH_FUNCTIONS = {
 
 @dataclass(frozen=True)
 class _Curve:
-    """One angle that is not affine in the parameters: its column, its formula, what that takes."""
+    """One angle that is not affine in the parameters.
+
+    Attributes:
+        column: Of the table of angles.
+        formula: A function of the symbols p0, p1, ..., one a parameter.
+        arguments: The parameters that it takes, ascending.
+    """
 
     column: int
-    formula: str
-    function: Callable[..., Tensor]
+    formula: sympy.Expr
     arguments: tuple[int, ...]
+
+    @cached_property
+    def function(self) -> Callable[..., Tensor]:
+        """The formula in torch."""
+        symbols = [_symbol(position) for position in self.arguments]
+        function: Callable[..., Tensor] = sympy.lambdify(
+            symbols, self.formula, modules=[_TORCH_FUNCTIONS]
+        )
+        return function
+
+    def __getstate__(self) -> dict[str, object]:
+        # What sympy compiles cannot be pickled; it is compiled again.
+        return {name: value for name, value in self.__dict__.items() if name != "function"}
 
 
 class AngleTable:
@@ -61,8 +79,8 @@ class AngleTable:
             if not isinstance(expression, ParameterExpression):
                 self.offsets[column] = float(expression)
                 continue
-            slopes = {p: expression.gradient(p) for p in expression.parameters}
-            if all(isinstance(slope, (int, float)) for slope in slopes.values()):
+            slopes = _slopes(expression)
+            if slopes is not None:
                 for parameter, slope in slopes.items():
                     self.coefficients[position[parameter], column] = slope
                 origin = expression.bind(dict.fromkeys(expression.parameters, 0.0))
@@ -77,7 +95,7 @@ class AngleTable:
     @property
     def key(self) -> tuple[object, ...]:
         """What the table computes, equal for equal tables."""
-        curves = tuple((c.column, c.formula, c.arguments) for c in self._curves)
+        curves = tuple((c.column, sympy.srepr(c.formula), c.arguments) for c in self._curves)
         return (
             self.coefficients.shape,
             self.coefficients.tobytes(),
@@ -89,10 +107,12 @@ class AngleTable:
         """Return the angles in radians, (..., n_angles), of parameters (..., n_parameters)."""
         where = (parameters.dtype, parameters.device)
         if where not in self._constants:
-            self._constants[where] = (
-                torch.as_tensor(self.coefficients).to(parameters),
-                torch.as_tensor(self.offsets).to(parameters),
-            )
+            # What is made in inference mode could not be used in training afterwards.
+            with torch.inference_mode(False):
+                self._constants[where] = (
+                    torch.as_tensor(self.coefficients).to(parameters),
+                    torch.as_tensor(self.offsets).to(parameters),
+                )
         coefficients, offsets = self._constants[where]
         angles = parameters @ coefficients + offsets
         if not self._curves:
@@ -104,11 +124,24 @@ class AngleTable:
         return torch.stack(columns, dim=-1)
 
 
+def _slopes(expression: ParameterExpression) -> dict[Parameter, float] | None:
+    """Return the derivative in each parameter, or None where one is not a number."""
+    try:
+        slopes = {p: expression.gradient(p) for p in expression.parameters}
+    except RuntimeError:  # Qiskit does not derive every function that it has; torch may.
+        return None
+    numbers = all(isinstance(slope, (int, float)) for slope in slopes.values())
+    return slopes if numbers else None
+
+
+def _symbol(position: int) -> sympy.Symbol:
+    # Parameter names may be anything ("θ[0]", "lambda"); positions are valid symbols and unique.
+    return sympy.Symbol(f"p{position}")
+
+
 def _curve(column: int, expression: ParameterExpression, position: dict[Parameter, int]) -> _Curve:
     ordered = sorted(expression.parameters, key=position.__getitem__)
-    # Parameter names may be anything ("θ[0]", "lambda"); positions are valid symbols and unique.
-    symbols = [sympy.Symbol(f"p{position[parameter]}") for parameter in ordered]
-    by_name = {sympy.Symbol(p.name): s for p, s in zip(ordered, symbols, strict=True)}
+    by_name = {sympy.Symbol(p.name): _symbol(position[p]) for p in ordered}
     formula = expression.sympify().subs(by_name, simultaneous=True)
     known = {*_TORCH_FUNCTIONS, "Pow"}
     strange = sorted({f.func.__name__ for f in formula.atoms(sympy.Function)} - known)
@@ -117,5 +150,4 @@ def _curve(column: int, expression: ParameterExpression, position: dict[Paramete
             f"Gate angle {formula} uses {', '.join(strange)}, which the engine cannot "
             f"differentiate; use {', '.join(sorted(_TORCH_FUNCTIONS))} or powers"
         )
-    function = sympy.lambdify(symbols, formula, modules=[_TORCH_FUNCTIONS])
-    return _Curve(column, sympy.srepr(formula), function, tuple(position[p] for p in ordered))
+    return _Curve(column, formula, tuple(position[p] for p in ordered))

@@ -9,10 +9,13 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from qhybrid_circuits import ShapeError
-from qhybrid_runtime.checks import check_finite, check_real_pair, check_shape
+from qhybrid_runtime.checks import check_finite, check_memory, check_real_pair, check_shape
 from qhybrid_runtime.statevector.device.executor import DeviceExecutor
 from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program import Program
+
+#: Qubits whose states no machine that runs this is too small for.
+_SURELY_FIT = 24
 
 
 class Executor(Protocol):
@@ -40,14 +43,19 @@ def executor_for(program: Program, device_type: str, support: frozenset[int]) ->
     planned = _PLANNED.setdefault(program, {})
     key = (device_type, support)
     if key not in planned:
-        if device_type == "cpu":
-            # Imported here: compiled kernels take a third of a second to load.
-            from qhybrid_runtime.statevector.cpu.executor import CpuExecutor
-
-            planned[key] = CpuExecutor(program, support)
-        else:
-            planned[key] = DeviceExecutor(program, support)
+        # What is made in inference mode could not be used in training afterwards.
+        with torch.inference_mode(False):
+            planned[key] = _plan(program, device_type, support)
     return planned[key]
+
+
+def _plan(program: Program, device_type: str, support: frozenset[int]) -> Executor:
+    if device_type != "cpu":
+        return DeviceExecutor(program, support)
+    # Imported here: compiled kernels take a third of a second to load.
+    from qhybrid_runtime.statevector.cpu.executor import CpuExecutor
+
+    return CpuExecutor(program, support)
 
 
 def expectations(
@@ -83,6 +91,10 @@ def expectations(
     check_real_pair("inputs", inputs, "weights", weights)
     check_finite("inputs", inputs)
     check_finite("weights", weights)
+    if program.num_qubits > _SURELY_FIT and inputs.device.type == "cpu":
+        # One state and co-state at the least; a plan for many more qubits could not be written.
+        needed = 4 * inputs.element_size() << program.num_qubits
+        check_memory(f"Simulating {program.num_qubits} qubits", needed)
     measured = (
         observables
         if isinstance(observables, ObservableSet)

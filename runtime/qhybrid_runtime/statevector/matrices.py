@@ -179,7 +179,9 @@ def _embedding_tensors(
     places: tuple[int, ...], num_qubits: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     index, mask = embedding(places, num_qubits)
-    return (
-        torch.as_tensor(index.reshape(-1), device=device),
-        torch.as_tensor(mask.reshape(-1), device=device),
-    )
+    # What is made in inference mode could not be used in training afterwards.
+    with torch.inference_mode(False):
+        return (
+            torch.as_tensor(index.reshape(-1), device=device),
+            torch.as_tensor(mask.reshape(-1), device=device),
+        )

@@ -120,14 +120,16 @@ class ObservableSet:
         where = (like.dtype, like.device)
         if where not in self._cache:
             index = np.arange(1 << self.num_qubits)
-            self._cache[where] = [
-                _Term(
-                    torch.as_tensor(index ^ move, device=like.device) if move else None,
-                    torch.tensor(list(rows), device=like.device),
-                    torch.as_tensor(np.stack(list(rows.values()))).to(like),
-                )
-                for move, rows in self.phases(range(self.num_qubits)).items()
-            ]
+            # What is made in inference mode could not be used in training afterwards.
+            with torch.inference_mode(False):
+                self._cache[where] = [
+                    _Term(
+                        torch.as_tensor(index ^ move, device=like.device) if move else None,
+                        torch.tensor(list(rows), device=like.device),
+                        torch.as_tensor(np.stack(list(rows.values()))).to(like),
+                    )
+                    for move, rows in self.phases(range(self.num_qubits)).items()
+                ]
         return self._cache[where]
 
     def expectations(self, state: Tensor) -> Tensor:

@@ -4,15 +4,18 @@ from typing import Literal
 
 import numpy as np
 from qiskit.circuit import (
+    Barrier,
     ControlledGate,
+    Delay,
     Instruction,
     Parameter,
     ParameterExpression,
     QuantumCircuit,
 )
-from qiskit.circuit.library import CUGate
+from qiskit.circuit.library import CUGate, IGate, PauliEvolutionGate
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
+from qhybrid_runtime.standard_gates import definition_of, is_standard
 from qhybrid_runtime.statevector.angles import AngleTable
 from qhybrid_runtime.statevector.gates import MATRICES
 
@@ -20,7 +23,7 @@ from qhybrid_runtime.statevector.gates import MATRICES
 Source = Literal["constant", "weights", "data"]
 
 #: Instructions that leave an exact pure state as it is.
-_IDLE = frozenset({"barrier", "delay", "id"})
+_IDLE = (Barrier, Delay, IGate)
 
 #: Constant gates on more qubits than this are taken apart where they have a definition.
 _DENSE = 4
@@ -109,8 +112,8 @@ def compile_program(
             circuit's own order.
 
     Raises:
-        CircuitError: A gate is not known (it is named) or not unitary, or a parameter is neither
-            input nor weight.
+        CircuitError: A gate is not known (it is named) or not unitary, a parameter is neither input
+            nor weight, or there is no qubit.
     """
     if isinstance(circuit, VariationalCircuit):
         inputs, weights, circuit = circuit.inputs, circuit.weights, circuit.circuit
@@ -120,6 +123,8 @@ def compile_program(
         if weights is None
         else list(weights)
     )
+    if not circuit.num_qubits:
+        raise CircuitError("A compiled circuit must have at least one qubit, but has none")
     missing = [p.name for p in circuit.parameters if p not in {*input_list, *weight_list}]
     if missing:
         raise CircuitError(
@@ -155,16 +160,18 @@ class _Compiler:
 
     def add_instruction(self, gate: Instruction, qubits: tuple[int, ...]) -> None:
         # A global phase on no qubits leaves every expectation value as it is.
-        if gate.name in _IDLE or not qubits:
+        if isinstance(gate, _IDLE) or not qubits:
             return
-        symbolic = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
+        # Cliffords and annotated operations have no parameters, even where what they do has.
+        params = getattr(gate, "params", ())
+        symbolic = any(isinstance(p, ParameterExpression) and p.parameters for p in params)
         base = _formula(gate) if symbolic else None
         if base is not None:
             self.add_formula(base, gate, qubits)
         elif not symbolic and len(qubits) <= _DENSE and (matrix := _matrix(gate)) is not None:
             self.add_constant(matrix, gate, qubits)
-        elif gate.definition is not None:
-            self.add_circuit(gate.definition, qubits)
+        elif (definition := definition_of(gate)) is not None:
+            self.add_circuit(definition, qubits)
         elif not symbolic and (matrix := _matrix(gate)) is not None:
             self.add_constant(matrix, gate, qubits)
         else:
@@ -209,11 +216,14 @@ def _formula(gate: Instruction) -> str | None:
     if isinstance(gate, CUGate):
         # CU has a fourth angle, a phase, that the U gate under its control does not know.
         return "cu"
-    base: str = gate.base_gate.name if isinstance(gate, ControlledGate) else gate.name
-    return base if base in MATRICES else None
+    base = gate.base_gate if isinstance(gate, ControlledGate) else gate
+    return base.name if is_standard(base) and base.name in MATRICES else None
 
 
 def _matrix(gate: Instruction) -> np.ndarray | None:
+    if isinstance(gate, PauliEvolutionGate):
+        # The matrix is exact, the definition a product formula: what every other backend runs.
+        return None
     try:
         matrix = np.asarray(gate.to_matrix(), dtype=np.complex128)
     except Exception:  # Qiskit's gates raise errors of several kinds where they have no matrix.

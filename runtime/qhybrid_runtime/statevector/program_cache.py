@@ -25,6 +25,7 @@ class ProgramCache:
         key = (id(circuit), tuple(inputs))
         known = self._programs.pop(key, None) or (circuit, compile_program(circuit, inputs))
         self._programs[key] = known
-        while len(self._programs) > self._kept:
-            self._programs.pop(next(iter(self._programs)))
+        # Several threads may be here at once: no step expects what it saw before to be there still.
+        for oldest in list(self._programs)[: -self._kept]:
+            self._programs.pop(oldest, None)
         return known[1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from torch.utils.data import DataLoader, Dataset
 
@@ -15,6 +15,7 @@ import qhybrid_runtime.checks as checks
 from qhybrid_circuits import NotFiniteError, RequestError
 from qhybrid_circuits.ansatz import hqconv
 from qhybrid_runtime import get_backend, quantum_layer
+from qhybrid_runtime.estimators import AerStatevectorEstimator, StatevectorEngineEstimator
 from qhybrid_runtime.statevector import compile_program, expectations
 
 
@@ -111,8 +112,28 @@ def test_numbers_that_are_not_finite_are_named(inputs, weights, message: str) ->
         )
 
 
-def test_states_that_do_not_fit_are_refused_before_they_are_made() -> None:
-    qubits = 34
+@pytest.mark.parametrize("backend", ["statevector", "aer"])
+def test_layers_name_numbers_that_are_not_finite(backend: str) -> None:
+    layer = quantum_layer(hqconv(channels=1, layers=1), get_backend(backend))
+    with pytest.raises(NotFiniteError, match=r"`inputs` must be finite, but is nan at index"):
+        layer(torch.full((2, 4), float("nan")))
+    with torch.no_grad():
+        layer.weight[3] = float("inf")
+    with pytest.raises(NotFiniteError, match=r"`weights` must be finite, but is inf at index"):
+        layer(torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("estimator", [AerStatevectorEstimator, StatevectorEngineEstimator])
+def test_estimators_name_numbers_that_are_not_finite(estimator) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.rx(Parameter("x"), 0)
+    job = estimator().run([(circuit, SparsePauliOp("Z"), [[0.1], [float("nan")]])])
+    with pytest.raises(NotFiniteError, match=r"`parameter_values` must be finite, but is nan"):
+        job.result()
+
+
+@pytest.mark.parametrize("qubits", [34, 64, 130])
+def test_states_that_do_not_fit_are_refused_before_they_are_made(qubits: int) -> None:
     angles = ParameterVector("a", qubits)
     circuit = QuantumCircuit(qubits)
     for qubit in range(qubits):
@@ -120,8 +141,8 @@ def test_states_that_do_not_fit_are_refused_before_they_are_made() -> None:
     for qubit in range(qubits - 1):
         circuit.cx(qubit, qubit + 1)
     observable = SparsePauliOp.from_sparse_list([("Z", [qubits - 1], 1.0)], qubits)
-    with pytest.raises(RequestError, match=r"Simulating 34 qubits needs \d+\.\d GiB, but"):
-        expectations(compile_program(circuit), [observable], torch.zeros(1, 0), torch.zeros(34))
+    with pytest.raises(RequestError, match=rf"Simulating {qubits} qubits needs \d+\.\d GiB, but"):
+        expectations(compile_program(circuit), [observable], torch.zeros(1, 0), torch.zeros(qubits))
 
 
 def test_the_limit_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:

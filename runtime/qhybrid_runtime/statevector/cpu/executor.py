@@ -134,8 +134,7 @@ def _arguments(
     groups, samples = starts.shape[:2]
     parts: dict[bool, list[Tensor]] = {False: [], True: []}
     for is_data, stack in zip(executor.data_stacks, stacks, strict=True):
-        lead = (groups, samples) if is_data else (groups,)
-        parts[is_data].append(torch.view_as_real(stack.resolve_conj()).reshape(*lead, -1))
+        parts[is_data].append(torch.view_as_real(stack.resolve_conj()).flatten(1 + is_data))
     real = starts.real.dtype
     shared = torch.cat([torch.empty(groups, 0, dtype=real), *parts[False]], dim=-1)
     data = torch.cat([torch.empty(groups, samples, 0, dtype=real), *parts[True]], dim=-1)

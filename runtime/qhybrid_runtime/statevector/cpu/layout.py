@@ -38,10 +38,6 @@ class Layout:
         size: Amplitudes of all registers together.
         final: Offset of the register that holds all qubits at the end.
         order: The circuit's qubit that each bit of the final register is.
-        coefficients: First real coefficient of each block's matrix; those of blocks that carry
-            data come after all others.
-        num_shared: Real coefficients of the matrices that all samples share.
-        num_coefficients: All real coefficients.
     """
 
     steps: np.ndarray
@@ -51,9 +47,6 @@ class Layout:
     size: int
     final: int
     order: tuple[int, ...]
-    coefficients: tuple[int, ...]
-    num_shared: int
-    num_coefficients: int
 
 
 @dataclass(frozen=True)
@@ -83,12 +76,12 @@ def lay_out(plan: Plan, stacks: Sequence[Sequence[int]]) -> Layout:
         stacks: Indices of the blocks whose matrices come as one tensor, in the order in which the
             coefficients of the tensors follow each other.
     """
-    starts, num_shared, total = _coefficients(plan.blocks, stacks)
+    coefficients = _coefficients(plan.blocks, stacks)
     groups = group_items(_place(plan), plan.num_qubits, _fits)
     writer = _Writer(plan.num_qubits)
     for group in groups:
         register = writer.join(group.members[0].register)
-        writer.apply(register, group, starts)
+        writer.apply(register, group, coefficients)
     last = writer.join(frozenset(range(plan.num_qubits)))
     return Layout(
         steps=np.array(writer.steps, dtype=np.int64).reshape(-1, 7),
@@ -98,27 +91,20 @@ def lay_out(plan: Plan, stacks: Sequence[Sequence[int]]) -> Layout:
         size=writer.size,
         final=last.offset,
         order=last.qubits,
-        coefficients=starts,
-        num_shared=num_shared,
-        num_coefficients=total,
     )
 
 
-def _coefficients(
-    blocks: Sequence[Block], stacks: Sequence[Sequence[int]]
-) -> tuple[tuple[int, ...], int, int]:
-    """Return where each block's coefficients start, how many are shared, and how many there are."""
+def _coefficients(blocks: Sequence[Block], stacks: Sequence[Sequence[int]]) -> list[int]:
+    """Return where each block's real coefficients start: first all that samples share."""
     starts = [0] * len(blocks)
-    position = num_shared = 0
+    position = 0
     for data in (False, True):
         for stack in stacks:
             if blocks[stack[0]].data == data:
                 for index in stack:
                     starts[index] = position
                     position += 2 << (2 * len(blocks[index].targets))
-        if not data:
-            num_shared = position
-    return tuple(starts), num_shared, position
+    return starts
 
 
 def _place(plan: Plan) -> list[_Placed]:

@@ -172,7 +172,8 @@ def _to_front(state: Tensor, qubits: Qubits) -> Tensor:
     shape, axes = _split_shape(state.shape, qubits)
     front = list(range(1, len(axes) + 1))
     split = state.reshape(shape).movedim(axes, front)
-    return split.reshape(shape[0], 1 << len(axes), -1, shape[-1])
+    rest = state.shape[1] >> len(axes)
+    return split.reshape(shape[0], 1 << len(axes), rest, shape[-1])
 
 
 def _from_front(front: Tensor, state_shape: torch.Size, qubits: Qubits) -> Tensor:

@@ -1,0 +1,51 @@
+"""Which gates are Qiskit's own, and what all others are made of.
+
+A gate made of a circuit may have any name, also that of a standard gate ("p", "u", "id"). So what a
+gate is follows from its class, never from its name alone.
+"""
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Instruction, Operation
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.transpiler.passes import HighLevelSynthesis
+
+_STANDARD = get_standard_gate_name_mapping()
+_CLASSES = frozenset(gate.base_class for gate in _STANDARD.values())
+
+
+def is_standard(operation: Operation) -> bool:
+    """Return whether an operation is one of Qiskit's standard gates, whatever its control state."""
+    return isinstance(operation, Instruction) and operation.base_class in _CLASSES
+
+
+def definition_of(operation: Operation) -> QuantumCircuit | None:
+    """Return what an operation is made of, or None where it is not made of anything simpler.
+
+    Cliffords and annotated operations are not instructions; Qiskit synthesizes these.
+    """
+    if isinstance(operation, Instruction):
+        return operation.definition
+    circuit = QuantumCircuit(operation.num_qubits, operation.num_clbits)
+    circuit.append(operation, range(operation.num_qubits), range(operation.num_clbits))
+    made = HighLevelSynthesis()(circuit)
+    unchanged = any(not isinstance(item.operation, Instruction) for item in made.data)
+    return None if unchanged else made
+
+
+def with_standard_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit with all gates that are not standard ones replaced by what they are made of.
+
+    What is neither, a gate that has a matrix only, stays as it is.
+    """
+    if all(is_standard(instruction.operation) for instruction in circuit.data):
+        return circuit
+    taken_apart = circuit.copy_empty_like()
+    for instruction in circuit.data:
+        operation = instruction.operation
+        definition = None if is_standard(operation) else definition_of(operation)
+        if definition is None:
+            taken_apart.append(instruction)
+        else:
+            qubits, clbits = instruction.qubits, instruction.clbits
+            taken_apart.compose(with_standard_gates(definition), qubits, clbits, inplace=True)
+    return taken_apart
