@@ -56,11 +56,39 @@ class _Curve:
         return {name: value for name, value in self.__dict__.items() if name != "function"}
 
 
+class _Affine:
+    """The affine part of a table, for one dtype and device."""
+
+    def __init__(self, coefficients: np.ndarray, offsets: np.ndarray, like: Tensor) -> None:
+        self.offsets = torch.as_tensor(offsets).to(like)
+        self.terms: list[tuple[Tensor, Tensor]] = []
+        # Term t holds the t-th parameter of each angle that has so many, and zero for the others.
+        order = np.argsort(coefficients == 0, axis=0, kind="stable")
+        for term in range(int((coefficients != 0).sum(axis=0).max(initial=0))):
+            slopes = np.take_along_axis(coefficients, order[term : term + 1], axis=0)[0]
+            self.terms.append(
+                (
+                    torch.as_tensor(order[term]).to(like.device),
+                    torch.as_tensor(slopes).to(like),
+                )
+            )
+
+    def __call__(self, parameters: Tensor) -> Tensor:
+        angles = self.offsets.expand(*parameters.shape[:-1], len(self.offsets))
+        for which, slopes in self.terms:
+            angles = angles + parameters.index_select(-1, which) * slopes
+        return angles
+
+
 class AngleTable:
     """The angles of a circuit's gates as a differentiable function of its parameters.
 
-    Nearly all angles are affine in the parameters (2*pi*w, x + 1); these are one matrix product.
-    The rest (products, powers, sines) go through sympy once and through torch at every call.
+    Nearly all angles are affine in the parameters (2*pi*w, x + 1), most of them in one parameter:
+    slope times parameter plus offset, a term at a time. The rest (products, powers, sines) go
+    through sympy once and through torch at every call.
+
+    It is not a matrix product because that starts torch's threads, for next to no work, and they
+    then hold on to the processors that the sweep's own threads need.
     """
 
     def __init__(
@@ -87,7 +115,7 @@ class AngleTable:
                 self.offsets[column] = float(origin)
             else:
                 self._curves.append(_curve(column, expression, position))
-        self._constants: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+        self._constants: dict[tuple[torch.dtype, torch.device], _Affine] = {}
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -109,12 +137,8 @@ class AngleTable:
         if where not in self._constants:
             # What is made in inference mode could not be used in training afterwards.
             with torch.inference_mode(False):
-                self._constants[where] = (
-                    torch.as_tensor(self.coefficients).to(parameters),
-                    torch.as_tensor(self.offsets).to(parameters),
-                )
-        coefficients, offsets = self._constants[where]
-        angles = parameters @ coefficients + offsets
+                self._constants[where] = _Affine(self.coefficients, self.offsets, parameters)
+        angles = self._constants[where](parameters)
         if not self._curves:
             return angles
         columns = list(angles.unbind(-1))

@@ -37,7 +37,8 @@ class MatrixBuilder:
         for qubit, run in enumerate(plan.starts):
             by_run[tuple((op.source, op.base) for op in run)].append(qubit)
         self._runs = tuple(tuple(qubits) for qubits in by_run.values())
-        self._qubit_order = np.argsort([q for qubits in self._runs for q in qubits])
+        order = [q for qubits in self._runs for q in qubits]
+        self._qubit_order = None if order == sorted(order) else torch.as_tensor(np.argsort(order))
         self._by_formula: dict[tuple[Source, str], list[Operation]] = defaultdict(list)
         operations = [op for block in plan.blocks for op in block.operations]
         for operation in [*operations, *(op for run in plan.starts for op in run)]:
@@ -73,7 +74,9 @@ class MatrixBuilder:
             )
             for qubits in self._runs
         ]
-        in_order = torch.cat(starts, dim=2)[:, :, self._qubit_order]
+        in_order = torch.cat(starts, dim=2)
+        if self._qubit_order is not None:
+            in_order = in_order.index_select(2, self._qubit_order.to(in_order.device))
         stacks = [
             shared[index]
             if index in shared
