@@ -141,7 +141,7 @@ class TrainingSection(Section):
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
-    epochs: Count = 24
+    epochs: Count = 20
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 6e-3
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (

@@ -1,0 +1,107 @@
+"""Prints the tables of docs/performance.md; run from the repository's root."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from tests.performance import figures, ideas, report
+from tests.performance.cases import circuits
+from tests.performance.figures import PAPER, SMALL, Sizes
+from tests.performance.floor import describe, measure_floor
+from tests.performance.timing import duration
+
+#: Sections of the table of what each idea brings.
+IDEAS: Mapping[str, Callable[[Sizes], Iterable[ideas.Gain]]] = {
+    "engine-ideas": ideas.engine_gains,
+    "call-ideas": lambda sizes: [ideas.light_cone_gain(sizes), ideas.side_by_side_gain(sizes)],
+    "step-ideas": ideas.step_gains,
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the tables that were asked for, and put them into the page where one is named."""
+    asked = _parse(arguments)
+    # Peers warn of versions and of what they will rename; nothing of it is about their speed.
+    warnings.simplefilter("ignore")
+    command = " ".join(["python -m tests.performance", *(arguments or sys.argv[1:])])
+    for name, run in BLOCKS.items():
+        chosen = [section for section in asked.sections if section in PARTS[name]]
+        if not chosen:
+            continue
+        others = report.OtherWork()
+        text = run(chosen, asked)
+        block = f"{text}\n\n`{command}`, {report.machine(others)}"
+        sys.stdout.write(block + "\n\n")
+        sys.stdout.flush()
+        if asked.write:
+            report.replace_block(asked.write, name, block)
+
+
+def _figures(chosen: Sequence[str], asked: argparse.Namespace) -> str:
+    rows: list[figures.Row] = []
+    for name in chosen:
+        run = figures.SECTIONS[name]
+        if name == "stock":
+            run = partial(figures.stock_rows, full=asked.full)
+        rows += run(_sizes(asked))
+    if asked.small:
+        # The bars are for the paper's sizes.
+        rows = [replace(row, bar="", met=None) for row in rows]
+    return report.figures_table(rows)
+
+
+def _floor(chosen: Sequence[str], asked: argparse.Namespace) -> str:
+    sizes = _sizes(asked)
+    return describe(measure_floor(circuits(sizes.small)["HQConv"], sizes.batch))
+
+
+def _ideas(chosen: Sequence[str], asked: argparse.Namespace) -> str:
+    gains = [gain for name in chosen for gain in IDEAS[name](_sizes(asked))]
+    lines = [
+        (g.idea, duration(g.with_s), duration(g.without_s), f"{g.without_s / g.with_s:.2f}x")
+        for g in gains
+    ]
+    return report.markdown(("idea", "with", "without", "gain"), lines)
+
+
+def _sizes(asked: argparse.Namespace) -> Sizes:
+    return SMALL if asked.small else PAPER
+
+
+#: What the page's blocks are made of, and made by.
+PARTS = {"figures": tuple(figures.SECTIONS), "floor": ("floor",), "ideas": tuple(IDEAS)}
+BLOCKS = {"figures": _figures, "floor": _floor, "ideas": _ideas}
+SECTIONS = tuple(section for parts in PARTS.values() for section in parts)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.performance", description=__doc__)
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; all if none"
+    )
+    parser.add_argument("--small", action="store_true", help="small circuits, to see that it works")
+    parser.add_argument(
+        "--full", action="store_true", help="measure a whole sample of all-stock classes, too"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="PAGE", help="put the tables between the marks in this page"
+    )
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    asked.sections = asked.sections or list(SECTIONS)
+    if asked.write:
+        for name, parts in PARTS.items():
+            if 0 < len(set(parts) & set(asked.sections)) < len(parts):
+                parser.error(
+                    f"--write needs all of a table's sections: {', '.join(parts)} ({name})"
+                )
+    return asked
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""How much arithmetic and memory traffic an evaluation takes, and how fast both could be."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.statevector import compile_program
+from qhybrid_runtime.statevector.cpu.executor import CpuExecutor
+from qhybrid_runtime.statevector.cpu.layout import JOIN
+from tests.performance.cases import case
+from tests.performance.contenders import ENGINE
+from tests.performance.timing import interleaved
+
+#: Bytes of a complex number in single precision.
+AMPLITUDE = 8
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one sample takes in one direction.
+
+    Attributes:
+        flops: Additions and multiplications of real numbers.
+        bytes: Amplitudes read and written between the registers and the cached groups.
+    """
+
+    flops: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One batch's value and vector-Jacobian product.
+
+    Attributes:
+        forward: To the expectation values.
+        backward: From the cotangent to all gradients, the state at hand.
+        matrix_rate: FLOP/s of a large matrix product in single precision.
+        copy_rate: Bytes/s, read and written, of copying an array that fits the second-level cache.
+        seconds: What the evaluation takes.
+        batch: Samples.
+    """
+
+    forward: Sweep
+    backward: Sweep
+    matrix_rate: float
+    copy_rate: float
+    seconds: float
+    batch: int
+
+    @property
+    def arithmetic_s(self) -> float:
+        """The time of the batch's arithmetic at the rate of matrix products."""
+        return self.batch * (self.forward.flops + self.backward.flops) / self.matrix_rate
+
+    @property
+    def traffic_s(self) -> float:
+        """The time of the batch's memory traffic at the rate of copies."""
+        return self.batch * (self.forward.bytes + self.backward.bytes) / self.copy_rate
+
+
+def count(variational: VariationalCircuit) -> tuple[Sweep, Sweep]:
+    """Return what one sample's forward and backward sweeps take, from the executor's layout."""
+    program = compile_program(variational)
+    executor = CpuExecutor(program, range(program.num_qubits))
+    amplitudes = 1 << program.num_qubits
+    # Eigenvalues times probabilities, and the co-state they start: one fused step an observable.
+    forward, backward = [amplitudes * (3 + 2 * variational.num_outputs)] * 2
+    moved = 0
+    for step in executor.layout.steps:
+        if step[0] == JOIN:
+            joined = 1 << int(step[2] + step[4])
+            forward, backward = forward + 6 * joined, backward + 16 * joined
+            continue
+        moved += 1 << int(step[2])
+        groups = 1 << int(step[2] - step[4])
+        for rows, _, _, _, bases in executor.layout.gates[step[5] : step[6]]:
+            product = int(8 * rows * rows - 2 * rows)
+            forward += groups * int(bases) * product
+            # State and co-state are multiplied, and the overlap of both is a sum of products.
+            backward += groups * int(bases) * (2 * product + int(8 * rows * rows))
+    traffic = 2 * AMPLITUDE * moved
+    return Sweep(forward, traffic), Sweep(backward, 2 * traffic)
+
+
+def measure_floor(variational: VariationalCircuit, batch: int, rounds: int = 5) -> Floor:
+    """Count, and time the evaluation beside a matrix product and a copy in this run."""
+    side, length = 2048, 1 << 15
+    left, right = torch.randn(2, side, side)
+    source, target = np.ones((2, length), np.float32)
+    times = interleaved(
+        {
+            "engine": ENGINE.prepare(case(variational, batch)),
+            "matrix": lambda: left @ right,
+            "copy": lambda: [np.copyto(target, source) for _ in range(100)],
+        },
+        rounds,
+    )
+    forward, backward = count(variational)
+    copied = 100 * 2 * source.nbytes * torch.get_num_threads()
+    return Floor(
+        forward,
+        backward,
+        2 * side**3 / times["matrix"],
+        # One core copies; each has a cache of its own.
+        copied / times["copy"],
+        times["engine"],
+        batch,
+    )
+
+
+def describe(floor: Floor) -> str:
+    """Return the floor as a few lines of Markdown."""
+    ours, back = floor.forward, floor.backward
+    rate = floor.batch * (2 * ours.flops + back.flops) / floor.seconds
+    return "\n".join(
+        [
+            f"- forward sweep: {ours.flops / 1e6:.2f} MFLOP and {ours.bytes / 1e6:.2f} MB between "
+            "registers and cached groups, a sample",
+            f"- backward sweep: {back.flops / 1e6:.2f} MFLOP and {back.bytes / 1e6:.2f} MB",
+            f"- batch {floor.batch}, both sweeps: {floor.arithmetic_s * 1e3:.1f} ms at the "
+            f"{floor.matrix_rate / 1e9:.0f} GFLOP/s of a matrix product, "
+            f"{floor.traffic_s * 1e3:.1f} ms at the {floor.copy_rate / 1e9:.0f} GB/s of copies "
+            "within the second-level caches",
+            f"- measured: {floor.seconds * 1e3:.1f} ms, which is "
+            f"{floor.seconds / max(floor.arithmetic_s, floor.traffic_s):.1f} times the larger of "
+            f"the two; the kernels run at {rate / 1e9:.0f} GFLOP/s, the forward sweep that the "
+            "backward pass repeats included",
+        ]
+    )

@@ -1,0 +1,58 @@
+"""A circuit as a plain list of gates with affine angles, which is what peers are built from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.circuit import ParameterExpression
+
+from qhybrid_circuits import VariationalCircuit
+
+
+@dataclass(frozen=True)
+class Angle:
+    """offset + slope * parameter; number i of the inputs and weights side by side, or None."""
+
+    offset: float
+    slope: float = 0.0
+    parameter: int | None = None
+
+
+@dataclass(frozen=True)
+class PlainGate:
+    """A gate by its Qiskit name."""
+
+    name: str
+    qubits: tuple[int, ...]
+    angles: tuple[Angle, ...]
+
+
+def plain_gates(variational: VariationalCircuit) -> list[PlainGate]:
+    """Return the circuit's gates in order; each angle may hold one parameter."""
+    position = {p: i for i, p in enumerate((*variational.inputs, *variational.weights))}
+    circuit = variational.circuit
+    return [
+        PlainGate(
+            instruction.operation.name,
+            tuple(circuit.find_bit(bit).index for bit in instruction.qubits),
+            tuple(_angle(p, position) for p in instruction.operation.params),
+        )
+        for instruction in circuit.data
+    ]
+
+
+def _angle(expression: ParameterExpression | float, position: Mapping[object, int]) -> Angle:
+    if not isinstance(expression, ParameterExpression) or not expression.parameters:
+        return Angle(float(expression))
+    (parameter,) = expression.parameters
+    offset = float(expression.bind({parameter: 0.0}))
+    slope = float(expression.bind({parameter: 1.0})) - offset
+    return Angle(offset, slope, position[parameter])
+
+
+def numeric(gate: PlainGate, parameters: np.ndarray) -> list[float]:
+    """Return the gate's angles in radians for inputs and weights side by side."""
+    return [
+        a.offset + (0.0 if a.parameter is None else a.slope * float(parameters[a.parameter]))
+        for a in gate.angles
+    ]

@@ -1,0 +1,201 @@
+"""What each idea brings: the engine, or a training step, with the idea and without it."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from qhybrid_runtime.statevector import ObservableSet, engine, expectations, fusion
+from qhybrid_runtime.statevector.cpu import executor, layout
+from qhybrid_runtime.statevector.fusion import Block, Plan, light_cone, split_starts
+from qhybrid_runtime.statevector.program import Operation, Program, compile_program
+from tests.performance.cases import Case, case, circuits
+from tests.performance.contenders import ENGINE, Run, disagreement, prepare_engine
+from tests.performance.figures import SAME, Sizes
+from tests.performance.timing import interleaved
+from tests.performance.training import take_turns
+
+#: Circuits that stand side by side at a full vertex.
+SIDE_BY_SIDE = 13
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Seconds with an idea, and without it; `idea` says what "without" is."""
+
+    idea: str
+    with_s: float
+    without_s: float
+
+
+def block_per_gate(program: Program, support: Collection[int]) -> Plan:
+    """Plan one block a gate."""
+    starts, rest = split_starts(light_cone(program.operations, support), program.num_qubits)
+    blocks = tuple(
+        Block(op.controls, op.control_state, tuple(sorted(op.targets)), (op,), op.source == "data")
+        for op in rest
+    )
+    return Plan(program.num_qubits, starts, blocks)
+
+
+def no_start_states(
+    operations: list[Operation], num_qubits: int
+) -> tuple[tuple[tuple[Operation, ...], ...], list[Operation]]:
+    """Leave the encoding among the gates that are swept."""
+    return ((),) * num_qubits, operations
+
+
+def one_register(plan: Plan) -> list[Any]:
+    """Let every block act on the register of all qubits."""
+    everything = frozenset(range(plan.num_qubits))
+    return [layout._Placed(block, i, everything) for i, block in enumerate(plan.blocks)]
+
+
+def engine_gains(sizes: Sizes) -> list[Gain]:
+    """Switch the executor's ideas off, one at a time, for HQConv."""
+    full = case(circuits(sizes.small)["HQConv"], sizes.batch)
+    runs = {"": ENGINE.prepare(full)}
+    for idea, switch in _switches().items():
+        runs[idea] = _planned(full, switch)
+    runs["compiled kernels; without: torch operations (the device executor)"] = _on_device(full)
+    for idea, run in runs.items():
+        if (difference := disagreement(run, runs[""])) > SAME:
+            raise RuntimeError(f"without an idea ({idea}) results differ by {difference}")
+    runs["samples on all cores; without: one thread"] = _single_threaded(full)
+    runs["single precision; without: double"] = prepare_engine(full, torch.float64)
+    times = interleaved(runs, sizes.rounds)
+    return [Gain(idea, times[""], times[idea]) for idea in runs if idea]
+
+
+def _switches() -> dict[str, Any]:
+    """Return what switches an idea off while a program is planned."""
+    cached = layout.CACHED_QUBITS
+    return {
+        "CRZ and CRX of a pair as one matrix; without: a block a gate": patch.object(
+            executor, "plan_controlled_blocks", block_per_gate
+        ),
+        "registers joined when a gate needs it; without: at the start": patch.object(
+            layout, "_place", one_register
+        ),
+        "the encoding as a product state; without: gates like the others": patch.object(
+            fusion, "split_starts", no_start_states
+        ),
+        **{
+            f"gates grouped on {cached} qubits in the cache; without: on {size}": patch.object(
+                layout, "CACHED_QUBITS", size
+            )
+            for size in (2, 3, 4, 5, 7, 8)
+            if size != cached
+        },
+    }
+
+
+def light_cone_gain(sizes: Sizes) -> Gain:
+    """Measure one output of FQConv, whose other channels it does not depend on at all."""
+    variational = circuits(sizes.small)["FQConv"]
+    one = replace(variational, observables=variational.observables[:1])
+    whole = case(one, sizes.batch)
+    switch = patch.object(fusion, "light_cone", lambda operations, support: list(operations))
+    times = interleaved(
+        {"with": ENGINE.prepare(whole), "without": _planned(whole, switch)}, sizes.rounds
+    )
+    idea = "gates outside the light cone dropped (FQConv, one output); without: all gates"
+    return Gain(idea, times["with"], times["without"])
+
+
+def side_by_side_gain(sizes: Sizes) -> Gain:
+    """Evaluate the circuits of a full vertex in one call, and in a call each."""
+    one = case(circuits(sizes.small)["HQConv"], sizes.batch)
+    program = compile_program(one.variational)
+    inputs = torch.tensor(one.inputs).repeat(SIDE_BY_SIDE, 1, 1).requires_grad_()
+    weights = torch.tensor(one.weights).repeat(SIDE_BY_SIDE, 1).requires_grad_()
+    observables = ObservableSet(one.variational.observables, program.num_qubits)
+
+    def together() -> None:
+        torch.autograd.grad(
+            expectations(program, observables, inputs, weights).sum(), (inputs, weights)
+        )
+
+    def apart() -> None:
+        rows = zip(inputs.unbind(0), weights.unbind(0), strict=True)
+        values = [expectations(program, observables, x, w) for x, w in rows]
+        torch.autograd.grad(torch.stack(values).sum(), (inputs, weights))
+
+    times = interleaved({"together": together, "apart": apart}, sizes.rounds)
+    idea = f"{SIDE_BY_SIDE} circuits of one structure in one call; without: a call each"
+    return Gain(idea, times["together"], times["apart"])
+
+
+def step_gains(sizes: Sizes) -> list[Gain]:
+    """Switch off what makes the U-Net's own step quick."""
+    size, batch = sizes.image
+    shape = ("unet", str(batch), str(size))
+    times = take_turns(
+        {
+            "all": (*shape, "keep-memory"),
+            "no allocator": shape,
+            "textbook": (*shape, "keep-memory", "textbook"),
+            "bf16": (*shape, "keep-memory", "bf16"),
+        },
+        sizes.rounds,
+    )
+    step = f"unet step, batch {batch}, {size}x{size}"
+    return [
+        Gain(
+            f"{step}: freed memory is kept; without: glibc's default",
+            times["all"],
+            times["no allocator"],
+        ),
+        Gain(
+            f"{step}: linear attention reassociated; without: the textbook form",
+            times["all"],
+            times["textbook"],
+        ),
+        Gain(f"{step}: bfloat16 autocast; without: float32", times["bf16"], times["all"]),
+    ]
+
+
+def _planned(full: Case, switch: Any) -> Run:
+    """Return the engine, planned while an idea is switched off."""
+    run = ENGINE.prepare(full)
+    with switch:
+        run()
+    return run
+
+
+def _on_device(full: Case) -> Run:
+    """Return what a GPU would run, on the CPU."""
+    run, choose = ENGINE.prepare(full), engine.executor_for
+
+    def on_device() -> tuple[Any, Any, Any]:
+        def choice(program: Program, _: str, support: frozenset[int]) -> engine.Executor:
+            return choose(program, "device", support)
+
+        with patch.object(engine, "executor_for", choice):
+            return run()
+
+    return on_device
+
+
+def _single_threaded(full: Case) -> Run:
+    run = ENGINE.prepare(full)
+
+    def single() -> tuple[Any, Any, Any]:
+        with one_thread():
+            return run()
+
+    return single
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch, and so the kernels, use one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,191 @@
+"""The command's tables, small: that they hold what they say, not how long it took."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from qhybrid.models import ModelSpec, build_model
+from qhybrid_circuits.ansatz import hqconv
+from tests.performance import __main__ as command
+from tests.performance import figures, ideas, processes
+from tests.performance.contenders import PEERS
+from tests.performance.figures import SMALL, Row
+from tests.performance.floor import count, describe, measure_floor
+from tests.performance.report import OtherWork, figures_table, machine
+from tests.performance.timing import duration, interleaved
+from tests.performance.training import take_turns, training_step, with_textbook_attention
+
+
+def steps_here(variants: Mapping[str, Sequence[str]], rounds: int = 5) -> dict[str, float]:
+    """Do in this process what `take_turns` does in several."""
+    runs = {}
+    for name, (model, batch, size, *options) in variants.items():
+        textbook, bf16 = "textbook" in options, "bf16" in options
+        runs[name] = training_step(model, int(batch), int(size), textbook=textbook, bf16=bf16)
+    return interleaved(runs, 1)
+
+
+def ask_here(name: str, *arguments: str) -> Any:
+    """Do in this process what `ask` does in a fresh one."""
+    return {"first-call": processes.first_call, "memory": processes.memory}[name](*arguments)
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "take_turns", steps_here)
+    monkeypatch.setattr(ideas, "take_turns", steps_here)
+    monkeypatch.setattr(figures, "ask", ask_here)
+
+
+def check(rows: Sequence[Row]) -> None:
+    for row in rows:
+        numbers = [float(n.replace(",", "")) for n in re.findall(r"\d[\d,.]*", row.measured)]
+        assert numbers, row
+        assert not re.search(r"nan|inf\b", row.measured + row.ratio), row
+        if row.ratio:
+            assert float(re.findall(r"[\d,.]+", row.ratio)[0].replace(",", "")) >= 0
+
+
+@pytest.mark.parametrize("section", ["stock", "steps", "limits", "agreement"])
+def test_a_section_measures_each_of_its_figures(section: str) -> None:
+    rows = figures.SECTIONS[section](SMALL)
+    assert len(rows) == {"stock": 3, "steps": 4, "limits": 4, "agreement": 4}[section]
+    assert all(row.met is not None for row in rows)
+    check(rows)
+
+
+def test_agreement_is_met_by_small_circuits() -> None:
+    assert all(row.met for row in figures.agreement_rows(SMALL))
+
+
+def test_peers_that_are_absent_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.performance.contenders.find_spec", lambda module: None)
+    rows = figures.circuit_rows(SMALL)
+    assert len(rows) == len(PEERS) + 2
+    for row, peer in zip(rows, PEERS, strict=False):
+        assert row.measured == f"skipped: {', '.join(peer.modules)} absent"
+        assert row.met is None
+
+
+def test_the_command_prints_tables_with_date_and_machine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command.main(["--small", "agreement", "floor", "call-ideas"])
+    printed = capsys.readouterr().out
+    assert "`python -m tests.performance --small agreement floor call-ideas`, 20" in printed
+    assert printed.startswith("| figure | measured | ratio | bar | met |\n| --- |")
+    assert "| idea | with | without | gain |" in printed
+    assert "forward sweep" in printed
+    assert f"torch {torch.__version__.split('+')[0]}" in printed
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", printed)
+
+
+def test_the_command_puts_its_tables_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- floor -->\nold\n<!-- /floor -->\nafter\n")
+    command.main(["--small", "floor", "--write", str(page)])
+    written = page.read_text()
+    assert written.startswith("before\n<!-- floor -->\n- forward sweep")
+    assert written.endswith("\n<!-- /floor -->\nafter\n")
+    assert "old" not in written
+
+
+def test_the_page_takes_no_half_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["agreement", "--write", str(tmp_path / "page.md")])
+    assert "--write needs all of a table's sections: circuits, stock," in capsys.readouterr().err
+
+
+def test_the_command_names_a_section_that_does_not_exist(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["circuit"])
+    assert stopped.value.code == 2
+    assert "no section circuit; there are circuits, stock," in capsys.readouterr().err
+
+
+def test_every_idea_can_be_switched_off_without_changing_results() -> None:
+    gains = [*ideas.engine_gains(SMALL), *ideas.step_gains(SMALL)]
+    assert len(gains) == 15
+    assert all(gain.with_s > 0 and gain.without_s > 0 for gain in gains)
+
+
+def test_switching_the_merging_of_gates_off_leaves_a_block_a_gate() -> None:
+    from qhybrid_runtime.statevector import compile_program
+    from qhybrid_runtime.statevector.fusion import plan_controlled_blocks
+
+    program = compile_program(hqconv())
+    assert len(ideas.block_per_gate(program, range(12)).blocks) == 84
+    assert len(plan_controlled_blocks(program, range(12)).blocks) == 42
+
+
+def test_the_floor_counts_a_circuit_that_can_be_counted_by_hand() -> None:
+    # One layer on 4 qubits: a ring of four controlled 2x2 matrices, each on a pair of amplitudes
+    # for each value of the other qubits. The first two qubits are one register, then three, ...
+    forward, backward = count(hqconv(channels=1, layers=1))
+    pairs = 1 + 2 + 4 + 4
+    joined = 4 + 8 + 16
+    measured = 16 * (3 + 2 * 4)
+    assert forward.flops == 28 * pairs + 6 * joined + measured
+    assert backward.flops == 88 * pairs + 16 * joined + measured
+
+
+def test_the_floor_is_described_in_finite_numbers() -> None:
+    floor = measure_floor(hqconv(channels=1, layers=1), SMALL.batch, rounds=1)
+    assert 0 < floor.arithmetic_s < 1
+    assert 0 < floor.traffic_s < 1
+    assert not re.search(r"nan|inf\b", describe(floor))
+
+
+def test_textbook_attention_is_the_same_function() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = build_model(ModelSpec("unet", image_size=8), generator=generator)
+    images = torch.randn(2, 1, 8, 8, generator=generator)
+    times = torch.tensor([3, 700])
+    ours = network(images, times)
+    assert torch.allclose(with_textbook_attention(network)(images, times), ours, atol=1e-5)
+
+
+def test_processes_answer() -> None:
+    assert take_turns({"unet": ("unet", "2", "8", "keep-memory", "textbook")}, 2)["unet"] > 0
+    times = processes.ask("first-call", "1", "1", "4")
+    assert times["first_s"] > times["later_s"] > 0
+
+
+def test_interleaved_calls_take_turns_and_the_first_round_is_not_counted() -> None:
+    order: list[str] = []
+
+    def slow() -> None:
+        order.append("a")
+        time.sleep(0.06)
+
+    times = interleaved({"a": slow, "b": lambda: order.append("b")}, 3)
+    assert order == [*"aabb", *(["a", *"bbbbb"] * 3)]
+    assert times["a"] >= 0.06 > times["b"]
+
+
+def test_a_verdict_stands_in_the_table() -> None:
+    table = figures_table([Row("a", "1 s", "2x", "3x", False), Row("b", "2 s")])
+    assert table.splitlines()[2:] == ["| a | 1 s | 2x | 3x | **no** |", "| b | 2 s |  |  |  |"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3661.4, "3,661 s"), (1.25, "1.25 s"), (0.0076, "7.6 ms"), (6.1e-5, "61 µs"), (2e-9, "2 ns")],
+)
+def test_durations_have_three_digits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_the_machine_is_described() -> None:
+    others = OtherWork()
+    time.sleep(0.05)
+    share = others.share()
+    assert share is None or 0 <= share <= 1
+    assert re.search(r"\d+ cores, \d+ GiB", machine(others))

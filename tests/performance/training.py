@@ -1,0 +1,109 @@
+"""Training steps, and processes that take turns in doing them."""
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from qhybrid.models import ModelSpec, build_model
+from qhybrid.models.attention import HEAD_FEATURES, HEADS, LinearAttention
+from qhybrid.models.unet import DecoderLevel, EncoderLevel, UNet
+from qhybrid_runtime import get_backend
+from tests.performance.processes import start
+
+
+class TextbookAttention(LinearAttention):
+    """Linear attention as the paper has it: q, k, v and every head's output at each position."""
+
+    def attend(self, tokens: Tensor) -> Tensor:
+        batch, positions, _ = tokens.shape
+        qkv = self.qkv(tokens).view(batch, positions, 3, HEADS, HEAD_FEATURES)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        q = q.softmax(dim=-1) / HEAD_FEATURES**0.5
+        k = k.softmax(dim=-2)
+        context = k.transpose(-2, -1) @ (v / positions)
+        heads = (q @ context).transpose(1, 2).reshape(batch, positions, -1)
+        return self.output_norm(self.output(heads))  # type: ignore[no-any-return]
+
+
+def with_textbook_attention(model: UNet) -> UNet:
+    """Put the textbook form in the place of all linear attention, with the same weights."""
+    for level in [*model.encoder, *model.decoder]:
+        if not isinstance(level, (EncoderLevel, DecoderLevel)):
+            raise TypeError(f"a level is a {type(level).__name__}")
+        plain = TextbookAttention(level.attention.qkv.in_features)
+        plain.load_state_dict(level.attention.state_dict())
+        level.attention = plain
+    return model
+
+
+def training_step(
+    model: str, batch: int, size: int, *, textbook: bool = False, bf16: bool = False
+) -> Callable[[], Tensor]:
+    """Return a function that does one step of Adam on one batch, and returns the loss.
+
+    Args:
+        model: A model's name, or NAME@BACKEND.
+        batch: Images.
+        size: Their side in pixels.
+        textbook: Whether linear attention is `TextbookAttention`.
+        bf16: Whether the forward pass is under bfloat16 autocast.
+    """
+    name, _, backend = model.partition("@")
+    generator = torch.Generator().manual_seed(0)
+    network = build_model(
+        ModelSpec(name, image_size=size), get_backend(backend or "statevector"), None, generator
+    )
+    if textbook:
+        with_textbook_attention(network)
+    optimizer = torch.optim.Adam(network.parameters())
+    images = torch.randn(batch, 1, size, size, generator=generator)
+    noise = torch.randn(images.shape, generator=generator)
+    times = torch.randint(0, 1000, (batch,), generator=generator)
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = F.mse_loss(network(images, times).float(), noise)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def take_turns(variants: Mapping[str, Sequence[str]], rounds: int = 5) -> dict[str, float]:
+    """Return the median seconds of a step in each of several processes that take turns.
+
+    Args:
+        variants: Arguments of `processes.steps` by name.
+        rounds: Steps of each.
+    """
+    running = {name: start("steps", *arguments) for name, arguments in variants.items()}
+    times: dict[str, list[float]] = {name: [] for name in running}
+    try:
+        for process in running.values():
+            _answer(process)
+        for _ in range(rounds):
+            for name, process in running.items():
+                if process.stdin is None:
+                    raise RuntimeError("the process has no standard input")
+                process.stdin.write("\n")
+                process.stdin.flush()
+                times[name].append(float(_answer(process)))
+    finally:
+        for process in running.values():
+            process.communicate()
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def _answer(process: "subprocess.Popen[str]") -> str:
+    if process.stdout is None:
+        raise RuntimeError("the process has no standard output")
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"process {process.pid} ended")
+    return line.strip()
