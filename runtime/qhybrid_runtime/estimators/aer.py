@@ -17,6 +17,9 @@ from qhybrid_runtime.standard_gates import is_standard, with_standard_gates
 #: silently (qiskit-aer issues 2323, 2391, 2403).
 _SYMBOLIC = frozenset({"rx", "ry", "rz"})
 
+#: Circuits that an estimator remembers to be made of gates that Aer knows.
+_KEPT = 64
+
 
 class AerStatevectorEstimator(ExactEstimator):
     """Exact expectation values from Aer's statevector simulator, in double precision.
@@ -46,10 +49,11 @@ class AerStatevectorEstimator(ExactEstimator):
         self._simulator = AerSimulator(
             method="statevector", max_parallel_threads=threads, max_parallel_experiments=threads
         )
+        self._plain: dict[tuple[int, bytes], QuantumCircuit] = {}
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
         runs = [index for index, task in enumerate(tasks) if len(task.values)]
-        prepared = {index: _prepare(tasks[index]) for index in runs}
+        prepared = {index: self._prepare(tasks[index]) for index in runs}
         values = [np.empty((len(task.values), len(task.observables))) for task in tasks]
         if not runs:
             return values
@@ -71,25 +75,39 @@ class AerStatevectorEstimator(ExactEstimator):
                 values[index][1:] = values[index][0]
         return values
 
+    def _prepare(self, task: Task) -> tuple[QuantumCircuit, dict[Parameter, list[float]]]:
+        """Return the circuit to run with its saves, and the values of what is still symbolic."""
+        shared = constant_columns(task.values)
+        parameters = list(task.circuit.parameters)
+        fixed = {p: float(task.values[0, i]) for i, p in enumerate(parameters) if shared[i]}
+        bound = task.circuit.assign_parameters(fixed)
+        key = (id(task.circuit), shared.tobytes())
+        if key in self._plain:
+            circuit = merge_controlled_pairs(bound)
+        else:
+            standard = with_standard_gates(bound)
+            merged = merge_controlled_pairs(standard)
+            circuit = _in_native_gates(merged)
+            if standard is bound and circuit is merged:
+                self._remember(key, task.circuit)
+        # No expectation value sees it, and Aer cannot bind a symbolic one.
+        circuit.global_phase = 0
+        for row, observable in enumerate(task.observables):
+            _save(circuit, observable, str(row))
+        free = [i for i, p in enumerate(parameters) if not shared[i]]
+        return circuit, {parameters[i]: task.values[:, i].tolist() for i in free}
+
+    def _remember(self, key: tuple[int, bytes], circuit: QuantumCircuit) -> None:
+        """Remember that a circuit has gates that Aer knows: looking takes longer than binding."""
+        if len(self._plain) >= _KEPT:
+            self._plain.clear()
+        # The circuit is kept, so that its id cannot come to mean another one.
+        self._plain[key] = circuit
+
 
 def _processors() -> int:
     # Where a process cannot be kept to some processors (not Linux), it may use all.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _prepare(task: Task) -> tuple[QuantumCircuit, dict[Parameter, list[float]]]:
-    """Return the circuit to run with its saves, and the values of what is still symbolic."""
-    shared = constant_columns(task.values)
-    parameters = list(task.circuit.parameters)
-    fixed = {p: float(task.values[0, i]) for i, p in enumerate(parameters) if shared[i]}
-    standard = with_standard_gates(task.circuit.assign_parameters(fixed))
-    circuit = _in_native_gates(merge_controlled_pairs(standard))
-    # No expectation value sees it, and Aer cannot bind a symbolic one.
-    circuit.global_phase = 0
-    for row, observable in enumerate(task.observables):
-        _save(circuit, observable, str(row))
-    free = [i for i, p in enumerate(parameters) if not shared[i]]
-    return circuit, {parameters[i]: task.values[:, i].tolist() for i in free}
 
 
 def _save(circuit: QuantumCircuit, observable: SparsePauliOp, label: str) -> None:
@@ -105,7 +123,7 @@ def _save(circuit: QuantumCircuit, observable: SparsePauliOp, label: str) -> Non
 def _in_native_gates(circuit: QuantumCircuit) -> QuantumCircuit:
     """Return a circuit of gates that Aer knows, its symbolic ones all plain rotations."""
     if all(_is_native(instruction.operation) for instruction in circuit.data):
-        return circuit.copy()
+        return circuit
     return transpile(circuit, basis_gates=[*_SYMBOLIC, "cx"], optimization_level=0)
 
 

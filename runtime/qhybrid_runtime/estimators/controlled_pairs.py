@@ -18,17 +18,20 @@ def merge_controlled_pairs(circuit: QuantumCircuit) -> QuantumCircuit:
         circuit: Gates with free parameters are left as they are.
     """
     runs: list[list[CircuitInstruction]] = []
+    open_runs: set[int] = set()
     last: dict[object, int] = {}
     for instruction in circuit.data:
         index = len(runs)
-        touched = {last.get(bit, -1) for bit in instruction.qubits}
-        if _mergeable(instruction) and len(touched) == 1:
-            (before,) = touched
-            first = runs[before][0] if before >= 0 else None
-            if first is not None and _mergeable(first) and first.qubits == instruction.qubits:
-                index = before
+        before = {last.get(bit, -1) for bit in instruction.qubits}
+        mergeable = _mergeable(instruction)
+        if mergeable and len(before) == 1 and before <= open_runs:
+            candidate = next(iter(before))
+            if runs[candidate][0].qubits == instruction.qubits:
+                index = candidate
         if index == len(runs):
             runs.append([])
+            if mergeable:
+                open_runs.add(index)
         runs[index].append(instruction)
         last.update(dict.fromkeys(instruction.qubits, index))
     merged = circuit.copy_empty_like()
