@@ -1,6 +1,7 @@
 """Self-attention over the positions of a feature map."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ class ScaleNorm(nn.Module):
         return F.layer_norm(x, self.scale.shape, self.scale)
 
 
-class _Attention(nn.Module):
+class _Attention(nn.Module, ABC):
     """What both kinds share: (B, C, H, W) to positions and back, projections, residual."""
 
     def __init__(self, channels: int) -> None:
@@ -39,9 +40,9 @@ class _Attention(nn.Module):
         tokens = self.norm(x.flatten(2).transpose(1, 2))
         return x + self.attend(tokens).transpose(1, 2).reshape(x.shape)
 
+    @abstractmethod
     def attend(self, tokens: Tensor) -> Tensor:
         """Map normalized features (B, N, C) of the N positions to (B, N, C)."""
-        raise NotImplementedError
 
 
 class LinearAttention(_Attention):

@@ -145,10 +145,9 @@ def quantum_layer(
         RequestError: The backend does not support the gradient method.
         ShapeError: `initial_weights` has the wrong shape.
     """
-    method = check_gradient(backend.name, gradient)
-    network = BroadcastEstimatorQNN(
-        variational, backend.estimator(), precision=backend.precision, gradient=method
-    )
+    # Every backend there is has one method, the adjoint: a name is checked, and nothing chosen.
+    check_gradient(backend.name, gradient)
+    network = BroadcastEstimatorQNN(variational, backend.estimator(), precision=backend.precision)
     if initial_weights is None:
         weights = torch.rand(variational.num_weights, generator=generator)
     else:

@@ -52,7 +52,6 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         estimator: BaseEstimatorV2,
         *,
         precision: float,
-        gradient: str = "adjoint",
     ) -> None:
         """Wrap a variational circuit.
 
@@ -60,10 +59,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             variational: The layer's circuit.
             estimator: Where expectation values come from.
             precision: Standard error to ask for; 0 where the estimator is exact.
-            gradient: The gradient method's name.
         """
         self.variational = variational
-        self.gradient_method = gradient
         super().__init__(
             circuit=variational.circuit,
             estimator=estimator,
@@ -104,8 +101,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             inputs: Shape (B, n_inputs).
             weights: Shape (n_weights,).
         """
-        rows = np.broadcast_to(weights, (len(inputs), len(weights)))
-        values = np.concatenate([inputs, rows], axis=1)[:, self._active]
+        values = _side_by_side(inputs, weights)[:, self._active]
         column = [[observable] for observable in self._observables]
         return (self._circuit, column, values, self._default_precision)
 
@@ -118,8 +114,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self, input_data: np.ndarray | None, weights: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the Jacobians (B, n_outputs, n_inputs) and (B, n_outputs, n_weights)."""
-        rows, vector = self._arrays(input_data, weights)
-        parameters = np.concatenate([rows, np.broadcast_to(vector, (len(rows), len(vector)))], 1)
+        parameters = _side_by_side(*self._arrays(input_data, weights))
         table = jacobian(
             self._jacobian_program, self.observable_set, torch.as_tensor(parameters)
         ).numpy()
@@ -151,3 +146,9 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         return circuit.assign_parameters(
             {old: new for old, new, used in zip(listed, renamed, self._active, strict=True) if used}
         )
+
+
+def _side_by_side(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return inputs (B, n_in) and the weights (n_w,) of all samples as (B, n_in + n_w)."""
+    rows = np.broadcast_to(weights, (len(inputs), len(weights)))
+    return np.concatenate([inputs, rows], axis=1)

@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -90,9 +90,10 @@ class Sweep(torch.autograd.Function):
         Returns:
             Shape (G, B, n_obs).
         """
-        ctx.executor, ctx.observables = executor, observables
-        ctx.save_for_backward(starts, *stacks)
         arguments = _arguments(executor, observables, starts, stacks)
+        # These are copies of the tensors, in the kernels' layout: neither sweep needs more.
+        ctx.executor, ctx.arguments = executor, arguments
+        ctx.shapes = starts.shape, [stack.shape for stack in stacks]
         groups, chunks, _ = arguments[-3].shape
         values = np.zeros((groups, chunks, observables.count * LANES), arguments[-3].dtype)
         run_tasks(
@@ -106,9 +107,8 @@ class Sweep(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the start states and matrices by the adjoint method."""
         executor: CpuExecutor = ctx.executor
-        starts, *stacks = ctx.saved_tensors
-        arguments = _arguments(executor, ctx.observables, starts, stacks)
-        start_lanes, shared, data = arguments[-3:]
+        start_shape, stack_shapes = ctx.shapes
+        start_lanes, shared, data = ctx.arguments[-3:]
         groups, chunks, _ = start_lanes.shape
         by_start, by_data = np.empty_like(start_lanes), np.empty_like(data)
         by_shared = np.empty((groups, chunks, shared.shape[1]), shared.dtype)
@@ -116,14 +116,14 @@ class Sweep(torch.autograd.Function):
         run_tasks(
             groups * chunks,
             lambda first, last: run_gradients(
-                *arguments, cotangents, by_start, by_shared, by_data, first, last
+                *ctx.arguments, cotangents, by_start, by_shared, by_data, first, last
             ),
         )
-        samples = starts.shape[1]
+        samples = start_shape[1]
         # In double precision and in the order of the tasks: the sum does not depend on threads.
         summed = torch.as_tensor(by_shared.sum(axis=1, dtype=np.float64).astype(shared.dtype))
-        gradients = _split(executor, stacks, summed, _from_lanes(by_data, samples))
-        by_starts = _from_lanes(by_start, samples).reshape(*starts.shape, 2)
+        gradients = _split(executor, stack_shapes, summed, _from_lanes(by_data, samples))
+        by_starts = _from_lanes(by_start, samples).reshape(*start_shape, 2)
         return None, None, torch.view_as_complex(by_starts), *gradients
 
 
@@ -171,14 +171,16 @@ def _from_lanes(array: np.ndarray, samples: int) -> Tensor:
     return lanes.reshape(groups, chunks * LANES, width // LANES)[:, :samples].contiguous()
 
 
-def _split(executor: CpuExecutor, stacks: Any, shared: Tensor, data: Tensor) -> list[Tensor]:
+def _split(
+    executor: CpuExecutor, shapes: Sequence[torch.Size], shared: Tensor, data: Tensor
+) -> list[Tensor]:
     """Return the gradient of each stack from coefficients (G, n_shared) and (G, B, n_data)."""
     position = {False: 0, True: 0}
     gradients = []
-    for is_data, stack in zip(executor.data_stacks, stacks, strict=True):
-        size = 2 * stack.shape[-3:].numel()
+    for is_data, shape in zip(executor.data_stacks, shapes, strict=True):
+        size = 2 * shape[-3:].numel()
         first = position[is_data]
         source = (data if is_data else shared)[..., first : first + size]
         position[is_data] = first + size
-        gradients.append(torch.view_as_complex(source.reshape(*stack.shape, 2)))
+        gradients.append(torch.view_as_complex(source.reshape(*shape, 2)))
     return gradients
