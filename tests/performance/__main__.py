@@ -17,7 +17,11 @@ from tests.performance.timing import duration
 #: Sections of the table of what each idea brings.
 IDEAS: Mapping[str, Callable[[Sizes], Iterable[ideas.Gain]]] = {
     "engine-ideas": ideas.engine_gains,
-    "call-ideas": lambda sizes: [ideas.light_cone_gain(sizes), ideas.side_by_side_gain(sizes)],
+    "call-ideas": lambda sizes: [
+        ideas.sparse_gain(sizes),
+        ideas.light_cone_gain(sizes),
+        ideas.side_by_side_gain(sizes),
+    ],
     "step-ideas": ideas.step_gains,
 }
 

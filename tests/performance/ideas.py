@@ -10,7 +10,8 @@ import torch
 
 from qhybrid_runtime.statevector import ObservableSet, engine, expectations, fusion
 from qhybrid_runtime.statevector.cpu import executor, layout
-from qhybrid_runtime.statevector.fusion import Block, Plan, light_cone, split_starts
+from qhybrid_runtime.statevector.fusion import Plan, block_of, light_cone, split_starts
+from qhybrid_runtime.statevector.patterns import Kind, Part, Pattern
 from qhybrid_runtime.statevector.program import Operation, Program, compile_program
 from tests.performance.cases import Case, case, circuits
 from tests.performance.contenders import ENGINE, Run, disagreement, prepare_engine
@@ -34,11 +35,7 @@ class Gain:
 def block_per_gate(program: Program, support: Collection[int]) -> Plan:
     """Plan one block a gate."""
     starts, rest = split_starts(light_cone(program.operations, support), program.num_qubits)
-    blocks = tuple(
-        Block(op.controls, op.control_state, tuple(sorted(op.targets)), (op,), op.source == "data")
-        for op in rest
-    )
-    return Plan(program.num_qubits, starts, blocks)
+    return Plan(program.num_qubits, starts, tuple(block_of([op]) for op in rest))
 
 
 def no_start_states(
@@ -54,6 +51,12 @@ def one_register(plan: Plan) -> list[Any]:
     return [layout._Placed(block, i, everything) for i, block in enumerate(plan.blocks)]
 
 
+def one_part(pattern: Pattern) -> tuple[Part, ...]:
+    """Let a matrix be a single part, whatever is zero in it."""
+    rows = tuple(range(len(pattern.idle)))
+    return (Part(Kind.PAIR if len(rows) == 2 else Kind.DENSE, rows),)
+
+
 def engine_gains(sizes: Sizes) -> list[Gain]:
     """Switch the executor's ideas off, one at a time, for HQConv."""
     full = case(circuits(sizes.small)["HQConv"], sizes.batch)
@@ -64,6 +67,7 @@ def engine_gains(sizes: Sizes) -> list[Gain]:
     for idea, run in runs.items():
         if (difference := disagreement(run, runs[""])) > SAME:
             raise RuntimeError(f"without an idea ({idea}) results differ by {difference}")
+    runs["final states kept for the way back; without: computed anew"] = _not_kept(full)
     runs["samples on all cores; without: one thread"] = _single_threaded(full)
     runs["single precision; without: double"] = prepare_engine(full, torch.float64)
     times = interleaved(runs, sizes.rounds)
@@ -75,7 +79,7 @@ def _switches() -> dict[str, Any]:
     cached = layout.CACHED_QUBITS
     return {
         "CRZ and CRX of a pair as one matrix; without: a block a gate": patch.object(
-            executor, "plan_controlled_blocks", block_per_gate
+            executor, "plan_sparse_blocks", block_per_gate
         ),
         "registers joined when a gate needs it; without: at the start": patch.object(
             layout, "_place", one_register
@@ -87,10 +91,21 @@ def _switches() -> dict[str, Any]:
             f"gates grouped on {cached} qubits in the cache; without: on {size}": patch.object(
                 layout, "CACHED_QUBITS", size
             )
-            for size in (2, 3, 4, 5, 7, 8)
+            for size in (3, 4, 6, 8, 10, 12)
             if size != cached
         },
     }
+
+
+def sparse_gain(sizes: Sizes) -> Gain:
+    """Measure what the zeros of gate matrices are worth where gates are of many kinds."""
+    whole = case(circuits(sizes.small)["random circuit"], sizes.batch)
+    switch = patch.object(Pattern, "parts", property(one_part))
+    times = interleaved(
+        {"with": ENGINE.prepare(whole), "without": _planned(whole, switch)}, sizes.rounds
+    )
+    idea = "zeros in gate matrices left out (random circuit); without: dense matrices"
+    return Gain(idea, times["with"], times["without"])
 
 
 def light_cone_gain(sizes: Sizes) -> Gain:
@@ -178,6 +193,16 @@ def _on_device(full: Case) -> Run:
             return run()
 
     return on_device
+
+
+def _not_kept(full: Case) -> Run:
+    run = ENGINE.prepare(full)
+
+    def anew() -> tuple[Any, Any, Any]:
+        with patch.object(executor, "KEPT_BYTES", 0):
+            return run()
+
+    return anew
 
 
 def _single_threaded(full: Case) -> Run:

@@ -118,11 +118,11 @@ def test_every_idea_can_be_switched_off_without_changing_results() -> None:
 
 def test_switching_the_merging_of_gates_off_leaves_a_block_a_gate() -> None:
     from qhybrid_runtime.statevector import compile_program
-    from qhybrid_runtime.statevector.fusion import plan_controlled_blocks
+    from qhybrid_runtime.statevector.fusion import plan_sparse_blocks
 
     program = compile_program(hqconv())
     assert len(ideas.block_per_gate(program, range(12)).blocks) == 84
-    assert len(plan_controlled_blocks(program, range(12)).blocks) == 42
+    assert len(plan_sparse_blocks(program, range(12)).blocks) == 42
 
 
 def test_the_floor_counts_a_circuit_that_can_be_counted_by_hand() -> None:

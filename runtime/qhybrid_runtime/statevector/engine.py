@@ -22,9 +22,16 @@ class Executor(Protocol):
     """A program planned for one kind of device."""
 
     def __call__(
-        self, observables: ObservableSet, weight_angles: Tensor, data_angles: Tensor
+        self,
+        observables: ObservableSet,
+        weight_angles: Tensor,
+        data_angles: Tensor,
+        codes: Tensor | None,
     ) -> Tensor:
-        """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
+        """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles).
+
+        `codes` (n_sites, G, B) says which Pauli operator acts at each error site.
+        """
 
 
 _PLANNED: WeakKeyDictionary[Program, dict[tuple[str, frozenset[int]], Executor]] = (
@@ -63,6 +70,7 @@ def expectations(
     observables: ObservableSet | Sequence[SparsePauliOp],
     inputs: Tensor,
     weights: Tensor,
+    errors: Tensor | None = None,
 ) -> Tensor:
     """Return exact expectation values, differentiable in inputs and weights.
 
@@ -76,6 +84,9 @@ def expectations(
         inputs: Real, shape (..., B, n_inputs). For a circuit without inputs B may still be any
             number, with n_inputs = 0.
         weights: Real, same dtype and device, shape (..., n_weights).
+        errors: Which Pauli operator acts on each sample at each `ErrorSite` of the circuit: 0 for
+            none, 1 for X, 2 for Y, 3 for Z; uint8, same device, shape (..., B, n_sites) with the
+            leading dimensions of the result. No errors where omitted.
 
     Returns:
         Shape (..., B, n_observables), same dtype and device.
@@ -91,6 +102,8 @@ def expectations(
     check_real_pair("inputs", inputs, "weights", weights)
     check_finite("inputs", inputs)
     check_finite("weights", weights)
+    if errors is not None:
+        check_shape("errors", errors, "(..., B, n_sites)", last=program.num_sites, least_dims=2)
     if program.num_qubits > _SURELY_FIT and inputs.device.type == "cpu":
         # One state and co-state at the least; a plan for many more qubits could not be written.
         needed = 4 * inputs.element_size() << program.num_qubits
@@ -103,7 +116,8 @@ def expectations(
     # Mixed precision is for the network around the circuit; amplitudes keep their dtype.
     with torch.autocast(inputs.device.type, enabled=False):
         lead, grouped_inputs, grouped_weights = _group(inputs, weights)
-        values = _evaluate(program, measured, grouped_inputs, grouped_weights)
+        codes = None if errors is None else _codes(errors, lead, grouped_inputs)
+        values = _evaluate(program, measured, grouped_inputs, grouped_weights, codes)
     if torch.is_grad_enabled() and not values.requires_grad:
         # No gate carries a parameter: the derivative is zero, which is not the same as none.
         values = values + 0 * inputs.sum() + 0 * weights.sum()
@@ -130,13 +144,37 @@ def _group(inputs: Tensor, weights: Tensor) -> tuple[tuple[int, ...], Tensor, Te
     return (*lead, samples), spread_inputs, spread_weights
 
 
+def _codes(errors: Tensor, lead: tuple[int, ...], inputs: Tensor) -> Tensor:
+    """Return the errors of samples (..., B) as (n_sites, G, B)."""
+    if errors.dtype != torch.uint8 or errors.device != inputs.device:
+        raise ShapeError(
+            f"Argument `errors` must be uint8 on {inputs.device}, but is {errors.dtype} on "
+            f"{errors.device}"
+        )
+    if tuple(errors.shape[:-1]) != lead:
+        raise ShapeError(
+            f"Argument `errors` must have shape {(*lead, errors.shape[-1])}, one row a sample, but "
+            f"has shape {tuple(errors.shape)}"
+        )
+    if errors.device.type == "cpu" and errors.numel() and int(errors.max()) > 3:
+        raise ShapeError(
+            f"Argument `errors` must hold codes of 0, 1, 2 or 3 (none, X, Y, Z), but holds "
+            f"{int(errors.max())}"
+        )
+    return errors.reshape(*inputs.shape[:2], errors.shape[-1]).movedim(-1, 0)
+
+
 def _evaluate(
-    program: Program, observables: ObservableSet, inputs: Tensor, weights: Tensor
+    program: Program,
+    observables: ObservableSet,
+    inputs: Tensor,
+    weights: Tensor,
+    codes: Tensor | None,
 ) -> Tensor:
-    """Return (G, B, n_obs) for inputs (G, B, n_in) and weights (G, n_w)."""
+    """Return (G, B, n_obs) for inputs (G, B, n_in), weights (G, n_w), codes (n_sites, G, B)."""
     groups, samples, _ = inputs.shape
     weight_angles = program.weight_angles(weights)
     beside = weights[:, None].expand(groups, samples, -1)
     data_angles = program.data_angles(torch.cat([inputs, beside], dim=-1))
     executor = executor_for(program, inputs.device.type, observables.support)
-    return executor(observables, weight_angles, data_angles)
+    return executor(observables, weight_angles, data_angles, codes)

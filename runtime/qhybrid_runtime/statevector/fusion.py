@@ -7,11 +7,11 @@ that carry data, is no pass at all: it is the product state that the evolution s
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
-
-from qhybrid_runtime.statevector.program import Operation, Program
+from qhybrid_runtime.statevector.patterns import Pattern, pattern_of
+from qhybrid_runtime.statevector.program import Operation, Program, Source
 
 
 class _HasQubits(Protocol):
@@ -20,6 +20,10 @@ class _HasQubits(Protocol):
 
 
 T = TypeVar("T", bound=_HasQubits)
+
+
+#: What a block's matrix depends on, from its operations': each outdoes those before it.
+_SOURCES: tuple[Source, ...] = ("constant", "weights", "data", "errors")
 
 
 @dataclass(frozen=True)
@@ -31,35 +35,46 @@ class Block:
         control_state: The controls' value in which the block acts.
         targets: Ascending; qubit j of them is bit j of the matrix's row index.
         operations: In the order in which they act.
-        data: Whether the matrix differs from sample to sample.
     """
 
     controls: tuple[int, ...]
     control_state: int
     targets: tuple[int, ...]
     operations: tuple[Operation, ...]
-    data: bool
 
     @property
     def qubits(self) -> tuple[int, ...]:
         """Controls, then targets."""
         return self.controls + self.targets
 
+    @cached_property
+    def source(self) -> Source:
+        """What the matrix depends on."""
+        return max((op.source for op in self.operations), key=_SOURCES.index)
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """Where the matrix has entries."""
+        return pattern_of(self.operations, self.targets)
+
     @property
-    def shape(self) -> tuple[object, ...]:
-        """Equal for blocks whose matrices are computed by the same steps, so that they stack."""
-        place = {qubit: index for index, qubit in enumerate(self.targets)}
-        steps = tuple(
-            (
-                op.source,
-                op.base,
-                tuple(place.get(qubit, -1) for qubit in op.qubits),
-                len(op.controls),
-                op.control_state,
-            )
-            for op in self.operations
-        )
-        return (len(self.targets), bool(self.controls), self.data, steps)
+    def cost(self) -> float:
+        """Work an amplitude of the state."""
+        return self.pattern.cost / (1 << len(self.controls))
+
+
+def block_of(operations: Sequence[Operation]) -> Block:
+    """Return operations as a block, its controls those that all of them agree on."""
+    first = operations[0]
+    if first.controls and len({_condition(operation) for operation in operations}) == 1:
+        targets = tuple(sorted(first.targets))
+        return Block(first.controls, first.control_state, targets, tuple(operations))
+    qubits = {qubit for operation in operations for qubit in operation.qubits}
+    return Block((), 0, tuple(sorted(qubits)), tuple(operations))
+
+
+def _condition(operation: Operation) -> tuple[object, ...]:
+    return (operation.controls, operation.control_state, frozenset(operation.targets))
 
 
 @dataclass
@@ -123,7 +138,8 @@ def split_starts(
     runs: list[list[Operation]] = [[] for _ in range(num_qubits)]
     open_qubits = set(range(num_qubits))
     for operation in operations:
-        if len(operation.qubits) == 1 and operation.qubits[0] in open_qubits:
+        starts = len(operation.qubits) == 1 and operation.source != "errors"
+        if starts and operation.qubits[0] in open_qubits:
             runs[operation.qubits[0]].append(operation)
         else:
             open_qubits.difference_update(operation.qubits)
@@ -161,73 +177,56 @@ def plan_dense_blocks(program: Program, support: Collection[int], max_qubits: in
 
     def fits(group: Group[Operation], operation: Operation) -> bool:
         joined = len(group.qubits.union(operation.qubits))
-        carries_data = any(member.source == "data" for member in group.members)
-        if carries_data or operation.source == "data":
+        carries_data = any(_differs(member) for member in group.members)
+        if carries_data or _differs(operation):
             # A matrix of its own for each sample costs as much as the state where it is large.
             return carries_data and joined == len(group.qubits)
         return joined <= max(max_qubits, len(group.qubits))
 
-    operations = light_cone(program.operations, support)
-    starts, rest = split_starts(operations, program.num_qubits)
-    groups = group_items(rest, program.num_qubits, fits)
-    return Plan(program.num_qubits, starts, tuple(_dense(group) for group in groups))
+    return _plan(program, support, fits, _dense)
 
 
-def _dense(group: Group[Operation]) -> Block:
-    data = any(member.source == "data" for member in group.members)
-    return Block((), 0, tuple(sorted(group.qubits)), tuple(group.members), data)
+def _differs(operation: Operation) -> bool:
+    """Return whether an operation differs from sample to sample."""
+    return operation.source in ("data", "errors")
 
 
-def plan_controlled_blocks(program: Program, support: Collection[int]) -> Plan:
-    """Plan for an executor that makes use of controls: gates merge where both agree on them.
+def _dense(operations: Sequence[Operation]) -> Block:
+    qubits = {qubit for operation in operations for qubit in operation.qubits}
+    return Block((), 0, tuple(sorted(qubits)), tuple(operations))
 
-    Uncontrolled gates merge within two qubits. CRZ then CRX on one pair is one 2x2 matrix that
-    acts on half of the amplitudes.
+
+#: Qubits within which gates are multiplied together, where that makes the state's sweep cheaper.
+_MERGED_QUBITS = 2
+
+
+def plan_sparse_blocks(program: Program, support: Collection[int]) -> Plan:
+    """Plan for an executor that makes use of controls and zeros.
+
+    Gates merge where their product takes less work than they take one after the other: CRZ then
+    CRX on one pair is one 2x2 matrix that acts on half of the amplitudes.
     """
 
     def fits(group: Group[Operation], operation: Operation) -> bool:
-        first = group.members[0]
-        data = operation.source == "data"
-        if any((member.source == "data") != data for member in group.members):
+        sources = {member.source for member in (*group.members, operation)}
+        if "errors" in sources or sources >= {"data", "weights"}:
+            # Errors are not multiplied; weights are multiplied once, not for every sample.
             return False
-        if operation.controls or first.controls:
-            return _condition(first) == _condition(operation)
-        return group.qubits.issuperset(operation.qubits)
+        merged = block_of([*group.members, operation])
+        if not merged.controls and len(merged.targets) > _MERGED_QUBITS:
+            return False
+        return merged.cost <= block_of(group.members).cost + block_of([operation]).cost
 
+    return _plan(program, support, fits, block_of)
+
+
+def _plan(
+    program: Program,
+    support: Collection[int],
+    fits: Callable[[Group[Operation], Operation], bool],
+    block: Callable[[Sequence[Operation]], Block],
+) -> Plan:
     operations = light_cone(program.operations, support)
     starts, rest = split_starts(operations, program.num_qubits)
     groups = group_items(rest, program.num_qubits, fits)
-    return Plan(program.num_qubits, starts, tuple(_controlled(group) for group in groups))
-
-
-def _condition(operation: Operation) -> tuple[object, ...]:
-    return (operation.controls, operation.control_state, frozenset(operation.targets))
-
-
-def _controlled(group: Group[Operation]) -> Block:
-    first = group.members[0]
-    if not first.controls:
-        return _dense(group)
-    data = first.source == "data"
-    targets = tuple(sorted(first.targets))
-    return Block(first.controls, first.control_state, targets, tuple(group.members), data)
-
-
-def embedding(places: Sequence[int], num_qubits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how a gate's matrix is spread over a block's.
-
-    Args:
-        places: The block's qubit that each of the gate's qubits is.
-        num_qubits: Qubits of the block.
-
-    Returns:
-        Index (D, D) into the flattened gate matrix, and a mask (D, D) that is zero where the
-        gate's idle qubits differ between row and column.
-    """
-    index = np.arange(1 << num_qubits)
-    small = np.zeros_like(index)
-    for bit, place in enumerate(places):
-        small |= ((index >> place) & 1) << bit
-    idle = index & ~sum(1 << place for place in places)
-    width = 1 << len(places)
-    return small[:, None] * width + small[None, :], (idle[:, None] == idle[None, :])
+    return Plan(program.num_qubits, starts, tuple(block(group.members) for group in groups))

@@ -1,199 +1,120 @@
-"""Matrices of Qiskit's parameterized gates as torch functions of their angles.
+"""Qiskit's parameterized gates as trigonometric polynomials of their angles.
 
-Every function takes angles of shape (..., k) in radians and returns (..., d, d) of the matching
-complex type. As in Qiskit, a gate's first qubit is the least significant bit of a row index.
-Gates without parameters need none of this: Qiskit itself gives their matrix.
+Every entry of a rotation's matrix is a sum of exponentials exp(i f.a) of its angles a, with
+frequencies f that are multiples of one half: cos(a/2) = (exp(ia/2) + exp(-ia/2)) / 2. So a discrete
+Fourier transform of the matrices that Qiskit itself gives finds all there is to know of a gate, and
+one formula serves every gate there is. Gates without parameters need none of this.
 """
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 
-import torch
-from torch import Tensor
+import numpy as np
+from qiskit.circuit import ControlledGate, Gate
+from qiskit.circuit.library import get_standard_gate_name_mapping
 
-MatrixFunction = Callable[[Tensor], Tensor]
-
-
-def _matrix(rows: Sequence[Sequence[Tensor]]) -> Tensor:
-    return torch.stack([torch.stack(list(row), dim=-1) for row in rows], dim=-2)
-
-
-def _phase(angle: Tensor) -> Tensor:
-    return torch.polar(torch.ones_like(angle), angle)
-
-
-def _complex(real: Tensor) -> Tensor:
-    return torch.complex(real, torch.zeros_like(real))
-
-
-def _half(angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Return cos(angle/2) and sin(angle/2) as complex numbers."""
-    return _complex(torch.cos(angle / 2)), _complex(torch.sin(angle / 2))
-
-
-def p(angles: Tensor) -> Tensor:
-    turn = _phase(angles[..., 0])
-    zero = torch.zeros_like(turn)
-    return _matrix([[torch.ones_like(turn), zero], [zero, turn]])
-
-
-def rx(angles: Tensor) -> Tensor:
-    cos, sin = _half(angles[..., 0])
-    return _matrix([[cos, -1j * sin], [-1j * sin, cos]])
-
-
-def ry(angles: Tensor) -> Tensor:
-    cos, sin = _half(angles[..., 0])
-    return _matrix([[cos, -sin], [sin, cos]])
-
-
-def rz(angles: Tensor) -> Tensor:
-    turn = _phase(angles[..., 0] / 2)
-    zero = torch.zeros_like(turn)
-    return _matrix([[turn.conj(), zero], [zero, turn]])
-
-
-def r(angles: Tensor) -> Tensor:
-    theta, phi = angles.unbind(-1)
-    cos, sin = _half(theta)
-    turn = _phase(phi)
-    return _matrix([[cos, -1j * turn.conj() * sin], [-1j * turn * sin, cos]])
-
-
-def u(angles: Tensor) -> Tensor:
-    theta, phi, lam = angles.unbind(-1)
-    cos, sin = _half(theta)
-    return _matrix(
-        [[cos, -_phase(lam) * sin], [_phase(phi) * sin, _phase(phi) * _phase(lam) * cos]]
-    )
-
-
-def u2(angles: Tensor) -> Tensor:
-    phi, lam = angles.unbind(-1)
-    return u(torch.stack([torch.full_like(phi, torch.pi / 2), phi, lam], dim=-1))
-
-
-def cu(angles: Tensor) -> Tensor:
-    """U with a phase of its own: the part of a CU gate that acts where the control is set."""
-    return _phase(angles[..., 3])[..., None, None] * u(angles[..., :3])
-
-
-def global_phase(angles: Tensor) -> Tensor:
-    return _phase(angles[..., 0])[..., None, None]
-
-
-def rxx(angles: Tensor) -> Tensor:
-    cos, sin = _half(angles[..., 0])
-    zero, off = torch.zeros_like(cos), -1j * sin
-    return _matrix(
-        [
-            [cos, zero, zero, off],
-            [zero, cos, off, zero],
-            [zero, off, cos, zero],
-            [off, zero, zero, cos],
-        ]
-    )
-
-
-def ryy(angles: Tensor) -> Tensor:
-    cos, sin = _half(angles[..., 0])
-    zero, off = torch.zeros_like(cos), 1j * sin
-    return _matrix(
-        [
-            [cos, zero, zero, off],
-            [zero, cos, -off, zero],
-            [zero, -off, cos, zero],
-            [off, zero, zero, cos],
-        ]
-    )
-
-
-def rzz(angles: Tensor) -> Tensor:
-    turn = _phase(angles[..., 0] / 2)
-    return torch.diag_embed(torch.stack([turn.conj(), turn, turn, turn.conj()], dim=-1))
-
-
-def rzx(angles: Tensor) -> Tensor:
-    cos, sin = _half(angles[..., 0])
-    zero, off = torch.zeros_like(cos), 1j * sin
-    return _matrix(
-        [
-            [cos, zero, -off, zero],
-            [zero, cos, zero, off],
-            [-off, zero, cos, zero],
-            [zero, off, zero, cos],
-        ]
-    )
-
-
-def xx_plus_yy(angles: Tensor) -> Tensor:
-    cos, sin = _half(angles[..., 0])
-    turn = _phase(angles[..., 1])
-    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-    return _matrix(
-        [
-            [one, zero, zero, zero],
-            [zero, cos, -1j * turn.conj() * sin, zero],
-            [zero, -1j * turn * sin, cos, zero],
-            [zero, zero, zero, one],
-        ]
-    )
-
-
-def xx_minus_yy(angles: Tensor) -> Tensor:
-    cos, sin = _half(angles[..., 0])
-    turn = _phase(angles[..., 1])
-    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-    return _matrix(
-        [
-            [cos, zero, zero, -1j * turn.conj() * sin],
-            [zero, one, zero, zero],
-            [zero, zero, one, zero],
-            [-1j * turn * sin, zero, zero, cos],
-        ]
-    )
-
-
-#: Qiskit gate name -> its matrix as a function of its angles.
-MATRICES: dict[str, MatrixFunction] = {
-    "global_phase": global_phase,
-    "p": p,
-    "r": r,
-    "rx": rx,
-    "rxx": rxx,
-    "ry": ry,
-    "ryy": ryy,
-    "rz": rz,
-    "rzx": rzx,
-    "rzz": rzz,
-    "u": u,
-    "u1": p,
-    "u2": u2,
-    "u3": u,
-    "xx_minus_yy": xx_minus_yy,
-    "xx_plus_yy": xx_plus_yy,
+#: Parameterized standard gates by name.
+PARAMETERIZED = {
+    name: gate
+    for name, gate in get_standard_gate_name_mapping().items()
+    if isinstance(gate, Gate) and gate.params
 }
 
-#: Formula name -> what acts on a gate's targets.
-FORMULAS: dict[str, MatrixFunction] = {**MATRICES, "cu": cu}
+#: Points an angle is sampled at, over its period of 4 pi: frequencies of up to 1 need five.
+_POINTS = 6
+
+#: What is smaller is rounding.
+_ZERO = 1e-12
 
 
-def controlled(matrix: Tensor, num_controls: int, control_state: int) -> Tensor:
-    """Return the matrix that acts where the controls hold `control_state`, and else does nothing.
+@dataclass(frozen=True, eq=False)
+class GateSeries:
+    """The matrix of a gate on its targets; controls are not in it.
+
+    Each distinct entry is a value: sum_t coefficients[v, t] * exp(i frequencies[v, t] . angles).
+
+    Attributes:
+        value: Which value each entry is, shape (D, D); -1 where the entry is zero.
+        coefficients: Complex, shape (n_values, n_terms), zero where a value has fewer terms.
+        frequencies: Shape (n_values, n_terms, n_angles).
+    """
+
+    value: np.ndarray
+    coefficients: np.ndarray
+    frequencies: np.ndarray
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the matrix can have a real, and where an imaginary part, both bool (D, D)."""
+        real, imaginary = (np.zeros(len(self.coefficients), dtype=bool) for _ in range(2))
+        for index, (factors, turns) in enumerate(
+            zip(self.coefficients, self.frequencies, strict=True)
+        ):
+            terms = {tuple(f): c for f, c in zip(turns, factors, strict=True) if c}
+            mirrored = {f: np.conj(terms.get(tuple(-np.array(f)), 0)) for f in terms}
+            real[index] = any(abs(c + mirrored[f]) > _ZERO for f, c in terms.items())
+            imaginary[index] = any(abs(c - mirrored[f]) > _ZERO for f, c in terms.items())
+        there = self.value >= 0
+        return real[self.value] & there, imaginary[self.value] & there
+
+    @property
+    def ones(self) -> np.ndarray:
+        """Where the matrix is one whatever the angles, bool (D, D)."""
+        still = (self.frequencies == 0).all(axis=2)
+        moves = (np.abs(np.where(still, 0, self.coefficients)) > _ZERO).any(axis=1)
+        constant = np.where(still, self.coefficients, 0).sum(axis=1)
+        one = ~moves & (np.abs(constant - 1) < _ZERO)
+        there: np.ndarray = one[self.value] & (self.value >= 0)
+        return there
+
+
+@lru_cache(maxsize=256)
+def gate_series(name: str) -> GateSeries:
+    """Return a standard gate as a series in its angles.
 
     Args:
-        matrix: The controlled gate's, shape (..., d, d).
-        num_controls: Control qubits; they come first, as the least significant bits.
-        control_state: The controls' value in which the gate acts.
-
-    Returns:
-        Shape (..., d * 2**num_controls, d * 2**num_controls).
+        name: A key of `PARAMETERIZED`. Of a controlled gate it is the part that acts where the
+            controls are set.
     """
-    if num_controls == 0:
-        return matrix
-    small = matrix.shape[-1]
-    size = small << num_controls
-    place = torch.zeros(size, small, dtype=matrix.dtype, device=matrix.device)
-    rows = (torch.arange(small) << num_controls) | control_state
-    place[rows.to(matrix.device), torch.arange(small, device=matrix.device)] = 1
-    idle = torch.eye(size, dtype=matrix.dtype, device=matrix.device) - place @ place.mT
-    return idle + place @ matrix @ place.mT
+    gate = PARAMETERIZED[name]
+    count = len(gate.params)
+    skipped = 1 << gate.num_ctrl_qubits if isinstance(gate, ControlledGate) else 1
+    grid = 4 * np.pi * np.arange(_POINTS) / _POINTS
+    samples = np.array(
+        [
+            # The rows and columns in which the controls, the least significant bits, are all 1.
+            gate.base_class(*angles).to_matrix()[skipped - 1 :: skipped, skipped - 1 :: skipped]
+            for angles in product(grid, repeat=count)
+        ]
+    )
+    size = samples.shape[-1]
+    spectrum = np.fft.fftn(
+        samples.reshape(*[_POINTS] * count, size * size), axes=range(count)
+    ).reshape(-1, size * size)
+    # Qiskit's own rounding, of 1e-16, is not a frequency.
+    spectrum = np.round(spectrum / _POINTS**count, 15)
+    half_turns = np.fft.fftfreq(_POINTS, 1 / _POINTS) / 2
+    turns = np.array(list(product(half_turns, repeat=count)))
+    return _series(spectrum.T, turns, size)
+
+
+def _series(spectrum: np.ndarray, turns: np.ndarray, size: int) -> GateSeries:
+    """Return the series of entries (D * D, n_frequencies), each distinct one a value."""
+    known: dict[bytes, int] = {}
+    rows: list[np.ndarray] = []
+    value = np.full(size * size, -1)
+    for entry, amplitudes in enumerate(spectrum):
+        if (np.abs(amplitudes) > _ZERO).any():
+            # Adding zero makes 0 of -0, which differs in its bytes.
+            value[entry] = known.setdefault((amplitudes + 0).tobytes(), len(known))
+            if value[entry] == len(rows):
+                rows.append(amplitudes)
+    terms = max(int((np.abs(row) > _ZERO).sum()) for row in rows)
+    coefficients = np.zeros((len(rows), terms), dtype=np.complex128)
+    frequencies = np.zeros((len(rows), terms, turns.shape[1]))
+    for index, row in enumerate(rows):
+        present = np.flatnonzero(np.abs(row) > _ZERO)
+        coefficients[index, : len(present)] = row[present]
+        frequencies[index, : len(present)] = turns[present]
+    return GateSeries(value.reshape(size, size), coefficients, frequencies)

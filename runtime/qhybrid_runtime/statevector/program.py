@@ -17,10 +17,11 @@ from qiskit.circuit.library import CUGate, IGate, PauliEvolutionGate
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_runtime.standard_gates import definition_of, is_standard
 from qhybrid_runtime.statevector.angles import AngleTable
-from qhybrid_runtime.statevector.gates import MATRICES
+from qhybrid_runtime.statevector.error_site import ErrorSite
+from qhybrid_runtime.statevector.gates import PARAMETERIZED
 
-#: What a gate's matrix depends on. "data" gates differ from sample to sample.
-Source = Literal["constant", "weights", "data"]
+#: What a gate's matrix depends on. "data" gates and "errors" differ from sample to sample.
+Source = Literal["constant", "weights", "data", "errors"]
 
 #: Instructions that leave an exact pure state as it is.
 _IDLE = (Barrier, Delay, IGate)
@@ -37,8 +38,8 @@ class Operation:
         controls: Qubits that decide; the first is bit 0 of `control_state`.
         targets: Qubits that the matrix acts on; the first is the least significant bit.
         source: What the matrix depends on.
-        base: The matrix's formula, a key of `FORMULAS`, or None where it is constant.
-        angles: Columns of the program's angle table of this source.
+        base: The matrix as a series, a key of `PARAMETERIZED`, or None where it is none.
+        angles: Columns of the program's angle table of this source; an error's site.
         matrix: A constant gate's matrix, shape (2**n_targets, 2**n_targets), or None.
         control_state: The controls' value in which the gate acts.
     """
@@ -76,6 +77,7 @@ class Program:
         weight_angles: Angles that depend on weights alone, a function of (..., n_weights).
         data_angles: Angles that depend on inputs too, a function of the inputs and weights side
             by side, (..., n_inputs + n_weights).
+        num_sites: Places where errors may act.
     """
 
     num_qubits: int
@@ -84,6 +86,7 @@ class Program:
     operations: tuple[Operation, ...]
     weight_angles: AngleTable
     data_angles: AngleTable
+    num_sites: int = 0
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -140,12 +143,14 @@ def compile_program(
         operations=tuple(compiler.operations),
         weight_angles=AngleTable(compiler.expressions["weights"], weight_list),
         data_angles=AngleTable(compiler.expressions["data"], [*input_list, *weight_list]),
+        num_sites=compiler.sites,
     )
 
 
 class _Compiler:
     def __init__(self, inputs: set[Parameter]) -> None:
         self.inputs = inputs
+        self.sites = 0
         self.operations: list[Operation] = []
         self.expressions: dict[Source, list[ParameterExpression | float]] = {
             "weights": [],
@@ -161,6 +166,10 @@ class _Compiler:
     def add_instruction(self, gate: Instruction, qubits: tuple[int, ...]) -> None:
         # A global phase on no qubits leaves every expectation value as it is.
         if isinstance(gate, _IDLE) or not qubits:
+            return
+        if isinstance(gate, ErrorSite):
+            self.operations.append(Operation((), qubits, "errors", angles=(self.sites,)))
+            self.sites += 1
             return
         # Cliffords and annotated operations have no parameters, even where what they do has.
         params = getattr(gate, "params", ())
@@ -217,7 +226,7 @@ def _formula(gate: Instruction) -> str | None:
         # CU has a fourth angle, a phase, that the U gate under its control does not know.
         return "cu"
     base = gate.base_gate if isinstance(gate, ControlledGate) else gate
-    return base.name if is_standard(base) and base.name in MATRICES else None
+    return base.name if is_standard(base) and base.name in PARAMETERIZED else None
 
 
 def _matrix(gate: Instruction) -> np.ndarray | None:

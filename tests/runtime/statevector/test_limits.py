@@ -150,3 +150,34 @@ def test_the_limit_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(checks, "_available_bytes", lambda: 1 << 30)
     with pytest.raises(RequestError, match=r"a state needs 2\.0 GiB, but 1\.0 GiB"):
         checks.check_memory("a state", 2 << 30)
+
+
+def test_threads_share_a_large_state(monkeypatch: pytest.MonkeyPatch, rng) -> None:
+    from qhybrid_runtime.statevector.cpu import executor
+
+    variational = hqconv(channels=3, layers=2)
+    observables = [*variational.observables, SparsePauliOp("XYZ" * 4, 0.5)]
+    inputs = torch.as_tensor(rng.normal(size=(20, 12)))
+    weights = torch.as_tensor(rng.random(variational.num_weights))
+
+    def evaluate() -> tuple[torch.Tensor, ...]:
+        program = compile_program(variational)
+        leaves = [inputs.clone().requires_grad_(), weights.clone().requires_grad_()]
+        values = expectations(program, observables, *leaves)
+        return (values, *torch.autograd.grad(values.sin().sum(), leaves))
+
+    apart = evaluate()
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(executor, "WIDE_AMPLITUDES", 1)
+    calls = []
+    wide = executor.wide_gradients
+    monkeypatch.setattr(executor, "wide_gradients", lambda *a: calls.append(1) or wide(*a))
+    try:
+        torch.set_num_threads(3)
+        for kept in (executor.KEPT_BYTES, 0):
+            monkeypatch.setattr(executor, "KEPT_BYTES", kept)
+            for ours, expected in zip(evaluate(), apart, strict=True):
+                torch.testing.assert_close(ours, expected, atol=1e-12, rtol=1e-12)
+    finally:
+        torch.set_num_threads(threads)
+    assert len(calls) == 2

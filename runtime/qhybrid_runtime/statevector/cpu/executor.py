@@ -1,4 +1,4 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,10 +10,10 @@ from torch.autograd.function import once_differentiable
 from qhybrid_runtime.checks import check_memory
 from qhybrid_runtime.statevector.cpu.lanes import LANES
 from qhybrid_runtime.statevector.cpu.layout import lay_out
-from qhybrid_runtime.statevector.cpu.sweeps import run_gradients, run_values
+from qhybrid_runtime.statevector.cpu.tasks import run_gradients, run_values
 from qhybrid_runtime.statevector.cpu.threads import run_tasks
-from qhybrid_runtime.statevector.fusion import plan_controlled_blocks
-from qhybrid_runtime.statevector.matrices import MatrixBuilder
+from qhybrid_runtime.statevector.cpu.wide import wide_gradients, wide_values
+from qhybrid_runtime.statevector.fusion import plan_sparse_blocks
 from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program import Program
 
@@ -22,34 +22,50 @@ Arrays = tuple[np.ndarray, ...]
 #: Bytes below which no machine that runs this is short of memory.
 _WORTH_CHECKING = 1 << 28
 
+#: Bytes of final states that are kept for the backward sweep. Where they would be more, it computes
+#: them anew, so that memory does not grow with the batch.
+KEPT_BYTES = 1 << 27
+
+
+#: Amplitudes of all registers from which on it pays that threads share a task's steps.
+WIDE_AMPLITUDES = 1 << 14
+
 
 class CpuExecutor:
     """Evaluates a program by compiled sweeps over cache-sized parts of the batch."""
 
     def __init__(self, program: Program, support: Collection[int]) -> None:
         """Plan the evaluation of observables on the qubits in `support`."""
-        plan = plan_controlled_blocks(program, support)
-        self._builder = MatrixBuilder(plan)
-        self.layout = lay_out(plan, self._builder.stacks)
-        self.data_stacks = tuple(plan.blocks[stack[0]].data for stack in self._builder.stacks)
-        self.tables = (
-            self.layout.steps,
-            self.layout.gates,
-            self.layout.places,
-            self.layout.tables,
+        self.layout = layout = lay_out(plan_sparse_blocks(program, support))
+        self.num_sites = program.num_sites
+        self.recipe = recipe = layout.recipe
+        self.tables = (layout.steps, layout.gates, layout.places, layout.tables)
+        group_size = max((1 << int(s[4]) for s in layout.steps if s[0]), default=1)
+        starts = 4 * program.num_qubits
+        self.sizes = (
+            layout.size,
+            layout.final,
+            group_size,
+            len(recipe.picks),
+            starts,
+            recipe.largest,
         )
-        self.group_size = max((1 << int(s[4]) for s in self.layout.steps if s[0]), default=1)
         self._observed: WeakKeyDictionary[ObservableSet, dict[np.dtype[Any], Arrays]] = (
             WeakKeyDictionary()
         )
 
     def __call__(
-        self, observables: ObservableSet, weight_angles: Tensor, data_angles: Tensor
+        self,
+        observables: ObservableSet,
+        weight_angles: Tensor,
+        data_angles: Tensor,
+        codes: Tensor | None,
     ) -> Tensor:
         """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
         self._check_memory(observables, weight_angles.element_size())
-        starts, stacks = self._builder.build(weight_angles, data_angles)
-        values: Tensor = Sweep.apply(self, observables, starts, *stacks)
+        if codes is None:
+            codes = torch.zeros(self.num_sites, *data_angles.shape[:2], dtype=torch.uint8)
+        values: Tensor = Sweep.apply(self, observables, codes, weight_angles, data_angles)
         return values
 
     def _check_memory(self, observables: ObservableSet, element_size: int) -> None:
@@ -68,15 +84,20 @@ class CpuExecutor:
 
 
 class Sweep(torch.autograd.Function):
-    """Expectation values of a product state after the blocks of a layout."""
+    """Expectation values of a program at given angles.
+
+    Trigonometry is numpy's and everything after it the kernels': torch's threads, once awake, hold
+    on to the processors that the kernels need.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         executor: CpuExecutor,
         observables: ObservableSet,
-        starts: Tensor,
-        *stacks: Tensor,
+        codes: Tensor,
+        weight_angles: Tensor,
+        data_angles: Tensor,
     ) -> Tensor:
         """Return expectation values.
 
@@ -84,103 +105,112 @@ class Sweep(torch.autograd.Function):
             ctx: Holds the arguments for the backward pass.
             executor: The plan.
             observables: What is measured.
-            starts: Start states, shape (G, B, n_qubits, 2).
-            stacks: Matrices (G, n, D, D), or (G, B, n, D, D) where they differ between samples.
+            codes: Pauli operators, shape (n_sites, G, B).
+            weight_angles: Shape (G, n_weight_angles).
+            data_angles: Shape (G, B, n_data_angles).
 
         Returns:
             Shape (G, B, n_obs).
         """
-        arguments = _arguments(executor, observables, starts, stacks)
-        # These are copies of the tensors, in the kernels' layout: neither sweep needs more.
-        ctx.executor, ctx.arguments = executor, arguments
-        ctx.shapes = starts.shape, [stack.shape for stack in stacks]
-        groups, chunks, _ = arguments[-3].shape
-        values = np.zeros((groups, chunks, observables.count * LANES), arguments[-3].dtype)
-        run_tasks(
-            groups * chunks,
-            lambda first, last: run_values(*arguments, values, first, last),
+        groups, samples = data_angles.shape[:2]
+        chunks = -(-samples // LANES)
+        weight_waves, data_waves = executor.recipe.waves
+        by_samples = _in_chunks(data_angles.detach().numpy().transpose(2, 0, 1), chunks)
+        shared = weight_waves.turns(weight_angles.detach().numpy().T)
+        differing = data_waves.turns(by_samples)
+        numbers = (
+            np.cos(shared),
+            np.sin(shared),
+            np.cos(differing),
+            np.sin(differing),
+            _in_chunks(codes.numpy(), chunks),
         )
-        return _from_lanes(values, starts.shape[1])
+        dtype = differing.dtype
+        # These are all that either sweep needs.
+        ctx.arguments = (
+            executor.tables,
+            executor.recipe.tables,
+            executor.sizes,
+            executor.observed(observables, dtype),
+            numbers,
+        )
+        ctx.waves = executor.recipe.waves
+        ctx.shapes = weight_angles.shape, data_angles.shape
+        tasks, length = groups * chunks, 2 * executor.layout.size * LANES
+        keeps = any(ctx.needs_input_grad) and tasks * length * dtype.itemsize <= KEPT_BYTES
+        ctx.kept = np.empty((tasks if keeps else 0, length), dtype)
+        values = np.empty((observables.count, groups, chunks * LANES), dtype)
+
+        def room() -> np.ndarray:
+            return ctx.kept if len(ctx.kept) else np.empty((1, length), dtype)
+
+        if _is_wide(tasks, executor.layout.size):
+            wide_values(ctx.arguments, room(), values)
+        else:
+            run_tasks(
+                tasks, lambda first, last: run_values(*ctx.arguments, room(), values, first, last)
+            )
+        return torch.from_numpy(_by_samples(values, samples))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the start states and matrices by the adjoint method."""
-        executor: CpuExecutor = ctx.executor
-        start_shape, stack_shapes = ctx.shapes
-        start_lanes, shared, data = ctx.arguments[-3:]
-        groups, chunks, _ = start_lanes.shape
-        by_start, by_data = np.empty_like(start_lanes), np.empty_like(data)
-        by_shared = np.empty((groups, chunks, shared.shape[1]), shared.dtype)
-        cotangents = _to_lanes(cotangent)
-        run_tasks(
-            groups * chunks,
-            lambda first, last: run_gradients(
-                *ctx.arguments, cotangents, by_start, by_shared, by_data, first, last
-            ),
-        )
-        samples = start_shape[1]
+        """Return the gradients of the angles by the adjoint method."""
+        numbers = ctx.arguments[-1]
+        shared_cos, shared_sin, cos, sin, _ = numbers
+        (_, num_weight_angles), (groups, samples, num_data_angles) = ctx.shapes
+        chunks = -(-samples // LANES)
+        by_shared = np.empty((2 * len(shared_cos), groups, chunks), cos.dtype)
+        by_differing = np.empty((2 * len(cos), groups, chunks * LANES), cos.dtype)
+        cotangents = _in_chunks(cotangent.numpy().transpose(2, 0, 1), chunks)
+
+        def room() -> np.ndarray:
+            return np.empty((2, ctx.kept.shape[1]), cos.dtype)
+
+        if _is_wide(groups * chunks, ctx.kept.shape[1] // (2 * LANES)):
+            wide_gradients(ctx.arguments, ctx.kept, room(), cotangents, by_shared, by_differing)
+        else:
+            run_tasks(
+                groups * chunks,
+                lambda first, last: run_gradients(
+                    *ctx.arguments, ctx.kept, room(), cotangents,
+                    by_shared, by_differing, first, last,
+                ),
+            )  # fmt: skip
         # In double precision and in the order of the tasks: the sum does not depend on threads.
-        summed = torch.as_tensor(by_shared.sum(axis=1, dtype=np.float64).astype(shared.dtype))
-        gradients = _split(executor, stack_shapes, summed, _from_lanes(by_data, samples))
-        by_starts = _from_lanes(by_start, samples).reshape(*start_shape, 2)
-        return None, None, torch.view_as_complex(by_starts), *gradients
+        summed = by_shared.sum(axis=2, dtype=np.float64).astype(cos.dtype)
+        weight_waves, data_waves = ctx.waves
+        by_weights = weight_waves.pull_back(
+            _by_turns(summed, shared_cos, shared_sin), num_weight_angles
+        )
+        by_data = data_waves.pull_back(_by_turns(by_differing, cos, sin), num_data_angles)
+        return (
+            None,
+            None,
+            None,
+            torch.from_numpy(by_weights.T.copy()),
+            torch.from_numpy(_by_samples(by_data, samples)),
+        )
 
 
-def _arguments(
-    executor: CpuExecutor, observables: ObservableSet, starts: Tensor, stacks: Any
-) -> tuple[Any, ...]:
-    """Return the arguments that both sweeps begin with; the last three are the tensors."""
-    groups, samples = starts.shape[:2]
-    parts: dict[bool, list[Tensor]] = {False: [], True: []}
-    for is_data, stack in zip(executor.data_stacks, stacks, strict=True):
-        parts[is_data].append(torch.view_as_real(stack.resolve_conj()).flatten(1 + is_data))
-    real = starts.real.dtype
-    shared = torch.cat([torch.empty(groups, 0, dtype=real), *parts[False]], dim=-1)
-    data = torch.cat([torch.empty(groups, samples, 0, dtype=real), *parts[True]], dim=-1)
-    start_lanes = _to_lanes(torch.view_as_real(starts).flatten(2))
-    layout = executor.layout
-    return (
-        executor.tables,
-        layout.size,
-        layout.final,
-        executor.group_size,
-        executor.observed(observables, start_lanes.dtype),
-        start_lanes,
-        shared.contiguous().numpy(),
-        _to_lanes(data),
-    )
+def _is_wide(tasks: int, size: int) -> bool:
+    """Return whether threads should share each task, rather than have tasks of their own."""
+    return tasks < torch.get_num_threads() and size >= WIDE_AMPLITUDES
 
 
-def _to_lanes(tensor: Tensor) -> np.ndarray:
-    """Return (G, B, n) as (G, n_chunks, n * LANES), zero where there is no sample."""
-    groups, samples, width = tensor.shape
-    chunks = -(-samples // LANES)
-    if not width:  # torch before 2.8 refuses to pad what is empty
-        return tensor.new_empty(groups, chunks, 0).numpy()
-    padded = torch.nn.functional.pad(tensor, (0, 0, 0, chunks * LANES - samples))
-    lanes = padded.reshape(groups, chunks, LANES, width).mT.reshape(groups, chunks, width * LANES)
-    array: np.ndarray = lanes.contiguous().numpy()
-    return array
+def _by_turns(by_waves: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+    """Return the gradient by exponents t of one by real and imaginary parts of exp(it)."""
+    gradient: np.ndarray = by_waves[1::2] * cos - by_waves[::2] * sin
+    return gradient
 
 
-def _from_lanes(array: np.ndarray, samples: int) -> Tensor:
-    """Return (G, n_chunks, n * LANES) as (G, B, n)."""
-    groups, chunks, width = array.shape
-    lanes = torch.as_tensor(array).reshape(groups, chunks, width // LANES, LANES).mT
-    return lanes.reshape(groups, chunks * LANES, width // LANES)[:, :samples].contiguous()
+def _in_chunks(batch: np.ndarray, chunks: int) -> np.ndarray:
+    """Return (n, G, B) as (n, G, n_chunks * LANES), zero where there is no sample."""
+    padded = np.zeros((*batch.shape[:2], chunks * LANES), batch.dtype)
+    padded[:, :, : batch.shape[2]] = batch
+    return padded
 
 
-def _split(
-    executor: CpuExecutor, shapes: Sequence[torch.Size], shared: Tensor, data: Tensor
-) -> list[Tensor]:
-    """Return the gradient of each stack from coefficients (G, n_shared) and (G, B, n_data)."""
-    position = {False: 0, True: 0}
-    gradients = []
-    for is_data, shape in zip(executor.data_stacks, shapes, strict=True):
-        size = 2 * shape[-3:].numel()
-        first = position[is_data]
-        source = (data if is_data else shared)[..., first : first + size]
-        position[is_data] = first + size
-        gradients.append(torch.view_as_complex(source.reshape(*shape, 2)))
-    return gradients
+def _by_samples(array: np.ndarray, samples: int) -> np.ndarray:
+    """Return (n, G, n_chunks * LANES) as (G, B, n)."""
+    return np.ascontiguousarray(array[:, :, :samples].transpose(1, 2, 0))

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qhybrid_runtime.statevector.cpu.recipe import Recipe, RecipeWriter
 from qhybrid_runtime.statevector.fusion import Block, Group, Plan, group_items
+from qhybrid_runtime.statevector.patterns import Kind, Part
 
-#: Qubits whose gates are applied together while their amplitudes are in the first-level cache:
-#: 64 amplitudes of 16 samples, state and co-state, are 16 KiB in single precision.
-CACHED_QUBITS = 6
+#: Qubits whose gates are applied together while their amplitudes are in the second-level cache:
+#: 1,024 amplitudes of 16 samples, state and co-state, are 256 KiB in single precision.
+CACHED_QUBITS = 10
 
 #: Kinds of steps, the first column of `Layout.steps`.
 JOIN, APPLY = 0, 1
@@ -31,10 +33,13 @@ class Layout:
             register, the same of the high one, offset of the joined one. APPLY: offset and number
             of qubits of the register, first entry in `places` and number of qubits of the group,
             first and last + 1 gate.
-        gates: Shape (n_gates, 5): matrix rows D, first coefficient, first entry in `tables` of the
-            D row offsets, first entry and number of base indices within the group.
+        gates: Shape (n_gates, 7): the kind of part (`patterns.Kind`), number of rows D, first
+            coefficient (of a Pauli operator: its error site), whether the gradient is wanted, first
+            entry in `tables` of the offsets of the D rows from the first one, first entry and
+            number of indices of the first row within the group.
         places: Bits of the register, ascending, that groups are made of.
-        tables: Offsets and base indices of the gates.
+        tables: Row offsets and indices of the gates.
+        recipe: How the coefficients follow from a call's angles.
         size: Amplitudes of all registers together.
         final: Offset of the register that holds all qubits at the end.
         order: The circuit's qubit that each bit of the final register is.
@@ -44,6 +49,7 @@ class Layout:
     gates: np.ndarray
     places: np.ndarray
     tables: np.ndarray
+    recipe: Recipe
     size: int
     final: int
     order: tuple[int, ...]
@@ -68,43 +74,24 @@ class _Placed:
         return self.block.qubits
 
 
-def lay_out(plan: Plan, stacks: Sequence[Sequence[int]]) -> Layout:
-    """Lay out a plan.
-
-    Args:
-        plan: Blocks after a product state.
-        stacks: Indices of the blocks whose matrices come as one tensor, in the order in which the
-            coefficients of the tensors follow each other.
-    """
-    coefficients = _coefficients(plan.blocks, stacks)
+def lay_out(plan: Plan) -> Layout:
+    """Lay out blocks after a product state."""
+    recipe = RecipeWriter(plan)
     groups = group_items(_place(plan), plan.num_qubits, _fits)
-    writer = _Writer(plan.num_qubits)
+    writer = _Writer(plan.num_qubits, recipe)
     for group in groups:
-        register = writer.join(group.members[0].register)
-        writer.apply(register, group, coefficients)
+        writer.apply(writer.join(group.members[0].register), group)
     last = writer.join(frozenset(range(plan.num_qubits)))
     return Layout(
         steps=np.array(writer.steps, dtype=np.int64).reshape(-1, 7),
-        gates=np.array(writer.gates, dtype=np.int64).reshape(-1, 5),
+        gates=np.array(writer.gates, dtype=np.int64).reshape(-1, 7),
         places=np.array(writer.places, dtype=np.int64),
         tables=np.array(writer.tables, dtype=np.int64),
+        recipe=recipe.written(),
         size=writer.size,
         final=last.offset,
         order=last.qubits,
     )
-
-
-def _coefficients(blocks: Sequence[Block], stacks: Sequence[Sequence[int]]) -> list[int]:
-    """Return where each block's real coefficients start: first all that samples share."""
-    starts = [0] * len(blocks)
-    position = 0
-    for data in (False, True):
-        for stack in stacks:
-            if blocks[stack[0]].data == data:
-                for index in stack:
-                    starts[index] = position
-                    position += 2 << (2 * len(blocks[index].targets))
-    return starts
 
 
 def _place(plan: Plan) -> list[_Placed]:
@@ -124,8 +111,19 @@ def _fits(group: Group[_Placed], placed: _Placed) -> bool:
     return same_register and joined <= max(CACHED_QUBITS, len(group.qubits))
 
 
+def _padded(bits: Sequence[int], register: _Register) -> list[int]:
+    """Return the bits of a group with the register's lowest ones added, while there is room.
+
+    They take no gate, but the amplitudes that are copied to the cache together then stand together
+    in memory.
+    """
+    free = [bit for bit in range(len(register.qubits)) if bit not in bits]
+    return sorted([*bits, *free[: max(0, CACHED_QUBITS - len(bits))]])
+
+
 class _Writer:
-    def __init__(self, num_qubits: int) -> None:
+    def __init__(self, num_qubits: int, recipe: RecipeWriter) -> None:
+        self._recipe = recipe
         self.steps: list[tuple[int, ...]] = []
         self.gates: list[tuple[int, ...]] = []
         self.places: list[int] = []
@@ -147,16 +145,14 @@ class _Writer:
             parts = parts - {low, high} | {joined}
         return next(iter(parts))
 
-    def apply(
-        self, register: _Register, group: Group[_Placed], coefficients: Sequence[int]
-    ) -> None:
+    def apply(self, register: _Register, group: Group[_Placed]) -> None:
         """Write the step of a group, and its gates."""
-        bits = sorted(register.qubits.index(qubit) for qubit in group.qubits)
+        bits = _padded(sorted(register.qubits.index(qubit) for qubit in group.qubits), register)
         local = {register.qubits[bit]: place for place, bit in enumerate(bits)}
         first_gate, first_place = len(self.gates), len(self.places)
         self.places += bits
         for placed in group.members:
-            self._gate(placed.block, local, len(bits), coefficients[placed.index])
+            self._block(placed, local, len(bits))
         self.steps.append(
             (
                 APPLY,
@@ -169,16 +165,27 @@ class _Writer:
             )
         )
 
-    def _gate(self, block: Block, local: dict[int, int], width: int, coefficient: int) -> None:
+    def _block(self, placed: _Placed, local: dict[int, int], width: int) -> None:
+        block = placed.block
         targets = [1 << local[qubit] for qubit in block.targets]
-        rows = 1 << len(targets)
-        offsets = [
-            sum(bit for place, bit in enumerate(targets) if row >> place & 1) for row in range(rows)
-        ]
         controls = [1 << local[qubit] for qubit in block.controls]
         on = sum(bit for i, bit in enumerate(controls) if block.control_state >> i & 1)
         fixed = sum(targets) + sum(controls)
         bases = [index for index in range(1 << width) if index & fixed == on]
+        if block.source == "errors":
+            site = block.operations[0].angles[0]
+            self._gate(Part(Kind.PAULI, (0, 1)), site, False, targets, bases)
+            return
+        wanted = block.source != "constant"
+        for part in block.pattern.parts:
+            coefficient = self._recipe.pick(placed.index, part)
+            self._gate(part, coefficient, wanted, targets, bases)
+
+    def _gate(
+        self, part: Part, coefficient: int, wanted: bool, targets: list[int], bases: list[int]
+    ) -> None:
+        rows = [sum(bit for i, bit in enumerate(targets) if row >> i & 1) for row in part.rows]
         table = len(self.tables)
-        self.tables += offsets + bases
-        self.gates.append((rows, coefficient, table, table + rows, len(bases)))
+        self.tables += [row - rows[0] for row in rows] + [base + rows[0] for base in bases]
+        shape = (table, table + len(rows), len(bases))
+        self.gates.append((part.kind, len(rows), coefficient, wanted, *shape))

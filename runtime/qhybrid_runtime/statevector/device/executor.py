@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from qhybrid_runtime.statevector.device.matrices import MatrixBuilder
 from qhybrid_runtime.statevector.fusion import plan_dense_blocks
-from qhybrid_runtime.statevector.matrices import MatrixBuilder
 from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program import Program
 
@@ -87,21 +87,27 @@ class DeviceExecutor:
         self._qubits = tuple(block.qubits for block in plan.blocks)
 
     def __call__(
-        self, observables: ObservableSet, weight_angles: Tensor, data_angles: Tensor
+        self,
+        observables: ObservableSet,
+        weight_angles: Tensor,
+        data_angles: Tensor,
+        codes: Tensor | None,
     ) -> Tensor:
         """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
-        starts, stacks = self._builder.build(weight_angles, data_angles)
+        starts, stacks = self._builder.build(weight_angles, data_angles, codes)
         matrices: dict[int, Tensor] = {}
-        for indices, stack in zip(self._builder.stacks, stacks, strict=True):
-            matrices.update(zip(indices, stack.unbind(-3), strict=True))
+        for stack, tensor in zip(self._builder.stacks, stacks, strict=True):
+            # (n, D, D, G) or (n, D, D, G, B): the matrix's axes become the last ones.
+            members = tensor.movedim((1, 2), (-2, -1)).unbind(0)
+            matrices.update(zip(stack.blocks, members, strict=True))
         ordered = [matrices[index] for index in range(len(self._qubits))]
         values: Tensor = Evolution.apply(observables, self._qubits, product_state(starts), *ordered)
         return values
 
 
 def product_state(starts: Tensor) -> Tensor:
-    """Return the product (G, 2**n, B) of single-qubit states (G, B, n, 2)."""
-    parts = [start.mT for start in starts.unbind(2)]
+    """Return the product (G, 2**n, B) of single-qubit states (n, 2, G, B)."""
+    parts = list(starts.transpose(1, 2).unbind(0))
     # Joining neighbours halves the number of factors, so only the last product is a large one.
     while len(parts) > 1:
         pairs = [
