@@ -57,7 +57,7 @@ class Block:
         """Where the matrix has entries."""
         return pattern_of(self.operations, self.targets)
 
-    @property
+    @cached_property
     def cost(self) -> float:
         """Work an amplitude of the state."""
         return self.pattern.cost / (1 << len(self.controls))
@@ -207,17 +207,23 @@ def plan_sparse_blocks(program: Program, support: Collection[int]) -> Plan:
     CRX on one pair is one 2x2 matrix that acts on half of the amplitudes.
     """
 
+    known: dict[tuple[int, ...], Block] = {}
+
+    def block(operations: Sequence[Operation]) -> Block:
+        # What was tried becomes a group's own block where it fits; patterns take time.
+        return known.setdefault(tuple(map(id, operations)), block_of(operations))
+
     def fits(group: Group[Operation], operation: Operation) -> bool:
         sources = {member.source for member in (*group.members, operation)}
         if "errors" in sources or sources >= {"data", "weights"}:
             # Errors are not multiplied; weights are multiplied once, not for every sample.
             return False
-        merged = block_of([*group.members, operation])
+        merged = block([*group.members, operation])
         if not merged.controls and len(merged.targets) > _MERGED_QUBITS:
             return False
-        return merged.cost <= block_of(group.members).cost + block_of([operation]).cost
+        return merged.cost <= block(group.members).cost + block([operation]).cost
 
-    return _plan(program, support, fits, block_of)
+    return _plan(program, support, fits, block)
 
 
 def _plan(

@@ -8,6 +8,7 @@ part whose entries are real or imaginary takes half of the work of a complex one
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,6 +39,10 @@ class Kind(IntEnum):
 #: amplitudes that it acts on; what a dense part takes is quadratic in its size.
 _COSTS = {Kind.PHASE: 18, Kind.EXCHANGE: 12, Kind.REAL: 40, Kind.CROSS: 40, Kind.PAIR: 72}
 _DENSE_COST = 18
+
+
+#: What rounding leaves of a zero in a product of unitary matrices.
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
@@ -135,21 +140,31 @@ def embedding(operation: Operation, targets: Sequence[int]) -> np.ndarray:
 
     Returns:
         For each entry (D, D) the entry of the flattened gate matrix that it is, -1 where it is
-        zero, -2 where it is one.
+        zero, -2 where it is one. Not to be written to.
     """
     place = {qubit: bit for bit, qubit in enumerate(targets)}
-    index = np.arange(1 << len(targets))
+    return _embedding(
+        tuple(place[qubit] for qubit in operation.targets),
+        tuple(place.get(qubit, -1) for qubit in operation.controls),
+        operation.control_state,
+        len(targets),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _embedding(
+    places: tuple[int, ...], controls: tuple[int, ...], control_state: int, num_qubits: int
+) -> np.ndarray:
+    index = np.arange(1 << num_qubits)
     small = np.zeros_like(index)
-    for bit, qubit in enumerate(operation.targets):
-        small |= ((index >> place[qubit]) & 1) << bit
+    for bit, place in enumerate(places):
+        small |= ((index >> place) & 1) << bit
     active = np.ones(len(index), dtype=bool)
-    moved = sum(1 << place[qubit] for qubit in operation.targets)
-    for bit, qubit in enumerate(operation.controls):
-        if qubit in place:
-            active &= ((index >> place[qubit]) & 1) == (operation.control_state >> bit & 1)
-    same = (index & ~moved)[:, None] == (index & ~moved)[None, :]
-    entry = (small[:, None] << len(operation.targets)) + small[None, :]
-    inside = np.where(same, entry, -1)
+    for bit, place in enumerate(controls):
+        if place >= 0:
+            active &= ((index >> place) & 1) == (control_state >> bit & 1)
+    idle = index & ~sum(1 << place for place in places)
+    inside = np.where(idle[:, None] == idle, (small[:, None] << len(places)) + small, -1)
     outside = np.where(np.eye(len(index), dtype=bool), -2, -1)
     return np.where(active[:, None], inside, outside)
 
@@ -176,11 +191,11 @@ def _spread(operation: Operation, targets: Sequence[int]) -> Pattern:
 
 def _of_constant(matrix: np.ndarray) -> Pattern:
     # Products of Qiskit's constants are exact to rounding; what is smaller is a zero.
-    matrix = np.where(np.abs(matrix.real) < 1e-15, 0, matrix.real) + 1j * np.where(
-        np.abs(matrix.imag) < 1e-15, 0, matrix.imag
+    matrix = np.where(np.abs(matrix.real) < _ROUNDING, 0, matrix.real) + 1j * np.where(
+        np.abs(matrix.imag) < _ROUNDING, 0, matrix.imag
     )
-    unit = np.eye(len(matrix))
-    idle = (matrix == unit).all(axis=0) & (matrix == unit).all(axis=1)
+    other = matrix != np.eye(len(matrix))
+    idle = ~(other.any(axis=0) | other.any(axis=1))
     return Pattern(matrix.real != 0, matrix.imag != 0, matrix, idle)
 
 

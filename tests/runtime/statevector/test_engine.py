@@ -433,3 +433,19 @@ def test_errors_of_a_wrong_form_are_named(errors: torch.Tensor, message: str) ->
     program = compile_program(noisy_circuit(angles), inputs=angles[:4])
     with pytest.raises(QHybridError, match=message):
         expectations(program, [SparsePauliOp("ZZZZ")], torch.zeros(3, 4), torch.zeros(2), errors)
+
+
+def test_constants_that_differ_in_the_last_bit_are_one_gate() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.append(UnitaryGate(np.diag([1, np.exp(0.3j)])), [0])
+    circuit.append(UnitaryGate(np.diag([1, np.exp(0.3j) * (1 + 2e-16)])), [0])
+    circuit.h(0)
+    circuit.cx(0, 1)
+    value = engine_values(
+        VariationalCircuit("bits", circuit, (), (), (SparsePauliOp("IX"), SparsePauliOp("XX"))),
+        np.empty((1, 0)),
+        np.empty(0),
+    )
+    state = Statevector(circuit)
+    exact = [state.expectation_value(SparsePauliOp(label)).real for label in ("IX", "XX")]
+    np.testing.assert_allclose(value.numpy()[0], exact, atol=1e-12)

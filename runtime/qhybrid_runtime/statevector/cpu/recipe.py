@@ -169,11 +169,12 @@ class _Values:
         self._constants: dict[complex, int] = {}
         for number in (0j, 1 + 0j):
             self._constant(number)
-        unique = {operation.key: operation for operation in operations}.values()
-        for operation in unique:
+        # Not of the unique ones alone: equal operations may differ in the last bit.
+        for operation in operations:
             if operation.matrix is not None:
                 for number in operation.matrix.flat:
                     self._constant(complex(number))
+        unique = {operation.key: operation for operation in operations}.values()
         shared, differing = _Waves(), _Waves()
         for operation in unique:
             if operation.base is not None and operation.source == "weights":

@@ -1,5 +1,5 @@
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +77,11 @@ class _Series:
 class ValueTable:
     """Every distinct entry of some operations' matrices: constants, then functions of angles."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(self, operations: Sequence[Operation]) -> None:
         unique = {operation.key: operation for operation in operations}
         constants: dict[complex, int] = {0j: _ZERO, 1 + 0j: _ONE}
-        for operation in unique.values():
+        # Not of the unique ones alone: equal operations may differ in the last bit.
+        for operation in operations:
             if operation.matrix is not None:
                 for number in operation.matrix.flat:
                     constants.setdefault(complex(number), len(constants))
