@@ -1,5 +1,7 @@
 import hashlib
 import os
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -9,9 +11,18 @@ from hypothesis import settings
 settings.register_profile("qhybrid", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("qhybrid")
 
+# Nothing of a user's cache is read or written; worker processes share the first process's folder.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["QHYBRID_CACHE_DIR"] = tempfile.mkdtemp(prefix="qhybrid-tests-")
+
 # pytest-xdist runs a process a core; threads inside each would only fight for the cores.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+def pytest_unconfigure() -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["QHYBRID_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture

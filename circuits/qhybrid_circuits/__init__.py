@@ -1,4 +1,4 @@
-"""What is computed: variational circuits and, later, what they cost on a device."""
+"""What is computed: variational circuits, and the same circuits in a device's own gates."""
 
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,18 @@ if TYPE_CHECKING:
         ShapeError,
         UnknownNameError,
     )
+    from qhybrid_circuits.lowering import (
+        LoweredCircuit,
+        lower,
+        restricted_target,
+        success_probability,
+    )
     from qhybrid_circuits.variational import VariationalCircuit
 
 __all__ = [
     "ANSATZE",
     "CircuitError",
+    "LoweredCircuit",
     "NotFiniteError",
     "QHybridError",
     "RequestError",
@@ -26,6 +33,9 @@ __all__ = [
     "UnknownNameError",
     "VariationalCircuit",
     "build_ansatz",
+    "lower",
+    "restricted_target",
+    "success_probability",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -39,6 +49,10 @@ __getattr__, __dir__ = lazy_exports(
         "RequestError": ".errors",
         "ShapeError": ".errors",
         "UnknownNameError": ".errors",
+        "LoweredCircuit": ".lowering",
+        "lower": ".lowering",
+        "restricted_target": ".lowering",
+        "success_probability": ".lowering",
         "VariationalCircuit": ".variational",
     },
 )

@@ -1,7 +1,8 @@
 """Every exception that qhybrid raises on purpose, and the one way to say that a name is unknown.
 
 The tree has a branch for each exit code of the command line: a `RequestError` is the caller's to
-mend (exit code 2), any other `QHybridError` is a failure of the work itself (exit code 1).
+mend (exit code 2), a `QpuLimitError` is a stop that the caller asked for (exit code 3), any other
+`QHybridError` is a failure of the work itself (exit code 1).
 """
 
 import difflib
@@ -19,7 +20,14 @@ class RequestError(QHybridError, ValueError):
 class UnknownNameError(RequestError):
     """A name that is not in the list of names that exist."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        hint: str = "",
+        more: Iterable[str] = (),
+    ) -> None:
         """Name the nearest known names, then all of them.
 
         Args:
@@ -27,9 +35,11 @@ class UnknownNameError(RequestError):
             name: The name that was asked for.
             known: The names that exist.
             hint: What to do next, a clause that follows the list.
+            more: Names that exist too, but are too many to list; the nearest of them are named.
         """
-        self.kind, self.name, self.known = kind, name, tuple(known)
-        near = difflib.get_close_matches(name.lower(), self.known, n=3, cutoff=0.5)
+        self.kind, self.name, self.known, self._more = kind, name, tuple(known), tuple(more)
+        names = [*self.known, *self._more]
+        near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
         guess = f"; did you mean {' or '.join(near)}?" if near else ";"
         tail = f"; {hint}" if hint else ""
         self._hint = hint
@@ -37,7 +47,15 @@ class UnknownNameError(RequestError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # An exception is made anew from its message alone; worker processes send them as pickles.
-        return type(self), (self.kind, self.name, self.known, self._hint)
+        return type(self), (self.kind, self.name, self.known, self._hint, self._more)
+
+
+class QpuLimitError(QHybridError):
+    """A limit on QPU time that the user set would be exceeded; what is done so far is kept."""
+
+
+class DeviceJobError(QHybridError):
+    """A job on a device failed again and again; what is done so far is kept."""
 
 
 class CircuitError(RequestError):

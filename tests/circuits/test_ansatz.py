@@ -145,7 +145,7 @@ def test_unknown_ansatz_names_the_nearest() -> None:
         (lambda: basic_entangling(qubits=1), "`qubits` .* at least 2, but is 1"),
         (
             lambda: build_ansatz("fqconv", qubits=4),
-            "takes channels, layers, variant, but .* qubits",
+            "takes channels, layers, variant, topology, but .* qubits",
         ),
     ],
 )

@@ -14,6 +14,10 @@ from qhybrid_circuits.variational import VariationalCircuit
 #: "paper" follows the publication, "released" the code its authors published.
 Variant = Literal["paper", "released"]
 
+#: "paper" has the published pairs of qubits. The others are ours: they keep the number of weights
+#: and the targets, and take the controls of the few pairs that a device lacks from a neighbour.
+Topology = Literal["paper", "heavy-hex", "line"]
+
 #: The pixels of one channel at the vertex (2x2), and so the qubits that a channel takes.
 PIXELS = 4
 
@@ -36,6 +40,15 @@ def check_variant(ansatz: str, variant: str) -> None:
         raise CircuitError(
             f"Argument `variant` of ansatz '{ansatz}' must be 'paper' or 'released', but is "
             f"'{variant}'"
+        )
+
+
+def check_topology(ansatz: str, topology: str) -> None:
+    """Raise CircuitError unless `topology` is "paper", "heavy-hex" or "line"."""
+    if topology not in ("paper", "heavy-hex", "line"):
+        raise CircuitError(
+            f"Argument `topology` of ansatz '{ansatz}' must be 'paper', 'heavy-hex' or 'line', but "
+            f"is '{topology}'"
         )
 
 

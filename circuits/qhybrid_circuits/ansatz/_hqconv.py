@@ -4,16 +4,31 @@ from qiskit.circuit import Parameter, QuantumCircuit
 
 from qhybrid_circuits.ansatz._layers import (
     PIXELS,
+    Topology,
     Variant,
     check_count,
+    check_topology,
     check_variant,
     layered_circuit,
     turns,
 )
 from qhybrid_circuits.variational import VariationalCircuit
 
+#: Control of each target pixel in block A; the paper's is a ring, the others are open chains.
+_CONTROLS: dict[str, tuple[int, int, int, int]] = {
+    "paper": (1, 2, 3, 0),
+    "heavy-hex": (1, 2, 1, 0),
+    "line": (1, 2, 3, 2),
+}
 
-def hqconv(*, channels: int = 3, layers: int = 3, variant: Variant = "paper") -> VariationalCircuit:
+
+def hqconv(
+    *,
+    channels: int = 3,
+    layers: int = 3,
+    variant: Variant = "paper",
+    topology: Topology = "paper",
+) -> VariationalCircuit:
     """Hierarchical quantum convolution: first within each channel, then from channel to channel.
 
     De Falco et al. (2024), figure 5. Qubit 4*channel + pixel. A layer has 8 weights a channel
@@ -24,29 +39,41 @@ def hqconv(*, channels: int = 3, layers: int = 3, variant: Variant = "paper") ->
     over the channels runs zero times: of the 10*channels - 2 weights of a layer only the first
     2*(channels - 1) stand in a gate. The others are kept, so that both variants count the same.
 
+    A ring of four is native to a square lattice and to no other common device. `topology` chooses
+    pairs that are; this is ours, not the paper's, and another circuit with as many weights. On a
+    "heavy-hex" lattice pixel 2 is controlled by pixel 1 in place of 3, so that a channel is the
+    chain 2-1-0-3, and block B is controlled by pixel 3 of the one channel in place of 0, the qubit
+    between two channels' first pixels. On a "line" pixel 3 is controlled by pixel 2 in place of 0,
+    and block B by the pixel 3 that stands next to the other channel's pixel 0.
+
     Args:
         channels: Channels of four pixels (2x2).
         layers: Repetitions after the encoding.
         variant: "paper" or "released".
+        topology: "paper", "heavy-hex" or "line".
 
     Raises:
-        CircuitError: `channels` or `layers` is not a positive whole number, or `variant` unknown.
+        CircuitError: `channels` or `layers` is not a positive whole number, or `variant` or
+            `topology` is unknown.
     """
     check_count("hqconv", "channels", channels)
     check_count("hqconv", "layers", layers)
     check_variant("hqconv", variant)
+    check_topology("hqconv", topology)
+    controls = _CONTROLS[topology]
+    link = 0 if topology == "paper" else PIXELS - 1
 
     def add_layer(circuit: QuantumCircuit, weights: Sequence[Parameter]) -> None:
         remaining = iter(weights)
         if variant == "paper":
             for channel in reversed(range(channels)):
                 for pixel in reversed(range(PIXELS)):
-                    control = PIXELS * channel + (pixel + 1) % PIXELS
+                    control = PIXELS * channel + controls[pixel]
                     target = PIXELS * channel + pixel
                     circuit.crz(turns(next(remaining)), control, target)
                     circuit.crx(turns(next(remaining)), control, target)
         for channel in reversed(range(channels - 1)):
-            control, target = PIXELS * channel, PIXELS * (channel + 1)
+            control, target = PIXELS * channel + link, PIXELS * (channel + 1)
             circuit.crz(turns(next(remaining)), control, target)
             circuit.crx(turns(next(remaining)), control, target)
 

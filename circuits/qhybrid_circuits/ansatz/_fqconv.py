@@ -4,8 +4,10 @@ from qiskit.circuit import Parameter, QuantumCircuit
 
 from qhybrid_circuits.ansatz._layers import (
     PIXELS,
+    Topology,
     Variant,
     check_count,
+    check_topology,
     check_variant,
     layered_circuit,
     turns,
@@ -13,7 +15,13 @@ from qhybrid_circuits.ansatz._layers import (
 from qhybrid_circuits.variational import VariationalCircuit
 
 
-def fqconv(*, channels: int = 3, layers: int = 3, variant: Variant = "paper") -> VariationalCircuit:
+def fqconv(
+    *,
+    channels: int = 3,
+    layers: int = 3,
+    variant: Variant = "paper",
+    topology: Topology = "paper",
+) -> VariationalCircuit:
     """Flat quantum convolution: each channel's qubits are controlled by the next channel's.
 
     De Falco et al. (2024), figure 6. Qubit 4*channel + pixel. For each channel, last first: block
@@ -23,23 +31,34 @@ def fqconv(*, channels: int = 3, layers: int = 3, variant: Variant = "paper") ->
     One channel has no next one (its pairs would be of a qubit with itself); there the controls are
     the channel's own next pixels, as in HQConv's block A. That case is ours, not the paper's.
 
+    The pairs of one pixel form a ring of the channels, which is native to no common device at three
+    channels. With `topology` "heavy-hex" or "line" (the same here) the last channel is controlled
+    by the one before it in place of the first, so that they form a chain; this is ours, not the
+    paper's, and another circuit with as many weights.
+
     Args:
         channels: Channels of four pixels (2x2).
         layers: Repetitions after the encoding.
         variant: "paper" or "released"; for this ansatz the authors' code agrees with the paper.
+        topology: "paper", "heavy-hex" or "line".
 
     Raises:
-        CircuitError: `channels` or `layers` is not a positive whole number, or `variant` unknown.
+        CircuitError: `channels` or `layers` is not a positive whole number, or `variant` or
+            `topology` is unknown.
     """
     check_count("fqconv", "channels", channels)
     check_count("fqconv", "layers", layers)
     check_variant("fqconv", variant)
+    check_topology("fqconv", topology)
     num_qubits = PIXELS * channels
 
     def pair(channel: int, pixel: int) -> tuple[int, int]:
         target = PIXELS * channel + pixel
         if channels == 1:
-            return (pixel + 1) % PIXELS, target
+            closing = topology != "paper" and pixel == PIXELS - 1
+            return pixel - 1 if closing else (pixel + 1) % PIXELS, target
+        if topology != "paper" and channel == channels - 1:
+            return target - PIXELS, target
         return (target + PIXELS) % num_qubits, target
 
     def add_layer(circuit: QuantumCircuit, weights: Sequence[Parameter]) -> None:

@@ -1,0 +1,219 @@
+"""Lowered circuits and routings by content, in memory and on disk.
+
+Files are written to a temporary name and renamed, so that a reader never sees half a file. A cache
+that cannot be read or written costs time, and is no error.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qiskit import qpy
+from qiskit.circuit import Operation, QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+from qiskit.transpiler import Target
+
+T = TypeVar("T")
+
+#: Part of every key: a change of the lowering's own ways must not meet old results.
+VERSION = 3
+
+#: Files a folder holds at most (a lowered circuit is some 20 kB), and how often that is looked at.
+_MOST_FILES, _PRUNE_EVERY = 4000, 100
+
+#: Where the cache is, unless told: an environment variable that wins over the user's cache folder.
+DIRECTORY_VARIABLE = "QHYBRID_CACHE_DIR"
+
+
+def _unchanged(content: Any) -> Any:
+    return content
+
+
+class LoweringCache:
+    """A folder of results, with the latest in memory.
+
+    Args:
+        directory: The folder, made when it is first written to; None keeps results in memory only.
+        entries: Results kept in memory.
+    """
+
+    def __init__(self, directory: Path | None, entries: int = 256) -> None:
+        self.directory = directory
+        self._entries = entries
+        self._written = 0
+        self._memory: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, key: str) -> Any | None:
+        """Return what this process has put or remembered under the key."""
+        if key in self._memory:
+            self._memory.move_to_end(key)
+        return self._memory.get(key)
+
+    def remember(self, key: str, value: Any) -> None:
+        self._memory[key] = value
+        self._memory.move_to_end(key)
+        while len(self._memory) > self._entries:
+            self._memory.popitem(last=False)
+
+    def read(self, name: str) -> bytes | None:
+        if self.directory is None:
+            return None
+        try:
+            return (self.directory / name).read_bytes()
+        except OSError:
+            return None
+
+    def read_json(self, key: str, convert: Callable[[Any], T] = _unchanged) -> T | None:
+        """Return what `convert` makes of a JSON file, None where the file is missing or damaged."""
+        content = self.read(f"{key}.json")
+        try:
+            return None if content is None else convert(json.loads(content))
+        except (ValueError, TypeError, AttributeError):
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        if self.directory is None:
+            return
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".part-")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                os.replace(temporary, self.directory / name)
+            except OSError:
+                os.unlink(temporary)
+                return
+            self._written += 1
+            if self._written % _PRUNE_EVERY == 1:
+                self._prune()
+        except OSError:
+            return
+
+    def _prune(self) -> None:
+        """Remove the oldest files of a folder that has too many: training makes ever new ones."""
+        directory = self.directory
+        if directory is None:
+            return
+        files = [path for path in directory.iterdir() if path.suffix in (".qpy", ".json")]
+        if len(files) > _MOST_FILES:
+            files.sort(key=lambda path: path.stat().st_mtime)
+            for path in files[: len(files) - _MOST_FILES // 2]:
+                path.unlink(missing_ok=True)
+
+
+#: One for each folder, so that what is in memory is shared.
+_CACHES: dict[Path | None, LoweringCache] = {}
+
+
+def cache_directory() -> Path | None:
+    """Return the folder of lowered circuits: $QHYBRID_CACHE_DIR, or the user's cache folder.
+
+    None where the user has no home folder.
+    """
+    chosen = os.environ.get(DIRECTORY_VARIABLE)
+    if chosen:
+        return Path(chosen) / "lowering"
+    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        return Path(user or Path.home() / ".cache") / "qhybrid" / "lowering"
+    except RuntimeError:
+        return None
+
+
+def use_cache(choice: LoweringCache | Path | str | bool) -> LoweringCache:
+    """Return the cache that a caller's choice stands for; the same folder is one cache."""
+    if isinstance(choice, LoweringCache):
+        return choice
+    if choice is False:
+        return LoweringCache(None)
+    directory = cache_directory() if choice is True else Path(choice)
+    return _CACHES.setdefault(directory, LoweringCache(directory))
+
+
+def pack_file(circuit: QuantumCircuit, facts: Mapping[str, Any]) -> bytes:
+    """Return a circuit and what is known of it as the bytes of one file: a JSON line, then QPY."""
+    stream = io.BytesIO()
+    stream.write(json.dumps(facts).encode() + b"\n")
+    qpy.dump(circuit, stream)
+    return stream.getvalue()
+
+
+def unpack_file(content: bytes) -> tuple[QuantumCircuit, dict[str, Any]] | None:
+    """Return what `pack_file` put together, or None where the bytes are something else."""
+    head, _, body = content.partition(b"\n")
+    try:
+        facts = json.loads(head)
+        circuit = qpy.load(io.BytesIO(body))[0]
+    except Exception:  # Qiskit's reader meets damaged bytes with whatever they lead it to
+        return None
+    return (circuit, facts) if isinstance(facts, dict) else None
+
+
+def content_key(*parts: object) -> str:
+    """Return a name for the content of objects whose `repr` tells all of it."""
+    digest = hashlib.sha256(repr(VERSION).encode())
+    for part in parts:
+        digest.update(b"\0" + repr(part).encode())
+    return digest.hexdigest()[:40]
+
+
+def circuit_content(circuit: QuantumCircuit) -> tuple[object, ...]:
+    """Return a circuit's gates, angles and qubits; parameters by their names."""
+    return (
+        circuit.num_qubits,
+        str(circuit.global_phase),
+        tuple(
+            (
+                item.operation.name,
+                tuple(circuit.find_bit(bit).index for bit in item.qubits),
+                tuple(_parameter_content(value) for value in item.operation.params),
+                getattr(item.operation, "ctrl_state", None),
+                _definition_content(item.operation),
+            )
+            for item in circuit.data
+        ),
+    )
+
+
+def target_content(target: Target) -> tuple[object, ...]:
+    """Return a target's gates, couplings and calibration."""
+    gates = tuple(
+        (
+            name,
+            str(getattr(target.operation_from_name(name), "params", "")),
+            target.gate_has_angle_bounds(name),
+            tuple(
+                (place, None if value is None else (value.error, value.duration))
+                for place, value in target[name].items()
+            ),
+        )
+        for name in target.operation_names
+    )
+    qubits = tuple(
+        None if each is None else (each.t1, each.t2) for each in target.qubit_properties or ()
+    )
+    return (target.num_qubits, gates, qubits)
+
+
+def _definition_content(operation: Operation) -> object:
+    """Return what a gate consists of, where its name and parameters do not tell."""
+    kind = getattr(operation, "base_class", type(operation))
+    told = kind.__module__.startswith("qiskit.circuit.library.standard_gates")
+    definition = getattr(operation, "definition", None)
+    if told or kind is UnitaryGate or not isinstance(definition, QuantumCircuit):
+        return None
+    return circuit_content(definition)
+
+
+def _parameter_content(value: object) -> object:
+    if isinstance(value, (int, float, complex)):
+        return complex(value)
+    tobytes = getattr(value, "tobytes", None)
+    return tobytes() if callable(tobytes) else str(value)

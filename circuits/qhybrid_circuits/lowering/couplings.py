@@ -1,0 +1,125 @@
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import rustworkx
+from qiskit.transpiler import InstructionProperties, Target
+
+from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.targets import two_qubit_gate
+
+#: A coupling whose gate fails this often is out of order: calibrations write 1 for those.
+BROKEN = 0.5
+
+#: The logarithm that stands for a probability of zero.
+_IMPOSSIBLE = -100.0
+
+
+@dataclass(frozen=True)
+class Couplings:
+    """Which qubits of a device can meet, and how well each works.
+
+    Attributes:
+        num_qubits: Physical qubits.
+        neighbours: Of each qubit, ascending.
+        gate: Logarithm of the success of a two-qubit gate, by ascending pair.
+        single: Logarithm of the success of a one-qubit pulse, for each qubit.
+        readout: Logarithm of the success of a measurement, for each qubit.
+        idle: Logarithm of the success of idling for one two-qubit gate, for each qubit.
+    """
+
+    num_qubits: int
+    neighbours: tuple[tuple[int, ...], ...]
+    gate: dict[tuple[int, int], float]
+    single: tuple[float, ...]
+    readout: tuple[float, ...]
+    idle: tuple[float, ...]
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        return sorted(self.gate)
+
+    def distance(self) -> list[list[int]]:
+        """Return the number of couplings between any two qubits; num_qubits where no path is."""
+        graph = rustworkx.PyGraph()
+        graph.add_nodes_from(range(self.num_qubits))
+        graph.add_edges_from_no_data(self.pairs)
+        matrix = rustworkx.distance_matrix(graph, null_value=float(self.num_qubits))
+        steps: list[list[int]] = matrix.astype(int).tolist()
+        return steps
+
+    def working(self) -> "Couplings":
+        """Return the device without the couplings and qubits that are out of order."""
+        least = math.log(BROKEN)
+        broken = {
+            qubit
+            for qubit in range(self.num_qubits)
+            if min(self.single[qubit], self.readout[qubit]) <= least
+        }
+        gate = {
+            pair: value
+            for pair, value in self.gate.items()
+            if value > least and not broken & set(pair)
+        }
+        neighbours = tuple(
+            tuple(v for v in row if (min(u, v), max(u, v)) in gate)
+            for u, row in enumerate(self.neighbours)
+        )
+        return Couplings(self.num_qubits, neighbours, gate, self.single, self.readout, self.idle)
+
+
+def couplings_of(target: Target) -> Couplings:
+    """Read the couplings and the calibration of a target; what it does not tell costs nothing.
+
+    Raises:
+        CircuitError: The target has no number of qubits.
+    """
+    if target.num_qubits is None:
+        raise CircuitError(
+            "Argument `target` must have a number of qubits; a simulator without one needs no "
+            "lowering"
+        )
+    num_qubits = int(target.num_qubits)
+    gate: dict[tuple[int, int], float] = {}
+    seconds: list[float] = []
+    name = two_qubit_gate(target)
+    for place, properties in (target[name] if name else {}).items():
+        if place is None:  # any pair can meet
+            gate.update({(u, v): 0.0 for v in range(num_qubits) for u in range(v)})
+            continue
+        pair = (min(place), max(place))
+        gate[pair] = max(gate.get(pair, -math.inf), _log_success(properties))
+        if properties is not None and properties.duration:
+            seconds.append(properties.duration)
+    neighbours: list[list[int]] = [[] for _ in range(num_qubits)]
+    for u, v in sorted(gate):
+        neighbours[u].append(v)
+        neighbours[v].append(u)
+    step = float(np.median(seconds)) if seconds else 0.0
+    return Couplings(
+        num_qubits,
+        tuple(tuple(sorted(row)) for row in neighbours),
+        gate,
+        _each(target, ("sx", "x", "rx"), num_qubits),
+        _each(target, ("measure",), num_qubits),
+        tuple(_idle(target, qubit, step) for qubit in range(num_qubits)),
+    )
+
+
+def _each(target: Target, names: Iterable[str], num_qubits: int) -> tuple[float, ...]:
+    name = next((name for name in names if name in target.operation_names), None)
+    placed = target[name] if name else {}
+    return tuple(_log_success(placed.get((qubit,))) for qubit in range(num_qubits))
+
+
+def _log_success(properties: InstructionProperties | None) -> float:
+    if properties is None or properties.error is None:
+        return 0.0
+    return math.log(1.0 - properties.error) if properties.error < 1.0 else _IMPOSSIBLE
+
+
+def _idle(target: Target, qubit: int, seconds: float) -> float:
+    from qhybrid_circuits.lowering.success import idle_success
+
+    return math.log(max(idle_success(target, qubit, seconds), 1e-12))

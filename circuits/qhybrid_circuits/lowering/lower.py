@@ -1,0 +1,260 @@
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import rustworkx
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target
+
+from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.blocks import collect_blocks
+from qhybrid_circuits.lowering.cache import (
+    LoweringCache,
+    circuit_content,
+    content_key,
+    pack_file,
+    target_content,
+    unpack_file,
+    use_cache,
+)
+from qhybrid_circuits.lowering.couplings import Couplings, couplings_of
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.lowering.placement import find_placements, move, pattern_of
+from qhybrid_circuits.lowering.planner import Planner
+from qhybrid_circuits.lowering.stock import stock_candidates
+from qhybrid_circuits.lowering.success import success_probability
+from qhybrid_circuits.lowering.targets import (
+    can_synthesize,
+    with_angle_bounds,
+    with_fractional_gates,
+)
+from qhybrid_circuits.variational import VariationalCircuit
+
+#: Placements of a circuit from the stock passes whose success is computed.
+_EXACT = 8
+
+
+def lower(
+    circuit: VariationalCircuit | QuantumCircuit,
+    target: Target,
+    *,
+    weights: Sequence[float] | np.ndarray | None = None,
+    observables: Sequence[SparsePauliOp] | None = None,
+    fractional: bool = False,
+    seeds: Iterable[int] = range(4),
+    cache: LoweringCache | Path | str | bool = True,
+) -> LoweredCircuit:
+    """Express a circuit in a device's gates on its couplings, at the best estimated success.
+
+    Gates on one pair of qubits, with everything between them, become one block, which takes at
+    most three two-qubit gates; swaps are merged into the blocks next to them; the qubits end where
+    they end, and `LoweredCircuit.apply_layout` tells the observables. Which swaps, and where on
+    the device, depends on the circuit's structure only: for new weights the numbers are computed
+    anew in milliseconds. Where gates on two qubits keep unbound parameters, Qiskit's own passes do
+    the work. The state of the logical qubits stays the same, up to a global phase.
+
+    Args:
+        circuit: What to lower. Measurements at its end are left out.
+        target: The device.
+        weights: Values of a variational circuit's weights, shape (n_weights,); symbolic if None.
+        observables: What will be measured, on the logical qubits; only their qubits' readout counts
+            in the estimate. A variational circuit's own, or every qubit's, if None.
+        fractional: Use rx of any angle and rzz between 0 and pi/2, also where the target does not
+            list them; they are then taken to be as good as the pair's cz.
+        seeds: Seeds for Qiskit's passes, where they are used.
+        cache: A folder for results, or True for $QHYBRID_CACHE_DIR or the user's cache folder, or
+            False for none.
+
+    Raises:
+        CircuitError: The circuit has more qubits than the target, or more connected ones; the
+            target has no two-qubit gate; it lacks cz and `fractional` is asked for.
+        ShapeError: There are more or fewer values than weights.
+    """
+    name, bound, measured = _convert(circuit, weights, observables)
+    device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
+    device = couplings_of(device_target)
+    _check_fits(name, bound, device)
+    store = use_cache(cache)
+    device_content = target_content(device_target)
+    seeds = tuple(seeds)
+    key = content_key(circuit_content(bound), device_content, measured, fractional, seeds)
+    known = _recall(store, key, name, bound)
+    if known is not None:
+        return known
+    blocks = collect_blocks(bound) if can_synthesize(device_target) else None
+    candidates = []
+    if blocks is not None:
+        planner = Planner(store, device, device_target, device_content, measured)
+        candidates += planner.lower(blocks)
+    if not candidates or device.num_qubits <= 2 * bound.num_qubits:
+        candidates += _stock(bound, device, device_target, seeds, measured)
+    best = min(
+        (_lowered(name, each, device_target, measured, fractional) for each in candidates),
+        key=_rank,
+    )
+    _store(store, key, best)
+    return best
+
+
+def measured_qubits(
+    observables: Sequence[SparsePauliOp] | None, num_qubits: int
+) -> tuple[int, ...]:
+    """Return the logical qubits that some observable acts on; all where there is none."""
+    if observables is None:
+        return tuple(range(num_qubits))
+    acts = np.zeros(num_qubits, dtype=bool)
+    for observable in observables:
+        acts |= (observable.paulis.x | observable.paulis.z).any(axis=0)
+    return tuple(int(qubit) for qubit in np.flatnonzero(acts))
+
+
+def _convert(
+    circuit: VariationalCircuit | QuantumCircuit,
+    weights: Sequence[float] | np.ndarray | None,
+    observables: Sequence[SparsePauliOp] | None,
+) -> tuple[str, QuantumCircuit, tuple[int, ...]]:
+    """Return the name, the circuit with its weights bound, and the logical qubits to measure."""
+    if isinstance(circuit, VariationalCircuit):
+        bound = circuit.circuit if weights is None else circuit.bind_weights(weights)
+        observables = circuit.observables if observables is None else observables
+        return circuit.name, bound, measured_qubits(observables, bound.num_qubits)
+    if weights is not None:
+        raise CircuitError(
+            "Argument `weights` needs a VariationalCircuit, which tells weights from inputs, but "
+            f"`circuit` is a {type(circuit).__name__}; bind its parameters first"
+        )
+    bound = circuit.remove_final_measurements(inplace=False)
+    if bound.num_clbits:
+        raise CircuitError(
+            f"Circuit '{circuit.name}' measures before its end, which lowering does not support; "
+            "measure at the end only"
+        )
+    return circuit.name, bound, measured_qubits(observables, bound.num_qubits)
+
+
+def _check_fits(name: str, circuit: QuantumCircuit, device: Couplings) -> None:
+    if circuit.num_qubits > device.num_qubits:
+        raise CircuitError(
+            f"Circuit '{name}' has {circuit.num_qubits} qubits, but the target has only "
+            f"{device.num_qubits}; take a larger device or fewer qubits"
+        )
+    pairs = [
+        tuple(circuit.find_bit(bit).index for bit in item.qubits[:2])
+        for item in circuit.data
+        if len(item.qubits) > 1 and item.operation.name != "barrier"
+    ]
+    needed, offered = _largest_part(circuit.num_qubits, pairs), 1
+    if pairs:
+        offered = _largest_part(device.num_qubits, device.pairs)
+    if needed > offered:
+        raise CircuitError(
+            f"Circuit '{name}' connects {needed} qubits, but the target's two-qubit gates connect "
+            f"{'none' if offered == 1 else f'at most {offered}'}; take another device"
+        )
+
+
+def _largest_part(num_qubits: int, pairs: Iterable[Sequence[int]]) -> int:
+    graph = rustworkx.PyGraph()
+    graph.add_nodes_from(range(num_qubits))
+    graph.add_edges_from_no_data([(pair[0], pair[1]) for pair in pairs])
+    return max((len(part) for part in rustworkx.connected_components(graph)), default=0)
+
+
+def _stock(
+    circuit: QuantumCircuit,
+    device: Couplings,
+    target: Target,
+    seeds: Sequence[int],
+    measured: Sequence[int],
+) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
+    """Lower by Qiskit's own passes, and move each result to the places that promise most."""
+    candidates = []
+    for lowered, final in stock_candidates(circuit, target, device, seeds):
+        candidates.append((lowered, final))
+        qubits = _used(lowered, final)
+        pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
+        for place in find_placements(pattern, device.working())[:_EXACT]:
+            at = dict(zip(qubits, place, strict=True))
+            moved = move(lowered, qubits, place, target)
+            candidates.append((moved, tuple(at[qubit] for qubit in final)))
+    return candidates
+
+
+def _used(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
+    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
+    return tuple(sorted(acting | set(final)))
+
+
+def _lowered(
+    name: str,
+    candidate: tuple[QuantumCircuit, tuple[int, ...]],
+    target: Target,
+    measured: Sequence[int],
+    fractional: bool,
+) -> LoweredCircuit:
+    circuit, final = candidate
+    circuit.name = name
+    success = success_probability(circuit, target, [final[qubit] for qubit in measured])
+    return LoweredCircuit(name, circuit, _used(circuit, final), final, fractional, success)
+
+
+def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:
+    circuit = lowered.circuit
+    depth = circuit.depth(lambda item: len(item.qubits) > 1)
+    return -(lowered.success_probability or 0.0), circuit.num_nonlocal_gates(), depth
+
+
+def _recall(
+    store: LoweringCache, key: str, name: str, circuit: QuantumCircuit
+) -> LoweredCircuit | None:
+    """Return the result that is known for a circuit's content, in this circuit's parameters."""
+    lowered = store.get(key)
+    if lowered is None:
+        content = store.read(f"{key}.qpy")
+        found = None if content is None else unpack_file(content)
+        if found is None:
+            return None
+        saved, facts = found
+        lowered = LoweredCircuit(
+            name,
+            saved,
+            tuple(facts["qubits"]),
+            tuple(facts["final_layout"]),
+            bool(facts["fractional"]),
+            facts["success_probability"],
+        )
+        store.remember(key, lowered)
+    return _with_parameters(lowered, name, circuit)
+
+
+def _with_parameters(lowered: LoweredCircuit, name: str, circuit: QuantumCircuit) -> LoweredCircuit:
+    own = {parameter.name: parameter for parameter in circuit.parameters}
+    renamed: dict[Parameter, Parameter] = {
+        parameter: own[parameter.name]
+        for parameter in lowered.circuit.parameters
+        if parameter != own[parameter.name]
+    }
+    if not renamed and lowered.name == name:
+        return lowered
+    result = lowered.circuit.assign_parameters(renamed) if renamed else lowered.circuit.copy()
+    result.name = name
+    return LoweredCircuit(
+        name,
+        result,
+        lowered.qubits,
+        lowered.final_layout,
+        lowered.fractional,
+        lowered.success_probability,
+    )
+
+
+def _store(store: LoweringCache, key: str, lowered: LoweredCircuit) -> None:
+    store.remember(key, lowered)
+    facts = {
+        "qubits": lowered.qubits,
+        "final_layout": lowered.final_layout,
+        "fractional": lowered.fractional,
+        "success_probability": lowered.success_probability,
+    }
+    store.write(f"{key}.qpy", pack_file(lowered.circuit, facts))

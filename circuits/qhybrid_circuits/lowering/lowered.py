@@ -1,0 +1,65 @@
+from dataclasses import dataclass
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredCircuit:
+    """A circuit in a device's own gates, on its own couplings.
+
+    Attributes:
+        name: The name of the circuit that was lowered.
+        circuit: As wide as the target, without measurements; parameters that were not bound are
+            still symbolic. Not to be changed afterwards.
+        qubits: The physical qubits in use, ascending.
+        final_layout: Logical qubit i ends on physical qubit `final_layout[i]`; it may have started
+            on another, all qubits in use start in |0>.
+        fractional: Whether the target's fractional gates were used.
+        success_probability: The probability that no gate, idling or readout error happens, None
+            where the target has no calibration.
+    """
+
+    name: str
+    circuit: QuantumCircuit
+    qubits: tuple[int, ...]
+    final_layout: tuple[int, ...]
+    fractional: bool
+    success_probability: float | None
+
+    @property
+    def num_logical_qubits(self) -> int:
+        return len(self.final_layout)
+
+    def apply_layout(self, observable: SparsePauliOp) -> SparsePauliOp:
+        """Return an observable of the logical qubits as one of the device's qubits.
+
+        Args:
+            observable: An operator on `num_logical_qubits` qubits.
+        """
+        return observable.apply_layout(list(self.final_layout), self.circuit.num_qubits)
+
+    def compact(self) -> tuple[QuantumCircuit, tuple[int, ...]]:
+        """Return the circuit on the qubits in use alone, and the final layout in their numbers.
+
+        Qubit k of the circuit is `qubits[k]`, so a simulator need not hold the whole device.
+        """
+        position = {physical: index for index, physical in enumerate(self.qubits)}
+        small = QuantumCircuit(
+            len(self.qubits), name=self.name, global_phase=self.circuit.global_phase
+        )
+        for item in self.circuit.data:
+            small.append(
+                item.operation,
+                [position[self.circuit.find_bit(bit).index] for bit in item.qubits],
+                copy=False,
+            )
+        return small, tuple(position[physical] for physical in self.final_layout)
+
+    def __repr__(self) -> str:
+        chance = self.success_probability
+        success = "success not known" if chance is None else f"success {chance:.3f}"
+        return (
+            f"LoweredCircuit('{self.name}', {self.num_logical_qubits} qubits on "
+            f"{len(self.qubits)} of {self.circuit.num_qubits}, {success})"
+        )

@@ -1,0 +1,169 @@
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from qiskit.circuit import Operation, QuantumCircuit
+from qiskit.circuit.equivalence_library import SessionEquivalenceLibrary
+from qiskit.circuit.library import CXGate, CZGate, ECRGate, RZZGate
+from qiskit.synthesis import TwoQubitBasisDecomposer, TwoQubitControlledUDecomposer
+from qiskit.transpiler import PassManager, Target
+from qiskit.transpiler.passes import (
+    BasisTranslator,
+    Optimize1qGatesDecomposition,
+    WrapAngles,
+)
+
+from qhybrid_circuits.lowering.blocks import SWAP, BlockCircuit, Matrix
+from qhybrid_circuits.lowering.routing import Routing
+from qhybrid_circuits.lowering.targets import entangler_name
+
+_ENTANGLER_GATES = {"cz": CZGate, "cx": CXGate, "ecr": ECRGate}
+
+#: |x>|0> to |0>|x> with two CX: from the less significant qubit, and from the other one.
+_CX_FROM_FIRST: Matrix = CXGate().to_matrix()
+_CX_FROM_SECOND: Matrix = SWAP @ _CX_FROM_FIRST @ SWAP
+_MOVE_FROM_FIRST: Matrix = _CX_FROM_SECOND @ _CX_FROM_FIRST
+_MOVE_FROM_SECOND: Matrix = _CX_FROM_FIRST @ _CX_FROM_SECOND
+
+
+class Assembly:
+    """The routed circuit as one matrix for each run of operations on a pair."""
+
+    def __init__(
+        self,
+        blocks: BlockCircuit,
+        routing: Routing,
+        placement: Mapping[int, int],
+        spare: Sequence[int],
+    ) -> None:
+        self.blocks = blocks
+        lonely = iter(spare)
+        self.where = [placement[v] if v >= 0 else next(lonely) for v in routing.start]
+        self.who = {vertex: qubit for qubit, vertex in enumerate(self.where)}
+        self.runs: list[tuple[tuple[int, int], Matrix]] = []
+        self.items: list[tuple[tuple[int, ...], Operation | int]] = []
+        self.last: dict[int, int] = {}  # physical qubit -> index of its last run
+        self.touched: set[int] = set()  # physical qubits that have left |0>
+        self.waiting: list[list[tuple[int, Operation]]] = [[] for _ in self.where]
+        for index, block in enumerate(blocks.blocks):
+            for qubit, operations in zip(block.qubits, block.before, strict=True):
+                self.waiting[qubit] += [(index, operation) for operation in operations]
+        for index, u, v in routing.steps:
+            pair = (placement[u], placement[v])
+            if index < 0:
+                self.swap(*pair)
+            else:
+                self.block(index, *pair)
+
+    def act(self, u: int, v: int, matrix: Matrix) -> None:
+        """Multiply onto the last run of this pair, or begin one."""
+        run = self.last.get(u, -1)
+        if run < 0 or run != self.last.get(v, -1):
+            self.items.append(((u, v), len(self.runs)))
+            self.last[u] = self.last[v] = len(self.runs)
+            self.runs.append(((u, v), matrix))
+            return
+        pair, former = self.runs[run]
+        self.runs[run] = (pair, (matrix if pair == (u, v) else SWAP @ matrix @ SWAP) @ former)
+
+    def block(self, index: int, u: int, v: int) -> None:
+        block = self.blocks.blocks[index]
+        for vertex, qubit in zip((u, v), block.qubits, strict=True):
+            waiting = self.waiting[qubit]
+            # Blocks that commute may come in another order than their encodings stand in.
+            while waiting and waiting[0][0] <= index:
+                self.items.append(((vertex,), waiting.pop(0)[1]))
+                self.last[vertex] = -1
+        self.act(u, v, block.matrix)
+        self.touched |= {u, v}
+
+    def swap(self, u: int, v: int) -> None:
+        # Encodings wait for a qubit's first block, so a qubit without one is still in |0>.
+        if u in self.touched and v in self.touched:
+            matrix = SWAP
+        else:
+            matrix = _MOVE_FROM_FIRST if u in self.touched else _MOVE_FROM_SECOND
+        self.act(u, v, matrix)
+        if (u in self.touched) != (v in self.touched):
+            self.touched ^= {u, v}
+        there, here = self.who.pop(u, None), self.who.pop(v, None)
+        for vertex, qubit in ((v, there), (u, here)):
+            if qubit is not None:
+                self.who[vertex] = qubit
+                self.where[qubit] = vertex
+
+
+def synthesize(
+    blocks: BlockCircuit,
+    routing: Routing,
+    placement: Mapping[int, int],
+    spare: Sequence[int],
+    target: Target,
+) -> tuple[QuantumCircuit, tuple[int, ...]]:
+    """Write a routed circuit in the target's gates.
+
+    Args:
+        blocks: The circuit.
+        routing: Where its blocks and the swaps between them go, on the vertices of a graph.
+        placement: Physical qubit of each vertex that the routing uses.
+        spare: Physical qubits for the logical ones that no block acts on, in their order.
+        target: The device; an rzz in it is used.
+
+    Returns:
+        The circuit on all of the target's qubits, and the final physical qubit of each logical one.
+    """
+    assembly = Assembly(blocks, routing, placement, spare)
+    final = tuple(assembly.where)
+    circuit = QuantumCircuit(int(target.num_qubits or 0), global_phase=blocks.global_phase)
+    for place, content in assembly.items:
+        if isinstance(content, int):
+            pair, matrix = assembly.runs[content]
+            _append_pair(circuit, matrix, pair, target)
+        else:
+            circuit.append(content, list(place), copy=False)
+    for qubit, operations in enumerate(blocks.after):
+        for operation in operations:
+            circuit.append(operation, [final[qubit]], copy=False)
+    return to_target_gates(circuit, target), final
+
+
+def to_target_gates(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
+    """Merge one-qubit gates, translate the rest, and fold angles into the target's bounds."""
+    passes = [
+        Optimize1qGatesDecomposition(target=target),
+        BasisTranslator(SessionEquivalenceLibrary, None, target=target),
+    ]
+    if target.has_angle_bounds():
+        passes.append(WrapAngles(target))
+    passes.append(Optimize1qGatesDecomposition(target=target))
+    return PassManager(passes).run(circuit)
+
+
+def _append_pair(
+    circuit: QuantumCircuit,
+    matrix: Matrix,
+    pair: tuple[int, int],
+    target: Target,
+) -> None:
+    # A device with fractional gates may lack them on some pairs.
+    fractional = any(target.instruction_supported("rzz", each) for each in (pair, pair[::-1]))
+    name = "rzz" if fractional else entangler_name(target) or "cz"
+    if not target.instruction_supported(name, pair):
+        pair, matrix = (pair[1], pair[0]), SWAP @ matrix @ SWAP
+    if fractional:
+        parts = _rzz_decomposer()(matrix)
+    else:
+        parts = _decomposer(name)(matrix, approximate=False)
+    circuit.global_phase += parts.global_phase
+    for item in parts.data:
+        place = [pair[parts.find_bit(bit).index] for bit in item.qubits]
+        circuit.append(item.operation, place, copy=False)
+
+
+@cache
+def _decomposer(name: str) -> TwoQubitBasisDecomposer:
+    return TwoQubitBasisDecomposer(_ENTANGLER_GATES[name](), euler_basis="U")
+
+
+@cache
+def _rzz_decomposer() -> TwoQubitControlledUDecomposer:
+    return TwoQubitControlledUDecomposer(RZZGate, euler_basis="U")

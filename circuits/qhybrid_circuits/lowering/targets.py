@@ -1,0 +1,142 @@
+from collections.abc import Iterable, Sequence
+
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import RXGate, RZZGate
+from qiskit.transpiler import InstructionProperties, Target
+
+from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.angles import RZZ_BOUNDS, register_folding
+
+#: The fixed two-qubit gates that a Qiskit decomposer can build any two-qubit unitary from.
+ENTANGLERS = ("cz", "ecr", "cx")
+
+
+def entangler_name(target: Target) -> str | None:
+    """Return the name of the target's fixed two-qubit gate, None where it has none that we know."""
+    return next((name for name in ENTANGLERS if name in target.operation_names), None)
+
+
+def two_qubit_gate(target: Target) -> str | None:
+    """Return the gate whose pairs are the target's couplings, None where no pair can meet."""
+    names = [*target.operation_names]
+    known = [name for name in (*ENTANGLERS, "rzz") if name in names]
+    others = [
+        name for name in names if getattr(target.operation_from_name(name), "num_qubits", 0) == 2
+    ]
+    return next(iter(known + others), None)
+
+
+def can_synthesize(target: Target) -> bool:
+    """Return whether we can write any two-qubit unitary in the target's gates."""
+    return entangler_name(target) is not None or "rzz" in target.operation_names
+
+
+def restricted_target(target: Target, qubits: Sequence[int]) -> Target:
+    """Return the part of a device that consists of some of its qubits, numbered from 0.
+
+    Gates, couplings, errors, durations, T1, T2 and readout are kept.
+
+    Args:
+        target: The device.
+        qubits: Physical qubits; `qubits[k]` becomes qubit k.
+
+    Raises:
+        CircuitError: A qubit is named twice, or the device does not have it.
+    """
+    available = int(target.num_qubits or 0)
+    wrong = [qubit for qubit in qubits if not 0 <= qubit < available]
+    if wrong or len(set(qubits)) != len(qubits) or not qubits:
+        raise CircuitError(
+            f"Argument `qubits` must name different qubits between 0 and {available - 1}, at least "
+            f"one, but is {tuple(qubits)}"
+        )
+    return _part(target, qubits)
+
+
+def _part(target: Target, qubits: Sequence[int], *, bound_rzz: bool = False) -> Target:
+    position = {physical: index for index, physical in enumerate(qubits)}
+    properties = target.qubit_properties
+    small = Target(
+        description=target.description,
+        num_qubits=len(qubits),
+        dt=target.dt,
+        granularity=target.granularity,
+        min_length=target.min_length,
+        pulse_alignment=target.pulse_alignment,
+        acquire_alignment=target.acquire_alignment,
+        qubit_properties=None if properties is None else [properties[q] for q in qubits],
+    )
+    for name in target.operation_names:
+        operation, placed = target.operation_from_name(name), target[name]
+        if placed is None or None in placed:
+            small.add_instruction(operation, name=name)
+            continue
+        kept = {
+            tuple(position[q] for q in place): value
+            for place, value in placed.items()
+            if all(q in position for q in place)
+        }
+        if kept:
+            # Qiskit tells that a gate has bounds, but not which: those of rzz are known.
+            bound = name == "rzz" and (bound_rzz or target.gate_has_angle_bounds(name))
+            bounds = [RZZ_BOUNDS] if bound else None
+            small.add_instruction(operation, kept, name, angle_bounds=bounds)
+    return small
+
+
+def with_fractional_gates(target: Target) -> Target:
+    """Return the target with rx and with rzz between 0 and pi/2, added where it lacks them.
+
+    An rzz is given the error and the duration of the pair's CZ, an rx those of the qubit's sx (it
+    is one pulse, as sx is). Published calibrations have no others.
+
+    Args:
+        target: A device whose two-qubit gate is cz, or that has rzz already.
+
+    Raises:
+        CircuitError: The device has neither cz nor rzz.
+    """
+    if "rzz" in target.operation_names and "rx" in target.operation_names:
+        return with_angle_bounds(target)
+    if "cz" not in target.operation_names and "rzz" not in target.operation_names:
+        two_qubit = [name for name in ENTANGLERS if name in target.operation_names]
+        raise CircuitError(
+            "Fractional gates need a device whose two-qubit gate is cz, but this one has "
+            f"{', '.join(two_qubit) or 'no two-qubit gate'}; lower without `fractional`"
+        )
+    register_folding()
+    wider = with_angle_bounds(restricted_target(target, range(int(target.num_qubits or 0))))
+    if "rzz" not in target.operation_names:
+        wider.add_instruction(
+            RZZGate(Parameter("theta")),
+            _copied(target["cz"].items()),
+            angle_bounds=[RZZ_BOUNDS],
+        )
+    if "rx" not in target.operation_names:
+        one_qubit = next(
+            (target[name] for name in ("sx", "x") if name in target.operation_names),
+            {(qubit,): None for qubit in range(int(target.num_qubits or 0))},
+        )
+        wider.add_instruction(RXGate(Parameter("theta")), _copied(one_qubit.items()))
+    return wider
+
+
+def with_angle_bounds(target: Target) -> Target:
+    """Return the target with rzz limited to 0 to pi/2: devices take no other, and few say so."""
+    if "rzz" not in target.operation_names:
+        return target
+    register_folding()
+    if target.gate_has_angle_bounds("rzz"):
+        return target
+    return _part(target, range(int(target.num_qubits or 0)), bound_rzz=True)
+
+
+def _copied(
+    properties: Iterable[tuple[tuple[int, ...], InstructionProperties | None]],
+) -> dict[tuple[int, ...], InstructionProperties | None]:
+    return {
+        place: None
+        if value is None
+        else InstructionProperties(duration=value.duration, error=value.error)
+        for place, value in properties
+    }
