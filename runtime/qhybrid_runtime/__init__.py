@@ -7,18 +7,29 @@ from qhybrid_circuits._lazy import lazy_exports
 if TYPE_CHECKING:
     from qhybrid_runtime.backends import Backend, get_backend
     from qhybrid_runtime.bank import CircuitBank
-    from qhybrid_runtime.gradient import AdjointEstimatorGradient
-    from qhybrid_runtime.layer import QuantumLayer, quantum_layer
+    from qhybrid_runtime.gradients import (
+        Adjoint,
+        AdjointEstimatorGradient,
+        GradientMethod,
+        ParameterShift,
+        Spsa,
+    )
+    from qhybrid_runtime.layer import QuantumLayer, continue_at, quantum_layer
     from qhybrid_runtime.names import BACKENDS
     from qhybrid_runtime.qnn import BroadcastEstimatorQNN
 
 __all__ = [
     "BACKENDS",
+    "Adjoint",
     "AdjointEstimatorGradient",
     "Backend",
     "BroadcastEstimatorQNN",
     "CircuitBank",
+    "GradientMethod",
+    "ParameterShift",
     "QuantumLayer",
+    "Spsa",
+    "continue_at",
     "get_backend",
     "quantum_layer",
 ]
@@ -27,11 +38,16 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "BACKENDS": ".names",
-        "AdjointEstimatorGradient": ".gradient",
+        "Adjoint": ".gradients",
+        "AdjointEstimatorGradient": ".gradients",
         "Backend": ".backends",
         "BroadcastEstimatorQNN": ".qnn",
         "CircuitBank": ".bank",
+        "GradientMethod": ".gradients",
+        "ParameterShift": ".gradients",
         "QuantumLayer": ".layer",
+        "Spsa": ".gradients",
+        "continue_at": ".layer",
         "get_backend": ".backends",
         "quantum_layer": ".layer",
     },

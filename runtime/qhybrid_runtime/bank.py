@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.gradients.method import GradientMethod
 from qhybrid_runtime.layer import QuantumLayer, evaluate_layers, quantum_layer
 
 
@@ -20,7 +21,7 @@ class CircuitBank(nn.Module):
         self,
         variationals: Sequence[VariationalCircuit],
         backend: Backend,
-        gradient: str | None = None,
+        gradient: str | GradientMethod | None = None,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -29,7 +30,8 @@ class CircuitBank(nn.Module):
         Args:
             variationals: At least one circuit; they need not be of one structure.
             backend: Where all of them run.
-            gradient: A method that the backend supports; its best one where omitted.
+            gradient: A method that the backend supports, by name or, with options, as an object;
+                the backend's best one where omitted.
             generator: Where initial weights come from.
 
         Raises:

@@ -1,4 +1,5 @@
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 from qhybrid_circuits import ShapeError, VariationalCircuit
 from qhybrid_runtime.backends.backend import Backend
-from qhybrid_runtime.names import check_gradient
+from qhybrid_runtime.gradients.method import GradientMethod
+from qhybrid_runtime.gradients.registry import gradient_method
 from qhybrid_runtime.qnn import BroadcastEstimatorQNN
 
 
@@ -68,7 +70,8 @@ class QuantumLayer(TorchConnector):
         return evaluate_layers([self], [input_data])[0]
 
     def extra_repr(self) -> str:
-        return f"{self.neural_network.variational}, backend={self.backend.name}"
+        method = self.neural_network.gradient_method.name
+        return f"{self.neural_network.variational}, backend={self.backend.name}, gradient={method}"
 
 
 def _accept_stock_names(
@@ -125,7 +128,7 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
 def quantum_layer(
     variational: VariationalCircuit,
     backend: Backend,
-    gradient: str | None = None,
+    gradient: str | GradientMethod | None = None,
     initial_weights: Tensor | np.ndarray | Sequence[float] | None = None,
     *,
     generator: torch.Generator | None = None,
@@ -135,7 +138,8 @@ def quantum_layer(
     Args:
         variational: The circuit.
         backend: Where it runs.
-        gradient: A method that the backend supports; its best one where omitted.
+        gradient: A method that the backend supports, by name or, with options, as an object
+            (`Spsa(samples=4)`); the backend's best one where omitted.
         initial_weights: Shape (n_weights,); uniform in [0, 1) where omitted. Kept in single
             precision; `.double()` makes the layer a double-precision one.
         generator: Where random initial weights come from; torch's own where omitted.
@@ -145,9 +149,7 @@ def quantum_layer(
         RequestError: The backend does not support the gradient method.
         ShapeError: `initial_weights` has the wrong shape.
     """
-    # Every backend there is has one method, the adjoint: a name is checked, and nothing chosen.
-    check_gradient(backend.name, gradient)
-    network = BroadcastEstimatorQNN(variational, backend.estimator(), precision=backend.precision)
+    method = gradient_method(backend.name, gradient)
     if initial_weights is None:
         weights = torch.rand(variational.num_weights, generator=generator)
     else:
@@ -157,4 +159,33 @@ def quantum_layer(
             f"Argument `initial_weights` must have shape ({variational.num_weights},), but has "
             f"shape {tuple(weights.shape)}"
         )
+    network = BroadcastEstimatorQNN(
+        variational,
+        backend.estimator(),
+        precision=backend.precision,
+        gradient_method=method,
+        # Circuits that start from different weights are perturbed differently too.
+        stream=zlib.crc32(weights.cpu().numpy().tobytes()),
+    )
     return QuantumLayer(network, backend, weights)
+
+
+#: More rounds than a step of training has: those of each step are numbered apart.
+_ROUNDS_A_STEP = 1 << 16
+
+
+def continue_at(module: nn.Module, step: int) -> None:
+    """Let all that is random in a module's circuits follow from a step's number.
+
+    A training run that does so before each step draws the same errors and perturbations when it is
+    interrupted and resumed as when it is not.
+
+    Args:
+        module: A model, bank or layer.
+        step: Number of the step.
+    """
+    layers = [child for child in module.modules() if isinstance(child, QuantumLayer)]
+    for layer in layers:
+        layer.neural_network.gradient_calls = step * _ROUNDS_A_STEP
+    for backend in {id(layer.backend): layer.backend for layer in layers}.values():
+        backend.at_round(step * _ROUNDS_A_STEP)

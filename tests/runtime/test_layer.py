@@ -5,9 +5,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from counting import counted
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
@@ -27,31 +28,13 @@ from qhybrid_runtime import (
     AdjointEstimatorGradient,
     BroadcastEstimatorQNN,
     CircuitBank,
+    engine_round,
     get_backend,
     qnn,
     quantum_layer,
 )
 
 BACKENDS = ["statevector", "aer"]
-
-
-class CountingEstimator(BaseEstimatorV2):
-    """Passes PUBs on and remembers them."""
-
-    def __init__(self, estimator: BaseEstimatorV2) -> None:
-        self.estimator = estimator
-        self.jobs: list[list] = []
-
-    def run(self, pubs, *, precision=None):
-        self.jobs.append(list(pubs))
-        return self.estimator.run(self.jobs[-1], precision=precision)
-
-
-def counted(monkeypatch: pytest.MonkeyPatch):
-    backend = get_backend("aer")
-    counter = CountingEstimator(backend.estimator())
-    monkeypatch.setattr(backend, "estimator", lambda: counter)
-    return backend, counter
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -99,10 +82,11 @@ def test_a_forward_call_is_one_pub_with_explicit_precision(monkeypatch) -> None:
     layer = quantum_layer(hqconv(channels=2), backend)
     layer(torch.zeros(7, 8))
     assert [len(pubs) for pubs in counter.jobs] == [1]
-    _circuit, observables, values, precision = counter.jobs[0][0]
-    assert np.shape(observables)[:2] == (8, 1)
-    assert values.shape == (7, 8 + 54)
-    assert precision == 0
+    pub = counter.jobs[0][0]
+    assert pub.observables.shape == (8, 1)
+    assert pub.parameter_values.as_array().shape == (7, 8 + 54)
+    assert pub.precision == 0
+    pub.validate()
     layer.neural_network.forward(np.zeros((7, 8)), np.zeros(54))
     assert [len(pubs) for pubs in counter.jobs] == [1, 1]
 
@@ -133,11 +117,9 @@ def test_a_bank_is_its_layers(backend: str, generator) -> None:
 
 def test_circuits_of_one_structure_are_one_engine_call(monkeypatch) -> None:
     calls = []
-    import qhybrid_runtime.evaluation as evaluation
-
-    real = evaluation.expectations
+    real = engine_round.expectations
     monkeypatch.setattr(
-        evaluation, "expectations", lambda *args: calls.append(args[2].shape) or real(*args)
+        engine_round, "expectations", lambda *args: calls.append(args[2].shape) or real(*args)
     )
     bank = CircuitBank(
         [hqconv(channels=1) for _ in range(5)] + [basic_entangling()], get_backend("statevector")
@@ -335,8 +317,6 @@ def test_mistakes_are_named() -> None:
     backend = get_backend("statevector")
     with pytest.raises(UnknownNameError, match="unknown backend 'aero'; did you mean aer"):
         get_backend("aero")
-    with pytest.raises(UnknownNameError, match="device noise and hardware are not"):
-        get_backend("fake_fez")
     with pytest.raises(UnknownNameError, match="unknown gradient 'adjont'; did you mean adjoint"):
         quantum_layer(basic_entangling(), backend, "adjont")
     with pytest.raises(RequestError, match="does not take the options shots; it takes none"):

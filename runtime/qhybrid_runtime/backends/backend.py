@@ -53,5 +53,12 @@ class Backend(ABC):
         """
         return evaluate_by_estimator(networks, inputs, weights)
 
+    def at_round(self, number: int) -> None:  # noqa: B027
+        """Let what is random from now on follow from this number, and from the backend's seed.
+
+        A training run that is resumed draws the errors that it would have drawn. Here: nothing is
+        random.
+        """
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{self.name}')"

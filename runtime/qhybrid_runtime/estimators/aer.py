@@ -1,8 +1,10 @@
 import os
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
+import torch
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Instruction, Parameter, ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
@@ -10,12 +12,18 @@ from qiskit_aer import AerSimulator
 
 from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_runtime.estimators.controlled_pairs import merge_controlled_pairs
-from qhybrid_runtime.estimators.exact import ExactEstimator, Task, constant_columns
+from qhybrid_runtime.estimators.exact import ExactEstimator
+from qhybrid_runtime.estimators.tasks import Task, constant_columns
 from qhybrid_runtime.standard_gates import is_standard, with_standard_gates
+from qhybrid_runtime.statevector.observables import ObservableSet
 
 #: The only gates that are left symbolic. Aer 0.18 binds symbolic crx, cry, crz and cp wrongly and
 #: silently (qiskit-aer issues 2323, 2391, 2403).
 _SYMBOLIC = frozenset({"rx", "ry", "rz"})
+
+#: Bytes of a task's states up to which Aer hands them out: one copy takes less time than Aer's own
+#: pass over the state for each observable.
+_STATE_BYTES = 1 << 26
 
 #: Circuits that an estimator remembers to be made of gates that Aer knows.
 _KEPT = 64
@@ -40,7 +48,7 @@ class AerStatevectorEstimator(ExactEstimator):
         """
         super().__init__()
         if threads is None:
-            threads = _processors()
+            threads = processors()
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise RequestError(
                 f"Argument `threads` must be a whole number of at least 1, but is {threads!r}"
@@ -67,12 +75,10 @@ class AerStatevectorEstimator(ExactEstimator):
         experiment = 0
         for index in runs:
             # Without symbols there is one experiment, and it serves every sample.
-            for sample in values[index] if prepared[index][1] else values[index][:1]:
-                data = result.data(experiment)
-                sample[:] = [data[str(row)] for row in range(len(sample))]
-                experiment += 1
-            if not prepared[index][1]:
-                values[index][1:] = values[index][0]
+            count = len(tasks[index].values) if prepared[index][1] else 1
+            data = [result.data(number) for number in range(experiment, experiment + count)]
+            values[index][:] = _values(tasks[index], data)
+            experiment += count
         return values
 
     def _prepare(self, task: Task) -> tuple[QuantumCircuit, dict[Parameter, list[float]]]:
@@ -92,8 +98,11 @@ class AerStatevectorEstimator(ExactEstimator):
                 self._remember(key, task.circuit)
         # No expectation value sees it, and Aer cannot bind a symbolic one.
         circuit.global_phase = 0
-        for row, observable in enumerate(task.observables):
-            _save(circuit, observable, str(row))
+        if _saves_states(task):
+            circuit.save_statevector()
+        else:
+            for row, observable in enumerate(task.observables):
+                _save(circuit, observable, str(row))
         free = [i for i, p in enumerate(parameters) if not shared[i]]
         return circuit, {parameters[i]: task.values[:, i].tolist() for i in free}
 
@@ -105,7 +114,25 @@ class AerStatevectorEstimator(ExactEstimator):
         self._plain[key] = circuit
 
 
-def _processors() -> int:
+def _saves_states(task: Task) -> bool:
+    """Return whether the simulator hands out states rather than expectation values."""
+    needed: int = len(task.values) * 16 << task.circuit.num_qubits
+    return needed <= _STATE_BYTES
+
+
+def _values(task: Task, data: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Return the expectation values (N, n_observables) from what was saved in each experiment."""
+    if not _saves_states(task):
+        rows = range(len(task.observables))
+        return np.array([[sample[str(row)] for row in rows] for sample in data])
+    states = np.array([np.asarray(sample["statevector"]) for sample in data])
+    observables = ObservableSet(task.observables, task.circuit.num_qubits)
+    values: np.ndarray = observables.expectations(torch.from_numpy(states.T)[None])[0].numpy()
+    return values
+
+
+def processors() -> int:
+    """Return how many processors the process may use."""
     # Where a process cannot be kept to some processors (not Linux), it may use all.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -3,7 +3,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from qhybrid_runtime.estimators.exact import ExactEstimator, Task, constant_columns
+from qhybrid_runtime.estimators.exact import ExactEstimator
+from qhybrid_runtime.estimators.tasks import Task, constant_columns
 from qhybrid_runtime.statevector.engine import expectations
 from qhybrid_runtime.statevector.observables import ObservableSet
 from qhybrid_runtime.statevector.program_cache import ProgramCache

@@ -1,0 +1,30 @@
+from typing import Any
+
+from qhybrid_circuits.lowering import with_fractional_gates
+from qhybrid_runtime.backends.device import Device, DeviceBackend, DeviceOptions
+from qhybrid_runtime.devices.targets import fake_target
+from qhybrid_runtime.estimators.local import LocalClient
+
+
+class FakeBackend(DeviceBackend):
+    """A device's last calibration on this machine: everything as on hardware, but free."""
+
+    def __init__(self, name: str, *, seed: int | None = None, **options: Any) -> None:
+        """Load a fake device.
+
+        Args:
+            name: Such as "fake_fez".
+            seed: Of the simulated shots; from the operating system where omitted.
+            options: Those of `DeviceOptions`.
+
+        Raises:
+            UnknownNameError: There is no fake device of this name.
+            RequestError: An option is not allowed.
+            CircuitError: The device's gates cannot be made fractional.
+        """
+        chosen = DeviceOptions(**options)
+        target = fake_target(name)
+        if chosen.fractional:
+            target = with_fractional_gates(target)
+        device = Device(name, int(target.num_qubits), simulated=True)
+        super().__init__(name, device, target, LocalClient(target, seed=seed), chosen)

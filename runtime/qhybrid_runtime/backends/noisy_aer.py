@@ -1,0 +1,71 @@
+from qiskit.transpiler import Target
+
+from qhybrid_circuits import RequestError
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.devices.targets import fake_target, uniform_target
+from qhybrid_runtime.estimators.device import DeviceEstimator
+from qhybrid_runtime.estimators.trajectories import TrajectoryExecutor
+from qhybrid_runtime.names import DEVICE_GRADIENTS, noise_numbers
+
+#: Qubits of a device that is told by two numbers. More could hardly be simulated.
+_QUBITS = 24
+
+
+class NoisyAerBackend(Backend):
+    """Simulation with Aer's model of a device's noise, Pauli-twirled, on qhybrid's own engine.
+
+    Circuits are lowered for the device first. Values are estimates with the standard error of so
+    many shots, from far fewer trajectories.
+    """
+
+    exact = False
+    gradients = DEVICE_GRADIENTS
+
+    def __init__(
+        self,
+        noise: str,
+        *,
+        shots: int = 1024,
+        seed: int | None = None,
+        idling: bool = True,
+        fractional: bool = False,
+    ) -> None:
+        """Load a device's calibration.
+
+        Args:
+            noise: A fake device, such as "fake_fez"; or "depolarizing=0.01,readout=0.02": cz gates
+                with this error, sx and x with a tenth of it, and the probability that a qubit is
+                read wrongly.
+            shots: Standard errors are at most 1/sqrt(shots), which is what so many shots have.
+            seed: Of the random errors; from the operating system where omitted.
+            idling: Whether qubits relax while they wait. Aer leaves this out of circuits that are
+                not scheduled; devices do not.
+            fractional: Whether to use rzz and rx of any angle.
+
+        Raises:
+            UnknownNameError: There is no fake device of this name.
+            RequestError: A number is not allowed.
+        """
+        if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
+            raise RequestError(
+                f"Argument `shots` must be a whole number of at least 1, but is {shots!r}"
+            )
+        self.name = f"aer:{noise}"
+        self.target = _target(noise)
+        self.precision = shots**-0.5
+        self._executor = TrajectoryExecutor(self.target, seed=seed, idling=idling)
+        self._estimator = DeviceEstimator(
+            self._executor, precision=self.precision, fractional=fractional
+        )
+
+    def estimator(self) -> DeviceEstimator:
+        """Return the primitive, shared by all layers of this backend."""
+        return self._estimator
+
+    def at_round(self, number: int) -> None:
+        """Go on with the errors of this round."""
+        self._executor.rounds = number
+
+
+def _target(noise: str) -> Target:
+    return uniform_target(_QUBITS, **noise_numbers(noise)) if "=" in noise else fake_target(noise)

@@ -1,0 +1,102 @@
+"""From the PUBs of an EstimatorV2 to tasks, and from their values back to results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from qiskit import QuantumCircuit
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import SparsePauliOp
+
+from qhybrid_runtime.checks import check_finite
+
+
+@dataclass(frozen=True)
+class Task:
+    """All expectation values of one PUB, before they are put into its shape.
+
+    Attributes:
+        circuit: As in the PUB.
+        observables: Each different observable of the PUB, once.
+        values: Parameter values in the order of `circuit.parameters`, shape (N, n_parameters).
+    """
+
+    circuit: QuantumCircuit
+    observables: tuple[SparsePauliOp, ...]
+    values: np.ndarray
+
+
+#: A circuit's identity, the number of samples, and their parameter values.
+_TaskKey = tuple[int, int, bytes]
+
+
+class TaskTable:
+    """The tasks of a job, and where in them the values of each PUB are.
+
+    PUBs of one circuit with the same parameter values become one task: a stock EstimatorQNN sends
+    one PUB an observable, and the states behind them are the same.
+
+    Attributes:
+        tasks: What is to be evaluated.
+    """
+
+    def __init__(self, pubs: Sequence[EstimatorPub]) -> None:
+        """Turn PUBs into tasks.
+
+        Raises:
+            NotFiniteError: A parameter value is NaN or infinite.
+        """
+        self._pubs = pubs
+        self._values: dict[_TaskKey, tuple[QuantumCircuit, np.ndarray]] = {}
+        self._observables: dict[_TaskKey, dict[str, SparsePauliOp]] = {}
+        self._places = [self._add(pub) for pub in pubs]
+        self.tasks = [
+            Task(circuit, tuple(self._observables[key].values()), values)
+            for key, (circuit, values) in self._values.items()
+        ]
+
+    def _add(self, pub: EstimatorPub) -> tuple[int, np.ndarray]:
+        """Return the PUB's task, and which of the task's observables each of its values is of."""
+        samples, width = pub.parameter_values.size, pub.circuit.num_parameters
+        values = pub.parameter_values.as_array(pub.circuit.parameters).reshape(samples, width)
+        check_finite("parameter_values", torch.as_tensor(values))
+        # Without parameters there are no bytes, whatever the number of samples.
+        key = (id(pub.circuit), samples, values.tobytes())
+        self._values.setdefault(key, (pub.circuit, values))
+        known = self._observables.setdefault(key, {})
+        sparse = np.asarray(pub.observables.sparse_observables_array(), dtype=object)
+        which = np.empty(sparse.shape, dtype=np.int64)
+        for index in np.ndindex(sparse.shape):
+            name = repr(sparse[index])
+            if name not in known:
+                known[name] = SparsePauliOp.from_sparse_observable(sparse[index])
+            which[index] = list(known).index(name)
+        return list(self._values).index(key), np.broadcast_to(which, pub.shape)
+
+    def result(
+        self, values: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None = None
+    ) -> PrimitiveResult[PubResult]:
+        """Return the tasks' values in the shapes of the PUBs.
+
+        Args:
+            values: Shape (N, n_observables) for each task.
+            errors: Their standard errors; zero where omitted.
+        """
+        results = []
+        for pub, (index, which) in zip(self._pubs, self._places, strict=True):
+            samples = pub.parameter_values
+            rows = np.broadcast_to(np.arange(samples.size).reshape(samples.shape), pub.shape)
+            evs = values[index][rows, which]
+            stds = np.zeros_like(evs) if errors is None else errors[index][rows, which]
+            data = DataBin(evs=evs, stds=stds, shape=evs.shape)
+            metadata = {"target_precision": pub.precision, "circuit_metadata": pub.circuit.metadata}
+            results.append(PubResult(data, metadata=metadata))
+        return PrimitiveResult(results, metadata={"version": 2})
+
+
+def constant_columns(values: np.ndarray) -> np.ndarray:
+    """Return which parameters have one value in all samples, shape (n_parameters,)."""
+    constant: np.ndarray = (values == values[:1]).all(axis=0)
+    return constant

@@ -1,0 +1,91 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.gradients.angle_circuit import AngleCircuit
+from qhybrid_runtime.gradients.method import Point, needed_parameters
+from qhybrid_runtime.gradients.probes import Probes, ProbingMethod, side_by_side
+from qhybrid_runtime.statevector.angles import AngleTable
+
+
+@dataclass(frozen=True)
+class ParameterShift(ProbingMethod):
+    """The derivative of the backend's own expectation values, noise included.
+
+    Each gate angle is shifted on its own (Mitarai et al., Phys. Rev. A 98, 032309 (2018); four
+    terms for controlled rotations, Anselmetti et al., New J. Phys. 23, 113010 (2021)); the chain
+    rule leads from angles to inputs and weights, whatever the expression. All shifts of all samples
+    are one PUB of a circuit whose every angle is a parameter.
+
+    Unbiased: what is left is shot noise. On noisy backends this holds as long as noise does not
+    depend on the angles, and as the lowered gates turn with the frequencies of the ideal ones, as
+    rotations, controlled rotations and controlled phases in rz, sx and cx do.
+
+    It is dear: two parameter sets a sample for each rotation, four for each controlled one; see
+    `parameter_sets`.
+    """
+
+    name: ClassVar[str] = "parameter-shift"
+
+    def probes(self, point: Point) -> Probes:
+        circuit = point.network.angle_circuit
+        parameters = side_by_side(point)
+        shifts, coefficients = _shifts(
+            circuit,
+            point.network.variational,
+            by_inputs=point.by_inputs,
+            by_weights=point.by_weights,
+        )
+        angles = circuit.table(torch.as_tensor(parameters)).numpy()
+        return Probes(
+            circuit=circuit.circuit,
+            values=angles + shifts[:, None],
+            pubs=1,
+            combine=lambda numbers: _chain(circuit.table, parameters, numbers.T @ coefficients),
+        )
+
+    def parameter_sets(
+        self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
+    ) -> int:
+        circuit = AngleCircuit(variational)
+        return len(_shifts(circuit, variational, by_inputs=by_inputs, by_weights=by_weights)[0])
+
+
+def _shifts(
+    circuit: AngleCircuit, variational: VariationalCircuit, *, by_inputs: bool, by_weights: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is added to the angles, and each probe's share in the angles' derivatives.
+
+    Both have the shape (n_probes, n_angles), with one entry a row that is not zero.
+    """
+    needed = needed_parameters(variational, by_inputs, by_weights)
+    entries = [
+        (angle, sign * shift, sign * coefficient)
+        for angle, wanted in enumerate(circuit.depends(needed))
+        if wanted
+        for shift, coefficient in zip(
+            circuit.rules[angle].shifts, circuit.rules[angle].coefficients, strict=True
+        )
+        for sign in (1, -1)
+    ]
+    shifts = np.zeros((len(entries), len(circuit.rules)))
+    coefficients = np.zeros_like(shifts)
+    for row, (angle, shift, coefficient) in enumerate(entries):
+        shifts[row, angle], coefficients[row, angle] = shift, coefficient
+    return shifts, coefficients
+
+
+def _chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> np.ndarray:
+    """Return derivatives in the parameters (B, n_parameters) from those in the angles."""
+    with torch.enable_grad():
+        leaf = torch.tensor(parameters, requires_grad=True)
+        angles = table(leaf)
+        if not angles.requires_grad:  # there is no angle, or none that its parameters change
+            return np.zeros_like(parameters)
+        gradient: np.ndarray = torch.autograd.grad(
+            angles, leaf, torch.as_tensor(by_angles), materialize_grads=True
+        )[0].numpy()
+    return gradient

@@ -1,0 +1,129 @@
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from qhybrid_circuits import RequestError, VariationalCircuit
+from qhybrid_runtime.gradients.method import Point, needed_parameters
+from qhybrid_runtime.gradients.probes import Probes, ProbingMethod, side_by_side
+
+if TYPE_CHECKING:
+    from qhybrid_runtime.qnn import BroadcastEstimatorQNN
+
+#: Sets of weights up to which each is a PUB of its own. Lowering a circuit with its weights bound
+#: saves two-qubit gates, but takes time for each set.
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Spsa(ProbingMethod):
+    """Simultaneous perturbation: two values of the backend, whatever the number of parameters.
+
+    Spall, IEEE Trans. Autom. Control 37, 332 (1992), equation (2.2): all parameters are moved at
+    once, each up or down by chance, and the slope along that direction is divided by each one's
+    move. Inputs are moved in each sample on their own, weights in all samples alike: a few sets
+    of weights are as many PUBs of one job, so that they can be bound before a circuit is lowered.
+
+    The expected gradient is that of the backend's own values, smoothed over the perturbation: a
+    bias of second order in it. A single one is mostly noise, its size growing with the square root
+    of the number of parameters: small learning rates, large batches or more `samples` average it.
+
+    What is drawn follows from the seed, the network's `stream` and how often its gradient was asked
+    for (`gradient_calls`); see `continue_at`.
+
+    Attributes:
+        perturbation: How far each parameter is moved, as the angle in radians by which the gate
+            that it turns fastest then turns: a weight that counts whole turns is moved by
+            `perturbation / 2 pi`. Where no gate turns in proportion, it is the parameter's own
+            change. Larger ones have less shot noise, and more bias.
+        samples: Draws that are averaged, two parameter sets a sample each.
+        seed: Of the draws.
+    """
+
+    name: ClassVar[str] = "spsa"
+
+    perturbation: float = 0.1
+    samples: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            RequestError: One is out of range.
+        """
+        if not 0 < self.perturbation < math.inf:
+            raise RequestError(
+                "Argument `perturbation` of gradient 'spsa' must be a positive number of radians, "
+                f"but is {self.perturbation!r}"
+            )
+        for option, least in (("samples", 1), ("seed", 0)):
+            value = getattr(self, option)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise RequestError(
+                    f"Argument `{option}` of gradient 'spsa' must be a whole number of at least "
+                    f"{least}, but is {value!r}"
+                )
+
+    def probes(self, point: Point) -> Probes:
+        network, here = point.network, side_by_side(point)
+        moves = self._moves(point)
+        if not moves.any():
+            moves = moves[:0]  # values around here are all the same, and not worth a job
+        network.gradient_calls += 1
+        pairs = np.stack([here + moves, here - moves], axis=1)
+        around = pairs.reshape(2 * len(moves), *here.shape)
+
+        def combine(numbers: np.ndarray) -> np.ndarray:
+            differences = numbers[0::2] - numbers[1::2]
+            still = moves == 0
+            slopes = differences[..., None] / np.where(still, 1, 2 * moves)
+            gradient: np.ndarray = np.where(still, 0, slopes).sum(axis=0) / self.samples
+            return gradient
+
+        weights_move = bool(moves[..., network.num_inputs :].any())
+        apart = weights_move and len(around) <= _FEW
+        return Probes(
+            circuit=network.named_circuit,
+            values=around[..., network.active],
+            pubs=len(around) if apart else 1,
+            combine=combine,
+        )
+
+    def _moves(self, point: Point) -> np.ndarray:
+        """Return the perturbations of each sample, shape (samples, B, n_inputs + n_weights)."""
+        network = point.network
+        seeds = [self.seed, network.stream, network.gradient_calls]
+        generator = np.random.default_rng(seeds)
+        samples, features, weights = len(point.inputs), network.num_inputs, network.num_weights
+        # Weights first: what they get does not depend on the size of the batch.
+        by_weights = generator.integers(0, 2, (self.samples, 1, weights)) * 2.0 - 1
+        by_inputs = generator.integers(0, 2, (self.samples, samples, features)) * 2.0 - 1
+        signs = np.concatenate(
+            [
+                by_inputs * point.by_inputs,
+                by_weights.repeat(samples, axis=1) * point.by_weights,
+            ],
+            axis=-1,
+        )
+        moves: np.ndarray = signs * network.active * self.perturbation / _speeds(network)
+        return moves
+
+    def parameter_sets(
+        self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
+    ) -> int:
+        needed = needed_parameters(variational, by_inputs, by_weights)
+        moved = any(variational.circuit.has_parameter(parameter) for parameter in needed)
+        return 2 * self.samples if moved else 0
+
+
+def _speeds(network: "BroadcastEstimatorQNN") -> np.ndarray:
+    """Return by how many radians each input's and weight's fastest gate turns with it."""
+    data = network.program.data_angles.coefficients
+    own = network.program.weight_angles.coefficients
+    fastest = np.abs(data).max(axis=1, initial=0)
+    by_weights = np.abs(own).max(axis=1, initial=0)
+    fastest[network.num_inputs :] = np.maximum(fastest[network.num_inputs :], by_weights)
+    speeds: np.ndarray = np.where(fastest > 0, fastest, 1.0)
+    return speeds

@@ -1,0 +1,154 @@
+"""A stand-in for IBM's service that speaks the client's interface and fails on demand."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from qiskit.transpiler import Target
+from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeJobNotFound
+
+from qhybrid_runtime.devices.billing import PrimitiveSettings
+from qhybrid_runtime.devices.targets import fake_target
+from qhybrid_runtime.estimators.primitives import run_primitive
+from qhybrid_runtime.estimators.region_simulator import RegionSimulator
+from qhybrid_runtime.estimators.round_plan import DevicePub
+
+
+@dataclass
+class DeviceDouble:
+    name: str
+    target: Target
+    _instance: str = "crn:double"
+
+    def status(self) -> Any:
+        return SimpleNamespace(operational=True, pending_jobs=3)
+
+
+@dataclass
+class ModeDouble:
+    """A session or batch."""
+
+    kind: str
+    open: bool = True
+
+    def close(self) -> None:
+        self.open = False
+
+
+@dataclass
+class JobDouble:
+    service: "ServiceDouble"
+    name: str
+    tag: str
+    outcome: str
+    answer: Any
+    asked: int = 0
+    usage_estimation: dict[str, float] = field(default_factory=lambda: {"quantum_seconds": 7.0})
+
+    def job_id(self) -> str:
+        return self.name
+
+    def status(self) -> str:
+        self.service.fail("status")
+        self.asked += 1
+        return ["QUEUED", "RUNNING", self.outcome][min(self.asked - 1, 2)]
+
+    def result(self) -> Any:
+        self.service.fail("result")
+        return self.answer
+
+    def usage(self) -> float:
+        self.service.fail("usage")
+        return 5.0
+
+    def error_message(self) -> str:
+        return "the fridge was warm"
+
+
+class ServiceDouble:
+    """One device with five qubits.
+
+    Attributes:
+        faults: Event -> what happens at it, once each, in order: exceptions are raised, and the
+            outcome of a job ("ERROR", "CANCELLED") is taken. Events are "submit" (nothing arrives),
+            "answer" (the job arrives, the answer is lost), "outcome", "status", "result", "usage".
+        executed: Every job that was accepted, in order.
+        modes: Every session or batch that was opened.
+    """
+
+    def __init__(self, plan: str = "open", **faults: Sequence[BaseException | str | None]) -> None:
+        self.device = DeviceDouble("ibm_double", fake_target("fake_manila"))
+        self.plan = plan
+        self.faults = {event: list(what) for event, what in faults.items()}
+        self.executed: list[JobDouble] = []
+        self.modes: list[ModeDouble] = []
+
+    def fail(self, event: str) -> str | None:
+        waiting = self.faults.get(event)
+        fault = waiting.pop(0) if waiting else None
+        if isinstance(fault, BaseException):
+            raise fault
+        return fault
+
+    # What the client's service offers.
+
+    def backends(self) -> list[DeviceDouble]:
+        return [self.device]
+
+    def backend(self, name: str, use_fractional_gates: bool = False) -> DeviceDouble:
+        return self.device
+
+    def least_busy(self, use_fractional_gates: bool = False) -> DeviceDouble:
+        return self.device
+
+    def instances(self) -> list[dict[str, str]]:
+        return [{"crn": "crn:double", "plan": self.plan, "name": "mine"}]
+
+    def usage(self) -> dict[str, float]:
+        return {"usage_limit_seconds": 600, "usage_remaining_seconds": 480}
+
+    def job(self, name: str) -> JobDouble:
+        self.fail("job")
+        known = [job for job in self.executed if job.name == name]
+        if not known:
+            raise RuntimeJobNotFound(f"Job not found: {name}")
+        return known[0]
+
+    def jobs(self, job_tags: Sequence[str], limit: int) -> list[JobDouble]:
+        return [job for job in self.executed if job.tag in job_tags][:limit]
+
+    # What the backend is given in place of the network.
+
+    def open_mode(self, kind: str, backend: DeviceDouble) -> ModeDouble:
+        self.modes.append(ModeDouble(kind))
+        return self.modes[-1]
+
+    def run(
+        self,
+        mode: Any,
+        pubs: Sequence[DevicePub],
+        settings: PrimitiveSettings,
+        *,
+        tag: str = "",
+        seed: int | None = None,
+    ) -> JobDouble:
+        self.fail("submit")
+        if isinstance(mode, ModeDouble) and not mode.open:
+            raise IBMRuntimeError("The session is closed.")
+        # The same question has the same answer, whenever it is asked.
+        content = b"".join(pub.values.tobytes() for pub in pubs)
+        seed = int.from_bytes(hashlib.sha256(content).digest()[:4], "little")
+        simulator = RegionSimulator(self.device.target)
+        answer = run_primitive(simulator, pubs, settings, tag=tag, seed=seed).result()
+        name = f"job-{len(self.executed)}"
+        job = JobDouble(self, name, tag, self.fail("outcome") or "DONE", answer)
+        self.executed.append(job)
+        self.fail("answer")
+        return job
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What `IbmBackend` takes to talk to this service."""
+        return {"run": self.run, "open_mode": self.open_mode, "sleep": lambda seconds: None}
