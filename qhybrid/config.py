@@ -173,16 +173,31 @@ class EmaSection(Section):
 
 
 class QuantumSection(Section):
-    """Where circuits run and how they are differentiated; None takes the backend's best way."""
+    """Where circuits run and how they are differentiated.
+
+    Attributes:
+        backend: A name that `qhybrid backends` lists.
+        gradient: A method of the backend; None takes its best one.
+        noise_aware: Train with the errors of this fake device: one Pauli trajectory a sample, on
+            qhybrid's engine; None trains without.
+    """
 
     backend: str = "statevector"
     gradient: str | None = None
+    noise_aware: str | None = None
 
     @model_validator(mode="after")
     def _exists(self) -> Self:
         from qhybrid_runtime.names import check_backend_name, check_gradient
 
-        check_backend_name(self.backend)
+        info = check_backend_name(self.backend)
+        if self.noise_aware is not None:
+            check_backend_name(f"noise-aware:{self.noise_aware}")
+            if info.name != "statevector":
+                raise RequestError(
+                    f"noise-aware training runs on the backend 'statevector', not on "
+                    f"'{self.backend}'; leave one of the two out"
+                )
         if self.gradient is not None:
             check_gradient(self.backend, self.gradient)
         return self

@@ -38,8 +38,11 @@ def datasets(output_format: FormatOption = "table") -> None:
 
 
 def backends(output_format: FormatOption = "table") -> None:
-    """List where circuits can run."""
-    from qhybrid_runtime.names import backend_catalog
+    """List where circuits can run, with the devices of the account where one is saved.
 
-    columns = ("name", "exact", "gradients", "usable", "note")
-    show_table([dict(entry) for entry in backend_catalog()], columns, output_format)
+    A fake device, fake_NAME, is a device's last calibration, simulated offline.
+    """
+    from qhybrid_runtime.devices.catalog import backend_catalog
+
+    columns = ("name", "qubits", "two_qubit_error", "exact", "gradients", "usable", "note")
+    show_table(backend_catalog(), columns, output_format)

@@ -25,6 +25,10 @@ def train(
         str | None,
         typer.Option(metavar="NAME", help="How circuits are differentiated [the backend's best]."),
     ] = None,
+    noise_aware: Annotated[
+        str | None,
+        typer.Option(metavar="FAKE", help="Train with the errors of a device, e.g. fake_fez."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the images.")] = None,
     batch_size: Annotated[int | None, typer.Option(metavar="N", help="Images a batch.")] = None,
     precision: Annotated[
@@ -76,6 +80,7 @@ def train(
         "data.classes": classes,
         "quantum.backend": backend,
         "quantum.gradient": gradient,
+        "quantum.noise_aware": noise_aware,
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "training.precision": precision,

@@ -1,10 +1,12 @@
 """One sampling run: load the model, draw, and write the folder."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +16,18 @@ from torch import nn
 
 from qhybrid.diffusion import SampleResult, sample, save_gif, save_grid, to_uint8
 from qhybrid.files import replacing, write_json
-from qhybrid.models import ModelSpec, load_model, read_spec
+from qhybrid.models import read_spec
 from qhybrid.run_folder import claim_folder, claim_next
-from qhybrid.sampling.sample_run import SamplingPlan, SamplingRun
+from qhybrid.sampling.bill import FREE_SECONDS, Confirm, SamplingBill, left_to_pay, sampling_bill
+from qhybrid.sampling.denoiser import LastStepsElsewhere, denoiser
+from qhybrid.sampling.folder import SamplingRun
+from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
+from qhybrid.sampling.request import SamplingPlan
 from qhybrid.training.devices import choose_device, suitable_threads
 from qhybrid.training.environment import git_revision, package_versions
-from qhybrid_circuits.errors import QHybridError
+from qhybrid_circuits.errors import QHybridError, QpuLimitError
 from qhybrid_runtime import get_backend
+from qhybrid_runtime.backends.device import DeviceBackend
 
 FRAMES = 32
 """Moments that the animation shows."""
@@ -30,49 +37,162 @@ GRID_IMAGES = 100
 
 
 def run_sampling(
-    plan: SamplingPlan, *, folder: Path | None, console: Console | None
+    plan: SamplingPlan,
+    *,
+    folder: Path | None,
+    resumed: SamplingRun | None,
+    confirm: Confirm | None,
+    console: Console | None,
 ) -> SamplingRun:
     """Draw the images of a plan.
 
     Args:
         plan: What to draw.
         folder: Where to, or None for the next free folder of the training run.
+        resumed: The sampling run to go on with, or None.
+        confirm: Asked before more than a minute of QPU time is spent.
         console: Where progress is shown, or None.
 
     Raises:
         RequestError: The device or the model cannot be had, or the folder is not free.
+        QpuLimitError: The bill was declined, or exceeds the limit that was set.
+        SamplingInterrupted: Ctrl-C on a device.
     """
     console = console or Console(quiet=True)
     device = choose_device(plan.device)
-    spec = read_spec(plan.run.folder)
-    model = load_model(plan.run.folder, get_backend(plan.backend)).to(device).eval()
+    if not plan.on_hardware:
+        model = denoiser(plan, get_backend(plan.backend, **plan.backend_options()), device)
+        run = _claim(plan, folder)
+        with _emptied(run):
+            _fill(run, plan, model, device, console, None)
+        return run
+    run = _claim(plan, folder) if resumed is None else resumed
+    with _emptied(run), _device_backend(plan, run) as backend:
+        model = denoiser(plan, backend, device)
+        bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
+        _agree(left_to_pay(bill, backend.ledger.spent_seconds), plan, confirm, console)
+        # By its own name: the least busy device may be another one when the run is resumed.
+        run.save_plan({**plan.lasting(), "backend": backend.device.name})
+        with _resumable(run, plan):
+            _fill(run, plan, model, device, console, backend)
+    return run
+
+
+def dry_run(plan: SamplingPlan) -> SamplingBill:
+    """Return the bill of a plan; nothing is submitted or written."""
+    with _device_backend(plan, None) as backend:
+        model = denoiser(plan, backend, "cpu")
+        return sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
+
+
+def _claim(plan: SamplingPlan, folder: Path | None) -> SamplingRun:
     if folder is not None:
-        run = SamplingRun(claim_folder(folder))
-    else:
-        run = SamplingRun(claim_next(plan.run.samplings, plan.sampler))
+        return SamplingRun(claim_folder(folder))
+    return SamplingRun(claim_next(plan.run.samplings, plan.sampler))
+
+
+@contextmanager
+def _emptied(run: SamplingRun) -> Iterator[None]:
+    """Remove the folder again if it is empty when something goes wrong."""
     try:
-        _fill(run, plan, spec, model, device, console)
+        yield
     except BaseException:
         with suppress(OSError):  # a folder with something in it stays
             run.folder.rmdir()
         raise
-    return run
+
+
+@contextmanager
+def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
+    """Say how to go on when something stops a run on a device."""
+    going_on = f"go on with: {run.resume_command(plan.run)}"
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        raise SamplingInterrupted(f"finished rounds are on record; {going_on}") from interruption
+    except QpuLimitError as error:
+        raise QpuLimitError(f"{error}; {going_on} --max-qpu-seconds S") from error
+    except QHybridError as error:
+        raise type(error)(f"{error}; {going_on}") from error
+
+
+def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> DeviceBackend:
+    backend = get_backend(
+        plan.backend,
+        **plan.backend_options(),
+        ledger=None if run is None else run.jobs_folder,
+        max_qpu_seconds=plan.max_qpu_seconds,
+    )
+    if not isinstance(backend, DeviceBackend):
+        raise QHybridError(f"the backend '{plan.backend}' is not a device")
+    return backend
+
+
+def _last(model: nn.Module) -> nn.Module:
+    """Return the model that is on the device."""
+    return model.last if isinstance(model, LastStepsElsewhere) else model
+
+
+def _agree(
+    bill: SamplingBill, plan: SamplingPlan, confirm: Confirm | None, console: Console
+) -> None:
+    """Say what will be spent, and ask where it is much."""
+    device = bill.device
+    where = "simulated here" if device.simulated else f"{device.plan or 'no'} plan, {device.mode}"
+    console.print(
+        f"{device.name} ({where}): {bill.rounds} rounds, {bill.bill.jobs} jobs, "
+        f"{bill.bill.executions:,} executions, about {bill.bill.qpu_seconds:.0f} QPU seconds",
+        highlight=False,
+        markup=False,
+    )
+    if device.simulated or bill.bill.qpu_seconds <= FREE_SECONDS:
+        return
+    if confirm is None or not confirm(bill):
+        raise BillDeclined(
+            f"about {bill.bill.qpu_seconds:.0f} QPU seconds on {device.name} were not agreed to; "
+            "nothing was submitted; add --yes, or use fewer --num-images, --steps or --shots"
+        )
 
 
 def _fill(
     run: SamplingRun,
     plan: SamplingPlan,
-    spec: ModelSpec,
     model: nn.Module,
     device: str,
     console: Console,
+    backend: DeviceBackend | None,
 ) -> None:
     began = time.perf_counter()
+    spec = read_spec(plan.run.folder)
     shape = (plan.num_images, spec.channels, spec.image_size, spec.image_size)
-    with _progress(console) as progress, suitable_threads(device, spec.image_size):
+    with (
+        _progress(console) as progress,
+        suitable_threads(device, spec.image_size),
+        nullcontext() if backend is None else _shown(backend, progress, console),
+    ):
         result = _draw(plan, model, shape, device, progress)
     _write(run, result)
-    _write_manifest(run, plan, device, time.perf_counter() - began)
+    _write_manifest(run, plan, device, time.perf_counter() - began, backend)
+
+
+@contextmanager
+def _shown(backend: DeviceBackend, progress: Progress, console: Console) -> Iterator[None]:
+    """Show what becomes of jobs: on the bar, or, without a terminal, a line a job."""
+    from qhybrid_runtime.estimators.hardware import JobEvent
+
+    def show(event: JobEvent) -> None:
+        queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"
+        text = f"{event.status.lower()}{queue}, {event.spent_seconds:.0f} QPU s"
+        if console.is_terminal:
+            progress.update(progress.task_ids[0], job=text)
+        elif not backend.device.simulated:
+            console.print(f"{event.job_id}: {text}", highlight=False, markup=False)
+
+    backend.listen(show)
+    try:
+        yield
+    finally:
+        backend.listen(None)
 
 
 def _draw(
@@ -83,8 +203,9 @@ def _draw(
     progress: Progress,
 ) -> SampleResult:
     """Draw the images that are shown with their frames, then the others without, to save memory."""
-    shown = min(plan.num_images, GRID_IMAGES)
-    task = progress.add_task(f"{plan.num_images} images with {plan.sampler}", total=None)
+    # On a device a round serves all images of a batch: drawing them in two parts would be two.
+    shown = plan.num_images if plan.on_hardware else min(plan.num_images, GRID_IMAGES)
+    task = progress.add_task(f"{plan.num_images} images with {plan.sampler}", total=None, job="")
     parts, done_before = [], 0
     for first, count, keep in ((0, shown, FRAMES), (shown, plan.num_images - shown, 0)):
         if not count:
@@ -122,10 +243,16 @@ def _write(run: SamplingRun, result: SampleResult) -> None:
     with replacing(run.images_file) as temporary:
         np.savez_compressed(temporary, images=to_uint8(result.images))
     save_grid(result.images[:GRID_IMAGES], run.grid_file)
-    save_gif(result.frames or [], run.animation_file)
+    save_gif([frame[:GRID_IMAGES] for frame in result.frames or []], run.animation_file)
 
 
-def _write_manifest(run: SamplingRun, plan: SamplingPlan, device: str, seconds: float) -> None:
+def _write_manifest(
+    run: SamplingRun,
+    plan: SamplingPlan,
+    device: str,
+    seconds: float,
+    backend: DeviceBackend | None,
+) -> None:
     """Write the manifest last: a folder that has one is complete."""
     write_json(
         run.manifest_file,
@@ -139,14 +266,30 @@ def _write_manifest(run: SamplingRun, plan: SamplingPlan, device: str, seconds: 
             "steps": plan.steps,
             "backend": plan.backend,
             "device": device,
-            "shots": None,
-            "jobs": 0,
-            "qpu_seconds": 0.0,
+            **_execution(plan, backend),
             "seconds": round(seconds, 3),
             "versions": package_versions(),
             "git_revision": git_revision(),
         },
     )
+
+
+def _execution(plan: SamplingPlan, backend: DeviceBackend | None) -> dict[str, Any]:
+    """Return what the manifest says of circuits that are not exact."""
+    shots = plan.execution.shots
+    if backend is None:
+        return {"shots": shots, "jobs": 0, "qpu_seconds": 0.0}
+    return {
+        "shots": backend.settings.shots,
+        "primitive": backend.settings.primitive,
+        "pack": backend.pack,
+        "hardware_steps": plan.hardware_steps,
+        "qpu": backend.device.name,
+        "mode": backend.device.mode,
+        "rounds": backend.rounds,
+        "jobs": backend.ledger.num_jobs,
+        "qpu_seconds": round(backend.ledger.spent_seconds, 3),
+    }
 
 
 def _progress(console: Console) -> Progress:
@@ -157,6 +300,7 @@ def _progress(console: Console) -> Progress:
         TextColumn("steps"),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
+        TextColumn("{task.fields[job]}"),
         console=console,
         transient=True,
         disable=not console.is_terminal,

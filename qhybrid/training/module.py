@@ -23,6 +23,7 @@ from qhybrid.diffusion import (
 from qhybrid.training.batches import NOISE, BatchStream, StepPlan, derive_seed
 from qhybrid.training.losses import LossMeter
 from qhybrid.training.schedule import learning_rate_factor
+from qhybrid_runtime import continue_at
 
 STATE_KEY = "qhybrid"
 """Entry of a checkpoint with what Lightning does not know of."""
@@ -104,6 +105,7 @@ class DenoisingModule(L.LightningModule):
         """The loss of one batch; its times and noise depend on the seed and its number alone."""
         number = self.step * self.plan.accumulate + batch_idx % self.plan.accumulate
         self._generator.manual_seed(derive_seed(self._settings.seed, NOISE, number))
+        continue_at(self.model, number)
         loss = denoising_loss(
             self.model, batch[0], self._noise_scheduler, self._weighting, self._generator
         )

@@ -30,7 +30,8 @@ from qhybrid.training.samples import SampleGrids
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime import get_backend
+from qhybrid_runtime import Backend, get_backend
+from qhybrid_runtime.names import check_backend_name
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def build_session(config: Config) -> Session:
         ansatz_layers=model.ansatz_layers,
         variant=model.variant,
     )
-    backend = get_backend(config.quantum.backend)
+    backend = _backend(config)
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)
     plan = StepPlan(
@@ -123,6 +124,15 @@ def build_session(config: Config) -> Session:
     module = DenoisingModule(network, dataset, config, plan)
     gradient = config.quantum.gradient or backend.gradients[0]
     return Session(config, dataset, spec, module, device, gradient)
+
+
+def _backend(config: Config) -> Backend:
+    """Return where the circuits run; what is random there follows from the run's seed."""
+    quantum, seed = config.quantum, config.training.seed
+    if quantum.noise_aware is not None:
+        return get_backend(f"noise-aware:{quantum.noise_aware}", seed=seed)
+    seeded = check_backend_name(quantum.backend).kind in ("noise", "fake")
+    return get_backend(quantum.backend, **({"seed": seed} if seeded else {}))
 
 
 def _check_resumption(run: Run, session: Session) -> None:

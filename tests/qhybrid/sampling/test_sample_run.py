@@ -147,6 +147,6 @@ def test_a_model_that_draws_no_numbers_is_a_failure(
                 weight.fill_(1e30)
         return model
 
-    monkeypatch.setattr("qhybrid.sampling.session.load_model", broken)
+    monkeypatch.setattr("qhybrid.sampling.denoiser.load_model", broken)
     with pytest.raises(QHybridError, match="not numbers"):
         sample_run(run, FOUR)

@@ -1,0 +1,155 @@
+"""What a sampling run costs on a device, found by asking for each round without running it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from qhybrid.models import ModelSpec
+from qhybrid.sampling.request import SamplingPlan
+from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime import Backend, BroadcastEstimatorQNN, QuantumLayer
+from qhybrid_runtime.backends.device import Device, DeviceBackend
+from qhybrid_runtime.backends.quote import Quote
+from qhybrid_runtime.devices.billing import Bill, total
+
+FREE_SECONDS = 60.0
+"""QPU time that is spent without asking."""
+
+
+@dataclass(frozen=True)
+class SamplingBill:
+    """What drawing all images costs.
+
+    Attributes:
+        device: The device.
+        rounds_per_step: Dependent sets of circuits in a denoising step.
+        circuits_per_step: Circuits in a denoising step.
+        steps: Denoising steps on the device.
+        images: Images drawn.
+        shots: Executions of a circuit with one image's inputs.
+        bill: As asked for.
+        unpacked: Without images side by side; equal to `bill` where nothing is packed.
+        stock: By stock classes: a PUB an output, a job a circuit.
+    """
+
+    device: Device
+    rounds_per_step: int
+    circuits_per_step: int
+    steps: int
+    images: int
+    shots: int
+    bill: Bill
+    unpacked: Bill
+    stock: Bill
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in all."""
+        return self.rounds_per_step * self.steps
+
+    @property
+    def allowance(self) -> float:
+        """QPU seconds that the bill is compared with: what the plan leaves, or the Open plan's."""
+        from qhybrid_runtime.devices.billing import OPEN_PLAN_SECONDS
+
+        left = self.device.left_seconds
+        return OPEN_PLAN_SECONDS if left is None else left
+
+
+def sampling_bill(
+    plan: SamplingPlan, spec: ModelSpec, model: nn.Module, backend: DeviceBackend
+) -> SamplingBill:
+    """Return the bill of a plan, from one denoising step of each batch size that occurs.
+
+    Args:
+        plan: What to draw.
+        spec: Of the model.
+        model: On the backend, in evaluation mode.
+        backend: The device.
+
+    Raises:
+        RequestError: The model has no circuit.
+    """
+    full, rest = divmod(plan.num_images, plan.batch_size)
+    batches = {plan.batch_size: full, rest: 1}
+    quotes: list[Quote] = []
+    rounds, circuits = 0, 0
+    for size, count in batches.items():
+        if not (size and count):
+            continue
+        recorder = _Recorder(backend)
+        with _on(model, recorder), torch.no_grad():
+            shape = (size, spec.channels, spec.image_size, spec.image_size)
+            model(torch.zeros(shape), torch.zeros(size, dtype=torch.long))
+        quotes += recorder.quotes * (count * plan.hardware_steps)
+        rounds += len(recorder.quotes) * count
+        circuits += recorder.circuits * count
+    if not quotes:
+        raise RequestError(
+            f"the model of '{plan.run.folder}' has no circuit, so that nothing would run on "
+            f"'{plan.backend}'; leave --backend out"
+        )
+    return SamplingBill(
+        device=backend.device,
+        rounds_per_step=rounds,
+        circuits_per_step=circuits,
+        steps=plan.hardware_steps,
+        images=plan.num_images,
+        shots=backend.settings.shots,
+        bill=total(quote.bill for quote in quotes),
+        unpacked=total(quote.unpacked for quote in quotes),
+        stock=total(quote.stock for quote in quotes),
+    )
+
+
+class _Recorder(Backend):
+    """Asks what each round would cost, and answers with zeros."""
+
+    def __init__(self, backend: DeviceBackend) -> None:
+        self._backend = backend
+        self.name, self.exact, self.gradients = backend.name, False, backend.gradients
+        self.precision = backend.precision
+        self.quotes: list[Quote] = []
+        self.circuits = 0
+
+    def estimator(self) -> object:
+        return self._backend.estimator()
+
+    def evaluate(
+        self,
+        networks: Sequence[BroadcastEstimatorQNN],
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+    ) -> list[Tensor]:
+        self.quotes.append(self._backend.quote(networks, inputs, weights))
+        self.circuits += len(networks)
+        return [
+            rows.new_zeros(len(rows), network.variational.num_outputs)
+            for network, rows in zip(networks, inputs, strict=True)
+        ]
+
+
+@contextmanager
+def _on(model: nn.Module, backend: Backend) -> Iterator[None]:
+    """Let a model's circuits run on another backend."""
+    layers = [module for module in model.modules() if isinstance(module, QuantumLayer)]
+    usual = [layer.backend for layer in layers]
+    for layer in layers:
+        layer.backend = backend
+    try:
+        yield
+    finally:
+        for layer, own in zip(layers, usual, strict=True):
+            layer.backend = own
+
+
+Confirm = Callable[[SamplingBill], bool]
+
+
+def left_to_pay(bill: SamplingBill, spent_seconds: float) -> SamplingBill:
+    """Return a bill less what is on record."""
+    left = max(0.0, bill.bill.qpu_seconds - spent_seconds)
+    return replace(bill, bill=replace(bill.bill, qpu_seconds=left))

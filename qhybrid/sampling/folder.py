@@ -1,0 +1,105 @@
+"""A sampling run's folder: what lies in it, and how an unfinished one is found again."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qhybrid.files import user_path, write_json
+from qhybrid.run_folder import Run
+from qhybrid_circuits.errors import RequestError
+
+
+@dataclass(frozen=True)
+class SamplingRun:
+    """A sampling run's folder.
+
+    Attributes:
+        folder: Its path; everything below lies in it.
+    """
+
+    folder: Path
+
+    @property
+    def images_file(self) -> Path:
+        """The images: uint8 (N, H, W, C) under the key `images`."""
+        return self.folder / "images.npz"
+
+    @property
+    def grid_file(self) -> Path:
+        """The images side by side (PNG)."""
+        return self.folder / "grid.png"
+
+    @property
+    def animation_file(self) -> Path:
+        """From noise to images (GIF)."""
+        return self.folder / "denoising.gif"
+
+    @property
+    def manifest_file(self) -> Path:
+        """How the images were made (JSON)."""
+        return self.folder / "manifest.json"
+
+    @property
+    def plan_file(self) -> Path:
+        """What was asked for (JSON), on a device; its jobs can be resumed."""
+        return self.folder / "plan.json"
+
+    @property
+    def jobs_folder(self) -> Path:
+        """The record of all jobs on a device."""
+        return self.folder / "jobs"
+
+    def save_plan(self, lasting: dict[str, Any]) -> None:
+        """Write what makes the images."""
+        write_json(self.plan_file, lasting)
+
+    def plan(self) -> dict[str, Any]:
+        """Read what makes the images.
+
+        Raises:
+            RequestError: The file is damaged.
+        """
+        try:
+            plan = json.loads(self.plan_file.read_text(encoding="utf-8"))
+            if not isinstance(plan, dict):
+                raise ValueError("it holds no table")
+        except (OSError, ValueError) as error:
+            raise RequestError(
+                f"'{self.plan_file}' cannot be read ({error}); start anew with another --out"
+            ) from error
+        return plan
+
+    def resume_command(self, run: Run) -> str:
+        """The command line that continues this sampling run."""
+        folders = (shlex.quote(str(run.folder)), shlex.quote(str(self.folder)))
+        return f"qhybrid sample {folders[0]} --resume --out {folders[1]}"
+
+
+def unfinished(run: Run, folder: Path | str | None) -> SamplingRun:
+    """Return the sampling run to go on with: the one in `folder`, else the run's newest.
+
+    Raises:
+        RequestError: There is none, or it is finished.
+    """
+    if folder is not None:
+        sampling = SamplingRun(user_path(folder))
+        if not sampling.plan_file.is_file():
+            raise RequestError(
+                f"'{sampling.folder}' holds no sampling run on a device to resume; only those on "
+                "`fake_...` and `ibm...` backends keep a record"
+            )
+        if sampling.manifest_file.is_file():
+            raise RequestError(
+                f"the sampling run in '{sampling.folder}' is finished; draw more with another --out"
+            )
+        return sampling
+    known = [SamplingRun(path.parent) for path in run.samplings.glob("*/plan.json")]
+    left = [sampling for sampling in known if not sampling.manifest_file.is_file()]
+    if not left:
+        raise RequestError(
+            f"'{run.samplings}' holds no unfinished sampling run to resume; name its folder with "
+            "--out, or leave out --resume"
+        )
+    return max(left, key=lambda sampling: sampling.plan_file.stat().st_mtime)

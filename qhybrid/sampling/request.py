@@ -1,0 +1,230 @@
+"""What to draw and where, and how the open choices are made; imports nothing heavy."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from qhybrid.config import Config
+from qhybrid.diffusion.samplers import check_sampler, sampler_steps
+from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.models import read_spec
+from qhybrid.run_folder import Run
+from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime.names import BackendInfo, check_backend_name
+
+MOST_IMAGES = 10_000_000
+"""All images of a sampling run are held in memory."""
+
+DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
+"""What is taken on a device unless told otherwise: every step is paid for."""
+
+_HARDWARE = ("fake", "ibm")
+_TAKEN_BY_NOISE = ("shots", "fractional")
+
+
+@dataclass(frozen=True)
+class ExecutionRequest:
+    """How circuits are run where their values are not exact; None takes the backend's default.
+
+    Attributes:
+        shots: Executions of a circuit with one image's inputs.
+        primitive: `estimator` or `sampler`.
+        resilience_level: Error mitigation of the estimator: 0 none, 1 readout, 2 extrapolation.
+        dynamical_decoupling: Whether pulses are played on qubits that wait.
+        twirling: Whether gates are twirled.
+        pack: Images that share an execution side by side, or `auto`.
+        fractional: Whether to use rzz and rx of any angle.
+        mode: `session`, `batch` or `job`, on IBM's devices.
+    """
+
+    shots: int | None = None
+    primitive: Literal["estimator", "sampler"] | None = None
+    resilience_level: int | None = None
+    dynamical_decoupling: bool | None = None
+    twirling: bool | None = None
+    pack: int | str | None = None
+    fractional: bool | None = None
+    mode: Literal["session", "batch", "job"] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What was asked for, as keyword arguments of `get_backend`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """What to draw; None everywhere takes what the training run was configured with.
+
+    Attributes:
+        num_images: How many images.
+        sampler: A key of `qhybrid.diffusion.SAMPLERS`.
+        steps: Model evaluations an image. Without it, a sampler that is not the configured one
+            takes its own default, and a device 10.
+        backend: Where the circuits run.
+        seed: Of the noise: the same seed gives the same images on an exact backend.
+        batch_size: Images in one evaluation of the model.
+        device: Where the network runs: `auto`, `cpu` or `cuda`.
+        execution: How circuits are run, for backends that are not exact.
+        hardware_steps: How many of the last steps run on the backend, the others on `statevector`;
+            all where omitted.
+        max_qpu_seconds: QPU time that must not be exceeded.
+    """
+
+    num_images: int = 64
+    sampler: str | None = None
+    steps: int | None = None
+    backend: str | None = None
+    seed: int | None = None
+    batch_size: int = 256
+    device: str = "auto"
+    execution: ExecutionRequest = field(default_factory=ExecutionRequest)
+    hardware_steps: int | None = None
+    max_qpu_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """A request with every open choice made.
+
+    Attributes:
+        run: The training run.
+        config: Its configuration.
+        schedule: Its noise schedule.
+        num_images: How many images.
+        sampler: The sampler's name.
+        steps: Model evaluations an image.
+        backend: The backend's name.
+        seed: Of the noise.
+        batch_size: Images in one evaluation of the model.
+        device: `auto`, `cpu` or `cuda`.
+        execution: How circuits are run.
+        hardware_steps: How many of the last steps run on the backend.
+        max_qpu_seconds: QPU time that must not be exceeded.
+    """
+
+    run: Run
+    config: Config
+    schedule: ScheduleSpec
+    num_images: int
+    sampler: str
+    steps: int
+    backend: str
+    seed: int
+    batch_size: int
+    device: str
+    execution: ExecutionRequest
+    hardware_steps: int
+    max_qpu_seconds: float | None
+
+    @property
+    def on_hardware(self) -> bool:
+        """Whether circuits are jobs on a device, fake or real, that are recorded and billed."""
+        return check_backend_name(self.backend).kind in _HARDWARE
+
+    def lasting(self) -> dict[str, Any]:
+        """What makes the images, as plain values: a resumed run must have the same."""
+        names = ("num_images", "sampler", "steps", "backend", "seed", "batch_size")
+        values = {name: getattr(self, name) for name in names}
+        return {**values, "hardware_steps": self.hardware_steps, **self.execution.given()}
+
+    def backend_options(self) -> dict[str, Any]:
+        """Keyword arguments of `get_backend`."""
+        kind = check_backend_name(self.backend).kind
+        seeded = {"seed": self.seed} if kind in ("fake", "noise") else {}
+        return {**self.execution.given(), **seeded}
+
+
+def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
+    """Fill in what the request leaves open, from the training run's configuration.
+
+    Raises:
+        RequestError: A name or number is not allowed, or the run has no model yet.
+    """
+    config = run.config()
+    _check_model(run, config)
+    for name, value in (("num-images", request.num_images), ("batch-size", request.batch_size)):
+        if not 1 <= value <= MOST_IMAGES:
+            raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
+    seed = config.training.seed if request.seed is None else request.seed
+    if seed < 0:
+        raise RequestError(f"--seed must be 0 or more, but is {seed}")
+    backend = config.quantum.backend if request.backend is None else request.backend
+    info = check_backend_name(backend)
+    _check_execution(info, request)
+    schedule = ScheduleSpec(config.diffusion.schedule, config.diffusion.timesteps)
+    sampler, steps = _sampler(config, schedule, request, info)
+    hardware_steps = steps if request.hardware_steps is None else request.hardware_steps
+    if not 1 <= hardware_steps <= steps:
+        raise RequestError(
+            f"--hardware-steps must be 1 to the {steps} steps of the sampler, but is "
+            f"{hardware_steps}"
+        )
+    return SamplingPlan(
+        run=run,
+        config=config,
+        schedule=schedule,
+        num_images=request.num_images,
+        sampler=sampler,
+        steps=steps,
+        backend=backend,
+        seed=seed,
+        batch_size=request.batch_size,
+        device=request.device,
+        execution=request.execution,
+        hardware_steps=hardware_steps,
+        max_qpu_seconds=request.max_qpu_seconds,
+    )
+
+
+def _sampler(
+    config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
+) -> tuple[str, int]:
+    on_hardware = info.kind in _HARDWARE
+    usual = DEVICE_SAMPLER if on_hardware else config.sampling.sampler
+    sampler = check_sampler(usual if request.sampler is None else request.sampler)
+    steps = request.steps
+    if steps is None and on_hardware and sampler.default_steps is not None:
+        steps = min(DEVICE_STEPS, schedule.timesteps)
+    elif steps is None and sampler.name == config.sampling.sampler:
+        steps = config.sampling.steps
+    return sampler.name, sampler_steps(sampler.name, schedule, steps)
+
+
+def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
+    """Refuse options that have no meaning on the backend."""
+    given = [*request.execution.given()]
+    if request.max_qpu_seconds is not None:
+        given.append("max_qpu_seconds")
+    if request.hardware_steps is not None:
+        given.append("hardware_steps")
+    if info.exact:
+        refused, why = given, "computes exactly, without shots or jobs"
+    elif info.kind == "noise":
+        allowed = (*_TAKEN_BY_NOISE, "hardware_steps")
+        refused, why = [name for name in given if name not in allowed], "simulates noise, not jobs"
+    else:
+        refused = ["mode"] if info.kind == "fake" and "mode" in given else []
+        why = "runs on this machine"
+    if refused:
+        raise RequestError(
+            f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
+            f"{why}; leave it out, or choose another --backend"
+        )
+
+
+def _check_model(run: Run, config: Config) -> None:
+    """Refuse a run without a model, or with that of another run.
+
+    Whether the weights are sound shows when they are loaded.
+    """
+    if not run.model_file.is_file():
+        raise RequestError(
+            f"the run '{run.folder}' has no model.safetensors: it has not reached its first "
+            f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
+        )
+    spec = read_spec(run.folder)
+    for key, wanted in config.model.model_dump().items():
+        if getattr(spec, key) != wanted:
+            raise RequestError(
+                f"'{run.folder}' holds another model than its config.toml describes: {key} is "
+                f"{getattr(spec, key)}, not {wanted}; restore the run's own files"
+            )

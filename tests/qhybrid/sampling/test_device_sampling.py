@@ -1,0 +1,211 @@
+"""Sampling where every round of circuits is a job: fake devices, which take the same path."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qhybrid.cli.main import main
+from qhybrid.config_sources import load_config
+from qhybrid.run_folder import Run
+from qhybrid.sampling import (
+    BillDeclined,
+    ExecutionRequest,
+    SamplingInterrupted,
+    SamplingRequest,
+    SamplingRun,
+    bill_of,
+    sample_run,
+    session,
+)
+from qhybrid.training import train
+from qhybrid_circuits.errors import QpuLimitError, RequestError
+
+FEW = SamplingRequest(
+    num_images=2,
+    steps=2,
+    device="cpu",
+    backend="fake_nighthawk",
+    execution=ExecutionRequest(shots=64),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = load_config(
+        overrides={
+            "model.ansatz_layers": 1,
+            "training.max_steps": 1,
+            "training.device": "cpu",
+            "sampling.steps": 2,
+            "sampling.num_images": 1,
+        }
+    )
+    return train(config, out=tmp_path_factory.mktemp("runs") / "device")
+
+
+@pytest.fixture(scope="module")
+def drawn(run: Run, tmp_path_factory: pytest.TempPathFactory) -> SamplingRun:
+    return sample_run(run, FEW, out=tmp_path_factory.mktemp("drawn") / "all")
+
+
+def images(sampling: SamplingRun) -> np.ndarray:
+    with np.load(sampling.images_file) as arrays:
+        return np.asarray(arrays["images"])
+
+
+def manifest(sampling: SamplingRun) -> dict[str, object]:
+    content: dict[str, object] = json.loads(sampling.manifest_file.read_text())
+    return content
+
+
+def test_a_step_is_four_rounds_of_one_job(drawn: SamplingRun) -> None:
+    told = manifest(drawn)
+    assert (told["backend"], told["qpu"], told["mode"]) == ("fake_nighthawk",) * 2 + ("job",)
+    assert (told["shots"], told["primitive"], told["hardware_steps"]) == (64, "estimator", 2)
+    assert (told["rounds"], told["jobs"]) == (8, 8)
+    assert len(list(drawn.jobs_folder.iterdir())) == 8
+    assert images(drawn).shape == (2, 8, 8, 1)
+
+
+def test_the_bill_is_what_is_then_billed(run: Run, drawn: SamplingRun) -> None:
+    before = sorted(path for path in run.folder.rglob("*"))
+    bill = bill_of(run, FEW)
+    assert (bill.rounds_per_step, bill.circuits_per_step, bill.steps) == (4, 4, 2)
+    assert (bill.rounds, bill.bill.jobs, bill.bill.pubs) == (8, 8, 8)
+    assert bill.bill.qpu_seconds == pytest.approx(manifest(drawn)["qpu_seconds"], abs=1e-3)
+    # Twelve outputs are twelve PUBs in the stock class.
+    assert bill.stock.pubs == 12 * bill.bill.pubs
+    assert bill.stock.qpu_seconds > bill.bill.qpu_seconds
+    assert sorted(path for path in run.folder.rglob("*")) == before
+
+
+def test_packing_saves_executions(run: Run) -> None:
+    packed = bill_of(run, replace(FEW, execution=ExecutionRequest(shots=64, pack=2)))
+    assert packed.bill.executions < packed.unpacked.executions
+    assert packed.unpacked == bill_of(run, FEW).bill
+    assert packed.bill.success_probability < packed.unpacked.success_probability
+
+
+def test_a_device_takes_few_steps_unless_told_otherwise(run: Run) -> None:
+    assert bill_of(run, replace(FEW, steps=None)).steps == 10
+
+
+def test_an_interrupted_run_goes_on_without_paying_twice(
+    run: Run, drawn: SamplingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qhybrid_runtime.estimators.local import LocalClient
+
+    submit, submitted = LocalClient.submit, []
+
+    def interrupted(self, *arguments):
+        submitted.append(1)
+        if len(submitted) == 4:
+            raise KeyboardInterrupt
+        return submit(self, *arguments)
+
+    monkeypatch.setattr(LocalClient, "submit", interrupted)
+    folder = tmp_path / "stopped"
+    with pytest.raises(SamplingInterrupted, match=f"--resume --out {folder}"):
+        sample_run(run, FEW, out=folder)
+    assert not (folder / "manifest.json").exists()
+    again = sample_run(run, out=folder, resume=True)
+    assert len(submitted) == 9  # eight rounds, and the one that was interrupted
+    assert manifest(again)["jobs"] == 8
+    with pytest.raises(RequestError, match="is finished"):
+        sample_run(run, out=folder, resume=True)
+    assert images(again).shape == images(drawn).shape
+
+
+def test_a_limit_stops_the_run_and_another_lets_it_go_on(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "limited"
+    with pytest.raises(QpuLimitError, match="--max-qpu-seconds") as stopped:
+        sample_run(run, replace(FEW, max_qpu_seconds=5.0), out=folder)
+    assert f"--resume --out {folder}" in str(stopped.value)
+    done = sample_run(run, SamplingRequest(max_qpu_seconds=1000.0), out=folder, resume=True)
+    assert manifest(done)["jobs"] == 8
+
+
+def test_a_resumed_run_keeps_its_options(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "limited"
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(FEW, max_qpu_seconds=0.0), out=folder)
+    with pytest.raises(RequestError, match="--num-images 3 does not fit"):
+        sample_run(run, SamplingRequest(num_images=3), out=folder, resume=True)
+    with pytest.raises(RequestError, match="--shots 32 does not fit"):
+        sample_run(
+            run,
+            SamplingRequest(execution=ExecutionRequest(shots=32)),
+            out=folder,
+            resume=True,
+        )
+
+
+def test_only_the_last_steps_may_run_on_the_device(run: Run, tmp_path: Path) -> None:
+    result = sample_run(run, replace(FEW, hardware_steps=1), out=tmp_path / "last")
+    assert (manifest(result)["rounds"], manifest(result)["hardware_steps"]) == (4, 1)
+    exact = sample_run(run, replace(FEW, backend="statevector", execution=ExecutionRequest()))
+    assert np.abs(images(result).astype(float) - images(exact)).mean() < 10
+
+
+def test_much_is_not_spent_without_a_word(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = session._device_backend
+
+    def paid(*arguments):
+        backend = opened(*arguments)
+        backend.device = replace(backend.device, simulated=False)
+        return backend
+
+    monkeypatch.setattr(session, "_device_backend", paid)
+    monkeypatch.setattr(session, "FREE_SECONDS", 1.0)
+    asked = []
+    with pytest.raises(BillDeclined, match="nothing was submitted"):
+        sample_run(run, FEW, out=tmp_path / "no", confirm=lambda bill: asked.append(bill) is True)
+    assert asked[0].bill.qpu_seconds > 1
+    assert not os.path.exists(tmp_path / "no")
+    with pytest.raises(BillDeclined):
+        sample_run(run, FEW, out=tmp_path / "no")
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (
+            SamplingRequest(backend="aer", execution=ExecutionRequest(shots=10)),
+            "--shots does not apply to the backend 'aer'",
+        ),
+        (
+            SamplingRequest(backend="aer:fake_fez", execution=ExecutionRequest(pack="auto")),
+            "--pack does not apply",
+        ),
+        (
+            SamplingRequest(backend="fake_fez", execution=ExecutionRequest(mode="session")),
+            "--mode does not apply to the backend 'fake_fez'",
+        ),
+        (SamplingRequest(hardware_steps=1), "--hardware-steps does not apply"),
+        (replace(FEW, hardware_steps=3), "--hardware-steps must be 1 to the 2 steps"),
+        (SamplingRequest(backend="ibm_brisbane"), "retired"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run: Run, request_: SamplingRequest, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        sample_run(run, request_)
+
+
+def test_the_command_line_prints_the_bill(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    device = ["--backend", "fake_nighthawk", "--num-images", "2", "--steps", "2"]
+    assert main(["sample", str(run.folder), *device, "--shots", "64", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "4 rounds and 4" in printed
+    assert "stock classes" in printed
+    assert main(["sample", str(run.folder), *device, "--max-qpu-seconds", "0"]) == 3
+    assert capsys.readouterr().err.startswith("stopped: ")
+    assert main(["sample", str(run.folder), "--dry-run"]) == 2
+    assert "--dry-run is for devices" in capsys.readouterr().err
+    assert main(["sample", str(run.folder), *device, "--pack", "0"]) == 2
+    assert "--pack must be auto or a whole number from 1" in capsys.readouterr().err
