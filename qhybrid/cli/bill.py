@@ -30,7 +30,7 @@ def print_bill(bill: SamplingBill, console: Console) -> None:
     share = f"the {left:.0f} s that the plan has left" if left is not None else "the Open plan's"
     console.print(
         f"share: of {share} {'' if left is not None else f'{bill.allowance:.0f} s in 28 days'}; "
-        "success: estimated probability of the least likely execution without any error; "
+        "success: estimated probability that the worst placed circuit runs without any error; "
         "figures are estimates, nothing was submitted",
         highlight=False,
         markup=False,

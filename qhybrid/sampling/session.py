@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from qhybrid.sampling.request import SamplingPlan
 from qhybrid.training.devices import choose_device, suitable_threads
 from qhybrid.training.environment import git_revision, package_versions
 from qhybrid_circuits.errors import QHybridError, QpuLimitError
-from qhybrid_runtime import get_backend
+from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.device import DeviceBackend
 
 FRAMES = 32
@@ -61,10 +61,11 @@ def run_sampling(
     console = console or Console(quiet=True)
     device = choose_device(plan.device)
     if not plan.on_hardware:
-        model = denoiser(plan, get_backend(plan.backend, **plan.backend_options()), device)
+        simulator = get_backend(plan.backend, **plan.backend_options())
+        model = denoiser(plan, simulator, device)
         run = _claim(plan, folder)
         with _emptied(run):
-            _fill(run, plan, model, device, console, None)
+            _fill(run, plan, model, device, console, simulator)
         return run
     run = _claim(plan, folder) if resumed is None else resumed
     with _emptied(run), _device_backend(plan, run) as backend:
@@ -160,7 +161,7 @@ def _fill(
     model: nn.Module,
     device: str,
     console: Console,
-    backend: DeviceBackend | None,
+    backend: Backend,
 ) -> None:
     began = time.perf_counter()
     spec = read_spec(plan.run.folder)
@@ -168,7 +169,7 @@ def _fill(
     with (
         _progress(console) as progress,
         suitable_threads(device, spec.image_size),
-        nullcontext() if backend is None else _shown(backend, progress, console),
+        _shown(backend, progress, console),
     ):
         result = _draw(plan, model, shape, device, progress)
     _write(run, result)
@@ -176,8 +177,11 @@ def _fill(
 
 
 @contextmanager
-def _shown(backend: DeviceBackend, progress: Progress, console: Console) -> Iterator[None]:
+def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[None]:
     """Show what becomes of jobs: on the bar, or, without a terminal, a line a job."""
+    if not isinstance(backend, DeviceBackend):
+        yield
+        return
     from qhybrid_runtime.estimators.hardware import JobEvent
 
     def show(event: JobEvent) -> None:
@@ -251,7 +255,7 @@ def _write_manifest(
     plan: SamplingPlan,
     device: str,
     seconds: float,
-    backend: DeviceBackend | None,
+    backend: Backend,
 ) -> None:
     """Write the manifest last: a folder that has one is complete."""
     write_json(
@@ -274,10 +278,10 @@ def _write_manifest(
     )
 
 
-def _execution(plan: SamplingPlan, backend: DeviceBackend | None) -> dict[str, Any]:
+def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
     """Return what the manifest says of circuits that are not exact."""
-    shots = plan.execution.shots
-    if backend is None:
+    if not isinstance(backend, DeviceBackend):
+        shots = None if backend.precision == 0 else round(backend.precision**-2)
         return {"shots": shots, "jobs": 0, "qpu_seconds": 0.0}
     return {
         "shots": backend.settings.shots,

@@ -109,7 +109,8 @@ def check_backend_name(name: str) -> BackendInfo:
         # Training's own: its gradient is that of the values, errors included.
         device = name.removeprefix("noise-aware:")
         if device not in snapshots():
-            raise UnknownNameError("fake device", device, tuple(snapshots()))
+            hint = "see `qhybrid backends`"
+            raise UnknownNameError("device", device, ("fake_NAME",), hint, more=snapshots())
         return BackendInfo(name, "noise-aware", False, ("adjoint",), device)
     if name not in BACKENDS:
         hint = "see `qhybrid backends`"

@@ -59,3 +59,20 @@ def test_examples_run(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     module.main(2, tmp_path / "out.png")
     assert (tmp_path / "out.png").stat().st_size > 0
     assert "loss" in capsys.readouterr().out
+
+
+def test_backends_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--set", "training.max_steps=1", "--set", "sampling.num_images=1"]
+    run = tmp_path / "run"
+    assert main(["train", "--out", str(run), *quick, "--set", "sampling.steps=1"]) == 0
+    capsys.readouterr()
+    path = ROOT / "docs" / "compare_backends.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main([str(run), "aer", "--num-images", "2", "--steps", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| `statevector`", "| `aer`"]
+    assert lines[2].startswith("| `statevector` | 0.000 | 0.0e+00 | 0.00 |")

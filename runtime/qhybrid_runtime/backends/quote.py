@@ -48,7 +48,7 @@ def quote_round(
     limits = limits or Limits()
     copies = [packing.copies(task.lowered, len(task.inputs)) for task in tasks]
     packed = [
-        packing.side_by_side(task.lowered, number).success_probability
+        packing.success_probability(task.lowered, number)
         for task, number in zip(tasks, copies, strict=True)
     ]
     alone = [task.lowered.success_probability for task in tasks]

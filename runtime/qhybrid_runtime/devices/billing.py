@@ -43,7 +43,8 @@ class RoundSize:
         observables: Outputs; all of them diagonal, so that one measurement serves them.
         copies: Samples that run side by side on the device.
         circuits: Circuits of this kind in the round.
-        success_probability: Of one execution without any error, all copies, or None.
+        success_probability: That one sample's circuit runs without any error, at its worst place;
+            None where it is not known.
     """
 
     parameter_sets: int

@@ -85,6 +85,16 @@ class Packing:
             )
         return joined(places[:copies])
 
+    def success_probability(self, lowered: LoweredCircuit, copies: int) -> float | None:
+        """Return the estimated success of the worst of several copies, or None if not known.
+
+        Copies err each for itself: what happens to one does not spoil the others' samples.
+        """
+        if copies == 1:
+            return lowered.success_probability
+        each = [place.success_probability for place in self._places(lowered)[:copies]]
+        return min((chance for chance in each if chance is not None), default=None)
+
     def _places(self, lowered: LoweredCircuit) -> Sequence[LoweredCircuit]:
         if id(lowered) not in self._placed:
             if len(self._placed) >= _KEPT:
