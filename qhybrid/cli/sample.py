@@ -20,7 +20,7 @@ def sample(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="ddpm, ddim, dpm++ or sde-dpm++ [the run's; ddim on a device].",
+            help="ddpm, ddim, dpm++, sde-dpm++, sde or ode [the run's; ddim on a device].",
         ),
     ] = None,
     steps: Annotated[

@@ -33,8 +33,15 @@ SAMPLERS: Mapping[str, SamplerInfo] = {
         SamplerInfo("ddim", "deterministic, first order (Song et al. 2021)", 50, False),
         SamplerInfo("dpm++", "deterministic, second-order multistep (Lu et al. 2022)", 20, False),
         SamplerInfo("sde-dpm++", "stochastic, second-order multistep (Lu et al. 2022)", 20, True),
+        SamplerInfo("sde", "reverse-time VP-SDE (Song et al. 2021)", 200, True),
+        SamplerInfo(
+            "ode", "probability-flow ODE, third-order multistep (Lu et al. 2022)", 50, False
+        ),
     )
 }
+
+
+_ORDERS = {"ddim": 1, "dpm++": 2, "sde-dpm++": 2, "ode": 3}
 
 
 def check_sampler(name: str) -> SamplerInfo:
@@ -84,9 +91,18 @@ def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseSchedu
         UnknownNameError: No sampler has that name.
     """
     check_sampler(name)
-    scheduler = noise_scheduler(spec) if name == "ddpm" else _solver(name, spec)
+    builders = {"ddpm": noise_scheduler, "sde": _reverse_sde}
+    scheduler = builders[name](spec) if name in builders else _solver(name, spec)
     scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
     return scheduler
+
+
+def _reverse_sde(spec: ScheduleSpec) -> NoiseScheduler:
+    from qhybrid.diffusion.reverse_sde import ReverseSde
+
+    solver_class: Any = ReverseSde
+    solver: NoiseScheduler = solver_class(**beta_options(spec))
+    return solver
 
 
 def _solver(name: str, spec: ScheduleSpec) -> NoiseScheduler:
@@ -94,6 +110,12 @@ def _solver(name: str, spec: ScheduleSpec) -> NoiseScheduler:
 
     DDIMScheduler itself moves T // steps timesteps at a time wherever the next timestep lies, so
     that it is off for every number of steps that does not divide T.
+
+    Its deterministic forms solve the probability-flow ODE in log-SNR. HeunDiscreteScheduler does so
+    in x / sqrt(alpha-bar), which the cosine schedule starts at a standard deviation of 20,000: on
+    Gaussian data its method is off by 0.17 a pixel after 20 evaluations, this one by 0.001. The
+    third order is for the ODE alone: the stochastic form of it does not converge in diffusers 0.42
+    (the spread of Gaussian data is 8 to 25 % too wide at 300 to 1000 steps).
     """
     import diffusers
 
@@ -101,7 +123,7 @@ def _solver(name: str, spec: ScheduleSpec) -> NoiseScheduler:
     solver: NoiseScheduler = solver_class(
         **beta_options(spec),
         algorithm_type="sde-dpmsolver++" if name == "sde-dpm++" else "dpmsolver++",
-        solver_order=1 if name == "ddim" else 2,
+        solver_order=_ORDERS[name],
         # With a largest value of 1 dynamic thresholding is plain clipping to [-1, 1].
         thresholding=True,
         sample_max_value=1.0,

@@ -1,5 +1,38 @@
 """How inputs enter a circuit."""
 
-from qhybrid_circuits.encoding.angle import angle_encoding
+from typing import TYPE_CHECKING
 
-__all__ = ["angle_encoding"]
+from qhybrid_circuits._lazy import lazy_exports
+from qhybrid_circuits.encoding.registry import ENCODINGS, EncodingInfo, check_values, encode
+
+if TYPE_CHECKING:
+    from qhybrid_circuits.encoding.amplitude import AmplitudeEncoding, amplitude_encoding
+    from qhybrid_circuits.encoding.angle import angle_encoding
+    from qhybrid_circuits.encoding.basis import basis_encoding
+    from qhybrid_circuits.encoding.dense_angle import dense_angle_encoding
+    from qhybrid_circuits.encoding.phase import phase_encoding
+
+__all__ = [
+    "ENCODINGS",
+    "AmplitudeEncoding",
+    "EncodingInfo",
+    "amplitude_encoding",
+    "angle_encoding",
+    "basis_encoding",
+    "check_values",
+    "dense_angle_encoding",
+    "encode",
+    "phase_encoding",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "AmplitudeEncoding": ".amplitude",
+        "amplitude_encoding": ".amplitude",
+        "angle_encoding": ".angle",
+        "basis_encoding": ".basis",
+        "dense_angle_encoding": ".dense_angle",
+        "phase_encoding": ".phase",
+    },
+)

@@ -1,16 +1,15 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from qiskit.circuit import ParameterExpression, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 
+from qhybrid_circuits.encoding.features import Feature, check_features
 from qhybrid_circuits.errors import CircuitError
 
 RotationAxis = Literal["x", "y"]
 
 
-def angle_encoding(
-    features: Sequence[ParameterExpression], *, axis: RotationAxis = "x"
-) -> QuantumCircuit:
+def angle_encoding(features: Sequence[Feature], *, axis: RotationAxis = "x") -> QuantumCircuit:
     """Encode one feature a qubit as the angle of a rotation of |0>, in depth one.
 
     De Falco et al. (2024, section 3.1) turn about X, so that <Z> of a qubit is cos(feature).
@@ -22,11 +21,11 @@ def angle_encoding(
 
     Raises:
         CircuitError: `axis` is not "x" or "y", or there are no features.
+        NotFiniteError: A feature is a number that is NaN or infinite.
     """
     if axis not in ("x", "y"):
         raise CircuitError(f"Argument `axis` must be 'x' or 'y', but is '{axis}'")
-    if not features:
-        raise CircuitError("Argument `features` must hold at least one feature, but is empty")
+    check_features(features)
     circuit = QuantumCircuit(len(features), name="angle_encoding")
     for qubit, feature in enumerate(features):
         (circuit.rx if axis == "x" else circuit.ry)(feature, qubit)

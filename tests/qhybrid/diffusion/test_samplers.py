@@ -31,7 +31,7 @@ def test_samplers_share_the_betas_of_training(name: str, schedule: str) -> None:
 
 
 def test_default_steps() -> None:
-    assert [sampler_steps(name, _SPEC) for name in SAMPLERS] == [1000, 50, 20, 20]
+    assert [sampler_steps(name, _SPEC) for name in SAMPLERS] == [1000, 50, 20, 20, 200, 50]
     assert sampler_steps("ddim", ScheduleSpec(timesteps=10)) == 10
     assert sampler_steps("ddim", _SPEC, 7) == 7
 

@@ -1,0 +1,145 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from qiskit.circuit import Gate, QuantumCircuit
+from qiskit.circuit.library import StatePreparation
+
+from qhybrid_circuits.encoding.features import Feature, check_features, check_finite, number_of
+from qhybrid_circuits.errors import CircuitError, RequestError, ShapeError
+
+
+class AmplitudeEncoding(Gate):  # type: ignore[misc]
+    """Takes |0...0> to the state whose amplitudes are proportional to the features.
+
+    Jo et al. (2026, equations 14 and 15). The parameters are the real parts and then, where there
+    are any, the imaginary parts, each 2**n_qubits real numbers or expressions. Amplitude i belongs
+    to the basis state |i>, qubit 0 the least significant bit, as in qiskit-machine-learning's
+    `raw_feature_vector`. What it does to other states than |0...0> is not defined.
+
+    Gates follow once all features are numbers: the definition is Qiskit's `StatePreparation`.
+    """
+
+    def __init__(self, real: Sequence[Feature], imaginary: Sequence[Feature] = ()) -> None:
+        """Store the features.
+
+        Raises:
+            ShapeError: The real parts are not 2**n with n > 0, or the imaginary parts differ in
+                number and are not none.
+        """
+        num_qubits = len(real).bit_length() - 1
+        if len(real) < 2 or len(real) != 1 << num_qubits:
+            raise ShapeError(
+                f"AmplitudeEncoding takes 2, 4, 8, ... amplitudes, but was given {len(real)}; "
+                "amplitude_encoding() fills up with zeros"
+            )
+        if len(imaginary) not in (0, len(real)):
+            raise ShapeError(
+                f"AmplitudeEncoding takes as many imaginary as real parts, or none, but was given "
+                f"{len(imaginary)} and {len(real)}"
+            )
+        super().__init__("amplitude_encoding", num_qubits, [*real, *imaginary])
+
+    @property
+    def num_amplitudes(self) -> int:
+        return 1 << int(self.num_qubits)
+
+    def amplitudes(self) -> NDArray[np.complex128]:
+        """Return the normalized amplitudes (2**n_qubits,).
+
+        Raises:
+            CircuitError: A feature is still symbolic.
+            NotFiniteError: A feature is NaN or infinite.
+            RequestError: All features are zero.
+        """
+        numbers = [number_of(parameter) for parameter in self.params]
+        values = np.array([number for number in numbers if number is not None])
+        if len(values) < len(numbers):
+            raise CircuitError(
+                f"Amplitude encoding has gates only for numbers, but {len(numbers) - len(values)} "
+                f"of its {len(numbers)} features have no value yet; assign them first"
+            )
+        count = self.num_amplitudes
+        check_amplitudes(values)
+        # Squares of large features would overflow.
+        scaled = values / np.abs(values).max()
+        parts = scaled.reshape(-1, count)
+        state = parts[0] + (1j * parts[1] if len(parts) == 2 else 0j)
+        normalized: NDArray[np.complex128] = state / np.linalg.norm(state)
+        return normalized
+
+    def _define(self) -> None:
+        definition = QuantumCircuit(self.num_qubits, name=self.name)
+        definition.append(StatePreparation(self.amplitudes()), definition.qubits)
+        self.definition = definition
+
+    def inverse(self, annotated: bool = False) -> Any:
+        """Return what undoes the encoding; Qiskit's own inverse of what it is made of.
+
+        Raises:
+            CircuitError: A feature is still symbolic.
+        """
+        return StatePreparation(self.amplitudes()).inverse(annotated)
+
+
+def amplitude_encoding(
+    features: Sequence[Feature], imaginary: Sequence[Feature] | None = None
+) -> QuantumCircuit:
+    """Encode N features as the amplitudes of ceil(log2 N) qubits, normalized.
+
+    Amplitudes that no feature is left for are zero. The length of the features, and their sign as a
+    whole, are lost.
+
+    Args:
+        features: Feature i is the amplitude of the basis state |i>, or its real part.
+        imaginary: The imaginary parts, as many; none for real amplitudes.
+
+    Raises:
+        CircuitError: There are no features.
+        ShapeError: The imaginary parts differ in number.
+        NotFiniteError: A feature is a number that is NaN or infinite.
+        RequestError: All features are numbers and zero.
+    """
+    check_features(features)
+    if imaginary is not None:
+        check_features(imaginary)
+        if len(imaginary) != len(features):
+            raise ShapeError(
+                f"Argument `imaginary` must hold as many features as `features`, {len(features)}, "
+                f"but holds {len(imaginary)}"
+            )
+    gate = AmplitudeEncoding(_filled(features), _filled(imaginary or ()))
+    numbers = [number_of(parameter) for parameter in gate.params]
+    if None not in numbers:
+        check_amplitudes(np.array(numbers, dtype=np.float64))
+    circuit = QuantumCircuit(gate.num_qubits, name="amplitude_encoding")
+    circuit.append(gate, circuit.qubits)
+    return circuit
+
+
+def check_amplitudes(values: ArrayLike) -> None:
+    """Check features, all that one state is made of, shape (..., n_features).
+
+    Raises:
+        NotFiniteError: One is NaN or infinite.
+        RequestError: All of a sample's features are zero.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    check_finite(array)
+    zero = np.argwhere(~array.any(axis=-1))
+    if len(zero):
+        place = tuple(int(i) for i in zero[0])
+        which = f" of sample {place}" if place else ""
+        raise RequestError(
+            f"Amplitude encoding cannot normalize a zero vector, but all features{which} are 0; "
+            "leave the sample out or add a constant feature"
+        )
+
+
+def _filled(features: Sequence[Feature]) -> list[Feature]:
+    """Append zeros up to the next power of two, at least two; nothing stays nothing."""
+    if not len(features):
+        return []
+    size = max(2, 1 << (len(features) - 1).bit_length())
+    return [*features, *[0.0] * (size - len(features))]

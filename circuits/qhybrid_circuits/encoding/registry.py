@@ -1,0 +1,130 @@
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qhybrid_circuits.errors import CircuitError, ShapeError, UnknownNameError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from qiskit.circuit import QuantumCircuit
+
+    from qhybrid_circuits.encoding.features import Feature
+
+
+@dataclass(frozen=True)
+class EncodingInfo:
+    """What is known of an encoding before a circuit is built.
+
+    Attributes:
+        name: The encoding's name; `qhybrid_circuits.encoding` has a builder NAME_encoding.
+        summary: One line on the state it prepares.
+        qubits: Qubits that a number of features takes.
+    """
+
+    name: str
+    summary: str
+    qubits: Callable[[int], int]
+
+
+def _one_each(num_features: int) -> int:
+    return num_features
+
+
+ENCODINGS: Mapping[str, EncodingInfo] = {
+    info.name: info
+    for info in (
+        EncodingInfo("basis", "the basis state of the bits, one a qubit", _one_each),
+        EncodingInfo(
+            "amplitude",
+            "the features as amplitudes, normalized",
+            lambda num_features: max(1, (num_features - 1).bit_length()),
+        ),
+        EncodingInfo("angle", "RX or RY by the feature, one a qubit", _one_each),
+        EncodingInfo("phase", "H, then P by the feature, one a qubit", _one_each),
+        EncodingInfo(
+            "dense_angle",
+            "RY, then RZ, two features a qubit",
+            lambda num_features: (num_features + 1) // 2,
+        ),
+    )
+}
+
+
+def encode(
+    name: str, features: "Sequence[Feature]", *, num_qubits: int | None = None, **options: Any
+) -> "QuantumCircuit":
+    """Build an encoding by its name, to be composed with an ansatz of the same qubits.
+
+    Args:
+        name: A key of `ENCODINGS`.
+        features: Parameters, expressions or numbers, in the order that the encoding's builder says.
+        num_qubits: The qubits there are; None means as many as the features take.
+        options: Keyword arguments of the builder, e.g. `axis="y"` of the angle encoding.
+
+    Raises:
+        UnknownNameError: There is no encoding of this name.
+        ShapeError: The features do not take `num_qubits` qubits.
+        CircuitError: The builder refuses the features or the options.
+        NotFiniteError: A feature is a number that is NaN or infinite.
+        RequestError: A feature is a number that the encoding has no state for.
+    """
+    info = _info(name)
+    taken = info.qubits(len(features))
+    if num_qubits is not None and len(features) and taken != num_qubits:
+        raise ShapeError(
+            f"{len(features)} features take {taken} qubits in {name} encoding, but there are "
+            f"{num_qubits}; {info.summary}"
+        )
+    package = importlib.import_module("qhybrid_circuits.encoding")
+    builder: Callable[..., QuantumCircuit] = getattr(package, f"{name}_encoding")
+    try:
+        return builder(features, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise CircuitError(
+            f"{name} encoding does not take {', '.join(options)} this way: {error}"
+        ) from error
+
+
+def check_values(name: str, values: "ArrayLike", num_features: int) -> None:
+    """Check numbers before they are bound to an encoding's features.
+
+    A circuit that is built from parameters cannot know what will be bound to them.
+
+    Args:
+        name: A key of `ENCODINGS`.
+        values: Shape (..., num_features).
+        num_features: Features that the circuit was built with.
+
+    Raises:
+        UnknownNameError: There is no encoding of this name.
+        ShapeError: The last axis is not `num_features` long.
+        NotFiniteError: A value is NaN or infinite.
+        RequestError: A value is not a bit (basis), or all of a sample's are zero (amplitude).
+    """
+    import numpy as np
+
+    from qhybrid_circuits.encoding.amplitude import check_amplitudes
+    from qhybrid_circuits.encoding.basis import check_bits
+    from qhybrid_circuits.encoding.features import check_finite
+
+    _info(name)
+    array = np.asarray(values, dtype=np.float64)
+    if not array.ndim or array.shape[-1] != num_features:
+        raise ShapeError(
+            f"Argument `values` must have shape (..., {num_features}), one number a feature, but "
+            f"has shape {array.shape}"
+        )
+    check_finite(array)
+    if name == "basis":
+        check_bits(array)
+    elif name == "amplitude":
+        check_amplitudes(array)
+
+
+def _info(name: str) -> EncodingInfo:
+    if name not in ENCODINGS:
+        raise UnknownNameError("encoding", name, ENCODINGS)
+    return ENCODINGS[name]
