@@ -1,4 +1,4 @@
-"""One process a run folder at a time."""
+"""One process a folder at a time."""
 
 import os
 import sys
@@ -10,10 +10,14 @@ from qhybrid_circuits.errors import RequestError
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from training in a folder for the time of the block.
+def locked(folder: Path, doing: str = "training the run") -> Iterator[None]:
+    """Keep other processes from a folder for the time of the block.
 
     The system gives the lock up with the process, however that ends, and no file is left behind.
+
+    Args:
+        folder: It must exist.
+        doing: What is done there, for the message.
 
     Raises:
         RequestError: Another process has the folder.
@@ -29,8 +33,8 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RequestError(
-                f"another process is training the run '{folder}'; wait until it ends, or train in "
-                "another folder with --out"
+                f"another process is {doing} '{folder}'; wait until it ends, or take another "
+                "folder with --out"
             ) from error
         except OSError:
             pass  # Some network file systems have no locks; a run there is as it would be without.

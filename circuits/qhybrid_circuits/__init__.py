@@ -20,20 +20,24 @@ if TYPE_CHECKING:
         restricted_target,
         success_probability,
     )
+    from qhybrid_circuits.report import CircuitFigures, ResourceReport, resource_report
     from qhybrid_circuits.variational import VariationalCircuit
 
 __all__ = [
     "ANSATZE",
     "CircuitError",
+    "CircuitFigures",
     "LoweredCircuit",
     "NotFiniteError",
     "QHybridError",
     "RequestError",
+    "ResourceReport",
     "ShapeError",
     "UnknownNameError",
     "VariationalCircuit",
     "build_ansatz",
     "lower",
+    "resource_report",
     "restricted_target",
     "success_probability",
 ]
@@ -53,6 +57,9 @@ __getattr__, __dir__ = lazy_exports(
         "lower": ".lowering",
         "restricted_target": ".lowering",
         "success_probability": ".lowering",
+        "CircuitFigures": ".report",
+        "ResourceReport": ".report",
+        "resource_report": ".report",
         "VariationalCircuit": ".variational",
     },
 )

@@ -11,11 +11,12 @@ def print_bill(bill: SamplingBill, console: Console) -> None:
     """Print what a sampling run would cost, and beside it other ways of doing the same."""
     device = bill.device
     console.print(
-        f"{bill.images} images, {bill.steps} steps on {device.name} ({device.qubits} qubits), "
+        f"images: {bill.images}, steps: {bill.steps}, on {device.name} ({device.qubits} qubits), "
         f"{bill.shots} shots: {bill.rounds_per_step} rounds and {bill.circuits_per_step} circuits "
         "a step",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("")
@@ -34,6 +35,7 @@ def print_bill(bill: SamplingBill, console: Console) -> None:
         "figures are estimates, nothing was submitted",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
 
 

@@ -10,15 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from qhybrid.cli.listings import backends, datasets, models
+from qhybrid.cli.report import report
 from qhybrid.cli.sample import sample
 from qhybrid.cli.train import train
-from qhybrid_circuits.errors import QHybridError, RequestError
+from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 
-DONE, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "sample": sample,
+    "report": report,
     "models": models,
     "datasets": datasets,
     "backends": backends,
@@ -29,8 +31,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done; 1: the work failed; 2: the request was wrong; 130: interrupted. What went wrong is one
-    line on standard error; `--debug`, anywhere, raises it instead.
+    0: done; 1: the work failed; 2: the request was wrong; 3: a limit on QPU time was reached, or a
+    bill declined; 130: interrupted. What went wrong is one line on standard error; `--debug`,
+    anywhere, raises it instead.
 
     Args:
         arguments: What follows the program's name; None takes it from the process.
@@ -102,6 +105,8 @@ def _report(error: Exception, given: Sequence[str]) -> int:
         return _print(f"interrupted: {error}", INTERRUPTED)
     if isinstance(error, RequestError):
         return _print(f"error: {error}", WRONG_REQUEST)
+    if isinstance(error, QpuLimitError):
+        return _print(f"stopped: {error}", LIMIT)
     usage = getattr(error, "format_message", None)
     if usage is not None:  # the CLI library's own complaints about flags and arguments
         return _print(f"error: {_usage_message(error, usage(), given)}", WRONG_REQUEST)
@@ -112,9 +117,10 @@ def _report(error: Exception, given: Sequence[str]) -> int:
 
 
 def _is_interruption(error: Exception) -> bool:
+    from qhybrid.sampling.outcome import SamplingInterrupted
     from qhybrid.training.outcome import Interrupted
 
-    return isinstance(error, Interrupted)
+    return isinstance(error, (Interrupted, SamplingInterrupted))
 
 
 def _usage_message(error: Exception, message: str, given: Sequence[str]) -> str:

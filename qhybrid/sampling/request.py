@@ -1,5 +1,6 @@
 """What to draw and where, and how the open choices are made; imports nothing heavy."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from qhybrid_runtime.names import BackendInfo, check_backend_name
 
 MOST_IMAGES = 10_000_000
 """All images of a sampling run are held in memory."""
+
+MOST_SHOTS = 10_000_000
+"""More than any service executes at once."""
 
 DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
 """What is taken on a device unless told otherwise: every step is paid for."""
@@ -190,7 +194,8 @@ def _sampler(
 
 
 def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
-    """Refuse options that have no meaning on the backend."""
+    """Refuse options that are out of range or have no meaning on the backend."""
+    _check_numbers(request)
     given = [*request.execution.given()]
     if request.max_qpu_seconds is not None:
         given.append("max_qpu_seconds")
@@ -208,6 +213,23 @@ def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
         raise RequestError(
             f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
             f"{why}; leave it out, or choose another --backend"
+        )
+
+
+def _check_numbers(request: SamplingRequest) -> None:
+    execution, limit = request.execution, request.max_qpu_seconds
+    for name, value, least, most in (
+        ("shots", execution.shots, 1, MOST_SHOTS),
+        ("resilience-level", execution.resilience_level, 0, 2),
+    ):
+        if value is not None and not least <= value <= most:
+            raise RequestError(f"--{name} must be {least} to {most:,}, but is {value}")
+    if limit is not None and not (math.isfinite(limit) and limit >= 0):
+        raise RequestError(f"--max-qpu-seconds must be a number from 0, but is {limit}")
+    if execution.primitive == "sampler" and execution.resilience_level:
+        raise RequestError(
+            f"--resilience-level {execution.resilience_level} is the estimator's, but --primitive "
+            "is sampler; leave one of them out"
         )
 
 

@@ -97,8 +97,14 @@ def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> Sampl
                 "start another one without --resume"
             )
     lasting = {name: value for name, value in kept.items() if name not in names}
-    execution = ExecutionRequest(**{name: kept[name] for name in names & kept.keys()})
-    return plan_sampling(run, replace(request, **lasting, execution=execution))
+    execution = {name: kept[name] for name in names & kept.keys()}
+    try:
+        again = replace(request, **lasting, execution=ExecutionRequest(**execution))
+        return plan_sampling(run, again)
+    except TypeError as error:
+        raise RequestError(
+            f"'{sampling.plan_file}' is damaged ({error}); start anew with another --out"
+        ) from error
 
 
 def _asked(request: SamplingRequest) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from qhybrid.diffusion import SampleResult, sample, save_gif, save_grid, to_uint
 from qhybrid.files import replacing, write_json
 from qhybrid.models import read_spec
 from qhybrid.run_folder import claim_folder, claim_next
+from qhybrid.run_lock import locked
 from qhybrid.sampling.bill import FREE_SECONDS, Confirm, SamplingBill, left_to_pay, sampling_bill
 from qhybrid.sampling.denoiser import LastStepsElsewhere, denoiser
 from qhybrid.sampling.folder import SamplingRun
@@ -68,7 +69,11 @@ def run_sampling(
             _fill(run, plan, model, device, console, simulator)
         return run
     run = _claim(plan, folder) if resumed is None else resumed
-    with _emptied(run), _device_backend(plan, run) as backend:
+    with (
+        _emptied(run),
+        locked(run.folder, "sampling into"),
+        _device_backend(plan, run) as backend,
+    ):
         model = denoiser(plan, backend, device)
         bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
         _agree(left_to_pay(bill, backend.ledger.spent_seconds), plan, confirm, console)
@@ -112,7 +117,7 @@ def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
     except KeyboardInterrupt as interruption:
         raise SamplingInterrupted(f"finished rounds are on record; {going_on}") from interruption
     except QpuLimitError as error:
-        raise QpuLimitError(f"{error}; {going_on} --max-qpu-seconds S") from error
+        raise QpuLimitError(f"{error}: {run.resume_command(plan.run)}") from error
     except QHybridError as error:
         raise type(error)(f"{error}; {going_on}") from error
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
         ParameterShift,
         Spsa,
     )
+    from qhybrid_runtime.health import (
+        CircuitHealth,
+        ModelHealth,
+        circuit_health,
+        gradient_trend,
+        model_health,
+    )
     from qhybrid_runtime.layer import QuantumLayer, continue_at, quantum_layer
     from qhybrid_runtime.names import BACKENDS
     from qhybrid_runtime.qnn import BroadcastEstimatorQNN
@@ -25,12 +32,17 @@ __all__ = [
     "Backend",
     "BroadcastEstimatorQNN",
     "CircuitBank",
+    "CircuitHealth",
     "GradientMethod",
+    "ModelHealth",
     "ParameterShift",
     "QuantumLayer",
     "Spsa",
+    "circuit_health",
     "continue_at",
     "get_backend",
+    "gradient_trend",
+    "model_health",
     "quantum_layer",
 ]
 
@@ -43,6 +55,11 @@ __getattr__, __dir__ = lazy_exports(
         "Backend": ".backends",
         "BroadcastEstimatorQNN": ".qnn",
         "CircuitBank": ".bank",
+        "CircuitHealth": ".health",
+        "ModelHealth": ".health",
+        "circuit_health": ".health",
+        "gradient_trend": ".health",
+        "model_health": ".health",
         "GradientMethod": ".gradients",
         "ParameterShift": ".gradients",
         "QuantumLayer": ".layer",

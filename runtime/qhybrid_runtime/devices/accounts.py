@@ -80,6 +80,12 @@ def speaking_to_service(doing: str) -> Iterator[None]:
             "QiskitBackendNotFoundError",
         )
         # From None: the client's exceptions hold requests, and these hold the token.
+        if isinstance(error, AttributeError | KeyError):
+            # The client takes saved values and the environment apart without looking at them first.
+            raise RequestError(
+                f"cannot {doing}: the client does not understand the account's settings; check "
+                "QISKIT_IBM_TOKEN, QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL, or the saved account"
+            ) from None
         if refused:
             raise RequestError(f"{text}; {HOW_TO_SAVE}") from None
         raise QHybridError(f"{text}; check the network, then try again") from None

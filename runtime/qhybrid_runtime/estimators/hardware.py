@@ -206,9 +206,9 @@ class HardwareExecutor:
         spent = self.ledger.spent_seconds
         if limit is not None and spent + job.estimated_seconds > limit:
             raise QpuLimitError(
-                f"stopped before {limit:g} QPU seconds: {spent:.1f} s are spent, and the next job "
-                f"is estimated at {job.estimated_seconds:.1f} s; all results so far are kept: go "
-                "on with --resume and a higher --max-qpu-seconds"
+                f"the limit of {limit:g} QPU seconds: {spent:.2f} s are spent, and the next job is "
+                f"estimated at {job.estimated_seconds:.2f} s; all results so far are kept: "
+                "go on with --resume and a higher --max-qpu-seconds"
             )
 
     def _collect(

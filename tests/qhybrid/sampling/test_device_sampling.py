@@ -11,6 +11,7 @@ import pytest
 from qhybrid.cli.main import main
 from qhybrid.config_sources import load_config
 from qhybrid.run_folder import Run
+from qhybrid.run_lock import locked
 from qhybrid.sampling import (
     BillDeclined,
     ExecutionRequest,
@@ -209,3 +210,22 @@ def test_the_command_line_prints_the_bill(run: Run, capsys: pytest.CaptureFixtur
     assert "--dry-run is for devices" in capsys.readouterr().err
     assert main(["sample", str(run.folder), *device, "--pack", "0"]) == 2
     assert "--pack must be auto or a whole number from 1" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_share_a_folder(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(FEW, max_qpu_seconds=0.0), out=folder)
+    with locked(folder), pytest.raises(RequestError, match="another process is sampling into"):
+        sample_run(run, out=folder, resume=True)
+
+
+def test_a_damaged_plan_is_named(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(FEW, max_qpu_seconds=0.0), out=folder)
+    plan = json.loads((folder / "plan.json").read_text())
+    for damaged in ("{", json.dumps({**plan, "num_images": "two"}), json.dumps({**plan, "x": 1})):
+        (folder / "plan.json").write_text(damaged)
+        with pytest.raises(RequestError, match=r"plan\.json"):
+            sample_run(run, out=folder, resume=True)

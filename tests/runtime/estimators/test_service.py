@@ -144,7 +144,7 @@ def test_without_a_connection_the_work_stops_and_goes_on(rounds, tmp_path) -> No
 def test_failed_jobs_count_against_the_limit(rounds, tmp_path) -> None:
     service = ServiceDouble(outcome=["ERROR"])
     backend = backend_of(service, tmp_path, max_qpu_seconds=6.0)
-    with pytest.raises(QpuLimitError, match=r"5\.0 s are spent"):
+    with pytest.raises(QpuLimitError, match=r"5\.00 s are spent"):
         run_round(backend, rounds[0])
     assert len(service.executed) == 1
     run_round(backend_of(service, tmp_path, max_qpu_seconds=20.0), rounds[0])

@@ -1,0 +1,110 @@
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.exceptions import QiskitError
+from qiskit.transpiler import Target
+
+from qhybrid_circuits.lowering import success_probability
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitFigures:
+    """What one circuit costs, counted gate by gate.
+
+    Attributes:
+        physical_qubits: Qubits of the device that a gate or a readout acts on; None where there is
+            no device.
+        depth: Gates on the longest path, of every kind, without readout.
+        gate_counts: Gate name -> how often it stands in the circuit, without readout.
+        two_qubit_gates: Gates on two or more qubits.
+        two_qubit_depth: Of these, how many stand on the longest path.
+        swaps: Swaps that were added because qubits are not neighbours, counted before they were
+            taken apart or merged with other gates; None where that is not known.
+        duration_us: Microseconds from the first gate to the end of the readout, gates as early as
+            possible; None where the target does not tell the duration of a gate in use.
+        success_probability: That no gate, idling or readout error happens, 0 to 1; None where the
+            target does not tell the error of a gate in use or of the readout.
+    """
+
+    physical_qubits: int | None
+    depth: int
+    gate_counts: Mapping[str, int]
+    two_qubit_gates: int
+    two_qubit_depth: int
+    swaps: int | None
+    duration_us: float | None
+    success_probability: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values that JSON has."""
+        return {**asdict(self), "gate_counts": dict(self.gate_counts)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "CircuitFigures":
+        """Return what `to_dict` was called on."""
+        return cls(**values)
+
+
+def logical_figures(circuit: QuantumCircuit) -> CircuitFigures:
+    """Count the gates of a circuit that no device has been chosen for."""
+    return CircuitFigures(
+        physical_qubits=None,
+        swaps=None,
+        duration_us=None,
+        success_probability=None,
+        **_counts(circuit),
+    )
+
+
+def device_figures(
+    circuit: QuantumCircuit, target: Target, measured: Iterable[int], swaps: int | None
+) -> CircuitFigures:
+    """Return what a circuit in a device's own gates costs there.
+
+    Args:
+        circuit: As wide as the target, without measurements.
+        target: The device.
+        measured: Physical qubits that are read out at the end.
+        swaps: How many swaps were added for the couplings' sake, or None.
+    """
+    measured = tuple(measured)
+    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
+    return CircuitFigures(
+        physical_qubits=len(acting.union(measured)),
+        swaps=swaps,
+        duration_us=_duration_us(circuit, target, measured),
+        success_probability=success_probability(circuit, target, measured),
+        **_counts(circuit),
+    )
+
+
+def _counts(circuit: QuantumCircuit) -> dict[str, Any]:
+    return {
+        "depth": int(circuit.depth(lambda item: item.operation.name != "barrier")),
+        "gate_counts": {
+            str(name): int(count)
+            for name, count in circuit.count_ops().items()
+            if name != "barrier"
+        },
+        "two_qubit_gates": sum(map(_acts_on_more, circuit.data)),
+        "two_qubit_depth": int(circuit.depth(_acts_on_more)),
+    }
+
+
+def _acts_on_more(item: Any) -> bool:
+    return len(item.qubits) > 1 and item.operation.name != "barrier"
+
+
+def _duration_us(
+    circuit: QuantumCircuit, target: Target, measured: tuple[int, ...]
+) -> float | None:
+    read = QuantumCircuit(circuit.num_qubits, len(measured))
+    read.compose(circuit, inplace=True)
+    read.measure(measured, range(len(measured)))
+    try:
+        seconds = read.estimate_duration(target)
+    except QiskitError:
+        return None
+    return round(float(seconds) * 1e6, 6)

@@ -1,0 +1,207 @@
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target
+
+from qhybrid_circuits.lowering import LoweredCircuit, lower, with_fractional_gates
+from qhybrid_circuits.lowering.cache import (
+    LoweringCache,
+    circuit_content,
+    content_key,
+    target_content,
+    use_cache,
+)
+from qhybrid_circuits.lowering.lower import measured_qubits
+from qhybrid_circuits.report.figures import CircuitFigures, device_figures, logical_figures
+from qhybrid_circuits.report.stock import STOCK_SEEDS, stock_figures
+from qhybrid_circuits.variational import VariationalCircuit
+
+#: Part of the keys of cached figures: a change of how they are had must not meet old ones.
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceReport(CircuitFigures):
+    """What a circuit costs on a device; the figures of `CircuitFigures` are those of our lowering.
+
+    Attributes:
+        circuit: The circuit's name.
+        target: The device's name; None where no device was chosen. All figures are then those of
+            the circuit as it is written, on qubits that are all connected.
+        fractional: Whether rzz and rx of any angle were used.
+        logical_qubits: Qubits of the circuit itself.
+        device_qubits: Qubits that the device has; None without a device.
+        layout: Logical qubit i ends on physical qubit `layout[i]`; None without a device.
+        used_qubits: The physical qubits that `physical_qubits` counts, ascending; None without a
+            device.
+        stock: The same figures by Qiskit's pass manager at optimization level 3, best of five
+            seeds, the weights left symbolic as stock classes leave them; None without a device,
+            where the comparison was not asked for, and where the pass manager fails.
+        stock_bound: The same with the weights bound first; None also where no weights were given.
+    """
+
+    circuit: str
+    target: str | None = None
+    fractional: bool = False
+    logical_qubits: int
+    device_qubits: int | None = None
+    layout: tuple[int, ...] | None = None
+    used_qubits: tuple[int, ...] | None = None
+    stock: CircuitFigures | None = None
+    stock_bound: CircuitFigures | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values that JSON has, identity first."""
+        own = [field.name for field in fields(ResourceReport)]
+        inherited = [field.name for field in fields(CircuitFigures)]
+        order = [name for name in own if name not in inherited and not name.startswith("stock")]
+        values = {name: _plain(getattr(self, name)) for name in [*order, *inherited]}
+        return {**values, "stock": _plain(self.stock), "stock_bound": _plain(self.stock_bound)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ResourceReport":
+        """Return what `to_dict` was called on."""
+        parsed = dict(values)
+        for name in ("layout", "used_qubits"):
+            parsed[name] = None if parsed[name] is None else tuple(parsed[name])
+        for name in ("stock", "stock_bound"):
+            if parsed[name] is not None:
+                parsed[name] = CircuitFigures.from_dict(parsed[name])
+        return cls(**parsed)
+
+
+def resource_report(
+    circuit: VariationalCircuit | QuantumCircuit,
+    target: Target | None,
+    *,
+    name: str | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
+    observables: Sequence[SparsePauliOp] | None = None,
+    fractional: bool = False,
+    compare: bool = True,
+    seeds: Iterable[int] = range(4),
+    cache: LoweringCache | Path | str | bool = True,
+) -> ResourceReport:
+    """Say what a circuit costs on a device, beside what Qiskit's stock passes make of it.
+
+    Any Qiskit circuit will do: `resource_report(my_circuit, backend.target)`.
+
+    Args:
+        circuit: Measurements at its end are left out; what is read out is said by `observables`.
+        target: The device; None counts the circuit as it is written.
+        name: The device's name in the report; the target's own description if omitted.
+        weights: Values of a variational circuit's weights, shape (n_weights,). With them two gates
+            of one pair can become one; symbolic if None.
+        observables: What is measured, on the logical qubits; a variational circuit's own, or every
+            qubit's, if None.
+        fractional: Use rzz and rx of any angle, as `lower` does. The stock figures are those of the
+            target as it is.
+        compare: Have Qiskit's stock passes lower the circuit too.
+        seeds: Those of `lower`.
+        cache: That of `lower`; holds the stock figures too.
+
+    Raises:
+        CircuitError: The circuit does not fit the target, or `lower` refuses it.
+        ShapeError: There are more or fewer values than weights.
+    """
+    forms = _forms(circuit, weights, observables)
+    identity: dict[str, Any] = {
+        "circuit": str(circuit.name),
+        "logical_qubits": int(forms.written.num_qubits),
+    }
+    if target is None:
+        return ResourceReport(**identity, **_figures(logical_figures(forms.written)))
+    lowered = lower(
+        circuit,
+        target,
+        weights=weights,
+        observables=observables,
+        fractional=fractional,
+        seeds=seeds,
+        cache=cache,
+    )
+    return ResourceReport(
+        target=name or target.description or f"{target.num_qubits} qubits",
+        fractional=fractional,
+        device_qubits=int(target.num_qubits),
+        layout=lowered.final_layout,
+        used_qubits=lowered.qubits,
+        **(_comparison(use_cache(cache), forms, target) if compare else {}),
+        **identity,
+        **_figures(_lowered_figures(lowered, target, forms.measured)),
+    )
+
+
+class _Forms(NamedTuple):
+    """A circuit as it was written, with its weights bound (None without any), and what is read."""
+
+    written: QuantumCircuit
+    bound: QuantumCircuit | None
+    measured: tuple[int, ...]
+
+
+def _forms(
+    circuit: VariationalCircuit | QuantumCircuit,
+    weights: Sequence[float] | np.ndarray | None,
+    observables: Sequence[SparsePauliOp] | None,
+) -> _Forms:
+    if isinstance(circuit, VariationalCircuit):
+        bound = None if weights is None else circuit.bind_weights(weights)
+        observables = circuit.observables if observables is None else observables
+        return _Forms(circuit.circuit, bound, measured_qubits(observables, circuit.num_qubits))
+    bare = circuit.remove_final_measurements(inplace=False)
+    return _Forms(bare, None, measured_qubits(observables, bare.num_qubits))
+
+
+def _comparison(store: LoweringCache, forms: _Forms, target: Target) -> dict[str, Any]:
+    device = target_content(target)
+    found = {"stock": _stock(store, forms.written, target, device, forms.measured)}
+    if forms.bound is not None:
+        found["stock_bound"] = _stock(store, forms.bound, target, device, forms.measured)
+    return found
+
+
+def _lowered_figures(
+    lowered: LoweredCircuit, target: Target, measured: Sequence[int]
+) -> CircuitFigures:
+    places = [lowered.final_layout[qubit] for qubit in measured]
+    swaps = getattr(lowered, "swaps", None)
+    own_target = with_fractional_gates(target) if lowered.fractional else target
+    return device_figures(lowered.circuit, own_target, places, swaps)
+
+
+def _stock(
+    store: LoweringCache,
+    circuit: QuantumCircuit,
+    target: Target,
+    device_content: object,
+    measured: Sequence[int],
+) -> CircuitFigures | None:
+    key = content_key(
+        "stock", _VERSION, circuit_content(circuit), device_content, measured, STOCK_SEEDS
+    )
+    saved = store.read_json(key, CircuitFigures.from_dict)
+    if saved is not None:
+        return saved
+    figures = stock_figures(circuit, target, measured)
+    if figures is not None:
+        store.write(f"{key}.json", json.dumps(figures.to_dict()).encode())
+    return figures
+
+
+def _figures(figures: CircuitFigures) -> dict[str, Any]:
+    return {field.name: getattr(figures, field.name) for field in fields(CircuitFigures)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, CircuitFigures):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value

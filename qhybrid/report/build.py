@@ -1,0 +1,130 @@
+"""From a request to a report: every figure, gathered or remembered."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qhybrid.report.circuits import SEED, SubjectCircuits
+from qhybrid.report.devices import ALL, Device, find_devices
+from qhybrid.report.figures import device_report, health_report
+from qhybrid.report.request import ReportRequest, SamplingPlan, check_request
+from qhybrid.report.sampling_cost import sampling_cost, step_counts
+from qhybrid.report.stored import subject_circuits
+from qhybrid.report.subject import Subject
+from qhybrid.version import __version__
+from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.cache import use_cache
+
+#: Called with what is being worked on.
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A report and what its page is drawn from.
+
+    Attributes:
+        content: Every figure, as values that JSON has; docs/reports.md says what is in it.
+        circuits: The subject's circuits.
+        devices: The targets, in the order they were asked for.
+    """
+
+    content: dict[str, Any]
+    circuits: SubjectCircuits
+    devices: tuple[Device, ...]
+
+
+def build_report(request: ReportRequest, progress: Progress | None = None) -> Report:
+    """Gather all figures of a subject on its targets.
+
+    Args:
+        request: What to report.
+        progress: Is told what is being worked on; None tells nobody.
+
+    Raises:
+        UnknownNameError: There is no such subject, setting, target or sampler.
+        RequestError: A number is not allowed, a target is too small, or an account or run cannot
+            be used.
+        CircuitError: A circuit does not fit a target.
+    """
+    tell = progress or (lambda _: None)
+    subject, plan = check_request(request)
+    tell(subject.name)
+    circuits = subject_circuits(subject, use_cache(True))
+    qubits = max((use.variational.num_qubits for use in circuits.uses), default=0)
+    devices = find_devices(request.targets, qubits, request.fractional)
+    reports, skipped = _circuit_reports(circuits, devices, request, tell)
+    content = {
+        "qhybrid": __version__,
+        "subject": _describe(subject, circuits),
+        "model": _model_figures(circuits, plan, request.health),
+        "reports": reports,
+        "skipped": skipped,
+    }
+    return Report(content, circuits, tuple(devices))
+
+
+def _describe(subject: Subject, circuits: SubjectCircuits) -> dict[str, Any]:
+    return {
+        "kind": subject.kind,
+        "name": subject.name,
+        "model": None if subject.spec is None else subject.spec.name,
+        "settings": dict(subject.settings),
+        "parameters": circuits.parameters,
+        "weights": "trained" if subject.run else f"random, seed {SEED}",
+    }
+
+
+def _model_figures(
+    circuits: SubjectCircuits, plan: SamplingPlan, health: bool
+) -> dict[str, Any] | None:
+    if circuits.rounds is None:
+        return None
+    return {
+        **step_counts(circuits),
+        "health": circuits.health if health else None,
+        "sampling": sampling_cost(circuits, plan) if circuits.rounds else None,
+    }
+
+
+def _circuit_reports(
+    circuits: SubjectCircuits, devices: Sequence[Device], request: ReportRequest, tell: Progress
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Return a report a circuit and device, and the devices that were left out of a ranking."""
+    ranks = ALL in request.targets
+    reports, skipped = [], []
+    for use, name in zip(circuits.uses, _names(circuits), strict=True):
+        found = []
+        for number, device in enumerate(devices or [None]):
+            if device is not None:
+                tell(f"{name} on {device.name} ({number + 1} of {len(devices)})")
+            try:
+                found.append(device_report(use, device, request.fractional))
+            except CircuitError as error:
+                if not ranks or device is None:
+                    raise
+                skipped.append({"target": device.name, "reason": str(error)})
+        if ranks:
+            found.sort(key=_rank)
+        health = None
+        if request.health:
+            tell(f"health of {name}")
+            health = health_report(use)
+        shared = {"circuit": name, "circuits": use.circuits, "health": health}
+        reports += [{**each, **shared} for each in found]
+    return reports, skipped
+
+
+def _names(circuits: SubjectCircuits) -> list[str]:
+    """Return the circuits' names, numbered where two structures have the same one."""
+    names = [use.variational.name for use in circuits.uses]
+    return [
+        f"{name}-{names[: index + 1].count(name)}" if names.count(name) > 1 else name
+        for index, name in enumerate(names)
+    ]
+
+
+def _rank(report: Mapping[str, Any]) -> tuple[float, int]:
+    """Return what a ranking sorts by: success, best first and unknown last, then gates."""
+    success = report["success_probability"]
+    return (1.0 if success is None else -success, report["two_qubit_gates"])

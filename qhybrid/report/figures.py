@@ -1,0 +1,119 @@
+"""The figures of one circuit: computed once, then read from the cache."""
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from qhybrid.report.circuits import SEED, CircuitUse
+from qhybrid.report.devices import Device
+from qhybrid.report.stored import source_fingerprint
+from qhybrid_circuits.ansatz import build_ansatz
+from qhybrid_circuits.ansatz.registry import ansatz_builder
+from qhybrid_circuits.lowering.cache import content_key, use_cache
+from qhybrid_circuits.variational import VariationalCircuit
+
+#: Part of the keys: a change of what is kept must not meet old files.
+_VERSION = 1
+
+#: Pairs of qubits that are native to common devices; `topology` of the ansätze that have it.
+_TOPOLOGIES = ("heavy-hex", "line")
+
+#: What is said of a circuit with other pairs.
+_COMPARED = ("two_qubit_gates", "two_qubit_depth", "success_probability")
+
+
+def device_report(use: CircuitUse, device: Device | None, fractional: bool) -> dict[str, Any]:
+    """Return a circuit's `ResourceReport` as a dictionary, and its variants with other pairs.
+
+    Args:
+        use: The circuit.
+        device: None counts it as it is written.
+        fractional: Use fractional gates.
+
+    Raises:
+        CircuitError: The circuit does not fit the device.
+    """
+    report = _resources(use, device, fractional)
+    variants = [] if device is None else _topologies(use)
+    compared = []
+    for topology, variant in variants:
+        figures = _resources(variant, device, fractional, compare=False)
+        compared.append({"topology": topology, **{key: figures[key] for key in _COMPARED}})
+    return {**report, "topologies": compared}
+
+
+def health_report(use: CircuitUse) -> dict[str, Any]:
+    """Return a circuit's `CircuitHealth` as a dictionary, with its ansatz's trend."""
+    options = None if use.options is None else sorted(use.options.items())
+    key = content_key("health", _VERSION, use.content, options, source_fingerprint())
+
+    def compute() -> dict[str, Any]:
+        from qhybrid_runtime.health import circuit_health, gradient_trend
+
+        trend = None
+        if use.options is not None:
+            sizes = {k: v for k, v in use.options.items() if k not in ("channels", "qubits")}
+            trend = gradient_trend(use.variational.name, **sizes)
+        found = circuit_health(use.variational).to_dict()
+        return {**found, "trend": None if trend is None else trend.to_dict()}
+
+    return _remembered(key, compute)
+
+
+def _resources(
+    use: CircuitUse, device: Device | None, fractional: bool, *, compare: bool = True
+) -> dict[str, Any]:
+    where = None if device is None else device.fingerprint
+    weights = use.weights.tobytes()
+    key = content_key("report", _VERSION, use.content, weights, where, fractional, compare)
+
+    def compute() -> dict[str, Any]:
+        from qhybrid_circuits.report import resource_report
+
+        return resource_report(
+            use.variational,
+            None if device is None else device.load(),
+            name=None if device is None else device.name,
+            weights=use.weights,
+            fractional=fractional,
+            compare=compare,
+        ).to_dict()
+
+    return _remembered(key, compute)
+
+
+def _remembered(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    store = use_cache(True)
+    known = store.read_json(key, dict)
+    if known is not None:
+        return known
+    found = compute()
+    store.write(f"{key}.json", json.dumps(found).encode())
+    return found
+
+
+def _topologies(use: CircuitUse) -> list[tuple[str, CircuitUse]]:
+    """Return the ansatz with pairs that are native to common devices, where it has such."""
+    if use.options is None or use.options.get("topology", "paper") != "paper":
+        return []
+    name = use.variational.name
+    accepted = inspect.signature(ansatz_builder(name)).parameters
+    if "topology" not in accepted or use.options.get("variant") == "released":
+        return []
+    variants = []
+    for topology in _TOPOLOGIES:
+        variational = build_ansatz(name, **{**use.options, "topology": topology})
+        weights = _weights_for(use, variational)
+        variants.append((topology, replace(use, variational=variational, weights=weights)))
+    return variants
+
+
+def _weights_for(use: CircuitUse, variational: VariationalCircuit) -> np.ndarray:
+    if variational.num_weights == len(use.weights):
+        return use.weights
+    weights: np.ndarray = np.random.default_rng(SEED).random(variational.num_weights)
+    return weights

@@ -1,0 +1,79 @@
+"""What a report is asked for, and every refusal that needs nothing heavy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qhybrid.config import Config
+from qhybrid.diffusion.samplers import check_sampler, sampler_steps
+from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.report.devices import check_target_names
+from qhybrid.report.subject import Subject, find_subject
+from qhybrid_circuits.errors import RequestError
+
+_MOST = 10_000_000
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What to report.
+
+    Attributes:
+        subject: A model, an ansatz, or the folder of a run.
+        targets: Devices; without any, circuits are counted as they are written.
+        fractional: Use fractional gates.
+        health: Examine the circuits.
+        shots: Executions of a circuit with one parameter set.
+        sampler: A key of `SAMPLERS`; the run's, or the default configuration's, if None.
+        steps: Denoising steps; the run's, or the sampler's, if None.
+        num_images: Images that are drawn together.
+        settings: Options of an ansatz or of a model.
+    """
+
+    subject: str
+    targets: tuple[str, ...] = ()
+    fractional: bool = False
+    health: bool = True
+    shots: int = 1024
+    sampler: str | None = None
+    steps: int | None = None
+    num_images: int = 64
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """How images would be drawn.
+
+    Attributes:
+        sampler: Its name.
+        steps: Denoising steps an image.
+        shots: Executions of a circuit with one parameter set.
+        num_images: Images that are drawn together; they share jobs.
+    """
+
+    sampler: str
+    steps: int
+    shots: int
+    num_images: int
+
+
+def check_request(request: ReportRequest) -> tuple[Subject, SamplingPlan]:
+    """Look up every name of a request, and fill in what it leaves open.
+
+    Raises:
+        UnknownNameError: There is no such subject, setting, target or sampler.
+        RequestError: A number is not allowed, a device is retired, or the run has no model yet.
+    """
+    subject = find_subject(request.subject, request.settings)
+    check_target_names(request.targets)
+    config = subject.run.config() if subject.run else Config()
+    schedule = ScheduleSpec(config.diffusion.schedule, config.diffusion.timesteps)
+    sampler = check_sampler(request.sampler or config.sampling.sampler).name
+    configured = config.sampling.steps if sampler == config.sampling.sampler else None
+    steps = configured if request.steps is None else request.steps
+    for name, value in (("shots", request.shots), ("num-images", request.num_images)):
+        if not 1 <= value <= _MOST:
+            raise RequestError(f"--{name} must be 1 to {_MOST:,}, but is {value}")
+    steps = sampler_steps(sampler, schedule, steps)
+    return subject, SamplingPlan(sampler, steps, request.shots, request.num_images)

@@ -1,0 +1,64 @@
+"""What drawing images from a model costs on a QPU."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qhybrid.report.circuits import SubjectCircuits
+from qhybrid.report.request import SamplingPlan
+from qhybrid_runtime.devices.billing import (
+    Bill,
+    PrimitiveSettings,
+    RoundSize,
+    estimate,
+    estimate_stock,
+    total,
+)
+
+
+def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, Any]:
+    """Return the bill of one image, by our classes and by stock ones, for `--format json`.
+
+    Raises:
+        RequestError: A number of the plan is not positive.
+    """
+    settings = PrimitiveSettings(shots=plan.shots)
+    rounds = [
+        [
+            RoundSize(
+                parameter_sets=part.samples * plan.num_images,
+                observables=circuits.uses[part.use].variational.num_outputs,
+                circuits=part.circuits,
+            )
+            for part in parts
+        ]
+        for parts in circuits.rounds or ()
+    ]
+    ours = total(estimate(sizes, settings) for sizes in rounds).times(plan.steps)
+    stock = total(estimate_stock(sizes, settings) for sizes in rounds).times(plan.steps)
+    return {
+        "sampler": plan.sampler,
+        "steps": plan.steps,
+        "shots": plan.shots,
+        "num_images": plan.num_images,
+        **_per_image(ours, plan.num_images),
+        "stock": _per_image(stock, plan.num_images),
+    }
+
+
+def step_counts(circuits: SubjectCircuits) -> dict[str, int]:
+    """Return how many circuits one image evaluates in a denoising step, and in how many rounds."""
+    rounds: Sequence[Any] = circuits.rounds or ()
+    parts = [part for each in rounds for part in each]
+    return {
+        "circuits_per_step": sum(part.circuits * part.samples for part in parts),
+        "rounds_per_step": len(rounds),
+    }
+
+
+def _per_image(bill: Bill, images: int) -> dict[str, Any]:
+    return {
+        "jobs": bill.jobs,
+        "executions_per_image": bill.executions / images,
+        "qpu_seconds_per_image": bill.qpu_seconds / images,
+        "open_plan_share": bill.open_plan_share,
+    }

@@ -1,0 +1,139 @@
+"""A subject's circuits on disk, so that a second report need not build the model."""
+
+import hashlib
+import json
+from dataclasses import astuple
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+
+from qhybrid.models.model_file import SPEC_FILE, WEIGHTS_FILE
+from qhybrid.report.circuits import (
+    CircuitUse,
+    RoundPart,
+    SubjectCircuits,
+    ansatz_circuits,
+)
+from qhybrid.report.subject import Subject
+from qhybrid_circuits.lowering.cache import LoweringCache, content_key, pack_file, unpack_file
+from qhybrid_circuits.variational import VariationalCircuit
+
+#: Packages whose source decides which circuits a model has.
+_SOURCES = (
+    "qhybrid.models",
+    "qhybrid.report",
+    "qhybrid_circuits.ansatz",
+    "qhybrid_circuits.encoding",
+    "qhybrid_runtime.health",
+)
+
+
+def subject_circuits(subject: Subject, store: LoweringCache) -> SubjectCircuits:
+    """Return the circuits of a subject, from the cache where they are known.
+
+    Raises:
+        RequestError: The subject cannot be built.
+    """
+    if subject.kind == "ansatz":
+        return ansatz_circuits(subject)
+    key = content_key("subject", _fingerprint(subject), source_fingerprint())
+    known = _recall(store, key)
+    if known is not None:
+        return known
+    from qhybrid.report.model_circuits import model_circuits
+
+    found = model_circuits(subject)
+    _keep(store, key, found)
+    return found
+
+
+@cache
+def source_fingerprint() -> str:
+    """Return a hash of the source code that decides which circuits there are."""
+    digest = hashlib.sha256()
+    for package in _SOURCES:
+        for path in sorted(files(package).iterdir(), key=lambda path: path.name):
+            if path.name.endswith(".py"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _fingerprint(subject: Subject) -> str:
+    if subject.run is not None:
+        folder = subject.run.folder
+        return _hash_files([folder / SPEC_FILE, folder / WEIGHTS_FILE])
+    return json.dumps(subject.spec.to_dict() if subject.spec else None)
+
+
+def _hash_files(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _keep(store: LoweringCache, key: str, found: SubjectCircuits) -> None:
+    for index, use in enumerate(found.uses):
+        store.write(f"{key}-{index}.qpy", pack_file(use.variational.circuit, _facts(use)))
+    rounds = [[astuple(part) for part in parts] for parts in found.rounds or ()]
+    index_file = {
+        "uses": len(found.uses),
+        "rounds": rounds,
+        "parameters": found.parameters,
+        "health": found.health,
+    }
+    store.write(f"{key}.json", json.dumps(index_file).encode())
+
+
+def _recall(store: LoweringCache, key: str) -> SubjectCircuits | None:
+    def parsed(values: Any) -> SubjectCircuits | None:
+        uses = [_recall_use(store, f"{key}-{index}.qpy") for index in range(int(values["uses"]))]
+        known = [use for use in uses if use is not None]
+        if len(known) < len(uses):
+            return None
+        rounds = tuple(tuple(RoundPart(*part) for part in parts) for parts in values["rounds"])
+        return SubjectCircuits(tuple(known), rounds, values["parameters"], values["health"])
+
+    return store.read_json(key, parsed)
+
+
+def _facts(use: CircuitUse) -> dict[str, Any]:
+    variational = use.variational
+    return {
+        "name": variational.name,
+        "inputs": [each.name for each in variational.inputs],
+        "weights": [each.name for each in variational.weights],
+        "observables": [
+            [(label, c.real) for label, c in each.to_list()] for each in variational.observables
+        ],
+        "values": use.weights.tolist(),
+        "circuits": use.circuits,
+        "options": None if use.options is None else dict(use.options),
+    }
+
+
+def _recall_use(store: LoweringCache, name: str) -> CircuitUse | None:
+    content = store.read(name)
+    found = None if content is None else unpack_file(content)
+    if found is None:
+        return None
+    circuit, facts = found
+    own = {parameter.name: parameter for parameter in circuit.parameters}
+
+    def parameters(names: list[str]) -> tuple[Parameter, ...]:
+        # A weight that stands in no gate is not in the file.
+        return tuple(own.get(name) or Parameter(name) for name in names)
+
+    variational = VariationalCircuit(
+        facts["name"],
+        circuit,
+        parameters(facts["inputs"]),
+        parameters(facts["weights"]),
+        tuple(SparsePauliOp.from_list(terms) for terms in facts["observables"]),
+    )
+    return CircuitUse(variational, np.array(facts["values"]), facts["circuits"], facts["options"])

@@ -1,0 +1,99 @@
+"""What a report is about: a model, an ansatz or a training run, by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qhybrid.files import user_path
+from qhybrid.models.model_file import read_spec
+from qhybrid.models.spec import MODEL_NAMES, ModelSpec
+from qhybrid.run_folder import Run, open_run
+from qhybrid_circuits.ansatz import ANSATZE
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+Kind = Literal["model", "ansatz", "run"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a report is about.
+
+    Attributes:
+        kind: What the name stands for.
+        name: Of the model or ansatz, or the run's folder.
+        settings: What was set: options of the ansatz's builder, or fields of the model's
+            specification.
+        spec: The model of a model or run.
+        run: The run.
+    """
+
+    kind: Kind
+    name: str
+    settings: Mapping[str, Any]
+    spec: ModelSpec | None = None
+    run: Run | None = None
+
+
+def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Subject:
+    """Look up what a name stands for; names of models and ansätze go before folders.
+
+    Args:
+        name: A model, an ansatz, or the folder of a run.
+        assignments: Settings of a model or ansatz.
+
+    Raises:
+        UnknownNameError: There is no such thing, or no such setting.
+        RequestError: The run has no model yet, or a setting's value is not allowed.
+    """
+    settings = dict(assignments or {})
+    if name in MODEL_NAMES:
+        spec = ModelSpec.from_dict({"name": name, **_model_settings(settings)})
+        return Subject("model", name, settings, spec)
+    if name in ANSATZE:
+        return Subject("ansatz", name, settings)
+    folder = user_path(name)
+    if not folder.exists() and "/" not in name:
+        raise UnknownNameError(
+            "model or ansatz",
+            name,
+            (*MODEL_NAMES, *ANSATZE),
+            "or give the folder of a run, e.g. runs/1hqconv-qvunet-digits-1",
+        )
+    return _run_subject(folder, settings)
+
+
+def _model_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    # `train` has the same settings under model.* in its configuration.
+    return {key.removeprefix("model."): value for key, value in settings.items()}
+
+
+def _run_subject(folder: Path, settings: Mapping[str, Any]) -> Subject:
+    run = open_run(folder)
+    if settings:
+        raise RequestError(
+            f"'{folder}' is a run, whose model cannot be changed; leave out --set, or report on "
+            "the model by its name"
+        )
+    if not run.model_file.is_file():
+        raise RequestError(
+            f"the run '{run.folder}' has no model.safetensors: it has not reached its first "
+            f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
+        )
+    return Subject("run", str(run.folder), {}, read_spec(run.folder), run)
+
+
+def parse_settings(assignments: list[str]) -> dict[str, Any]:
+    """Return the values of KEY=VALUE texts; whole numbers are numbers.
+
+    Raises:
+        RequestError: A text has no `=`.
+    """
+    settings: dict[str, Any] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise RequestError(f"--set must be KEY=VALUE, but is '{text}'; e.g. --set layers=2")
+        number = value.strip().lstrip("-").isdecimal()
+        settings[key.strip()] = int(value) if number else value.strip()
+    return settings

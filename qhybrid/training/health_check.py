@@ -1,0 +1,39 @@
+from rich.console import Console
+
+from qhybrid.models import ModelSpec
+from qhybrid.report.model_circuits import examine, random_model
+from qhybrid_runtime.health import ModelHealth
+
+
+def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None:
+    """Say in one line if training cannot change what a model does with some of its weights.
+
+    The model is built anew on the exact engine, so that neither a device nor the run's own random
+    numbers are touched. A look in single precision takes a moment, since its kernels are those of
+    the training; what it finds is confirmed in double precision.
+
+    Args:
+        console: Where to say it.
+        spec: The model.
+        device: `cpu` or `cuda`, for the first look.
+    """
+    if not _finding(examine(random_model(spec).to(device), spec)):
+        return
+    finding = _finding(examine(random_model(spec).double(), spec))
+    if finding:
+        console.print(f"[bold]{'warning':>8}[/bold]  ", end="")
+        console.print(finding, highlight=False, markup=False, soft_wrap=True)
+
+
+def _finding(health: ModelHealth) -> str:
+    found = []
+    if health.dead_weights:
+        found.append(
+            f"{health.dead_weights} of the {health.num_weights} circuit weights have no effect on "
+            "the model's output"
+        )
+    broken = health.parameters_without_gradient
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        found.append(f"no gradient reaches {broken[0]}{more}")
+    return "; ".join([*found, "see `qhybrid report`"]) if found else ""

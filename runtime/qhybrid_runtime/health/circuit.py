@@ -1,0 +1,175 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.health.derivatives import (
+    Derivatives,
+    gradient_variance,
+    weight_rank,
+    without_effect,
+)
+from qhybrid_runtime.health.states import (
+    entangling_capability,
+    expressibility,
+    random_states,
+)
+
+#: Random points at which a derivative must be zero to be called zero.
+POINTS = 5
+
+#: Points over which the variance of derivatives is taken.
+_VARIANCE_POINTS = 48
+
+#: Amplitudes of all states together that expressibility may take, and how many inputs they have.
+_AMPLITUDES, _MOST_WEIGHTS, _INPUTS = 1 << 21, 64, 8
+
+#: Work, in amplitudes times gates times samples, up to which the rank is computed.
+_RANK_WORK = 1 << 33
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitHealth:
+    """Whether a circuit's weights and inputs do anything, and how well it can be trained.
+
+    Attributes:
+        num_weights: Weights of the circuit.
+        num_inputs: Inputs of the circuit.
+        dead_weights: Indices of the weights that no output depends on.
+        dead_inputs: Indices of the inputs that no output depends on.
+        rank: Directions in weight space that change the circuit as a function of its inputs; None
+            where it was not computed.
+        gradient_variance: Mean over outputs and weights of the variance of d output / d weight over
+            random inputs and weights, outputs scaled to at most 1; pairs that are zero everywhere
+            are left out. None where it was not computed, or there is no other pair.
+        expressibility: Divergence of the states' fidelities from those of Haar-random states, in
+            nats; 0 is the most expressive. None where it was not computed.
+        entangling_capability: Mean Meyer-Wallach measure, 0 to 1. None where it was not computed.
+    """
+
+    num_weights: int
+    num_inputs: int
+    dead_weights: tuple[int, ...]
+    dead_inputs: tuple[int, ...]
+    rank: int | None = None
+    gradient_variance: float | None = None
+    expressibility: float | None = None
+    entangling_capability: float | None = None
+
+    @property
+    def redundant_weights(self) -> int | None:
+        """Weights that could be left out without losing a function: all of them minus the rank.
+
+        The dead ones are among them. None where the rank was not computed.
+        """
+        return None if self.rank is None else self.num_weights - self.rank
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return counts and figures as values that JSON has; `dead_weights` is a count there."""
+        return {
+            "weights": self.num_weights,
+            "dead_weights": len(self.dead_weights),
+            "dead_weight_indices": list(self.dead_weights),
+            "inputs": self.num_inputs,
+            "dead_inputs": len(self.dead_inputs),
+            "dead_input_indices": list(self.dead_inputs),
+            "rank": self.rank,
+            "redundant_weights": self.redundant_weights,
+            "gradient_variance": self.gradient_variance,
+            "expressibility": self.expressibility,
+            "entangling_capability": self.entangling_capability,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "CircuitHealth":
+        """Return what `to_dict` was called on."""
+        return cls(
+            num_weights=values["weights"],
+            num_inputs=values["inputs"],
+            dead_weights=tuple(values["dead_weight_indices"]),
+            dead_inputs=tuple(values["dead_input_indices"]),
+            rank=values["rank"],
+            gradient_variance=values["gradient_variance"],
+            expressibility=values["expressibility"],
+            entangling_capability=values["entangling_capability"],
+        )
+
+
+def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> CircuitHealth:
+    """Examine a circuit in exact simulation, whatever device it is for.
+
+    A weight or input is dead if the derivative of every output by it, in double precision, is below
+    1e-10 of the output's largest possible value at five random points; weights that stand in no
+    gate are dead too. Derivatives of circuits are trigonometric polynomials: one that is not zero
+    everywhere is zero at a random point with probability zero.
+
+    Args:
+        variational: The circuit.
+        seed: Of the random inputs and weights, all uniform in [-pi, pi).
+
+    Raises:
+        CircuitError: A gate is not known to the engine.
+        RequestError: The circuit's state does not fit into memory.
+    """
+    rng = np.random.default_rng(seed)
+    derivatives = Derivatives(variational)
+    dead_weights, dead_inputs = _dead(derivatives, rng)
+    return CircuitHealth(
+        num_weights=variational.num_weights,
+        num_inputs=variational.num_inputs,
+        dead_weights=dead_weights,
+        dead_inputs=dead_inputs,
+        **_training_figures(derivatives, rng),
+    )
+
+
+def dead_weights(
+    variational: VariationalCircuit, *, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> tuple[int, ...]:
+    """Return the indices of the weights that no output depends on, and nothing else.
+
+    Args:
+        variational: The circuit.
+        seed: As for `circuit_health`.
+        dtype: float32 takes 1e-5 for zero; what it finds should be confirmed with float64.
+
+    Raises:
+        CircuitError: A gate is not known to the engine.
+        RequestError: The circuit's state does not fit into memory.
+    """
+    return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
+
+
+def _dead(
+    derivatives: Derivatives, rng: np.random.Generator
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the dead weights and the dead inputs."""
+    points = derivatives.at(derivatives.random_point(POINTS, rng))
+    dead = without_effect(points, derivatives.dead_below)
+    split = derivatives.variational.num_inputs
+    return _indices(dead[split:]), _indices(dead[:split])
+
+
+def _training_figures(derivatives: Derivatives, rng: np.random.Generator) -> dict[str, Any]:
+    variational = derivatives.variational
+    figures: dict[str, Any] = {}
+    gates, width = len(variational.circuit.data), variational.num_qubits
+    sweeps = 4 * variational.num_weights + _VARIANCE_POINTS * variational.num_outputs
+    if gates * sweeps << width <= _RANK_WORK:
+        points = derivatives.at(derivatives.random_point(_VARIANCE_POINTS, rng))
+        figures["gradient_variance"] = gradient_variance(points[:, :, variational.num_inputs :])
+        figures["rank"] = weight_rank(derivatives, 2, rng)
+    inputs = _INPUTS if variational.num_inputs else 1
+    weights = min(_MOST_WEIGHTS * _INPUTS // inputs, (_AMPLITUDES >> width) // inputs)
+    if weights > 1 and variational.num_weights:
+        reached = random_states(variational, inputs, weights, rng)
+        figures["expressibility"] = expressibility(reached)
+        figures["entangling_capability"] = entangling_capability(reached)
+    return figures
+
+
+def _indices(marked: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(index) for index in np.flatnonzero(marked))

@@ -1,0 +1,116 @@
+"""Derivatives of a circuit's outputs at random points, and what follows from them."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.gradients.estimator_gradient import jacobian
+from qhybrid_runtime.statevector.observables import ObservableSet
+from qhybrid_runtime.statevector.program import Program, compile_program
+
+Array = NDArray[np.float64]
+
+#: A derivative below this part of its observable's largest possible value is zero. Rounding leaves
+#: 1e-15; a derivative that is not the zero function exceeds this at random points.
+DEAD_BELOW = 1e-10
+
+#: The same in single precision, where rounding leaves 1e-6.
+_DEAD_BELOW_SINGLE = 1e-5
+
+#: A singular value below this part of the largest one is zero.
+RANK_BELOW = 1e-9
+
+
+class Derivatives:
+    """Exact derivatives of a circuit.
+
+    Attributes:
+        variational: The circuit.
+        dead_below: What is zero.
+    """
+
+    def __init__(self, variational: VariationalCircuit, dtype: torch.dtype = torch.float64) -> None:
+        """Compile the circuit with its weights as further inputs.
+
+        Args:
+            variational: The circuit.
+            dtype: In which derivatives are computed, float32 or float64.
+        """
+        self.variational, self._dtype = variational, dtype
+        self.dead_below = DEAD_BELOW if dtype == torch.float64 else _DEAD_BELOW_SINGLE
+        self._program: Program = compile_program(
+            variational.circuit, inputs=[*variational.inputs, *variational.weights]
+        )
+        self._observables = ObservableSet(variational.observables, variational.num_qubits)
+        self._largest = np.array([np.abs(each.coeffs).sum() for each in variational.observables])
+
+    def random_point(self, samples: int, rng: np.random.Generator) -> Array:
+        """Return inputs and weights side by side, (samples, n_inputs + n_weights), in [-pi, pi)."""
+        width = self.variational.num_inputs + self.variational.num_weights
+        return rng.uniform(-math.pi, math.pi, (samples, width))
+
+    def at(self, points: Array) -> Array:
+        """Return derivatives over the observables' largest values, (samples, n_outputs, n_all).
+
+        Args:
+            points: Inputs and weights side by side, shape (samples, n_inputs + n_weights).
+        """
+        if points.shape[1] == 0:
+            return np.zeros((len(points), self.variational.num_outputs, 0))
+        parameters = torch.from_numpy(points).to(self._dtype)
+        table: Array = jacobian(self._program, self._observables, parameters).double().numpy()
+        return np.asarray(table / self._largest[:, None])
+
+
+def without_effect(derivatives: Array, dead_below: float = DEAD_BELOW) -> NDArray[np.bool_]:
+    """Return which parameters no output depends on.
+
+    Args:
+        derivatives: Shape (samples, n_outputs, n_parameters).
+        dead_below: What is zero.
+
+    Returns:
+        Shape (n_parameters,).
+    """
+    if not derivatives.size:
+        return np.zeros(derivatives.shape[-1], dtype=bool)
+    largest = np.abs(derivatives).max(axis=(0, 1))
+    return np.asarray(largest < dead_below)
+
+
+def weight_rank(derivatives: Derivatives, draws: int, rng: np.random.Generator) -> int:
+    """Return the number of directions in weight space that change the circuit as a function.
+
+    The rank of the Jacobian of all outputs at many inputs, at one vector of weights; the largest
+    of a few vectors, since almost all have it.
+    """
+    variational = derivatives.variational
+    count = variational.num_weights
+    if not count:
+        return 0
+    samples = math.ceil(2 * count / variational.num_outputs) if variational.num_inputs else 1
+    found = 0
+    for _ in range(draws):
+        points = derivatives.random_point(samples, rng)
+        points[:, variational.num_inputs :] = points[0, variational.num_inputs :]
+        rows = derivatives.at(points)[:, :, variational.num_inputs :].reshape(-1, count)
+        values = np.linalg.svd(rows, compute_uv=False)
+        found = max(found, int((values > RANK_BELOW * max(values[0], DEAD_BELOW)).sum()))
+    return found
+
+
+def gradient_variance(derivatives: Array) -> float | None:
+    """Return the mean variance of the derivatives that are not zero everywhere.
+
+    Args:
+        derivatives: By weights, shape (samples, n_outputs, n_weights).
+
+    Returns:
+        The variance over samples of d output_i / d weight_j, averaged over all pairs (i, j) with a
+        derivative that is not zero at every sample; None where there is no such pair.
+    """
+    alive = np.abs(derivatives).max(axis=0, initial=0.0) >= DEAD_BELOW
+    return float(derivatives.var(axis=0)[alive].mean()) if alive.any() else None

@@ -1,0 +1,167 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.bank import CircuitBank
+from qhybrid_runtime.health.circuit import dead_weights
+from qhybrid_runtime.layer import QuantumLayer
+
+#: Random output directions whose gradients are taken.
+_DIRECTIONS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelHealth:
+    """Whether a network's circuit weights, and everything before them, get a gradient.
+
+    Attributes:
+        num_weights: Circuit weights of the whole network.
+        dead_weights: How many of them the network's output does not depend on.
+        circuits: Circuits of the network.
+        dead_circuits: Names of circuits none of whose weights has an effect.
+        parameters_without_gradient: Names of parameters outside the circuits that get no gradient
+            at all: the path to them is broken, by a `detach` for instance.
+        circuit_effect: How much of the output the circuits make: see `circuit_effect`; None where
+            there are no circuits.
+    """
+
+    num_weights: int
+    dead_weights: int
+    circuits: int
+    dead_circuits: tuple[str, ...]
+    parameters_without_gradient: tuple[str, ...]
+    circuit_effect: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values that JSON has."""
+        return {
+            "weights": self.num_weights,
+            "dead_weights": self.dead_weights,
+            "circuits": self.circuits,
+            "dead_circuits": list(self.dead_circuits),
+            "parameters_without_gradient": list(self.parameters_without_gradient),
+            "circuit_effect": self.circuit_effect,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelHealth":
+        """Return what `to_dict` was called on."""
+        return cls(
+            num_weights=values["weights"],
+            dead_weights=values["dead_weights"],
+            circuits=values["circuits"],
+            dead_circuits=tuple(values["dead_circuits"]),
+            parameters_without_gradient=tuple(values["parameters_without_gradient"]),
+            circuit_effect=values["circuit_effect"],
+        )
+
+
+def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHealth:
+    """Differentiate a network once and see which parameters get a gradient.
+
+    A circuit's weight is dead where `dead_weights` finds it so, and all are where the circuit gets
+    no gradient: its output is not used, or it is never evaluated. Circuits should be exact, and
+    weights not zero: behind a layer that starts at zero everything is without gradient, rightly.
+    What is found in single precision should be confirmed in double precision.
+
+    Args:
+        model: Any module that holds `QuantumLayer`s; its own gradients stay as they were.
+        arguments: What it is called with, in the dtype of its parameters.
+        seed: Of the random directions in the space of outputs.
+
+    Raises:
+        CircuitError: A gate is not known to the engine.
+    """
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    reached = _reached(model, arguments, list(parameters.values()), seed)
+    by_name = dict(zip(parameters, reached, strict=True))
+    layers = {
+        f"{name}.weight" if name else "weight": (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, QuantumLayer) and module.weight.numel()
+    }
+    unreached = {name for name in layers if not by_name.get(name, True)}
+    dead = sum(
+        layer.weight.numel() if name in unreached else len(_dead_weights(layer))
+        for name, (_, layer) in layers.items()
+    )
+    return ModelHealth(
+        num_weights=sum(layer.weight.numel() for _, layer in layers.values()),
+        dead_weights=dead,
+        circuits=len(layers),
+        dead_circuits=tuple(layers[name][0] for name in layers if name in unreached),
+        parameters_without_gradient=tuple(
+            name for name, found in by_name.items() if name not in layers and not found
+        ),
+        circuit_effect=circuit_effect(model, *arguments) if layers else None,
+    )
+
+
+def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
+    """Return by how much a network's output changes without its circuits.
+
+    The root mean square of the change when every circuit's outputs are set to zero, divided by the
+    standard deviation of the output. Weights may all have a gradient, and the network still do
+    without the circuits: this figure shows it.
+
+    Args:
+        model: Any module that holds `QuantumLayer`s.
+        arguments: What it is called with.
+    """
+
+    def silence(_: nn.Module, __: object, outputs: Tensor | list[Tensor]) -> Any:
+        if isinstance(outputs, Tensor):
+            return torch.zeros_like(outputs)
+        return [torch.zeros_like(output) for output in outputs]
+
+    with torch.no_grad():
+        usual = model(*arguments)
+        hooks = [
+            module.register_forward_hook(silence)
+            for module in model.modules()
+            if isinstance(module, CircuitBank | QuantumLayer)
+        ]
+        try:
+            without = model(*arguments)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return float((usual - without).square().mean().sqrt() / usual.std())
+
+
+_KNOWN: WeakKeyDictionary[VariationalCircuit, dict[torch.dtype, tuple[int, ...]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _dead_weights(layer: QuantumLayer) -> tuple[int, ...]:
+    """Return a layer's dead weights; layers of one circuit are examined once."""
+    variational, dtype = layer.neural_network.variational, layer.weight.dtype
+    known = _KNOWN.setdefault(variational, {})
+    if dtype not in known:
+        known[dtype] = dead_weights(variational, dtype=dtype)
+    return known[dtype]
+
+
+def _reached(
+    model: nn.Module, arguments: Sequence[Tensor], parameters: Sequence[Tensor], seed: int
+) -> list[bool]:
+    """Return for each parameter whether any of its entries gets a gradient that is not zero."""
+    generator = torch.Generator().manual_seed(seed)
+    reached = [False] * len(parameters)
+    with torch.enable_grad():
+        output = model(*arguments)
+        for _ in range(_DIRECTIONS if output.requires_grad else 0):
+            direction = torch.randn(output.shape, generator=generator).to(output)
+            found = torch.autograd.grad(
+                output, parameters, direction, retain_graph=True, allow_unused=True
+            )
+            for position, gradient in enumerate(found):
+                if gradient is not None and bool(gradient.any()):
+                    reached[position] = True
+    return reached

@@ -1,0 +1,142 @@
+"""How the variance of a gradient falls as an ansatz grows: the trend towards a barren plateau."""
+
+import inspect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from qhybrid_circuits import CircuitError, VariationalCircuit, build_ansatz
+from qhybrid_circuits.ansatz.registry import ansatz_builder
+from qhybrid_runtime.health.derivatives import Derivatives, gradient_variance
+
+#: Random points over which a variance is taken.
+_POINTS = 48
+
+#: Names that builders have for their size, with the sizes to try.
+_SIZES: Mapping[str, Sequence[int]] = {
+    "channels": (1, 2, 3),
+    "qubits": (2, 4, 6, 8, 10, 12),
+    "num_qubits": (2, 4, 6, 8, 10, 12),
+}
+
+#: Layers to try, and the most qubits at which they are tried.
+_LAYERS, _MOST_QUBITS = (1, 2, 3, 4, 6, 8), 12
+
+
+@dataclass(frozen=True)
+class TrendPoint:
+    """The gradient's variance at one size of an ansatz.
+
+    Attributes:
+        qubits: Of the circuit.
+        layers: Of the circuit.
+        variance: As `CircuitHealth.gradient_variance`.
+    """
+
+    qubits: int
+    layers: int
+    variance: float
+
+
+@dataclass(frozen=True)
+class GradientTrend:
+    """How the gradient's variance changes with an ansatz's size.
+
+    Attributes:
+        by_qubits: At more and more qubits, the number of layers fixed.
+        by_layers: At more and more layers, the number of qubits fixed.
+    """
+
+    by_qubits: tuple[TrendPoint, ...]
+    by_layers: tuple[TrendPoint, ...]
+
+    @property
+    def log2_per_qubit(self) -> float | None:
+        """Slope of log2(variance) against qubits.
+
+        -1 halves the variance with every qubit, which is a barren plateau (McClean et al. 2018:
+        exponential decay); near 0 is none. None where there are fewer than two sizes.
+        """
+        return _slope([(point.qubits, point.variance) for point in self.by_qubits])
+
+    @property
+    def log2_per_layer(self) -> float | None:
+        """Slope of log2(variance) against layers, None where there are fewer than two."""
+        return _slope([(point.layers, point.variance) for point in self.by_layers])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return points and slopes as values that JSON has."""
+        return {
+            "by_qubits": [asdict(point) for point in self.by_qubits],
+            "by_layers": [asdict(point) for point in self.by_layers],
+            "log2_per_qubit": self.log2_per_qubit,
+            "log2_per_layer": self.log2_per_layer,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GradientTrend":
+        """Return what `to_dict` was called on."""
+        by_qubits, by_layers = (
+            tuple(TrendPoint(**point) for point in values[key])
+            for key in ("by_qubits", "by_layers")
+        )
+        return cls(by_qubits, by_layers)
+
+
+def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTrend | None:
+    """Follow the gradient's variance over sizes of a registered ansatz.
+
+    Args:
+        ansatz: A key of `ANSATZE`.
+        seed: Of the random inputs and weights.
+        options: Of the builder, e.g. `variant="released"`; its size and layers are varied in turn,
+            the other one is what the options say or the builder's default.
+
+    Returns:
+        The trend, or None where the builder has neither a size nor layers.
+
+    Raises:
+        UnknownNameError: There is no ansatz of this name.
+        CircuitError: The builder refuses an option.
+    """
+    accepted = inspect.signature(ansatz_builder(ansatz)).parameters
+    size = next((name for name in _SIZES if name in accepted), None)
+
+    def points(name: str, values: Sequence[int]) -> Iterator[TrendPoint]:
+        for value in values:
+            try:
+                variational = build_ansatz(ansatz, **{**options, name: value})
+            except CircuitError:
+                continue  # The ansatz begins at a larger size.
+            if variational.num_qubits > _MOST_QUBITS:
+                return
+            variance = _variance(variational, seed)
+            if variance is not None:
+                layers = value if name == "layers" else _layers(accepted, options)
+                yield TrendPoint(variational.num_qubits, layers, variance)
+
+    by_qubits = tuple(points(size, _SIZES[size])) if size else ()
+    by_layers = tuple(points("layers", _LAYERS)) if "layers" in accepted else ()
+    return GradientTrend(by_qubits, by_layers) if by_qubits or by_layers else None
+
+
+def _layers(accepted: Mapping[str, inspect.Parameter], options: Mapping[str, Any]) -> int:
+    if "layers" not in accepted:
+        return 1
+    return int(options.get("layers", accepted["layers"].default))
+
+
+def _variance(variational: VariationalCircuit, seed: int) -> float | None:
+    derivatives = Derivatives(variational)
+    points = derivatives.random_point(_POINTS, np.random.default_rng(seed))
+    return gradient_variance(derivatives.at(points)[:, :, variational.num_inputs :])
+
+
+def _slope(points: Sequence[tuple[int, float]]) -> float | None:
+    if len({size for size, _ in points}) < 2:
+        return None
+    sizes, variances = zip(*points, strict=True)
+    return float(np.polyfit(sizes, [math.log2(variance) for variance in variances], 1)[0])
