@@ -38,12 +38,25 @@ class Section(BaseModel):
 
 
 class ModelSection(Section):
-    """Which network, see `qhybrid.models.ModelSpec`; the data decide image size and channels."""
+    """Which network, see `qhybrid.models.ModelSpec`; the data decide image size and channels.
+
+    Without `dim` or `ansatz_layers` the model has its published size.
+    """
 
     name: str = "1hqconv-qvunet"
     dim: Annotated[int, Field(ge=2)] = 10
     ansatz_layers: Count = 3
     variant: str = "paper"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_own_size(cls, values: Any) -> Any:
+        from qhybrid.models.spec import own_size
+
+        if not isinstance(values, dict) or not isinstance(values.get("name"), str):
+            return values
+        own = own_size(values["name"])
+        return {"dim": own.dim, "ansatz_layers": own.ansatz_layers, **values}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -203,6 +216,44 @@ class QuantumSection(Section):
         return self
 
 
+class TransferSection(Section):
+    """The run whose weights this one starts from, see `qhybrid.training.transfer`.
+
+    Its EMA weights are taken: those of model.safetensors, which its samples were drawn with. The
+    optimizer starts afresh.
+
+    Attributes:
+        init_from: Folder of a training run; None starts all weights at random.
+        freeze: `classical` leaves the weights that were taken as they are, but for circuits'; None
+            trains them too.
+        vertex: `new` starts the vertex at random, `taken` takes what fits of it; None is `taken`
+            with `freeze` and `new` without, as in the two papers.
+    """
+
+    init_from: str | None = None
+    freeze: Literal["classical"] | None = None
+    vertex: Literal["new", "taken"] | None = None
+
+    @field_validator("init_from")
+    @classmethod
+    def _is_absolute(cls, folder: str | None) -> str | None:
+        return None if folder is None else str(Path(os.path.expanduser(folder)).absolute())
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.init_from is None and (self.freeze or self.vertex):
+            raise RequestError(
+                f"transfer.{'freeze' if self.freeze else 'vertex'} needs a run to start from; give "
+                "one with --init-from RUN"
+            )
+        return self
+
+    @property
+    def takes_vertex(self) -> bool:
+        """Whether weights of the vertex are taken where they fit."""
+        return (self.vertex or ("taken" if self.freeze else "new")) == "taken"
+
+
 class SamplingSection(Section):
     """The grid of samples that each epoch ends with, and the defaults of `qhybrid sample`."""
 
@@ -230,6 +281,7 @@ class Config(Section):
     training: TrainingSection = TrainingSection()
     ema: EmaSection = EmaSection()
     quantum: QuantumSection = QuantumSection()
+    transfer: TransferSection = TransferSection()
     sampling: SamplingSection = SamplingSection()
 
     @model_validator(mode="after")

@@ -34,6 +34,11 @@ class Run:
         return self.folder / "environment.json"
 
     @property
+    def transfer_file(self) -> Path:
+        """Which weights came from another run, where any did (JSON)."""
+        return self.folder / "transfer.json"
+
+    @property
     def model_file(self) -> Path:
         """EMA weights for inference; `model.json` beside it says how to build the model."""
         return self.folder / "model.safetensors"

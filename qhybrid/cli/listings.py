@@ -17,6 +17,7 @@ def models(output_format: FormatOption = "table") -> None:
 
     columns = (
         "name",
+        "paper",
         "parameters",
         "qubits",
         "circuits_per_step",

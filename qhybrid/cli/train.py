@@ -29,6 +29,14 @@ def train(
         str | None,
         typer.Option(metavar="FAKE", help="Train with the errors of a device, e.g. fake_fez."),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Start from a run's weights, all but the vertex's."),
+    ] = None,
+    freeze: Annotated[
+        Literal["classical"] | None,
+        typer.Option(help="Leave the weights taken as they are, but for circuits'."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the images.")] = None,
     batch_size: Annotated[int | None, typer.Option(metavar="N", help="Images a batch.")] = None,
     precision: Annotated[
@@ -81,6 +89,8 @@ def train(
         "quantum.backend": backend,
         "quantum.gradient": gradient,
         "quantum.noise_aware": noise_aware,
+        "transfer.init_from": init_from,
+        "transfer.freeze": freeze,
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "training.precision": precision,

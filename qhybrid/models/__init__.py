@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from qhybrid.models.quantum_vertex import QuantumVertexConv
     from qhybrid.models.storage import load_model, save_model
     from qhybrid.models.unet import UNet
+    from qhybrid.models.wide_unet import WideUNet
     from qhybrid.models.zoo import MODELS, build_model
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ModelSpec",
     "QuantumVertexConv",
     "UNet",
+    "WideUNet",
     "build_model",
     "catalog",
     "load_model",
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy_exports(
         "MODELS": ".zoo",
         "build_model": ".zoo",
         "UNet": ".unet",
+        "WideUNet": ".wide_unet",
         "QuantumVertexConv": ".quantum_vertex",
         "save_model": ".storage",
         "load_model": ".storage",

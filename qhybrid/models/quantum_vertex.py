@@ -6,11 +6,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from qhybrid.models.control import circuit_bank
 from qhybrid.models.convolution import standardized_conv3x3
 from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_runtime import Backend, CircuitBank
+from qhybrid_runtime import Backend
 
 PIXELS = 4
 
@@ -50,7 +51,7 @@ class QuantumVertexConv(nn.Module):
     the same way. In the released variant both are pixel-major: `channels * p + c`.
 
     Attributes:
-        bank: The circuits, evaluated together in one round.
+        bank: The circuits, evaluated together in one round, or their controls.
         classical: The weight-standardized convolution of the other channels; None without any.
     """
 
@@ -63,6 +64,7 @@ class QuantumVertexConv(nn.Module):
         gradient: str | None = None,
         generator: torch.Generator | None = None,
         pixel_major: bool = False,
+        control: bool = False,
     ) -> None:
         """Give each circuit the next `num_inputs / 4` channels.
 
@@ -73,6 +75,7 @@ class QuantumVertexConv(nn.Module):
             gradient: A gradient method of the backend; None for its best.
             generator: Source of the circuits' initial weights, uniform in [0, 1).
             pixel_major: Flatten as the released code does.
+            control: Whether classical layers of as many weights take the circuits' places.
 
         Raises:
             CircuitError: A circuit does not fit the feature map.
@@ -81,7 +84,9 @@ class QuantumVertexConv(nn.Module):
         self.circuit_channels = circuit_channels(circuits, channels)
         self.quantum_channels = sum(self.circuit_channels)
         self.pixel_major = pixel_major
-        self.bank = CircuitBank(list(circuits), backend, gradient=gradient, generator=generator)
+        self.bank = circuit_bank(
+            circuits, backend, gradient=gradient, generator=generator, control=control
+        )
         rest = channels - self.quantum_channels
         self.classical = standardized_conv3x3(rest, rest) if rest else None
 

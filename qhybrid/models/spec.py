@@ -6,15 +6,53 @@ from typing import Any
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
-MODEL_NAMES: tuple[str, ...] = (
-    "unet",
+CONTROL = "-control"
+"""Ending of a hybrid's classical twin: as many weights in the place of each circuit."""
+
+HYBRIDS_WITH_CONTROL: tuple[str, ...] = (
     "1hqconv-qvunet",
     "7hqconv-qvunet",
     "fullhqconv-qvunet",
     "1fqconv-qvunet",
     "7fqconv-qvunet",
     "fullfqconv-qvunet",
+    "quanvunet",
+    "fqconv-quanvunet",
+    "hqconv-wide-unet",
+    "fqconv-wide-unet",
 )
+
+MODEL_NAMES: tuple[str, ...] = (
+    "unet",
+    "wide-unet",
+    *HYBRIDS_WITH_CONTROL,
+    *(name + CONTROL for name in HYBRIDS_WITH_CONTROL),
+)
+
+_OMITTED: Any = None
+
+
+@dataclass(frozen=True)
+class OwnSize:
+    """The published size of a model, where a request names no other.
+
+    Attributes:
+        dim: Width of the first level.
+        ansatz_layers: Layers of its circuits.
+        divisor: What `dim` must be a multiple of.
+    """
+
+    dim: int
+    ansatz_layers: int
+    divisor: int = 1
+
+
+def own_size(name: str) -> OwnSize:
+    """The published size of a model, whether or not the name is one of `MODEL_NAMES`."""
+    if name.removesuffix(CONTROL).endswith("wide-unet"):
+        return OwnSize(dim=32, ansatz_layers=1, divisor=8)
+    return OwnSize(dim=10, ansatz_layers=3)
+
 
 IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
     8: (1, 2, 4),
@@ -67,8 +105,10 @@ class ModelSpec:
         name: One of `MODEL_NAMES`.
         image_size: Side of the square images in pixels, a key of `IMAGE_SIZES`.
         channels: Image channels, 1 (grey) or 3 (RGB).
-        dim: Width of the first level; level i is `dim * multipliers[i]` wide.
-        ansatz_layers: Layers of the HQConv or FQConv circuits; ignored by `unet`.
+        dim: Width of the first level; level i is `dim * multipliers[i]` wide, and twice as wide as
+            the one before up to `8 * dim` in the wide models. Omitted: the model's `own_size`.
+        ansatz_layers: Layers of the HQConv or FQConv circuits; ignored by models without circuits.
+            Omitted: the model's `own_size`.
         variant: One of `VARIANTS`.
 
     Raises:
@@ -79,8 +119,8 @@ class ModelSpec:
     name: str
     image_size: int = 28
     channels: int = 1
-    dim: int = 10
-    ansatz_layers: int = 3
+    dim: int = _OMITTED
+    ansatz_layers: int = _OMITTED
     variant: str = "paper"
 
     def __post_init__(self) -> None:
@@ -88,6 +128,10 @@ class ModelSpec:
         if self.name not in MODEL_NAMES:
             hint = "`qhybrid models` describes them"
             raise UnknownNameError("model", str(self.name), MODEL_NAMES, hint)
+        own = own_size(self.name)
+        for field in ("dim", "ansatz_layers"):
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, getattr(own, field))
         for field in ("image_size", "channels", "dim", "ansatz_layers"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int):
@@ -99,11 +143,18 @@ class ModelSpec:
                 "images to grey or RGB"
             )
         if not 2 <= self.dim <= MOST_DIM:
-            raise RequestError(f"dim must be 2 to {MOST_DIM}, but is {self.dim}; the paper's is 10")
+            raise RequestError(
+                f"dim must be 2 to {MOST_DIM}, but is {self.dim}; the paper's is {own.dim}"
+            )
+        if self.dim % own.divisor:
+            raise RequestError(
+                f"dim of {self.name} must be a multiple of {own.divisor}, but is {self.dim}; the "
+                f"paper's is {own.dim}"
+            )
         if not 1 <= self.ansatz_layers <= MOST_ANSATZ_LAYERS:
             raise RequestError(
                 f"ansatz_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {self.ansatz_layers}; "
-                "the paper's is 3"
+                f"the paper's is {own.ansatz_layers}"
             )
         if self.variant not in VARIANTS:
             raise UnknownNameError("variant", str(self.variant), VARIANTS)

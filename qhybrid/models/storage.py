@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from qhybrid.files import replacing
 from qhybrid.models.model_file import WEIGHTS_FILE, read_spec, write_spec
 from qhybrid.models.spec import ModelSpec
-from qhybrid.models.unet import UNet
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend
@@ -39,7 +38,7 @@ def save_model(
 
 def load_model(
     folder: Path | str, backend: Backend | None = None, gradient: str | None = None
-) -> UNet:
+) -> nn.Module:
     """Build the model of a folder and give it the saved weights.
 
     Args:
@@ -52,16 +51,19 @@ def load_model(
             another model.
     """
     spec = read_spec(folder)
-    tensors, saved_as = _read_weights(Path(folder) / WEIGHTS_FILE)
+    tensors, saved_as = read_weights(Path(folder) / WEIGHTS_FILE)
     model = build_model(spec, backend, gradient)
     _check_fit(model.state_dict(), tensors, wanted=spec.name, saved_as=saved_as)
-    _check_finite(tensors, Path(folder) / WEIGHTS_FILE)
     model.load_state_dict(tensors)
     return model
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a file and the name of the model that they were saved from."""
+def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a file and the name of the model that they were saved from.
+
+    Raises:
+        RequestError: There is no such file, it is damaged, or a weight is not a finite number.
+    """
     if not path.is_file():
         raise RequestError(
             f"'{path.parent}' is not a complete model folder: it has no {path.name}; give the "
@@ -76,6 +78,7 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
             f"'{path}' is not a readable safetensors file ({error}); restore it from a copy or "
             "train again"
         ) from error
+    _check_finite(tensors, path)
     return tensors, saved_as
 
 

@@ -117,7 +117,7 @@ class UNet(nn.Module):
         Raises:
             ShapeError: x or time has another shape.
         """
-        self._check(x, time)
+        check_images(x, time, (self.channels, self.image_size, self.image_size))
         embedded = self.time(time)
         x = stem = self.stem(x)
         skips: list[tuple[Tensor, Tensor]] = []
@@ -130,18 +130,28 @@ class UNet(nn.Module):
         x = self.last(torch.cat([x, stem], dim=1), embedded)
         return self.output(x)  # type: ignore[no-any-return]
 
-    def _check(self, x: Tensor, time: Tensor) -> None:
-        expected = (self.channels, self.image_size, self.image_size)
-        if x.ndim != 4 or x.shape[1:] != expected:
-            raise ShapeError(
-                f"argument `x` must have shape (B, {', '.join(map(str, expected))}), "
-                f"but has {tuple(x.shape)}"
-            )
-        if time.shape != x.shape[:1]:
-            raise ShapeError(
-                f"argument `time` must have shape ({len(x)},), one time per image, "
-                f"but has {tuple(time.shape)}"
-            )
+
+def check_images(x: Tensor, time: Tensor, expected: tuple[int, int, int]) -> None:
+    """Refuse what a model cannot take.
+
+    Args:
+        x: Images, which must have shape (B, C, H, W).
+        time: Diffusion times, which must have shape (B,).
+        expected: The model's (C, H, W).
+
+    Raises:
+        ShapeError: x or time has another shape.
+    """
+    if x.ndim != 4 or x.shape[1:] != expected:
+        raise ShapeError(
+            f"argument `x` must have shape (B, {', '.join(map(str, expected))}), "
+            f"but has {tuple(x.shape)}"
+        )
+    if time.shape != x.shape[:1]:
+        raise ShapeError(
+            f"argument `time` must have shape ({len(x)},), one time per image, "
+            f"but has {tuple(time.shape)}"
+        )
 
 
 def _leave_encoder(

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import torch
+from torch import nn
 
 from qhybrid.models.attention import VertexAttention
+from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_vertex import (
     PIXELS,
     QuantumResNetBlock,
@@ -15,15 +18,20 @@ from qhybrid.models.quantum_vertex import (
     ReusedOutputsBlock,
     SharedWeightsBlock,
 )
+from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.spec import ModelSpec
-from qhybrid.models.unet import UNet
+from qhybrid.models.spec import CONTROL, HYBRIDS_WITH_CONTROL, ModelSpec
+from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.vertex import Vertex
+from qhybrid.models.wide_blocks import WideVertex
+from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
+from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_runtime import Backend, get_backend
 
 ANSATZ_CHANNELS = 3
+QUANVOLUTION_LEVEL = 1
 BASIC_ENTANGLING_LAYERS = 4
 """The paper says 3; its parameter counts and its code say 4."""
 
@@ -36,14 +44,16 @@ class Execution:
         backend: Where the circuits run.
         gradient: A gradient method of the backend; None for its best.
         generator: Source of the initial circuit weights; None for torch's global one.
+        control: Whether classical layers of as many weights take the circuits' places.
     """
 
     backend: Backend
     gradient: str | None
     generator: torch.Generator | None
+    control: bool = False
 
 
-Builder = Callable[[ModelSpec, Execution], UNet]
+Builder = Callable[[ModelSpec, Execution], nn.Module]
 
 
 def build_model(
@@ -51,8 +61,8 @@ def build_model(
     backend: Backend | None = None,
     gradient: str | None = None,
     generator: torch.Generator | None = None,
-) -> UNet:
-    """Build a model of the zoo.
+) -> nn.Module:
+    """Build a model of the zoo: it takes images (B, C, H, W) and times (B,) to the noise in them.
 
     Args:
         spec: Which one, at what size.
@@ -104,6 +114,7 @@ def _quantum_block(
             gradient=execution.gradient,
             generator=execution.generator,
             pixel_major=spec.variant == "released",
+            control=execution.control,
         )
         for _ in range(2)
     )
@@ -113,6 +124,67 @@ def _quantum_block(
         return ReusedOutputsBlock(first, second, width, time_features)
     shared = range(width // ANSATZ_CHANNELS, len(circuits))
     return SharedWeightsBlock(first, second, width, time_features, shared=shared)
+
+
+def _quanvunet(spec: ModelSpec, execution: Execution, *, ansatz: str) -> UNet:
+    """A QVU-Net of one circuit, with quanvolution in the blocks of the second encoder level."""
+    model = _qvunet(spec, execution, ansatz=ansatz, circuits=1)
+    level = cast("EncoderLevel", model.encoder[QUANVOLUTION_LEVEL])
+    level.first = _quanvolutional_block(spec, execution, ansatz)
+    level.second = _quanvolutional_block(spec, execution, ansatz)
+    return model
+
+
+def _quanvolutional_block(spec: ModelSpec, execution: Execution, ansatz: str) -> QuanvResNetBlock:
+    # The second level has the first one's width: a level's own is reached by the resizing after it.
+    width, released = spec.dim, spec.variant == "released"
+    first, second = (
+        QuanvolutionalConv(
+            PatchCircuit(
+                _ansatz(spec, ansatz),
+                width,
+                execution.backend,
+                gradient=execution.gradient,
+                generator=execution.generator,
+                pixel_major=released,
+                control=execution.control,
+            ),
+            width,
+        )
+        for _ in range(2)
+    )
+    return QuanvResNetBlock(first, second, width, 4 * spec.dim, rereads_input=released)
+
+
+def _wide_unet(spec: ModelSpec, execution: Execution, *, ansatz: str | None = None) -> WideUNet:
+    """The wide U-Net, perhaps with one circuit shared by all that is quantum in its vertex."""
+    widths = wide_widths(spec.image_size, spec.dim)
+    circuit = None if ansatz is None else _shared_circuit(spec, execution, ansatz, widths[-2])
+    vertex = WideVertex(widths[-1], widths[-2], 4 * spec.dim, circuit)
+    return WideUNet(vertex, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
+
+
+def _shared_circuit(
+    spec: ModelSpec, execution: Execution, ansatz: str, channels: int
+) -> PatchCircuit:
+    released = spec.variant == "released"
+    made = (MixingPatchCircuit if released else PatchCircuit)(
+        released_circuit(ansatz, spec.ansatz_layers) if released else _ansatz(spec, ansatz),
+        channels,
+        execution.backend,
+        gradient=execution.gradient,
+        generator=execution.generator,
+        control=execution.control,
+    )
+    if isinstance(made, MixingPatchCircuit):
+        made.reset_weights(execution.generator)
+    return made
+
+
+def _control(spec: ModelSpec, execution: Execution) -> nn.Module:
+    """The classical twin of a hybrid."""
+    hybrid = MODELS[spec.name.removesuffix(CONTROL)]
+    return hybrid(spec, replace(execution, control=True))
 
 
 def _full_vertex(spec: ModelSpec, ansatz: str) -> list[VariationalCircuit]:
@@ -143,10 +215,16 @@ def _initialized_from(generator: torch.Generator | None) -> Iterator[None]:
 
 MODELS: Mapping[str, Builder] = {
     "unet": _unet,
+    "wide-unet": _wide_unet,
     "1hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=1),
     "7hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=7),
     "fullhqconv-qvunet": partial(_qvunet, ansatz="hqconv"),
     "1fqconv-qvunet": partial(_qvunet, ansatz="fqconv", circuits=1),
     "7fqconv-qvunet": partial(_qvunet, ansatz="fqconv", circuits=7),
     "fullfqconv-qvunet": partial(_qvunet, ansatz="fqconv"),
+    "quanvunet": partial(_quanvunet, ansatz="hqconv"),
+    "fqconv-quanvunet": partial(_quanvunet, ansatz="fqconv"),
+    "hqconv-wide-unet": partial(_wide_unet, ansatz="hqconv"),
+    "fqconv-wide-unet": partial(_wide_unet, ansatz="fqconv"),
+    **{name + CONTROL: _control for name in HYBRIDS_WITH_CONTROL},
 }

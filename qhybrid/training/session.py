@@ -23,12 +23,15 @@ from qhybrid.training.checkpoints import CheckpointKeeper, check_checkpoint
 from qhybrid.training.clock import Stopwatch
 from qhybrid.training.devices import choose_device, suitable_threads
 from qhybrid.training.environment import describe_environment
+from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
+from qhybrid.training.transfer import start_from
+from qhybrid.training.transfer_record import TransferRecord
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.names import check_backend_name
@@ -45,6 +48,7 @@ class Session:
         module: The model in its training loop.
         device: `cpu` or `cuda`.
         gradient: The gradient method in use.
+        transfer: What the weights started from; None where all started at random.
     """
 
     config: Config
@@ -53,6 +57,7 @@ class Session:
     module: DenoisingModule
     device: str
     gradient: str
+    transfer: TransferRecord | None = None
 
 
 def run_training(
@@ -72,7 +77,7 @@ def run_training(
         TrainingDiverged: The loss became infinite or NaN.
     """
     console = console or Console(quiet=True)
-    session = build_session(config)
+    session = build_session(config, resumed)
     if resumed is not None:
         run = resumed
     elif folder is not None:
@@ -87,17 +92,23 @@ def run_training(
             check_free(run.folder)
         _describe(run, session, resumed=resumed is not None)
         show_start(console, run, session)
+        if resumed is None:
+            warn_of_idle_weights(console, session.spec, session.device)
         with suitable_threads(session.device, session.spec.image_size):
             _fit(run, session, console)
         show_end(console, run, session)
     return run
 
 
-def build_session(config: Config) -> Session:
+def build_session(config: Config, resumed: Run | None = None) -> Session:
     """Load the images and build the model.
 
+    Args:
+        config: What to train.
+        resumed: The run that is continued, or None.
+
     Raises:
-        RequestError: The device, the data or the model cannot be had.
+        RequestError: The device, the data, the model or the weights to start from cannot be had.
     """
     device = choose_device(config.training.device)
     data, settings = config.data, config.training
@@ -114,6 +125,7 @@ def build_session(config: Config) -> Session:
     backend = _backend(config)
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)
+    transfer = start_from(network, spec, config.transfer, resumed)
     plan = StepPlan(
         images=len(dataset),
         batch_size=min(settings.batch_size, len(dataset)),
@@ -123,7 +135,7 @@ def build_session(config: Config) -> Session:
     )
     module = DenoisingModule(network, dataset, config, plan)
     gradient = config.quantum.gradient or backend.gradients[0]
-    return Session(config, dataset, spec, module, device, gradient)
+    return Session(config, dataset, spec, module, device, gradient, transfer)
 
 
 def _backend(config: Config) -> Backend:
@@ -151,8 +163,10 @@ def _check_resumption(run: Run, session: Session) -> None:
 
 
 def _describe(run: Run, session: Session, *, resumed: bool) -> None:
-    """Write config.toml and environment.json."""
+    """Write config.toml, environment.json and, where weights were taken, transfer.json."""
     save_config(session.config, run.config_file)
+    if session.transfer is not None:
+        session.transfer.save(run.transfer_file)
     environment = describe_environment(
         seed=session.config.training.seed,
         backend=session.config.quantum.backend,

@@ -35,6 +35,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
             "backend": _backend(session),
             "device": f"{session.device}, precision {config.training.precision}",
             "training": f"{epochs}, {steps} of {batch}, seed {config.training.seed}",
+            **(session.transfer.lines() if session.transfer else {}),
             "folder": f"{run.folder}" + (f", resumed at step {step}" if step else ""),
         },
     )

@@ -9,6 +9,7 @@ from qhybrid.config_sources import Values, flatten, merge_values, parse_config
 from qhybrid.data.catalog import resolve_dataset
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, newest_run, open_run
+from qhybrid.training.transfer_record import source_run
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def train(
         check_free(folder)
     config = config or Config()
     resolve_dataset(config.data.dataset)
+    if config.transfer.init_from is not None and run is None:
+        source_run(config.transfer.init_from)
 
     with nullcontext() if console is None else console.status("loading torch and lightning"):
         from qhybrid.training.session import run_training

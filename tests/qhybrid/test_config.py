@@ -44,6 +44,25 @@ def test_the_paper_configuration_holds_the_published_settings() -> None:
     assert (diffusion.p2_k, diffusion.p2_gamma) == (1, 1)
 
 
+def test_the_wide_configuration_holds_the_report_settings() -> None:
+    config = load_config("wide")
+    training, diffusion = config.training, config.diffusion
+    assert (training.batch_size, training.epochs, training.learning_rate) == (64, 20, 1e-4)
+    assert (training.lr_schedule, training.warmup_steps, config.ema.decay) == ("constant", 0, 0)
+    assert (diffusion.schedule, diffusion.timesteps, diffusion.p2_gamma) == ("linear", 1000, 0)
+    assert load_config("wide", {"model.name": "wide-unet"}).model.dim == 32
+
+
+def test_a_model_has_its_own_size_unless_told_otherwise() -> None:
+    for name, dim, layers in (("unet", 10, 3), ("fqconv-wide-unet-control", 32, 1)):
+        model = load_config(overrides={"model.name": name}).model
+        assert (model.dim, model.ansatz_layers) == (dim, layers)
+    told = load_config(overrides={"model.name": "wide-unet", "model.dim": 64})
+    assert told.model.dim == 64
+    with pytest.raises(RequestError, match="dim of wide-unet must be a multiple of 8, but is 10"):
+        load_config(overrides={"model.name": "wide-unet", "model.dim": 10})
+
+
 @pytest.mark.parametrize("name", config_names())
 def test_every_built_in_configuration_is_valid(name: str) -> None:
     assert isinstance(load_config(name), Config)

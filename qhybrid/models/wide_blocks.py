@@ -1,0 +1,104 @@
+"""What the wide U-Net is made of: residual blocks and attention, normalized before they act."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qhybrid.models.patch_circuit import PatchCircuit
+
+MAX_GROUPS = 8
+HEADS = 4
+HYBRIDIZATION = 0.1
+"""Share of the channels at the vertex that circuits take."""
+
+
+def wide_norm(channels: int) -> nn.GroupNorm:
+    """Group normalization with 8 groups, or the most under 8 that divide the channels."""
+    groups = max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)
+    return nn.GroupNorm(groups, channels)
+
+
+class WideResNetBlock(nn.Module):
+    """Two convolutions, the time added between them, and a 1x1 convolution around them."""
+
+    def __init__(self, in_channels: int, out_channels: int, time_features: int) -> None:
+        """Build from `in_channels` to `out_channels`."""
+        super().__init__()
+        self.first_norm = wide_norm(in_channels)
+        self.first = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.time = nn.Linear(time_features, out_channels)
+        self.second_norm = wide_norm(out_channels)
+        self.second = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, x: Tensor, time: Tensor, read: Tensor | None = None) -> Tensor:
+        """Map x of shape (B, C_in, H, W) and time (B, time_features) to (B, C_out, H, W).
+
+        Args:
+            x: The input, which the shortcut takes as it is.
+            time: The embedded time.
+            read: What the convolutions read, shaped as x; None for x.
+        """
+        hidden = self.first(F.silu(self.first_norm(x if read is None else read)))
+        hidden = hidden + self.time(F.silu(time))[:, :, None, None]
+        hidden = self.second(F.silu(self.second_norm(hidden)))
+        return hidden + self.shortcut(x)  # type: ignore[no-any-return]
+
+
+class WideAttention(nn.Module):
+    """Full multi-head attention over the positions of a feature map, added to it."""
+
+    def __init__(self, channels: int) -> None:
+        """Build for feature maps of `channels` channels, a multiple of the 4 heads."""
+        super().__init__()
+        self.norm = wide_norm(channels)
+        self.attention = nn.MultiheadAttention(channels, HEADS, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within x of shape (B, C, H, W)."""
+        tokens = self.norm(x).flatten(2).transpose(1, 2)
+        attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+        return x + attended.transpose(1, 2).reshape(x.shape)  # type: ignore[no-any-return]
+
+
+class WideVertex(nn.Module):
+    """Residual block, attention, residual block; in front of each block, perhaps, a circuit.
+
+    The circuit reads a tenth of a block's input channels, a group after the other, and its outputs
+    take their place before the block's convolutions; it replaces none of these, so that they can
+    come from a trained classical model. Both blocks share one circuit.
+
+    Attributes:
+        circuit: The circuit, or None.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        time_features: int,
+        circuit: PatchCircuit | None = None,
+    ) -> None:
+        """Build from `in_channels` to `out_channels`."""
+        super().__init__()
+        self.first = WideResNetBlock(in_channels, out_channels, time_features)
+        self.attention = WideAttention(out_channels)
+        self.second = WideResNetBlock(out_channels, out_channels, time_features)
+        self.circuit = circuit
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Map x of shape (B, C_in, 2, 2) and time (B, time_features) to (B, C_out, 2, 2)."""
+        x = self.attention(self.first(x, time, self.measured(x)))
+        return self.second(x, time, self.measured(x))  # type: ignore[no-any-return]
+
+    def measured(self, x: Tensor) -> Tensor:
+        """x with the circuit's outputs in the place of what it reads, its first channels."""
+        if self.circuit is None:
+            return x
+        share = quantum_channels(x.shape[1], self.circuit.group)
+        return torch.cat([self.circuit(x[:, :share]), x[:, share:]], dim=1)
+
+
+def quantum_channels(channels: int, group: int) -> int:
+    """Channels that a circuit takes in groups: 24 of 256 and 12 of 128 for groups of 3."""
+    return group * max(1, int(HYBRIDIZATION * channels / group))

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from qhybrid.models import ModelSpec, build_model
+from qhybrid.models.patch_circuit import PatchCircuit
+from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
+from qhybrid_circuits.ansatz import build_ansatz
+from qhybrid_runtime import get_backend
+
+
+def _conv(generator: torch.Generator, channels: int = 3) -> QuanvolutionalConv:
+    circuit = build_ansatz("fqconv", channels=1, layers=1)
+    quantum = PatchCircuit(circuit, channels, get_backend("statevector"), generator=generator)
+    return QuanvolutionalConv(quantum, channels)
+
+
+def test_the_circuit_takes_the_first_channels_and_the_others_are_convolved(
+    generator: torch.Generator,
+) -> None:
+    conv = _conv(generator)
+    x = torch.randn(2, 3, 4, 4, generator=generator)
+    assert conv.classical is not None
+    assert conv.classical.weight.shape == (2, 2, 3, 3)
+    torch.testing.assert_close(conv(x)[:, :1], conv.circuit(x[:, :1]))
+    torch.testing.assert_close(conv(x)[:, 1:], conv.classical(x[:, 1:]))
+    assert conv(x).abs()[:, :1].max() <= 1 + 1e-6
+
+
+def test_without_other_channels_there_is_no_convolution(generator: torch.Generator) -> None:
+    conv = _conv(generator, channels=1)
+    assert conv.classical is None
+    assert conv(torch.zeros(1, 1, 2, 2)).shape == (1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_what_the_second_circuit_reads(released: bool, generator: torch.Generator) -> None:
+    """Departure 5 of the released code: the block's input."""
+    block = QuanvResNetBlock(_conv(generator), _conv(generator), 3, 8, rereads_input=released)
+    x, time = torch.randn(2, 3, 4, 4, generator=generator), torch.randn(2, 8, generator=generator)
+    read: list[torch.Tensor] = []
+    block.second.circuit.register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    block(x, time)
+    hidden = block.modulate(block.first(x), time)
+    torch.testing.assert_close(read[0], (x if released else hidden)[:, :1])
+    assert not torch.allclose(hidden, x)
+
+
+@pytest.mark.parametrize("size", [8, 16, 28, 32])
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_the_second_encoder_level_is_quanvolutional(size: int, variant: str) -> None:
+    model = build_model(ModelSpec("quanvunet", size, ansatz_layers=1, variant=variant))
+    for index, level in enumerate(model.encoder):
+        for block in (level.first, level.second):
+            assert isinstance(block, QuanvResNetBlock) == (index == 1)
+    blocks = (model.encoder[1].first, model.encoder[1].second)
+    assert all(block.rereads_input == (variant == "released") for block in blocks)
+    circuits = [conv.circuit for block in blocks for conv in (block.first, block.second)]
+    assert len({id(circuit) for circuit in circuits}) == 4
+    seen: list[int] = []
+    for circuit in circuits:
+        circuit.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-1]))
+    with torch.no_grad():
+        images = torch.zeros(1, 1, size, size)
+        assert model(images, torch.tensor([3])).shape == images.shape
+    assert seen == [size // 2] * 4
