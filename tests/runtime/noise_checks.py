@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from qhybrid_runtime.statevector.error_site import ErrorSite
 from qiskit import QuantumCircuit
 from qiskit.circuit import Delay
 from qiskit.providers import BackendV2, Options
@@ -15,6 +14,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, pauli_error
 
 from qhybrid_runtime.noise.noisy_circuit import NoisyCircuit
+from qhybrid_runtime.statevector.error_site import ErrorSite
 
 
 def site_qubits(circuit: QuantumCircuit) -> list[int]:
