@@ -1,0 +1,88 @@
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from qhybrid_circuits import ShapeError, VariationalCircuit
+from qhybrid_runtime.checks import check_finite, check_memory, check_shape
+from qhybrid_runtime.natural_gradient.slices import time_slices
+from qhybrid_runtime.natural_gradient.tangents import TangentEvolution
+from qhybrid_runtime.statevector.program import compile_program
+
+#: Complex numbers, of states, matrices and their derivatives, that are held at a time: 32 MiB.
+_NUMBERS_AT_ONCE = 1 << 21
+
+#: Copies of the derivatives that one step of the evolution has at once.
+_COPIES = 4
+
+_EVOLUTIONS: WeakKeyDictionary[VariationalCircuit, TangentEvolution] = WeakKeyDictionary()
+
+
+def fubini_study_metric(
+    variational: VariationalCircuit,
+    inputs: Tensor,
+    weights: Tensor,
+    *,
+    block_diagonal: bool = False,
+) -> Tensor:
+    """Return the Fubini-Study metric of a circuit's weights, exactly, averaged over a batch.
+
+    Stokes et al. (arXiv:1909.02108), equation 9: G_ij = Re(<d_i psi|d_j psi> - <d_i psi|psi>
+    <psi|d_j psi>), a quarter of the quantum Fisher information. It is a property of the state and
+    depends on no observable.
+
+    Args:
+        variational: The circuit.
+        inputs: Real, shape (B, n_inputs), B at least 1.
+        weights: Real, shape (n_weights,).
+        block_diagonal: Keep only the entries of weights in one time slice, whose gates can act at
+            one time; see `time_slices`. The entries that are kept are exact.
+
+    Returns:
+        Shape (n_weights, n_weights), double precision, on the weights' device; symmetric, positive
+        semidefinite, rows and columns of weights that stand in no gate zero.
+
+    Raises:
+        ShapeError: The shapes do not fit the circuit, or the batch is empty.
+        NotFiniteError: A number is NaN or infinite.
+        RequestError: The states and their derivatives do not fit into memory.
+    """
+    check_shape("inputs", inputs, "(B, n_inputs)", last=variational.num_inputs, least_dims=2)
+    check_shape("weights", weights, "(n_weights,)", last=variational.num_weights, least_dims=1)
+    if inputs.dim() != 2 or weights.dim() != 1 or not len(inputs):
+        raise ShapeError(
+            "Arguments `inputs` and `weights` must have shapes (B, n_inputs) with B at least 1 and "
+            f"(n_weights,), but have shapes {tuple(inputs.shape)} and {tuple(weights.shape)}"
+        )
+    check_finite("inputs", inputs)
+    check_finite("weights", weights)
+    rows = inputs.detach().to(weights.device, torch.float64)
+    at = weights.detach().double()
+    metric = at.new_zeros(variational.num_weights, variational.num_weights)
+    if not variational.num_weights:
+        return metric
+    amplitudes = (1 + variational.num_weights) << variational.num_qubits
+    if at.device.type == "cpu":
+        what = f"The metric of {variational.num_weights} weights on {variational.num_qubits} qubits"
+        check_memory(what, _COPIES * 16 * amplitudes)
+    if variational not in _EVOLUTIONS:
+        _EVOLUTIONS[variational] = TangentEvolution(compile_program(variational))
+    evolution = _EVOLUTIONS[variational]
+    for part in torch.split(rows, max(1, _NUMBERS_AT_ONCE // evolution.numbers_a_sample)):
+        columns, order = evolution(part, at)
+        found = torch.tensor(order, dtype=torch.int64, device=at.device)
+        metric[found[:, None], found] += _summed(columns)
+    metric /= len(rows)
+    return metric * _same_slice(variational).to(metric) if block_diagonal else metric
+
+
+def _summed(columns: Tensor) -> Tensor:
+    """Return the sum of metrics (m, m) over states with their derivatives (B, 2**n, 1 + m)."""
+    overlaps = columns.mH @ columns
+    phases = overlaps[:, 0, 1:]
+    return (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real.sum(0)
+
+
+def _same_slice(variational: VariationalCircuit) -> Tensor:
+    slices = time_slices(variational)
+    return torch.tensor([[first == second for second in slices] for first in slices])
