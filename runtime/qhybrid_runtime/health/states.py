@@ -8,13 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_runtime.statevector.device.executor import (
-    MAX_BLOCK_QUBITS,
-    apply_block,
-    product_state,
-)
-from qhybrid_runtime.statevector.device.matrices import MatrixBuilder
-from qhybrid_runtime.statevector.fusion import plan_dense_blocks
+from qhybrid_runtime.statevector.device.executor import DeviceExecutor
 from qhybrid_runtime.statevector.program import compile_program
 
 #: Equal parts of the unit interval in the histogram of fidelities, as many as Sim et al. take.
@@ -50,17 +44,8 @@ def random_states(
 def states(variational: VariationalCircuit, inputs: Tensor, weights: Tensor) -> States:
     """Return the circuit's states (G, B, 2**n) for inputs (G, B, n_in) and weights (G, n_w)."""
     program = compile_program(variational)
-    plan = plan_dense_blocks(program, range(program.num_qubits), MAX_BLOCK_QUBITS)
-    builder = MatrixBuilder(plan)
-    beside = weights[:, None].expand(*inputs.shape[:2], -1)
-    angles = program.data_angles(torch.cat([inputs, beside], dim=-1))
-    starts, stacks = builder.build(program.weight_angles(weights), angles)
-    matrices: dict[int, Tensor] = {}
-    for stack, tensor in zip(builder.stacks, stacks, strict=True):
-        matrices.update(zip(stack.blocks, tensor.movedim((1, 2), (-2, -1)).unbind(0), strict=True))
-    state = product_state(starts)
-    for index, block in enumerate(plan.blocks):
-        state = apply_block(state, block.qubits, matrices[index])
+    executor = DeviceExecutor(program, range(program.num_qubits))
+    state = executor.states(*program.angles(inputs, weights))
     amplitudes: States = state.transpose(1, 2).numpy()
     return amplitudes
 

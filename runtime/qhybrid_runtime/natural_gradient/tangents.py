@@ -85,11 +85,7 @@ class TangentEvolution:
 
     def _pieces(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Return start states (B, 2**n) and, for each stack, matrices (n, 1 or B, D, D)."""
-        beside = weights.expand(len(inputs), -1)
-        angles = self._program.data_angles(torch.cat([inputs, beside], dim=-1))
-        starts, stacks = self._builder.build(
-            self._program.weight_angles(weights[None]), angles[None]
-        )
+        starts, stacks = self._builder.build(*self._program.angles(inputs[None], weights[None]))
         matrices = [
             (tensor[:, :, :, 0] if members.differs else tensor).movedim(-1, 1)
             for members, tensor in zip(self._builder.stacks, stacks, strict=True)

@@ -172,9 +172,5 @@ def _evaluate(
     codes: Tensor | None,
 ) -> Tensor:
     """Return (G, B, n_obs) for inputs (G, B, n_in), weights (G, n_w), codes (n_sites, G, B)."""
-    groups, samples, _ = inputs.shape
-    weight_angles = program.weight_angles(weights)
-    beside = weights[:, None].expand(groups, samples, -1)
-    data_angles = program.data_angles(torch.cat([inputs, beside], dim=-1))
     executor = executor_for(program, inputs.device.type, observables.support)
-    return executor(observables, weight_angles, data_angles, codes)
+    return executor(observables, *program.angles(inputs, weights), codes)

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import torch
 from qiskit.circuit import (
     Barrier,
     ControlledGate,
@@ -13,6 +14,7 @@ from qiskit.circuit import (
     QuantumCircuit,
 )
 from qiskit.circuit.library import CUGate, IGate, PauliEvolutionGate
+from torch import Tensor
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_runtime.standard_gates import definition_of, is_standard
@@ -87,6 +89,17 @@ class Program:
     weight_angles: AngleTable
     data_angles: AngleTable
     num_sites: int = 0
+
+    def angles(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both tables, (G, n_weight_angles) and (G, B, n_data_angles).
+
+        Args:
+            inputs: Shape (G, B, n_inputs).
+            weights: Shape (G, n_weights).
+        """
+        beside = weights[:, None].expand(*inputs.shape[:2], -1)
+        data_angles = self.data_angles(torch.cat([inputs, beside], dim=-1))
+        return self.weight_angles(weights), data_angles
 
     @property
     def key(self) -> tuple[object, ...]:

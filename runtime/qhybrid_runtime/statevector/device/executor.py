@@ -94,15 +94,28 @@ class DeviceExecutor:
         codes: Tensor | None,
     ) -> Tensor:
         """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
+        start, matrices = self._pieces(weight_angles, data_angles, codes)
+        values: Tensor = Evolution.apply(observables, self._qubits, start, *matrices)
+        return values
+
+    def states(self, weight_angles: Tensor, data_angles: Tensor) -> Tensor:
+        """Return the states (G, 2**n, B) that are measured; the angles are as in a call."""
+        state, matrices = self._pieces(weight_angles, data_angles, None)
+        for qubits, matrix in zip(self._qubits, matrices, strict=True):
+            state = apply_block(state, qubits, matrix)
+        return state
+
+    def _pieces(
+        self, weight_angles: Tensor, data_angles: Tensor, codes: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return start states (G, 2**n, B), and (G, D, D) or (G, B, D, D) for each block."""
         starts, stacks = self._builder.build(weight_angles, data_angles, codes)
         matrices: dict[int, Tensor] = {}
         for stack, tensor in zip(self._builder.stacks, stacks, strict=True):
             # (n, D, D, G) or (n, D, D, G, B): the matrix's axes become the last ones.
             members = tensor.movedim((1, 2), (-2, -1)).unbind(0)
             matrices.update(zip(stack.blocks, members, strict=True))
-        ordered = [matrices[index] for index in range(len(self._qubits))]
-        values: Tensor = Evolution.apply(observables, self._qubits, product_state(starts), *ordered)
-        return values
+        return product_state(starts), [matrices[index] for index in range(len(self._qubits))]
 
 
 def product_state(starts: Tensor) -> Tensor:

@@ -193,7 +193,6 @@ class MatrixBuilder:
         self._starts = self._rounds(
             [(plan.starts[qubit], (qubit,)) for qubit in runs], self._tables[True]
         )
-        self._kept: tuple[Tensor, dict[int, Tensor]] | None = None
 
     def _stack(self, blocks: Sequence[Block], members: Sequence[int], differs: bool) -> Stack:
         ordered = sorted(members, key=lambda index: -len(blocks[index].operations))
@@ -249,30 +248,14 @@ class MatrixBuilder:
         return self._start_states(table), stacks
 
     def _from_weights(self, weight_angles: Tensor) -> dict[int, Tensor]:
-        """Return the stacks that depend on weights alone, by index.
-
-        While sampling, where nothing is differentiated, they are those of the last call. In a
-        device's memory they are made anew: comparing the angles would make the host wait.
-        """
-        reusable = not torch.is_grad_enabled() and weight_angles.device.type == "cpu"
-        kept = self._kept
-        if (
-            reusable
-            and kept is not None
-            and kept[0].dtype == weight_angles.dtype
-            and torch.equal(kept[0], weight_angles)
-        ):
-            return kept[1]
+        """Return the stacks that depend on weights alone, by index."""
         angles: dict[Source, Tensor] = {"weights": weight_angles.movedim(-1, 0)}
         table = self._tables[False](angles, None, weight_angles.new_empty(len(weight_angles)))
-        shared = {
+        return {
             index: _multiplied(stack.rounds, table)
             for index, stack in enumerate(self.stacks)
             if not stack.differs
         }
-        if reusable:
-            self._kept = (weight_angles.clone(), shared)
-        return shared
 
     def _start_states(self, table: Tensor) -> Tensor:
         """Return (n_qubits, 2, ...) of values (n_values, ...)."""
