@@ -13,6 +13,7 @@ from qhybrid_runtime.devices.billing import (
     estimate_stock,
     total,
 )
+from qhybrid_runtime.devices.measurement import measurement_bases
 
 
 def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, An
                 parameter_sets=part.samples * plan.num_images,
                 observables=circuits.uses[part.use].variational.num_outputs,
                 circuits=part.circuits,
+                bases=measurement_bases(circuits.uses[part.use].variational.observables),
             )
             for part in parts
         ]

@@ -39,7 +39,7 @@ def block_per_gate(program: Program, support: Collection[int]) -> Plan:
 
 
 def no_start_states(
-    operations: list[Operation], num_qubits: int
+    operations: list[Operation], num_qubits: int, _: Collection[int] = ()
 ) -> tuple[tuple[tuple[Operation, ...], ...], list[Operation]]:
     """Leave the encoding among the gates that are swept."""
     return ((),) * num_qubits, operations

@@ -3,11 +3,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from qiskit.circuit import Gate, QuantumCircuit
+from qiskit.circuit import Gate, Operation, QuantumCircuit
 from qiskit.circuit.library import StatePreparation
 
 from qhybrid_circuits.encoding.features import Feature, check_features, check_finite, number_of
 from qhybrid_circuits.errors import CircuitError, RequestError, ShapeError
+
+_NAME = "amplitude_encoding"
 
 
 class AmplitudeEncoding(Gate):  # type: ignore[misc]
@@ -18,7 +20,8 @@ class AmplitudeEncoding(Gate):  # type: ignore[misc]
     to the basis state |i>, qubit 0 the least significant bit, as in qiskit-machine-learning's
     `raw_feature_vector`. What it does to other states than |0...0> is not defined.
 
-    Gates follow once all features are numbers: the definition is Qiskit's `StatePreparation`.
+    Once all features are numbers the definition is Qiskit's `StatePreparation`. Before it is None,
+    so that the circuit can be written to a file; `with_preparation_gates` has gates for any values.
     """
 
     def __init__(self, real: Sequence[Feature], imaginary: Sequence[Feature] = ()) -> None:
@@ -39,11 +42,21 @@ class AmplitudeEncoding(Gate):  # type: ignore[misc]
                 f"AmplitudeEncoding takes as many imaginary as real parts, or none, but was given "
                 f"{len(imaginary)} and {len(real)}"
             )
-        super().__init__("amplitude_encoding", num_qubits, [*real, *imaginary])
+        super().__init__(_NAME, num_qubits, [*real, *imaginary])
 
     @property
     def num_amplitudes(self) -> int:
         return 1 << int(self.num_qubits)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether there are imaginary parts."""
+        return len(self.params) > self.num_amplitudes
+
+    @property
+    def is_symbolic(self) -> bool:
+        """Whether some feature is not a number yet."""
+        return any(number_of(parameter) is None for parameter in self.params)
 
     def amplitudes(self) -> NDArray[np.complex128]:
         """Return the normalized amplitudes (2**n_qubits,).
@@ -70,6 +83,8 @@ class AmplitudeEncoding(Gate):  # type: ignore[misc]
         return normalized
 
     def _define(self) -> None:
+        if self.is_symbolic:
+            return
         definition = QuantumCircuit(self.num_qubits, name=self.name)
         definition.append(StatePreparation(self.amplitudes()), definition.qubits)
         self.definition = definition
@@ -81,6 +96,30 @@ class AmplitudeEncoding(Gate):  # type: ignore[misc]
             CircuitError: A feature is still symbolic.
         """
         return StatePreparation(self.amplitudes()).inverse(annotated)
+
+
+def encoding_in(operation: Operation) -> AmplitudeEncoding | None:
+    """Return the amplitude encoding that an operation is, or None.
+
+    A symbolic one comes back from a file as a gate of the same name that Qiskit knows nothing of.
+    """
+    if isinstance(operation, AmplitudeEncoding):
+        return operation
+    if operation.name != _NAME or type(operation) is not Gate or operation.definition is not None:
+        return None
+    count = 1 << operation.num_qubits
+    if len(operation.params) not in (count, 2 * count):
+        return None
+    return AmplitudeEncoding(operation.params[:count], operation.params[count:])
+
+
+def not_first(qubits: Sequence[int]) -> CircuitError:
+    """Return the error for an encoding of features that gates on its qubits come before."""
+    return CircuitError(
+        f"Amplitude encoding of features must be the first gate on its qubits, but others act on "
+        f"some of {list(qubits)} before: it says what becomes of |0...0> only; put it first, or "
+        "bind its features"
+    )
 
 
 def amplitude_encoding(
@@ -113,7 +152,7 @@ def amplitude_encoding(
     numbers = [number_of(parameter) for parameter in gate.params]
     if None not in numbers:
         check_amplitudes(np.array(numbers, dtype=np.float64))
-    circuit = QuantumCircuit(gate.num_qubits, name="amplitude_encoding")
+    circuit = QuantumCircuit(gate.num_qubits, name=_NAME)
     circuit.append(gate, circuit.qubits)
     return circuit
 

@@ -9,6 +9,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
+from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.lowering import LoweredCircuit, lower, with_fractional_gates
 from qhybrid_circuits.lowering.cache import (
     LoweringCache,
@@ -139,7 +140,10 @@ def resource_report(
 
 
 class _Forms(NamedTuple):
-    """A circuit as it was written, with its weights bound (None without any), and what is read."""
+    """A circuit as it was written, with its weights bound (None without any), and what is read.
+
+    Amplitude encodings of symbolic features are gates that can prepare any amplitudes.
+    """
 
     written: QuantumCircuit
     bound: QuantumCircuit | None
@@ -152,11 +156,16 @@ def _forms(
     observables: Sequence[SparsePauliOp] | None,
 ) -> _Forms:
     if isinstance(circuit, VariationalCircuit):
-        bound = None if weights is None else circuit.bind_weights(weights)
+        bound = None if weights is None else _in_gates(circuit.bind_weights(weights))
         observables = circuit.observables if observables is None else observables
-        return _Forms(circuit.circuit, bound, measured_qubits(observables, circuit.num_qubits))
+        measured = measured_qubits(observables, circuit.num_qubits)
+        return _Forms(_in_gates(circuit.circuit), bound, measured)
     bare = circuit.remove_final_measurements(inplace=False)
-    return _Forms(bare, None, measured_qubits(observables, bare.num_qubits))
+    return _Forms(_in_gates(bare), None, measured_qubits(observables, bare.num_qubits))
+
+
+def _in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    return with_preparation_gates(circuit).circuit
 
 
 def _comparison(store: LoweringCache, forms: _Forms, target: Target) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _bill(
     limits: Limits,
 ) -> Bill:
     jobs = plan_jobs(tasks, copies, settings, limits)
-    executions = [part_executions(parts, settings) for parts in jobs]
+    executions = [part_executions(tasks, parts, settings) for parts in jobs]
     return Bill(
         len(jobs),
         sum(len(parts) for parts in jobs),

@@ -40,11 +40,13 @@ class RoundSize:
 
     Attributes:
         parameter_sets: Samples.
-        observables: Outputs; all of them diagonal, so that one measurement serves them.
+        observables: Outputs.
         copies: Samples that run side by side on the device.
         circuits: Circuits of this kind in the round.
         success_probability: That one sample's circuit runs without any error, at its worst place;
             None where it is not known.
+        bases: In how many bases the circuit is measured; 1 where all outputs are diagonal. See
+            `measurement_bases`.
     """
 
     parameter_sets: int
@@ -52,6 +54,7 @@ class RoundSize:
     copies: int = 1
     circuits: int = 1
     success_probability: float | None = None
+    bases: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class PrimitiveSettings:
 
     @property
     def executions(self) -> int:
-        """Executions of one circuit with one parameter set."""
+        """Executions of one circuit with one parameter set in one measurement basis."""
         return self._shots * self._factors
 
     @property
@@ -153,7 +156,7 @@ def estimate(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
         RequestError: A number is not positive.
     """
     _check(sizes, settings)
-    rows = sum(s.circuits * math.ceil(s.parameter_sets / s.copies) for s in sizes)
+    rows = sum(s.circuits * s.bases * math.ceil(s.parameter_sets / s.copies) for s in sizes)
     return _bill(
         rows * settings.executions, settings, sum(s.circuits for s in sizes), _least(sizes)
     )
@@ -211,6 +214,7 @@ def _check(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> None:
     for size in sizes:
         numbers += [("parameter_sets", size.parameter_sets), ("copies", size.copies)]
         numbers += [("observables", size.observables), ("circuits", size.circuits)]
+        numbers += [("bases", size.bases)]
     for name, value in numbers:
         if value < 1:
             raise RequestError(f"`{name}` must be at least 1, but is {value}")

@@ -11,6 +11,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qhybrid_circuits import QHybridError, RequestError
+from qhybrid_runtime.estimators.amplitude_gates import AmplitudeGates
 from qhybrid_runtime.estimators.controlled_pairs import merge_controlled_pairs
 from qhybrid_runtime.estimators.exact import ExactEstimator
 from qhybrid_runtime.estimators.tasks import Task, constant_columns
@@ -58,8 +59,10 @@ class AerStatevectorEstimator(ExactEstimator):
             method="statevector", max_parallel_threads=threads, max_parallel_experiments=threads
         )
         self._plain: dict[tuple[int, bytes], QuantumCircuit] = {}
+        self._amplitudes = AmplitudeGates()
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
+        tasks = [self._amplitudes.task(task) for task in tasks]
         runs = [index for index, task in enumerate(tasks) if len(task.values)]
         prepared = {index: self._prepare(tasks[index]) for index in runs}
         values = [np.empty((len(task.values), len(task.observables))) for task in tasks]

@@ -19,6 +19,7 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering import LoweredCircuit, lower
+from qhybrid_runtime.estimators.amplitude_gates import AmplitudeGates
 from qhybrid_runtime.estimators.tasks import Task, TaskTable, constant_columns
 
 #: Weight vectors of one PUB that are lowered each for itself. More are left symbolic: lowering
@@ -104,6 +105,7 @@ class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
         self.executor = executor
         self._precision = precision
         self._fractional = fractional
+        self._amplitudes = AmplitudeGates()
         self._lowered: OrderedDict[
             object, tuple[QuantumCircuit, QuantumCircuit, LoweredCircuit]
         ] = OrderedDict()
@@ -167,7 +169,7 @@ class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
         return [
             (part, index, samples)
             for index, task in enumerate(table.tasks)
-            for part, samples in self._split(task)
+            for part, samples in self._split(self._amplitudes.task(task))
         ]
 
     def _split(self, task: Task) -> list[tuple[LoweredTask, np.ndarray]]:

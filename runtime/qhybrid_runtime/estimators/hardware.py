@@ -172,7 +172,7 @@ class HardwareExecutor:
             JobRecord(
                 list(parts),
                 tag=_new_tag(),
-                estimated_seconds=job_seconds(part_executions(parts, settings)),
+                estimated_seconds=job_seconds(part_executions(tasks, parts, settings)),
             )
             for parts in plan_jobs(tasks, copies, settings, self._limits)
         ]

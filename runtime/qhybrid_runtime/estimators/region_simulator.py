@@ -27,6 +27,9 @@ _SHARED_SHOTS = 8
 #: Qubits from which on fusing gates is worth its time.
 _FUSED_QUBITS = 5
 
+#: Gates of all rows together that Aer is given at once: it takes about a kilobyte for each.
+_GATES_AT_ONCE = 1 << 20
+
 Binds = Mapping[Parameter, Sequence[float]]
 
 
@@ -217,6 +220,15 @@ class _States:
     ) -> np.ndarray:
         """Return samples of a circuit, shape (n_rows, shots, n_qubits)."""
         rows = self._rows if rows is None else rows
+        most = max(1, _GATES_AT_ONCE // max(1, len(circuit.data)))
+        if values and rows > most:
+            parts = [
+                {p: column[first : first + most] for p, column in values.items()}
+                for first in range(0, rows, most)
+            ]
+            return np.concatenate(
+                [self._run(circuit, p, shots, rng, rows=len(next(iter(p.values())))) for p in parts]
+            )
         measured = circuit.copy()
         measured.global_phase = 0
         measured.measure_all()

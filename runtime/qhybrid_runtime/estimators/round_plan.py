@@ -15,6 +15,7 @@ from qhybrid_runtime.devices.billing import (
     MOST_INSTRUCTIONS,
     PrimitiveSettings,
 )
+from qhybrid_runtime.devices.measurement import measurement_bases
 from qhybrid_runtime.estimators.device import Estimates, LoweredTask
 
 
@@ -88,13 +89,16 @@ def plan_jobs(
     room_left = _room(limits, settings)
     for number, (task, side_by_side) in enumerate(zip(tasks, copies, strict=True)):
         depth = max(1, task.lowered.circuit.depth())
-        cost = (settings.executions, settings.executions * depth)
+        bases = measurement_bases(task.observables)
+        executions = settings.executions * bases
+        cost = (executions, executions * depth)
         most = min(room // each for room, each in zip(_room(limits, settings), cost, strict=True))
         if most < 1:
             raise RequestError(
                 f"One parameter set of circuit '{task.lowered.name}' takes {cost[0]:,} executions "
-                f"of {depth} gate layers, but a job may hold {limits.executions:,} executions and "
-                f"{limits.instructions:,} layers; use fewer shots"
+                f"of {depth} gate layers in {bases} measurement bases, but a job may hold "
+                f"{limits.executions:,} executions and {limits.instructions:,} layers; use fewer "
+                f"shots{_most_shots(limits, settings, cost)}, or fewer observables"
             )
         start = 0
         while start < len(task.inputs):
@@ -113,13 +117,23 @@ def plan_jobs(
     return [job for job in jobs if job]
 
 
+def _most_shots(limits: Limits, settings: PrimitiveSettings, cost: tuple[int, int]) -> str:
+    """Return how many shots would fit, in words; nothing where not even one would."""
+    share = min(room / each for room, each in zip(_room(limits, settings), cost, strict=True))
+    most = int(settings.shots * share)
+    return f", at most {most}" if most > 0 else ""
+
+
 def _room(limits: Limits, settings: PrimitiveSettings) -> tuple[int, ...]:
     return limits.executions - settings.calibration, limits.instructions
 
 
-def part_executions(parts: Sequence[Part], settings: PrimitiveSettings) -> int:
+def part_executions(
+    tasks: Sequence[LoweredTask], parts: Sequence[Part], settings: PrimitiveSettings
+) -> int:
     """Return the executions of a job, calibration included."""
-    return sum(part.rows for part in parts) * settings.executions + settings.calibration
+    measured = sum(part.rows * measurement_bases(tasks[part.task].observables) for part in parts)
+    return measured * settings.executions + settings.calibration
 
 
 def device_pub(task: LoweredTask, part: Part, lowered: LoweredCircuit) -> DevicePub:

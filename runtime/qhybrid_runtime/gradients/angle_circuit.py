@@ -1,15 +1,20 @@
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import (
     CircuitInstruction,
     Instruction,
     Operation,
+    Parameter,
     ParameterExpression,
     ParameterVector,
 )
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
+from qhybrid_circuits.encoding.state_tree import with_preparation_gates
+from qhybrid_runtime.gradients.amplitude_shift import AmplitudeShift
 from qhybrid_runtime.gradients.shift_rules import ShiftRule, shift_rules
 from qhybrid_runtime.standard_gates import definition_of
 from qhybrid_runtime.statevector.angles import AngleTable
@@ -22,28 +27,54 @@ class AngleCircuit:
     occurrence can be shifted alone: the product rule. The chain rule, from angles to parameters,
     is the derivative of `table`.
 
+    Amplitude encodings of inputs or weights become gates whose angles have a column each, too, but
+    are no function that could be differentiated everywhere: see `AmplitudeShift`.
+
     Attributes:
         circuit: With the parameters `angles[0]`, `angles[1]`, ...
         expressions: What each angle is in terms of inputs and weights.
         rules: The shift rule of each angle.
+        encodings: The amplitude encodings.
         table: The angles (..., n_angles) as a differentiable function of inputs and weights side
-            by side, (..., n_inputs + n_weights).
+            by side, (..., n_inputs + n_weights); zero where `encodings` knows them.
     """
 
     def __init__(self, variational: VariationalCircuit) -> None:
         """Give each angle a parameter.
 
         Raises:
-            CircuitError: A gate has symbolic angles but neither a shift rule nor a definition.
+            CircuitError: A gate has symbolic angles but neither a shift rule nor a definition, or
+                an amplitude encoding is not the first on its qubits.
         """
-        source = variational.circuit
+        prepared = with_preparation_gates(variational.circuit)
+        source = prepared.circuit
         self.circuit = QuantumCircuit(*source.qregs, name=source.name)
         self.circuit.add_bits(bit for bit in source.qubits if bit not in set(self.circuit.qubits))
         self.expressions: list[ParameterExpression] = []
         self.rules: list[ShiftRule] = []
         self._angles = ParameterVector("angles", 0)
         self._add(source, self.circuit.qubits)
-        self.table = AngleTable(self.expressions, [*variational.inputs, *variational.weights])
+        parameters = [*variational.inputs, *variational.weights]
+        column = {
+            expression: index
+            for index, expression in enumerate(self.expressions)
+            if isinstance(expression, Parameter)
+        }
+        self.encodings = tuple(
+            AmplitudeShift(encoding, [column[angle] for angle in angles], parameters)
+            for encoding, angles in zip(prepared.encodings, prepared.angles, strict=True)
+        )
+        known = {index for encoding in self.encodings for index in encoding.columns}
+        self.table = AngleTable(
+            [0.0 if i in known else each for i, each in enumerate(self.expressions)], parameters
+        )
+
+    def at(self, parameters: np.ndarray) -> np.ndarray:
+        """Return the angles (B, n_angles) at parameters (B, n_inputs + n_weights)."""
+        angles: np.ndarray = self.table(torch.as_tensor(parameters)).numpy().copy()
+        for encoding in self.encodings:
+            angles[:, encoding.columns] = encoding.angles(parameters)
+        return angles
 
     def depends(self, parameters: Sequence[ParameterExpression]) -> list[bool]:
         """Return for each angle whether it is a function of one of the parameters."""

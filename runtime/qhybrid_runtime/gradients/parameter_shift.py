@@ -2,13 +2,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.gradients.angle_circuit import AngleCircuit
+from qhybrid_runtime.gradients.chain import chain
 from qhybrid_runtime.gradients.method import Point, needed_parameters
 from qhybrid_runtime.gradients.probes import Probes, ProbingMethod, side_by_side
-from qhybrid_runtime.statevector.angles import AngleTable
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class ParameterShift(ProbingMethod):
     rotations, controlled rotations and controlled phases in rz, sx and cx do.
 
     It is dear: two parameter sets a sample for each rotation, four for each controlled one; see
-    `parameter_sets`.
+    `parameter_sets`. A feature of an amplitude encoding is moved itself, once up and once down.
     """
 
     name: ClassVar[str] = "parameter-shift"
@@ -39,19 +38,51 @@ class ParameterShift(ProbingMethod):
             by_inputs=point.by_inputs,
             by_weights=point.by_weights,
         )
-        angles = circuit.table(torch.as_tensor(parameters)).numpy()
-        return Probes(
-            circuit=circuit.circuit,
-            values=angles + shifts[:, None],
-            pubs=1,
-            combine=lambda numbers: _chain(circuit.table, parameters, numbers.T @ coefficients),
+        angles = circuit.at(parameters)
+        moved = _moved_features(
+            circuit,
+            point.network.variational,
+            by_inputs=point.by_inputs,
+            by_weights=point.by_weights,
         )
+        parts = [angles + shifts[:, None]]
+        if any(moved):
+            parts.append(angles[None])
+        for encoding, features in zip(circuit.encodings, moved, strict=True):
+            around = np.repeat(angles[None], 2 * len(features), axis=0)
+            around[:, :, encoding.columns] = encoding.moved_angles(parameters, features)
+            parts.append(around)
+
+        def combine(numbers: np.ndarray) -> np.ndarray:
+            count = len(shifts)
+            total = chain(circuit.table, parameters, numbers[:count].T @ coefficients)
+            first = count + 1
+            for encoding, features in zip(circuit.encodings, moved, strict=True):
+                last = first + 2 * len(features)
+                if features:
+                    total += encoding.derivatives(
+                        parameters, features, numbers[count], numbers[first:last]
+                    )
+                first = last
+            return total
+
+        return Probes(circuit.circuit, np.concatenate(parts), pubs=1, combine=combine)
 
     def parameter_sets(
         self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
     ) -> int:
         circuit = AngleCircuit(variational)
-        return len(_shifts(circuit, variational, by_inputs=by_inputs, by_weights=by_weights)[0])
+        moved = _moved_features(circuit, variational, by_inputs=by_inputs, by_weights=by_weights)
+        shifts, _ = _shifts(circuit, variational, by_inputs=by_inputs, by_weights=by_weights)
+        return len(shifts) + 2 * sum(map(len, moved)) + any(moved)
+
+
+def _moved_features(
+    circuit: AngleCircuit, variational: VariationalCircuit, *, by_inputs: bool, by_weights: bool
+) -> list[list[int]]:
+    """Return the features of each amplitude encoding in which derivatives are needed."""
+    needed = needed_parameters(variational, by_inputs, by_weights)
+    return [encoding.depending(needed) for encoding in circuit.encodings]
 
 
 def _shifts(
@@ -76,16 +107,3 @@ def _shifts(
     for row, (angle, shift, coefficient) in enumerate(entries):
         shifts[row, angle], coefficients[row, angle] = shift, coefficient
     return shifts, coefficients
-
-
-def _chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> np.ndarray:
-    """Return derivatives in the parameters (B, n_parameters) from those in the angles."""
-    with torch.enable_grad():
-        leaf = torch.tensor(parameters, requires_grad=True)
-        angles = table(leaf)
-        if not angles.requires_grad:  # there is no angle, or none that its parameters change
-            return np.zeros_like(parameters)
-        gradient: np.ndarray = torch.autograd.grad(
-            angles, leaf, torch.as_tensor(by_angles), materialize_grads=True
-        )[0].numpy()
-    return gradient

@@ -1,15 +1,13 @@
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 
 from qhybrid_circuits import RequestError, VariationalCircuit
 from qhybrid_runtime.gradients.method import Point, needed_parameters
 from qhybrid_runtime.gradients.probes import Probes, ProbingMethod, side_by_side
-
-if TYPE_CHECKING:
-    from qhybrid_runtime.qnn import BroadcastEstimatorQNN
 
 #: Sets of weights up to which each is a PUB of its own. Lowering a circuit with its weights bound
 #: saves two-qubit gates, but takes time for each set.
@@ -35,7 +33,8 @@ class Spsa(ProbingMethod):
     Attributes:
         perturbation: How far each parameter is moved, as the angle in radians by which the gate
             that it turns fastest then turns: a weight that counts whole turns is moved by
-            `perturbation / 2 pi`. Where no gate turns in proportion, it is the parameter's own
+            `perturbation / 2 pi`. A feature of an amplitude encoding is moved by that times half of
+            the length of all features. Where no gate turns in proportion, it is the parameter's own
             change. Larger ones have less shot noise, and more bias.
         samples: Draws that are averaged, two parameter sets a sample each.
         seed: Of the draws.
@@ -107,7 +106,7 @@ class Spsa(ProbingMethod):
             ],
             axis=-1,
         )
-        moves: np.ndarray = signs * network.active * self.perturbation / _speeds(network)
+        moves: np.ndarray = signs * network.active * self.perturbation / _speeds(point)
         return moves
 
     def parameter_sets(
@@ -118,12 +117,18 @@ class Spsa(ProbingMethod):
         return 2 * self.samples if moved else 0
 
 
-def _speeds(network: "BroadcastEstimatorQNN") -> np.ndarray:
-    """Return by how many radians each input's and weight's fastest gate turns with it."""
-    data = network.program.data_angles.coefficients
-    own = network.program.weight_angles.coefficients
-    fastest = np.abs(data).max(axis=1, initial=0)
-    by_weights = np.abs(own).max(axis=1, initial=0)
-    fastest[network.num_inputs :] = np.maximum(fastest[network.num_inputs :], by_weights)
+def _speeds(point: Point) -> np.ndarray:
+    """Return by how many radians each input's and weight's fastest gate turns with it, (B, n)."""
+    network, here = point.network, side_by_side(point)
+    program, split = network.program, network.num_inputs
+    fastest = np.zeros_like(here)
+    fastest += np.abs(program.data_angles.coefficients).max(axis=1, initial=0)
+    by_weights = np.abs(program.weight_angles.coefficients).max(axis=1, initial=0)
+    fastest[:, split:] = np.maximum(fastest[:, split:], by_weights)
+    for rates in program.amplitudes.rates(torch.as_tensor(here)):
+        # A rotation by an angle moves the state by half of it.
+        fastest = np.maximum(fastest, 2 * rates.numpy())
+    # All samples share their weights.
+    fastest[:, split:] = fastest[:, split:].max(axis=0, initial=0)
     speeds: np.ndarray = np.where(fastest > 0, fastest, 1.0)
     return speeds

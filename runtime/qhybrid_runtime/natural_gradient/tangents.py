@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from qhybrid_runtime.statevector.device.executor import apply_block, product_state
+from qhybrid_runtime.statevector.device.executor import apply_block
 from qhybrid_runtime.statevector.device.matrices import MatrixBuilder
 from qhybrid_runtime.statevector.fusion import plan_dense_blocks
 from qhybrid_runtime.statevector.program import Program
@@ -85,12 +85,12 @@ class TangentEvolution:
 
     def _pieces(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Return start states (B, 2**n) and, for each stack, matrices (n, 1 or B, D, D)."""
-        starts, stacks = self._builder.build(*self._program.angles(inputs[None], weights[None]))
+        start, stacks = self._builder.build(*self._program.angles(inputs[None], weights[None]))
         matrices = [
             (tensor[:, :, :, 0] if members.differs else tensor).movedim(-1, 1)
             for members, tensor in zip(self._builder.stacks, stacks, strict=True)
         ]
-        return (product_state(starts)[0].T, *matrices)
+        return (start[0].T, *matrices)
 
 
 def _gained(state: Tensor, qubits: tuple[int, ...], slopes: Tensor) -> Tensor:

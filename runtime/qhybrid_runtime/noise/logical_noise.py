@@ -2,11 +2,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import PassManager, Target
 from qiskit.transpiler.passes import Unroll3qOrMore
 
 from qhybrid_circuits import VariationalCircuit
+from qhybrid_circuits.encoding.state_tree import symbolic_encoding, with_preparation_gates
 from qhybrid_circuits.lowering import LoweredCircuit, lower
 from qhybrid_runtime.noise.attribution import attribute_noise
 from qhybrid_runtime.noise.device_noise import DeviceNoise
@@ -35,7 +37,8 @@ def find_logical_noise(
     """Return a circuit with the noise that it has on a device, but without lowering it.
 
     It is lowered once, with random numbers for all parameters: what noise the physical gates have
-    hardly depends on their angles. `attribute_noise` says where that noise goes.
+    hardly depends on their angles. `attribute_noise` says where that noise goes. Errors within the
+    gates of an amplitude encoding are taken to happen at its end.
 
     Args:
         variational: The circuit.
@@ -43,18 +46,52 @@ def find_logical_noise(
         seed: Of the random numbers.
 
     Raises:
-        CircuitError: The device has fewer qubits than the circuit.
+        CircuitError: The device has fewer qubits than the circuit, or an amplitude encoding is not
+            the first on its qubits.
     """
-    circuit = PassManager([Unroll3qOrMore()]).run(variational.circuit)
+    encodings, gates, rest = _taken_apart(variational.circuit)
+    circuit = gates.compose(PassManager([Unroll3qOrMore()]).run(rest))
     rng = np.random.default_rng(seed)
     numbers = rng.uniform(0.2, 0.8, circuit.num_parameters)
     lowered = lower(circuit.assign_parameters(numbers), target, observables=variational.observables)
     noise = DeviceNoise(target)
     confusion = {qubit: noise.confusion(place) for qubit, place in enumerate(lowered.final_layout)}
+    noisy = with_logical_noise(circuit, numbers, lowered, noise)
+    if encodings:
+        joined = _joined(encodings, noisy.circuit, len(gates.data))
+        noisy = NoisyCircuit(joined, noisy.num_sites, noisy.locations)
     return LogicalNoise(
-        with_logical_noise(circuit, numbers, lowered, noise),
+        noisy,
         tuple(with_readout_error(o, confusion) for o in variational.observables),
     )
+
+
+def _taken_apart(
+    circuit: QuantumCircuit,
+) -> tuple[list[CircuitInstruction], QuantumCircuit, QuantumCircuit]:
+    """Return symbolic amplitude encodings, which come first, their gates, and all other gates."""
+    if not with_preparation_gates(circuit).encodings:
+        return [], circuit.copy_empty_like(), circuit
+    first, rest = circuit.copy_empty_like(), circuit.copy_empty_like()
+    for item in circuit.data:
+        (rest if symbolic_encoding(item.operation) is None else first).append(item)
+    return list(first.data), with_preparation_gates(first).circuit, rest
+
+
+def _joined(
+    encodings: list[CircuitInstruction], circuit: QuantumCircuit, count: int
+) -> QuantumCircuit:
+    """Return a circuit with encodings for its first `count` gates, whose error sites follow."""
+    joined = circuit.copy_empty_like()
+    for item in encodings:
+        joined.append(item)
+    gates = 0
+    for item in circuit.data:
+        site = isinstance(item.operation, ErrorSite)
+        gates += not site
+        if site or gates > count:
+            joined.append(item)
+    return joined
 
 
 def with_logical_noise(

@@ -94,7 +94,8 @@ def expectations(
     Raises:
         ShapeError: The shapes or dtypes do not fit the program or each other.
         NotFiniteError: A number is NaN or infinite (checked in the host's memory only).
-        RequestError: The states do not fit into memory.
+        RequestError: The states do not fit into memory, or all amplitudes of a start state are zero
+            (checked in the host's memory only).
         CircuitError: An observable does not fit the program.
     """
     check_shape("inputs", inputs, "(..., B, n_inputs)", last=program.num_inputs, least_dims=2)
@@ -173,4 +174,4 @@ def _evaluate(
 ) -> Tensor:
     """Return (G, B, n_obs) for inputs (G, B, n_in), weights (G, n_w), codes (n_sites, G, B)."""
     executor = executor_for(program, inputs.device.type, observables.support)
-    return executor(observables, *program.angles(inputs, weights), codes)
+    return executor(observables, *program.angles(inputs, weights, check=True), codes)

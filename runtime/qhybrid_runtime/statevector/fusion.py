@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 from qhybrid_runtime.statevector.patterns import Pattern, pattern_of
+from qhybrid_runtime.statevector.preparation import Preparation
 from qhybrid_runtime.statevector.program import Operation, Program, Source
 
 
@@ -128,15 +129,20 @@ def light_cone(operations: Sequence[Operation], support: Collection[int]) -> lis
 
 
 def split_starts(
-    operations: Sequence[Operation], num_qubits: int
+    operations: Sequence[Operation], num_qubits: int, prepared: Collection[int] = ()
 ) -> tuple[tuple[tuple[Operation, ...], ...], list[Operation]]:
     """Take off the single-qubit gates on |0> up to the last one that carries data.
+
+    Args:
+        operations: In the order in which they act.
+        num_qubits: Qubits of the circuit.
+        prepared: Qubits that do not start in |0>.
 
     Returns:
         For each qubit these gates, maybe none, and all other operations in order.
     """
     runs: list[list[Operation]] = [[] for _ in range(num_qubits)]
-    open_qubits = set(range(num_qubits))
+    open_qubits = set(range(num_qubits)).difference(prepared)
     for operation in operations:
         starts = len(operation.qubits) == 1 and operation.source != "errors"
         if starts and operation.qubits[0] in open_qubits:
@@ -159,11 +165,19 @@ class Plan:
         num_qubits: Qubits of the program.
         starts: For each qubit the gates that make its start state from |0>.
         blocks: The rest, in an order in which they may act.
+        preparations: Registers that start in states of their own; their qubits have no `starts`.
     """
 
     num_qubits: int
     starts: tuple[tuple[Operation, ...], ...]
     blocks: tuple[Block, ...]
+    preparations: tuple[Preparation, ...] = ()
+
+    @property
+    def single_qubits(self) -> tuple[int, ...]:
+        """Qubits that are in no prepared register, ascending."""
+        prepared = {qubit for preparation in self.preparations for qubit in preparation.qubits}
+        return tuple(qubit for qubit in range(self.num_qubits) if qubit not in prepared)
 
 
 def plan_dense_blocks(program: Program, support: Collection[int], max_qubits: int) -> Plan:
@@ -233,6 +247,10 @@ def _plan(
     block: Callable[[Sequence[Operation]], Block],
 ) -> Plan:
     operations = light_cone(program.operations, support)
-    starts, rest = split_starts(operations, program.num_qubits)
+    reached = set(support).union(*(operation.qubits for operation in operations))
+    preparations = tuple(p for p in program.amplitudes.registers if reached.intersection(p.qubits))
+    prepared = {qubit for preparation in preparations for qubit in preparation.qubits}
+    starts, rest = split_starts(operations, program.num_qubits, prepared)
     groups = group_items(rest, program.num_qubits, fits)
-    return Plan(program.num_qubits, starts, tuple(block(group.members) for group in groups))
+    blocks = tuple(block(group.members) for group in groups)
+    return Plan(program.num_qubits, starts, blocks, preparations)

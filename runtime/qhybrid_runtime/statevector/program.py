@@ -17,10 +17,12 @@ from qiskit.circuit.library import CUGate, IGate, PauliEvolutionGate
 from torch import Tensor
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
+from qhybrid_circuits.encoding.amplitude import AmplitudeEncoding, encoding_in, not_first
 from qhybrid_runtime.standard_gates import definition_of, is_standard
 from qhybrid_runtime.statevector.angles import AngleTable
 from qhybrid_runtime.statevector.error_site import ErrorSite
 from qhybrid_runtime.statevector.gates import PARAMETERIZED
+from qhybrid_runtime.statevector.preparation import Amplitudes, Preparation
 
 #: What a gate's matrix depends on. "data" gates and "errors" differ from sample to sample.
 Source = Literal["constant", "weights", "data", "errors"]
@@ -79,6 +81,7 @@ class Program:
         weight_angles: Angles that depend on weights alone, a function of (..., n_weights).
         data_angles: Angles that depend on inputs too, a function of the inputs and weights side
             by side, (..., n_inputs + n_weights).
+        amplitudes: The start states of registers that are not |0...0>, a function of the same.
         num_sites: Places where errors may act.
     """
 
@@ -88,17 +91,33 @@ class Program:
     operations: tuple[Operation, ...]
     weight_angles: AngleTable
     data_angles: AngleTable
+    amplitudes: Amplitudes
     num_sites: int = 0
 
-    def angles(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def angles(
+        self, inputs: Tensor, weights: Tensor, *, check: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Return both tables, (G, n_weight_angles) and (G, B, n_data_angles).
+
+        The amplitudes of start states are the last columns of the data angles.
 
         Args:
             inputs: Shape (G, B, n_inputs).
             weights: Shape (G, n_weights).
+            check: Whether to look for start states that are not there, in the host's memory only.
+
+        Raises:
+            RequestError: All amplitudes of a start state are zero.
+            NotFiniteError: An amplitude is NaN or infinite.
         """
         beside = weights[:, None].expand(*inputs.shape[:2], -1)
-        data_angles = self.data_angles(torch.cat([inputs, beside], dim=-1))
+        both = torch.cat([inputs, beside], dim=-1)
+        data_angles = self.data_angles(both)
+        if self.amplitudes.registers:
+            amplitudes = self.amplitudes(both)
+            if check:
+                self.amplitudes.check(amplitudes, both)
+            data_angles = torch.cat([data_angles, amplitudes], dim=-1)
         return self.weight_angles(weights), data_angles
 
     @property
@@ -106,7 +125,8 @@ class Program:
         """Equal for programs that compute the same function of inputs and weights."""
         operations = tuple(operation.key for operation in self.operations)
         sizes = (self.num_qubits, self.num_inputs, self.num_weights)
-        return (sizes, operations, self.weight_angles.key, self.data_angles.key)
+        tables = (self.weight_angles.key, self.data_angles.key, self.amplitudes.key)
+        return (sizes, operations, *tables)
 
 
 def compile_program(
@@ -118,7 +138,8 @@ def compile_program(
 
     Standard gates of up to three qubits, gates with a matrix, and anything with a definition made
     of these are accepted. Barriers, delays and identities are dropped; so is the global phase,
-    which no expectation value sees.
+    which no expectation value sees. Amplitude encodings of |0...0> are start states, their features
+    inputs, weights, numbers or expressions of these.
 
     Args:
         circuit: A circuit without measurements, or a variational circuit, which knows its inputs
@@ -129,7 +150,7 @@ def compile_program(
 
     Raises:
         CircuitError: A gate is not known (it is named) or not unitary, a parameter is neither input
-            nor weight, or there is no qubit.
+            nor weight, there is no qubit, or an amplitude encoding is not the first on its qubits.
     """
     if isinstance(circuit, VariationalCircuit):
         inputs, weights, circuit = circuit.inputs, circuit.weights, circuit.circuit
@@ -149,13 +170,15 @@ def compile_program(
         )
     compiler = _Compiler(set(input_list))
     compiler.add_circuit(circuit, range(circuit.num_qubits))
+    both = [*input_list, *weight_list]
     return Program(
         num_qubits=circuit.num_qubits,
         num_inputs=len(input_list),
         num_weights=len(weight_list),
         operations=tuple(compiler.operations),
         weight_angles=AngleTable(compiler.expressions["weights"], weight_list),
-        data_angles=AngleTable(compiler.expressions["data"], [*input_list, *weight_list]),
+        data_angles=AngleTable(compiler.expressions["data"], both),
+        amplitudes=Amplitudes(AngleTable(compiler.features, both), compiler.registers()),
         num_sites=compiler.sites,
     )
 
@@ -165,6 +188,9 @@ class _Compiler:
         self.inputs = inputs
         self.sites = 0
         self.operations: list[Operation] = []
+        self.features: list[ParameterExpression | float] = []
+        self._encodings: list[tuple[tuple[int, ...], AmplitudeEncoding]] = []
+        self._touched: set[int] = set()
         self.expressions: dict[Source, list[ParameterExpression | float]] = {
             "weights": [],
             "data": [],
@@ -180,8 +206,14 @@ class _Compiler:
         # A global phase on no qubits leaves every expectation value as it is.
         if isinstance(gate, _IDLE) or not qubits:
             return
+        encoding = encoding_in(gate)
+        if encoding is not None and self._touched.isdisjoint(qubits):
+            self._encodings.append((qubits, encoding))
+            self.features += encoding.params
+            self._touched.update(qubits)
+            return
         if isinstance(gate, ErrorSite):
-            self.operations.append(Operation((), qubits, "errors", angles=(self.sites,)))
+            self._add(Operation((), qubits, "errors", angles=(self.sites,)))
             self.sites += 1
             return
         # Cliffords and annotated operations have no parameters, even where what they do has.
@@ -190,6 +222,8 @@ class _Compiler:
         base = _formula(gate) if symbolic else None
         if base is not None:
             self.add_formula(base, gate, qubits)
+        elif symbolic and encoding is not None:
+            raise not_first(qubits)
         elif not symbolic and len(qubits) <= _DENSE and (matrix := _matrix(gate)) is not None:
             self.add_constant(matrix, gate, qubits)
         elif (definition := definition_of(gate)) is not None:
@@ -203,6 +237,17 @@ class _Compiler:
                 "out measurements, resets and control flow"
             )
 
+    def registers(self) -> tuple[Preparation, ...]:
+        """Return the amplitude encodings; their amplitudes follow the data angles."""
+        column = len(self.expressions["data"])
+        found = []
+        for qubits, gate in self._encodings:
+            columns = tuple(range(column, column + len(gate.params)))
+            count = gate.num_amplitudes
+            found.append(Preparation(qubits, columns[:count], columns[count:]))
+            column += len(columns)
+        return tuple(found)
+
     def add_formula(self, base: str, gate: Instruction, qubits: tuple[int, ...]) -> None:
         params: Sequence[ParameterExpression | float] = gate.params
         depends = {q for p in params if isinstance(p, ParameterExpression) for q in p.parameters}
@@ -211,7 +256,7 @@ class _Compiler:
         columns = tuple(range(len(table), len(table) + len(params)))
         table.extend(params)
         count, state = _controls(gate)
-        self.operations.append(
+        self._add(
             Operation(qubits[:count], qubits[count:], source, base, columns, control_state=state)
         )
 
@@ -219,11 +264,15 @@ class _Compiler:
         count, state = _controls(gate)
         # The rows in which the controls, the least significant bits, hold their value.
         active = matrix[state :: 1 << count, state :: 1 << count]
-        self.operations.append(
+        self._add(
             Operation(
                 qubits[:count], qubits[count:], "constant", matrix=active, control_state=state
             )
         )
+
+    def _add(self, operation: Operation) -> None:
+        self.operations.append(operation)
+        self._touched.update(operation.qubits)
 
 
 def _controls(gate: Instruction) -> tuple[int, int]:

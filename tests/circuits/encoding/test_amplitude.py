@@ -1,16 +1,18 @@
 import copy
+import io
 import pickle
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Parameter, ParameterVector
-from qiskit.circuit.library import StatePreparation
+from qiskit import QuantumCircuit, qpy, transpile
+from qiskit.circuit import Gate, Parameter, ParameterVector
+from qiskit.circuit.library import HGate, StatePreparation
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Statevector
 from qiskit_machine_learning.circuit.library import raw_feature_vector
 
 from qhybrid_circuits.encoding import AmplitudeEncoding, amplitude_encoding
+from qhybrid_circuits.encoding.amplitude import encoding_in
 from qhybrid_circuits.errors import CircuitError, NotFiniteError, RequestError, ShapeError
 
 
@@ -58,11 +60,13 @@ def test_unbound_it_is_one_instruction_and_bound_it_is_state_preparation() -> No
     circuit = _symbolic(4)
     assert circuit.count_ops() == {"amplitude_encoding": 1}
     assert isinstance(circuit.data[0].operation, AmplitudeEncoding)
-    with pytest.raises(CircuitError, match="4 of its 4 features have no value yet"):
-        circuit.decompose()
     half = circuit.assign_parameters(dict(zip(list(circuit.parameters)[:2], [1, 2], strict=True)))
-    with pytest.raises(CircuitError, match="2 of its 4 features"):
-        half.decompose()
+    for unbound, count in ((circuit, 4), (half, 2)):
+        gate = unbound.data[0].operation
+        assert gate.definition is None
+        assert gate.is_symbolic
+        with pytest.raises(CircuitError, match=f"{count} of its 4 features have no value yet"):
+            gate.amplitudes()
     bound = circuit.assign_parameters([1, 2, 3, 4]).decompose()
     assert isinstance(bound.data[0].operation, StatePreparation)
 
@@ -77,6 +81,24 @@ def test_assigning_leaves_the_circuit_as_it_was() -> None:
     for again in (copy.deepcopy(circuit), pickle.loads(pickle.dumps(circuit))):
         state = Statevector(again.assign_parameters([0, 1, 0, 0]))
         np.testing.assert_allclose(state, [0, 1, 0, 0], atol=1e-12)
+
+
+def test_it_comes_back_from_a_file() -> None:
+    re, im = ParameterVector("re", 4), ParameterVector("im", 4)
+    circuit = amplitude_encoding(re, im)
+    circuit.append(Gate("amplitude_encoding", 2, [0.1]), [0, 1])
+    file = io.BytesIO()
+    qpy.dump([circuit, circuit.assign_parameters(np.arange(8))], file)
+    file.seek(0)
+    unbound, bound = qpy.load(file)
+    found = encoding_in(unbound.data[0].operation)
+    assert isinstance(found, AmplitudeEncoding)
+    assert found.is_complex
+    assert [feature.name for feature in found.params] == [each.name for each in (*re, *im)]
+    # A gate of this name with other parameters is somebody else's.
+    assert encoding_in(unbound.data[1].operation) is None
+    assert encoding_in(HGate()) is None
+    assert isinstance(bound.data[0].operation.definition.data[0].operation, StatePreparation)
 
 
 def test_expressions_of_parameters_are_features() -> None:

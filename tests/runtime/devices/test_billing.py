@@ -1,9 +1,11 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 from device_circuits import pub_of, ring
 from qiskit import transpile
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_ibm_runtime.executor_estimator.prepare import prepare as prepare_estimator
 from qiskit_ibm_runtime.executor_sampler.prepare import prepare as prepare_sampler
 from qiskit_ibm_runtime.options_models import EstimatorOptions, SamplerOptions
@@ -17,6 +19,7 @@ from qhybrid_runtime.devices.billing import (
     estimate_stock,
     total,
 )
+from qhybrid_runtime.devices.measurement import measurement_bases
 from qhybrid_runtime.estimators.primitives import precision_for
 
 
@@ -90,3 +93,24 @@ def test_numbers_must_be_positive() -> None:
         estimate([RoundSize(1, 1)], PrimitiveSettings(shots=0))
     with pytest.raises(RequestError, match="`parameter_sets` must be at least 1"):
         estimate_stock([RoundSize(0, 1)], PrimitiveSettings())
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("labels", "bases"),
+    [
+        (["ZZI", "IZZ", "ZIZ"], 1),
+        (["XXI", "IZZ", "XIX", "IIY"], 3),
+        (["".join(label) for label in itertools.product("IXYZ", repeat=3)][1:], 27),
+    ],
+)
+def test_strings_that_do_not_go_together_are_measured_apart(labels, bases, level) -> None:
+    settings = PrimitiveSettings("estimator", 256, level)
+    observables = [SparsePauliOp(label) for label in labels]
+    circuit, _, values = native_pub()
+    options = EstimatorOptions(resilience_level=level)
+    pub = (circuit, [[observable] for observable in observables], values)
+    program, _ = prepare_estimator([pub], options, precision_for(settings))
+    executions = program.shots * sum(item.size() for item in program.items)
+    assert measurement_bases(observables) == bases
+    assert estimate([RoundSize(3, len(labels), bases=bases)], settings).executions == executions

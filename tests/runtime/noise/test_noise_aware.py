@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import torch
 from noise_checks import twirled_values
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError, UnknownNameError, VariationalCircuit, build_ansatz
+from qhybrid_circuits.encoding import AmplitudeEncoding
 from qhybrid_runtime import CircuitBank, get_backend, quantum_layer
 from qhybrid_runtime.devices.targets import fake_target
 from qhybrid_runtime.noise import NoiseAwareBackend, find_logical_noise, get_noise_aware_backend
@@ -122,3 +126,28 @@ def test_weights_without_a_gate_are_allowed(generator: torch.Generator) -> None:
 def test_a_seed_is_checked() -> None:
     with pytest.raises(RequestError, match="seed"):
         NoiseAwareBackend("fake_fez", seed=-1)
+
+
+def test_errors_within_amplitude_encoding_strike_behind_it() -> None:
+    features, angle = ParameterVector("x", 8), Parameter("a")
+    circuit = QuantumCircuit(3)
+    circuit.append(AmplitudeEncoding(features), range(3))
+    circuit.ry(angle, 0)
+    circuit.cx(0, 1)
+    observables = tuple(SparsePauliOp(label) for label in ("ZII", "IXX", "ZZZ"))
+    variational = VariationalCircuit("encoded", circuit, (*features, angle), (), observables)
+    backend = get_backend("noise-aware:fake_fez", seed=0)
+    layer = quantum_layer(variational, backend)
+    inputs = torch.tensor(np.random.default_rng(0).normal(size=(4, 9)), dtype=torch.float32)
+    many = inputs.repeat(2500, 1).requires_grad_()
+    values = layer(many)
+    values.sum().backward()
+    assert many.grad is not None
+    assert many.grad.isfinite().all()
+    noisy = values.detach().reshape(2500, 4, 3).mean(0)
+    exact = quantum_layer(variational, get_backend("statevector"))(inputs).detach()
+    device = quantum_layer(variational, get_backend("aer:fake_fez", seed=0))(inputs).detach()
+    # Both know of the noise of six CX gates and more, which takes a few percent off.
+    torch.testing.assert_close(noisy, device, atol=0.03, rtol=0)
+    lost = exact - device
+    assert (lost * (exact - noisy)).sum() / lost.square().sum() == pytest.approx(1, abs=0.35)

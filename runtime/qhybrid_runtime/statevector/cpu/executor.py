@@ -41,13 +41,12 @@ class CpuExecutor:
         self.recipe = recipe = layout.recipe
         self.tables = (layout.steps, layout.gates, layout.places, layout.tables)
         group_size = max((1 << int(s[4]) for s in layout.steps if s[0]), default=1)
-        starts = 4 * program.num_qubits
         self.sizes = (
             layout.size,
             layout.final,
             group_size,
             len(recipe.picks),
-            starts,
+            2 * layout.start_size,
             recipe.largest,
         )
         self._observed: WeakKeyDictionary[ObservableSet, dict[np.dtype[Any], Arrays]] = (
@@ -121,8 +120,7 @@ class Sweep(torch.autograd.Function):
         numbers = (
             np.cos(shared),
             np.sin(shared),
-            np.cos(differing),
-            np.sin(differing),
+            *executor.recipe.with_amplitudes(np.cos(differing), np.sin(differing), by_samples),
             _in_chunks(codes.numpy(), chunks),
         )
         dtype = differing.dtype
@@ -134,7 +132,7 @@ class Sweep(torch.autograd.Function):
             executor.observed(observables, dtype),
             numbers,
         )
-        ctx.waves = executor.recipe.waves
+        ctx.recipe = executor.recipe
         ctx.shapes = weight_angles.shape, data_angles.shape
         tasks, length = groups * chunks, 2 * executor.layout.size * LANES
         keeps = any(ctx.needs_input_grad) and tasks * length * dtype.itemsize <= KEPT_BYTES
@@ -179,11 +177,14 @@ class Sweep(torch.autograd.Function):
             )  # fmt: skip
         # In double precision and in the order of the tasks: the sum does not depend on threads.
         summed = by_shared.sum(axis=2, dtype=np.float64).astype(cos.dtype)
-        weight_waves, data_waves = ctx.waves
+        weight_waves, data_waves = ctx.recipe.waves
         by_weights = weight_waves.pull_back(
             _by_turns(summed, shared_cos, shared_sin), num_weight_angles
         )
-        by_data = data_waves.pull_back(_by_turns(by_differing, cos, sin), num_data_angles)
+        waves = data_waves.count
+        by_turns = _by_turns(by_differing[: 2 * waves], cos[:waves], sin[:waves])
+        by_data = data_waves.pull_back(by_turns, num_data_angles)
+        ctx.recipe.pull_back_amplitudes(by_differing[2 * waves :], by_data)
         return (
             None,
             None,

@@ -1,8 +1,8 @@
 """A plan laid out for the kernels: where registers, blocks and matrices are, as integer tables.
 
-A register is a set of qubits with a state of its own. Each qubit starts as one; a gate between two
-registers joins them. So the first gates of a circuit act on small states, and amplitudes are
-multiplied out only when a gate needs them.
+A register is a set of qubits with a state of its own. Each qubit starts as one, unless several are
+prepared together; a gate between two registers joins them. So the first gates of a circuit act on
+small states, and amplitudes are multiplied out only when a gate needs them.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,7 @@ class Layout:
         places: Bits of the register, ascending, that groups are made of.
         tables: Row offsets and indices of the gates.
         recipe: How the coefficients follow from a call's angles.
+        start_size: Amplitudes of the registers that there are at the start, which come first.
         size: Amplitudes of all registers together.
         final: Offset of the register that holds all qubits at the end.
         order: The circuit's qubit that each bit of the final register is.
@@ -50,6 +51,7 @@ class Layout:
     places: np.ndarray
     tables: np.ndarray
     recipe: Recipe
+    start_size: int
     size: int
     final: int
     order: tuple[int, ...]
@@ -78,7 +80,8 @@ def lay_out(plan: Plan) -> Layout:
     """Lay out blocks after a product state."""
     recipe = RecipeWriter(plan)
     groups = group_items(_place(plan), plan.num_qubits, _fits)
-    writer = _Writer(plan.num_qubits, recipe)
+    writer = _Writer(plan, recipe)
+    start_size = writer.size
     for group in groups:
         writer.apply(writer.join(group.members[0].register), group)
     last = writer.join(frozenset(range(plan.num_qubits)))
@@ -88,6 +91,7 @@ def lay_out(plan: Plan) -> Layout:
         places=np.array(writer.places, dtype=np.int64),
         tables=np.array(writer.tables, dtype=np.int64),
         recipe=recipe.written(),
+        start_size=start_size,
         size=writer.size,
         final=last.offset,
         order=last.qubits,
@@ -96,6 +100,9 @@ def lay_out(plan: Plan) -> Layout:
 
 def _place(plan: Plan) -> list[_Placed]:
     component = {qubit: frozenset([qubit]) for qubit in range(plan.num_qubits)}
+    for preparation in plan.preparations:
+        together = frozenset(preparation.qubits)
+        component.update(dict.fromkeys(together, together))
     placed = []
     for index, block in enumerate(plan.blocks):
         joined = frozenset().union(*(component[qubit] for qubit in block.qubits))
@@ -122,14 +129,19 @@ def _padded(bits: Sequence[int], register: _Register) -> list[int]:
 
 
 class _Writer:
-    def __init__(self, num_qubits: int, recipe: RecipeWriter) -> None:
+    def __init__(self, plan: Plan, recipe: RecipeWriter) -> None:
         self._recipe = recipe
         self.steps: list[tuple[int, ...]] = []
         self.gates: list[tuple[int, ...]] = []
         self.places: list[int] = []
         self.tables: list[int] = []
-        self.size = 2 * num_qubits
-        self._register = {q: _Register(2 * q, (q,)) for q in range(num_qubits)}
+        self.size = 0
+        self._register: dict[int, _Register] = {}
+        # In the order of the recipe's start states.
+        prepared = [preparation.qubits for preparation in plan.preparations]
+        for qubits in [*((qubit,) for qubit in plan.single_qubits), *prepared]:
+            self._register.update(dict.fromkeys(qubits, _Register(self.size, qubits)))
+            self.size += 1 << len(qubits)
 
     def join(self, qubits: frozenset[int]) -> _Register:
         """Join registers until one holds `qubits`."""

@@ -1,18 +1,22 @@
 """How the coefficients that kernels need follow from a call's angles, as integer tables.
 
 A wave is exp(i f.a) for some angles a and frequencies f; cosines and sines of all waves are all the
-trigonometry there is. A value is a sum of waves, an entry of a gate's matrix is a value, a block's
-matrix is the product of its gates' matrices, and coefficients are picked from those products.
+trigonometry there is. The amplitudes of prepared registers count as waves too. A value is a sum of
+waves, an entry of a gate's matrix is a value, a block's matrix is the product of its gates'
+matrices, and coefficients are picked from those products.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
 from qhybrid_runtime.statevector.fusion import Block, Plan
 from qhybrid_runtime.statevector.gates import gate_series
 from qhybrid_runtime.statevector.patterns import Part, embedding
+from qhybrid_runtime.statevector.preparation import Preparation
 from qhybrid_runtime.statevector.program import Operation
 
 #: The values that entries are where a gate does nothing.
@@ -58,7 +62,9 @@ class Recipe:
 
     Attributes:
         waves: The waves of angles that depend on weights alone, then those of the others; they
-            count through both.
+            count through both, and on through the amplitudes.
+        amplitudes: Shape (n_amplitudes, 2): the column of the data angles that holds the real part
+            of each amplitude, and that of the imaginary part, -1 where there is none.
         values: Shape (n_values, 2): first and last + 1 row of each value in `terms`.
         terms: Shape (n_terms,): the wave of each term, -1 where it is constant.
         factors: Shape (n_terms, 2): real and imaginary part of the factor of each term.
@@ -72,6 +78,7 @@ class Recipe:
     """
 
     waves: tuple[Waves, Waves]
+    amplitudes: np.ndarray
     values: np.ndarray
     terms: np.ndarray
     factors: np.ndarray
@@ -80,6 +87,34 @@ class Recipe:
     starts: np.ndarray
     picks: np.ndarray
     largest: int
+
+    def with_amplitudes(
+        self, cos: np.ndarray, sin: np.ndarray, data_angles: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return both parts of the waves of data angles, with those of the amplitudes appended.
+
+        Args:
+            cos: Shape (n_waves, ...).
+            sin: Shape (n_waves, ...).
+            data_angles: Shape (n_data_angles, ...).
+        """
+        if not len(self.amplitudes):
+            return cos, sin
+        real, imaginary = self.amplitudes.T
+        there = (imaginary >= 0).reshape(-1, *(1,) * (data_angles.ndim - 1))
+        parts = data_angles[real], np.where(there, data_angles[imaginary], 0)
+        return np.concatenate([cos, parts[0]]), np.concatenate([sin, parts[1]])
+
+    def pull_back_amplitudes(self, by_parts: np.ndarray, by_angles: np.ndarray) -> None:
+        """Write the gradient by amplitudes to that by angles.
+
+        Args:
+            by_parts: By real and imaginary parts in turn, shape (2 * n_amplitudes, ...).
+            by_angles: Shape (n_angles, ...).
+        """
+        real, imaginary = self.amplitudes.T
+        by_angles[real] = by_parts[::2]
+        by_angles[imaginary[imaginary >= 0]] = by_parts[1::2][imaginary >= 0]
 
     @property
     def tables(self) -> tuple[np.ndarray, ...]:
@@ -96,18 +131,24 @@ class Recipe:
 
 
 class RecipeWriter:
-    """Collects the coefficients that gates need; the start states of the qubits come first."""
+    """Collects the coefficients that gates need.
+
+    The start states come first: those of single qubits, then those of prepared registers.
+    """
 
     def __init__(self, plan: Plan) -> None:
+        self._preparations = plan.preparations
         self._blocks: list[Block] = [
-            Block((), 0, (qubit,), run) for qubit, run in enumerate(plan.starts)
+            Block((), 0, (qubit,), plan.starts[qubit]) for qubit in plan.single_qubits
         ]
         self._picks: list[list[tuple[int, int]]] = []
-        for place in range(plan.num_qubits):
+        for place in range(len(self._blocks)):
             # The first column of the matrix: what becomes of |0>.
             numbers = (0, 1, 4, 5)
             self._picks.append([(4 * place + i, number) for i, number in enumerate(numbers)])
-        self._count = 4 * plan.num_qubits
+        self._count = 4 * len(self._blocks)
+        self._first_amplitude = self._count
+        self._count += sum(2 << len(preparation.qubits) for preparation in plan.preparations)
         self._place = {}
         for index, block in enumerate(plan.blocks):
             self._place[index] = len(self._blocks)
@@ -126,7 +167,8 @@ class RecipeWriter:
 
     def written(self) -> Recipe:
         """Return the tables."""
-        numbers = _Values([op for block in self._blocks for op in block.operations])
+        operations = [op for block in self._blocks for op in block.operations]
+        numbers = _Values(operations, self._preparations)
         blocks: list[tuple[int, ...]] = []
         starts: list[int] = []
         picks: list[tuple[int, int]] = []
@@ -145,8 +187,20 @@ class RecipeWriter:
             entries += [index.reshape(-1) for index in indices]
             position += len(indices) * rows * rows
             largest = max(largest, 2 * max(len(indices), 2) * rows * rows)
+        coefficient = self._first_amplitude
+        for values in numbers.prepared:
+            # A matrix that is not multiplied: its entries are the amplitudes, and zeros.
+            rows = math.isqrt(len(values) - 1) + 1
+            blocks.append((rows, 0, 1, len(picks), len(picks) + 2 * len(values)))
+            starts.append(position)
+            picks += [(coefficient + i, i) for i in range(2 * len(values))]
+            entries.append(np.append(values, [_ZERO] * (rows**2 - len(values))))
+            coefficient += 2 * len(values)
+            position += rows * rows
+            largest = max(largest, 4 * rows * rows)
         return Recipe(
             waves=numbers.waves,
+            amplitudes=numbers.amplitudes,
             values=np.array(numbers.values, dtype=np.int64),
             terms=np.array(numbers.terms, dtype=np.int64),
             factors=np.array(numbers.factors).reshape(-1, 2),
@@ -159,9 +213,15 @@ class RecipeWriter:
 
 
 class _Values:
-    """Every distinct entry of some operations' matrices as a sum of waves."""
+    """Every distinct entry of some operations' matrices as a sum of waves.
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
+    Attributes:
+        prepared: The value of each amplitude of each prepared register.
+    """
+
+    def __init__(
+        self, operations: Sequence[Operation], preparations: Sequence[Preparation]
+    ) -> None:
         self.values: list[tuple[int, int]] = []
         self.terms: list[int] = []
         self.factors: list[tuple[float, float]] = []
@@ -183,6 +243,19 @@ class _Values:
             if operation.base is not None and operation.source == "data":
                 self._series(operation, differing, shared.count)
         self.waves = shared.written(), differing.written()
+        columns = [
+            pair for p in preparations for pair in zip_longest(p.real, p.imaginary, fillvalue=-1)
+        ]
+        self.amplitudes = np.array(columns, dtype=np.int64).reshape(-1, 2)
+        first = len(self.values)
+        for number in range(len(columns)):
+            self.values.append((len(self.terms), len(self.terms) + 1))
+            self.terms.append(shared.count + differing.count + number)
+            self.factors.append((1.0, 0.0))
+        self.prepared = []
+        for preparation in preparations:
+            self.prepared.append(np.arange(first, first + len(preparation.real)))
+            first += len(preparation.real)
 
     def index(self, operation: Operation, targets: Sequence[int]) -> np.ndarray:
         """Return the value of each entry (D, D) of an operation's matrix on `targets`."""

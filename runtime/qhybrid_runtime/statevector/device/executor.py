@@ -109,26 +109,13 @@ class DeviceExecutor:
         self, weight_angles: Tensor, data_angles: Tensor, codes: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
         """Return start states (G, 2**n, B), and (G, D, D) or (G, B, D, D) for each block."""
-        starts, stacks = self._builder.build(weight_angles, data_angles, codes)
+        start, stacks = self._builder.build(weight_angles, data_angles, codes)
         matrices: dict[int, Tensor] = {}
         for stack, tensor in zip(self._builder.stacks, stacks, strict=True):
             # (n, D, D, G) or (n, D, D, G, B): the matrix's axes become the last ones.
             members = tensor.movedim((1, 2), (-2, -1)).unbind(0)
             matrices.update(zip(stack.blocks, members, strict=True))
-        return product_state(starts), [matrices[index] for index in range(len(self._qubits))]
-
-
-def product_state(starts: Tensor) -> Tensor:
-    """Return the product (G, 2**n, B) of single-qubit states (n, 2, G, B)."""
-    parts = list(starts.transpose(1, 2).unbind(0))
-    # Joining neighbours halves the number of factors, so only the last product is a large one.
-    while len(parts) > 1:
-        pairs = [
-            (parts[i + 1][:, :, None] * parts[i][:, None]).flatten(1, 2)
-            for i in range(0, len(parts) - 1, 2)
-        ]
-        parts = pairs + parts[len(pairs) * 2 :]
-    return parts[0]
+        return start, [matrices[index] for index in range(len(self._qubits))]
 
 
 def apply_block(state: Tensor, qubits: Qubits, matrix: Tensor) -> Tensor:

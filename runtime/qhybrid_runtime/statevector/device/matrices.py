@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qhybrid_runtime.statevector.device.starts import start_state
 from qhybrid_runtime.statevector.fusion import Block, Plan
 from qhybrid_runtime.statevector.gates import gate_series
 from qhybrid_runtime.statevector.patterns import embedding
@@ -176,6 +177,7 @@ class MatrixBuilder:
 
     def __init__(self, plan: Plan) -> None:
         """Prepare the look-ups."""
+        self._plan = plan
         alike: dict[tuple[bool, int], list[int]] = defaultdict(list)
         for index, block in enumerate(plan.blocks):
             alike[block.source in ("data", "errors"), len(block.targets)].append(index)
@@ -223,7 +225,7 @@ class MatrixBuilder:
     def build(
         self, weight_angles: Tensor, data_angles: Tensor, codes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the start states of the qubits and the matrices of the stacks.
+        """Return the start state and the matrices of the stacks.
 
         Args:
             weight_angles: Shape (G, n_weight_angles), G weight sets.
@@ -231,7 +233,7 @@ class MatrixBuilder:
             codes: Pauli operators, shape (n_sites, G, B); none where omitted.
 
         Returns:
-            Start states (n_qubits, 2, G, B), and for each of `stacks` a tensor (n, D, D, G), or
+            The start state (G, 2**n, B), and for each of `stacks` a tensor (n, D, D, G), or
             (n, D, D, G, B) where its blocks differ from sample to sample.
         """
         shared = self._from_weights(weight_angles)
@@ -245,7 +247,7 @@ class MatrixBuilder:
             _multiplied(stack.rounds, table) if stack.differs else shared[index]
             for index, stack in enumerate(self.stacks)
         ]
-        return self._start_states(table), stacks
+        return start_state(self._plan, self._qubit_states(table), data_angles), stacks
 
     def _from_weights(self, weight_angles: Tensor) -> dict[int, Tensor]:
         """Return the stacks that depend on weights alone, by index."""
@@ -257,7 +259,7 @@ class MatrixBuilder:
             if not stack.differs
         }
 
-    def _start_states(self, table: Tensor) -> Tensor:
+    def _qubit_states(self, table: Tensor) -> Tensor:
         """Return (n_qubits, 2, ...) of values (n_values, ...)."""
         lead = (len(self._qubits), 2)
         zero = torch.tensor([_ONE, _ZERO], device=table.device).repeat(lead[0])

@@ -1,0 +1,23 @@
+import numpy as np
+import torch
+
+from qhybrid_runtime.statevector.angles import AngleTable
+
+
+def chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> np.ndarray:
+    """Return derivatives in the parameters (B, n_parameters) from those in the angles.
+
+    Args:
+        table: The angles as a function of the parameters.
+        parameters: Shape (B, n_parameters).
+        by_angles: Shape (B, n_angles).
+    """
+    with torch.enable_grad():
+        leaf = torch.tensor(parameters, requires_grad=True)
+        angles = table(leaf)
+        if not angles.requires_grad:  # there is no angle, or none that its parameters change
+            return np.zeros_like(parameters)
+        gradient: np.ndarray = torch.autograd.grad(
+            angles, leaf, torch.as_tensor(by_angles), materialize_grads=True
+        )[0].numpy()
+    return gradient
