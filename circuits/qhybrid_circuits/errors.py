@@ -38,7 +38,7 @@ class UnknownNameError(RequestError):
             more: Names that exist too, but are too many to list; the nearest of them are named.
         """
         self.kind, self.name, self.known, self._more = kind, name, tuple(known), tuple(more)
-        names = [*self.known, *self._more]
+        names = list(dict.fromkeys((*self.known, *self._more)))
         near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
         guess = f"; did you mean {' or '.join(near)}?" if near else ";"
         tail = f"; {hint}" if hint else ""

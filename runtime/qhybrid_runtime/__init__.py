@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qhybrid_runtime.layer import QuantumLayer, continue_at, quantum_layer
     from qhybrid_runtime.names import BACKENDS
     from qhybrid_runtime.qnn import BroadcastEstimatorQNN
+    from qhybrid_runtime.weight_table import WeightTable
 
 __all__ = [
     "BACKENDS",
@@ -38,6 +39,7 @@ __all__ = [
     "ParameterShift",
     "QuantumLayer",
     "Spsa",
+    "WeightTable",
     "circuit_health",
     "continue_at",
     "get_backend",
@@ -64,6 +66,7 @@ __getattr__, __dir__ = lazy_exports(
         "ParameterShift": ".gradients",
         "QuantumLayer": ".layer",
         "Spsa": ".gradients",
+        "WeightTable": ".weight_table",
         "continue_at": ".layer",
         "get_backend": ".backends",
         "quantum_layer": ".layer",

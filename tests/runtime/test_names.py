@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,14 @@ def test_unknown_names_get_the_nearest_and_the_forms(name: str, near: str) -> No
     assert "statevector, aer, aer:fake_NAME" in message
     # Seventy devices are too many for one line.
     assert len(message) < 300
+
+
+@pytest.mark.parametrize("name", ["ae", "ibn", "statevec"])
+def test_no_name_is_suggested_twice(name: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        check_backend_name(name)
+    suggested = re.findall(r"did you mean (.*)\?", str(caught.value))[0].split(" or ")
+    assert len(set(suggested)) == len(suggested)
 
 
 @pytest.mark.parametrize(

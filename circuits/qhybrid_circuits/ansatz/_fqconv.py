@@ -6,9 +6,7 @@ from qhybrid_circuits.ansatz._layers import (
     PIXELS,
     Topology,
     Variant,
-    check_count,
-    check_topology,
-    check_variant,
+    check_convolution,
     layered_circuit,
     turns,
 )
@@ -46,10 +44,7 @@ def fqconv(
         CircuitError: `channels` or `layers` is not a positive whole number, or `variant` or
             `topology` is unknown.
     """
-    check_count("fqconv", "channels", channels)
-    check_count("fqconv", "layers", layers)
-    check_variant("fqconv", variant)
-    check_topology("fqconv", topology)
+    check_convolution("fqconv", channels, layers, variant, topology)
     num_qubits = PIXELS * channels
 
     def pair(channel: int, pixel: int) -> tuple[int, int]:

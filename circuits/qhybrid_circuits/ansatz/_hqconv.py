@@ -6,9 +6,7 @@ from qhybrid_circuits.ansatz._layers import (
     PIXELS,
     Topology,
     Variant,
-    check_count,
-    check_topology,
-    check_variant,
+    check_convolution,
     layered_circuit,
     turns,
 )
@@ -56,10 +54,7 @@ def hqconv(
         CircuitError: `channels` or `layers` is not a positive whole number, or `variant` or
             `topology` is unknown.
     """
-    check_count("hqconv", "channels", channels)
-    check_count("hqconv", "layers", layers)
-    check_variant("hqconv", variant)
-    check_topology("hqconv", topology)
+    check_convolution("hqconv", channels, layers, variant, topology)
     controls = _CONTROLS[topology]
     link = 0 if topology == "paper" else PIXELS - 1
 

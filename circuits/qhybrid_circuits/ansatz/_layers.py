@@ -1,13 +1,14 @@
 """What the ansätze share: argument checks, and encoding + layers + <Z> of each qubit."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits.encoding import angle_encoding
+from qhybrid_circuits.encoding.angle import RotationAxis
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.variational import VariationalCircuit
 
@@ -34,22 +35,23 @@ def check_count(ansatz: str, argument: str, value: Any, least: int = 1) -> None:
         )
 
 
-def check_variant(ansatz: str, variant: str) -> None:
-    """Raise CircuitError unless `variant` is "paper" or "released"."""
-    if variant not in ("paper", "released"):
+def check_choice(ansatz: str, argument: str, value: str, kind: Any) -> None:
+    """Raise CircuitError unless `value` is one of the texts of a Literal."""
+    allowed = get_args(kind)
+    if value not in allowed:
+        named = [f"'{name}'" for name in allowed]
         raise CircuitError(
-            f"Argument `variant` of ansatz '{ansatz}' must be 'paper' or 'released', but is "
-            f"'{variant}'"
+            f"Argument `{argument}` of ansatz '{ansatz}' must be {', '.join(named[:-1])} or "
+            f"{named[-1]}, but is '{value}'"
         )
 
 
-def check_topology(ansatz: str, topology: str) -> None:
-    """Raise CircuitError unless `topology` is "paper", "heavy-hex" or "line"."""
-    if topology not in ("paper", "heavy-hex", "line"):
-        raise CircuitError(
-            f"Argument `topology` of ansatz '{ansatz}' must be 'paper', 'heavy-hex' or 'line', but "
-            f"is '{topology}'"
-        )
+def check_convolution(ansatz: str, channels: Any, layers: Any, variant: str, topology: str) -> None:
+    """Raise CircuitError unless the arguments of a convolution of channels are allowed."""
+    check_count(ansatz, "channels", channels)
+    check_count(ansatz, "layers", layers)
+    check_choice(ansatz, "variant", variant, Variant)
+    check_choice(ansatz, "topology", topology, Topology)
 
 
 def turns(weight: Parameter) -> ParameterExpression:
@@ -58,9 +60,15 @@ def turns(weight: Parameter) -> ParameterExpression:
 
 
 def layered_circuit(
-    name: str, num_qubits: int, layers: int, weights_per_layer: int, add_layer: LayerBuilder
+    name: str,
+    num_qubits: int,
+    layers: int,
+    weights_per_layer: int,
+    add_layer: LayerBuilder,
+    *,
+    axis: RotationAxis = "x",
 ) -> VariationalCircuit:
-    """Return RX angle encoding, then `layers` layers, with <Z> of every qubit as the outputs.
+    """Return angle encoding, then `layers` layers, with <Z> of every qubit as the outputs.
 
     Args:
         name: The ansatz's name.
@@ -68,11 +76,12 @@ def layered_circuit(
         layers: How often `add_layer` is called.
         weights_per_layer: Weights that each call is handed, in order.
         add_layer: Appends one layer to the circuit.
+        axis: About which the encoding turns.
     """
     inputs = tuple(ParameterVector("x", num_qubits))
     weights = tuple(ParameterVector("w", layers * weights_per_layer))
     circuit = QuantumCircuit(num_qubits, name=name)
-    circuit.compose(angle_encoding(inputs), inplace=True)
+    circuit.compose(angle_encoding(inputs, axis=axis), inplace=True)
     for layer in range(layers):
         first = layer * weights_per_layer
         add_layer(circuit, weights[first : first + weights_per_layer])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from qhybrid_circuits.variational import VariationalCircuit
 
 #: Names of the ansätze; `qhybrid_circuits.ansatz` has a builder of each name.
-ANSATZE: tuple[str, ...] = ("hqconv", "fqconv", "basic_entangling")
+ANSATZE: tuple[str, ...] = ("hqconv", "fqconv", "basic_entangling", "qattention", "brickwork")
 
 
 def ansatz_builder(name: str) -> "Callable[..., VariationalCircuit]":

@@ -143,6 +143,13 @@ def dead_weights(
     return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
 
 
+def dead_inputs(
+    variational: VariationalCircuit, *, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> tuple[int, ...]:
+    """Return the indices of the inputs that no output depends on; as `dead_weights`."""
+    return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[1]
+
+
 def _dead(
     derivatives: Derivatives, rng: np.random.Generator
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:

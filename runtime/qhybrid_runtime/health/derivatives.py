@@ -91,14 +91,16 @@ def weight_rank(derivatives: Derivatives, draws: int, rng: np.random.Generator) 
     count = variational.num_weights
     if not count:
         return 0
-    samples = math.ceil(2 * count / variational.num_outputs) if variational.num_inputs else 1
+    # More outputs than a state has real numbers say nothing more about it.
+    told = min(variational.num_outputs, (2 << variational.num_qubits) - 2)
+    samples = math.ceil(2 * count / told) if variational.num_inputs else 1
     found = 0
     for _ in range(draws):
         points = derivatives.random_point(samples, rng)
         points[:, variational.num_inputs :] = points[0, variational.num_inputs :]
         rows = derivatives.at(points)[:, :, variational.num_inputs :].reshape(-1, count)
         values = np.linalg.svd(rows, compute_uv=False)
-        found = max(found, int((values > RANK_BELOW * max(values[0], DEAD_BELOW)).sum()))
+        found = max(found, int((values > max(RANK_BELOW * values[0], DEAD_BELOW)).sum()))
     return found
 
 

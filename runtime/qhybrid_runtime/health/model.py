@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.bank import CircuitBank
-from qhybrid_runtime.health.circuit import dead_weights
+from qhybrid_runtime.health.circuit import dead_inputs, dead_weights
 from qhybrid_runtime.layer import QuantumLayer
+from qhybrid_runtime.weight_table import WeightTable
 
 #: Random output directions whose gradients are taken.
 _DIRECTIONS = 2
@@ -20,7 +21,7 @@ class ModelHealth:
     """Whether a network's circuit weights, and everything before them, get a gradient.
 
     Attributes:
-        num_weights: Circuit weights of the whole network.
+        num_weights: Circuit weights of the whole network, those that enter as inputs included.
         dead_weights: How many of them the network's output does not depend on.
         circuits: Circuits of the network.
         dead_circuits: Names of circuits none of whose weights has an effect.
@@ -65,7 +66,8 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
     """Differentiate a network once and see which parameters get a gradient.
 
     A circuit's weight is dead where `dead_weights` finds it so, and all are where the circuit gets
-    no gradient: its output is not used, or it is never evaluated. Circuits should be exact, and
+    no gradient: its output is not used, or it is never evaluated. The weights in a column of a
+    `WeightTable` are dead where the circuit's input is. Circuits should be exact, and
     weights not zero: behind a layer that starts at zero everything is without gradient, rightly.
     What is found in single precision should be confirmed in double precision.
 
@@ -77,17 +79,17 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
     Raises:
         CircuitError: A gate is not known to the engine.
     """
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    # A layer whose weights all enter as inputs has an empty tensor of its own.
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad and p.numel()}
     reached = _reached(model, arguments, list(parameters.values()), seed)
     by_name = dict(zip(parameters, reached, strict=True))
     layers = {
         f"{name}.weight" if name else "weight": (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, QuantumLayer) and module.weight.numel()
+        for name, module in _holders_of_weights(model)
     }
     unreached = {name for name in layers if not by_name.get(name, True)}
     dead = sum(
-        layer.weight.numel() if name in unreached else len(_dead_weights(layer))
+        layer.weight.numel() if name in unreached else _dead_weights(layer)
         for name, (_, layer) in layers.items()
     )
     return ModelHealth(
@@ -134,18 +136,39 @@ def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
     return float((usual - without).square().mean().sqrt() / usual.std())
 
 
-_KNOWN: WeakKeyDictionary[VariationalCircuit, dict[torch.dtype, tuple[int, ...]]] = (
-    WeakKeyDictionary()
-)
+_KNOWN: WeakKeyDictionary[VariationalCircuit, dict[Any, tuple[int, ...]]] = WeakKeyDictionary()
 
 
-def _dead_weights(layer: QuantumLayer) -> tuple[int, ...]:
-    """Return a layer's dead weights; layers of one circuit are examined once."""
-    variational, dtype = layer.neural_network.variational, layer.weight.dtype
+def _holders_of_weights(model: nn.Module) -> list[tuple[str, QuantumLayer | WeightTable]]:
+    """Return the layers that have weights, and the tables of weights of layers."""
+    layers = [module for module in model.modules() if isinstance(module, QuantumLayer)]
+    circuits = {id(layer.neural_network.variational) for layer in layers}
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if (isinstance(module, QuantumLayer) and module.weight.numel())
+        or (isinstance(module, WeightTable) and id(module.variational) in circuits)
+    ]
+
+
+def _dead_weights(holder: QuantumLayer | WeightTable) -> int:
+    """Return how many weights of a layer or a table are dead."""
+    dtype = holder.weight.dtype
+    if isinstance(holder, QuantumLayer):
+        return len(_dead(dead_weights, holder.neural_network.variational, dtype))
+    columns = sum(i >= holder.first for i in _dead(dead_inputs, holder.variational, dtype))
+    return columns * (holder.weight.numel() // holder.num_columns)
+
+
+def _dead(
+    examine: Callable[..., tuple[int, ...]], variational: VariationalCircuit, dtype: torch.dtype
+) -> tuple[int, ...]:
+    """Return what an examination finds; layers of one circuit are examined once."""
     known = _KNOWN.setdefault(variational, {})
-    if dtype not in known:
-        known[dtype] = dead_weights(variational, dtype=dtype)
-    return known[dtype]
+    key = (examine, dtype)
+    if key not in known:
+        known[key] = examine(variational, dtype=dtype)
+    return known[key]
 
 
 def _reached(

@@ -112,6 +112,15 @@ def test_every_weight_of_the_published_attention_circuit_is_dead(qubits: int) ->
     np.testing.assert_allclose(first.probabilities(), second.probabilities(), atol=1e-12)
 
 
+def test_both_variants_of_the_quantum_attention() -> None:
+    """All of our 48 weights act, each in its own way; where none does, the rank is 0."""
+    ours = circuit_health(build_ansatz("qattention"))
+    assert (ours.dead_weights, ours.dead_inputs, ours.rank) == ((), (), 48)
+    theirs = circuit_health(build_ansatz("qattention", qubits=8, variant="published"))
+    assert (len(theirs.dead_weights), theirs.dead_inputs, theirs.rank) == (24, (), 0)
+    assert (theirs.redundant_weights, theirs.gradient_variance) == (24, None)
+
+
 def test_an_input_without_effect_is_named() -> None:
     """A phase on |0> is no encoding; behind H it is one."""
     x, w = ParameterVector("x", 2), ParameterVector("w", 1)
@@ -238,3 +247,15 @@ def test_health_is_the_same_each_time_and_survives_a_dictionary() -> None:
     health = circuit_health(variational)
     assert circuit_health(variational) == health
     assert CircuitHealth.from_dict(health.to_dict()) == health
+
+
+def test_the_rank_is_not_bounded_by_how_many_outputs_a_state_has() -> None:
+    """255 Pauli strings of a state of four qubits are 30 numbers, and one state tells no more."""
+    variational = build_ansatz("brickwork", layers=3)
+    health = circuit_health(variational)
+    derivatives = Derivatives(variational)
+    points = derivatives.random_point(40, np.random.default_rng(1))
+    points[:, variational.num_inputs :] = points[0, variational.num_inputs :]
+    rows = derivatives.at(points)[:, :, variational.num_inputs :]
+    expected = np.linalg.matrix_rank(rows.reshape(-1, variational.num_weights), tol=1e-8)
+    assert health.rank == expected == variational.num_weights

@@ -1,0 +1,67 @@
+import torch
+from torch import Tensor, nn
+
+from qhybrid_circuits import ShapeError, VariationalCircuit
+
+
+class WeightTable(nn.Module):
+    """Weights that are chosen for each sample, and so enter a circuit as inputs.
+
+    A circuit's own weights are the same for a whole batch. Where they depend on the sample, on its
+    time step or class for instance, they are rows of a table, trained like weights and bound like
+    data.
+
+    Attributes:
+        variational: The circuit.
+        first: Index of the first of the circuit's inputs that a row is for; a row has all from
+            there on.
+        weight: The table, (*choices, num_inputs - first), uniform in [0, 1) at first, as a
+            circuit's weights are.
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self,
+        variational: VariationalCircuit,
+        *,
+        first: int,
+        choices: tuple[int, ...],
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Make a table with a row for each combination of choices.
+
+        Args:
+            variational: The circuit.
+            first: Index of the first input that a row is for.
+            choices: How many there are of each thing that a row depends on, all positive.
+            generator: Source of the initial weights; None for torch's global one.
+
+        Raises:
+            ShapeError: The circuit has no input from `first` on, or there is nothing to choose.
+        """
+        super().__init__()
+        columns = variational.num_inputs - first
+        if first < 0 or columns < 1 or min(choices, default=0) < 1:
+            raise ShapeError(
+                f"A table of weights needs rows and columns, but has {choices} rows for the inputs "
+                f"from {first} of circuit '{variational.name}', which has {variational.num_inputs}"
+            )
+        self.variational, self.first = variational, first
+        self.weight = nn.Parameter(torch.rand((*choices, columns), generator=generator))
+
+    @property
+    def num_columns(self) -> int:
+        """Weights that a sample gets."""
+        return int(self.weight.shape[-1])
+
+    def forward(self, *chosen: Tensor) -> Tensor:
+        """Return the rows (B, num_columns) of a batch.
+
+        Args:
+            chosen: For each of the choices, its index for each sample, whole numbers (B,).
+        """
+        return self.weight[chosen]
+
+    def extra_repr(self) -> str:
+        return f"{self.variational}, rows {tuple(self.weight.shape[:-1])}"
