@@ -37,7 +37,7 @@ class IbmBackend(DeviceBackend):
             )
         chosen = DeviceOptions(**options)
         service = open_service() if service is None else service
-        backend = _find(service, name, chosen.fractional)
+        backend = find_device(service, name, chosen.fractional)
         plan = plan_of(service, backend)
         client = ServiceClient(service, backend, plan, mode=mode, **(client_options or {}))
         device = Device(
@@ -51,7 +51,13 @@ class IbmBackend(DeviceBackend):
         super().__init__(name, device, backend.target, client, chosen)
 
 
-def _find(service: Any, name: str, fractional: bool) -> Any:
+def find_device(service: Any, name: str, fractional: bool = False) -> Any:
+    """Return the client's backend of a device; "ibm" is the least busy one.
+
+    Raises:
+        RequestError: The account has no such device.
+        QHybridError: The service cannot be reached.
+    """
     if name == "ibm":
         with speaking_to_service("find the least busy device"):
             return service.least_busy(use_fractional_gates=fractional)

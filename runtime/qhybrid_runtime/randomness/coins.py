@@ -1,0 +1,37 @@
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+
+class BitSource(Protocol):
+    """Measures a circuit and returns what was read as fair coin flips.
+
+    Attributes:
+        name: The backend's name.
+    """
+
+    name: str
+
+    def bits(self, count: int, seed: int) -> np.ndarray:
+        """Return fair bits, uint8 (count,), each 0 or 1.
+
+        Args:
+            count: How many.
+            seed: Of a simulator, which returns the same bits for it; without effect on a device.
+        """
+
+
+@cache
+def coin_circuit(num_qubits: int) -> QuantumCircuit:
+    """Return a circuit that flips a coin a qubit: a Hadamard gate and a measurement on each."""
+    circuit = QuantumCircuit(num_qubits, name="coins")
+    circuit.h(range(num_qubits))
+    circuit.measure_all()
+    return circuit
+
+
+def shot_bits(packed: np.ndarray, num_bits: int) -> np.ndarray:
+    """Return the bits (shots, num_bits) of a Qiskit BitArray's bytes (shots, n_bytes)."""
+    return np.unpackbits(packed, axis=-1)[:, -num_bits:]

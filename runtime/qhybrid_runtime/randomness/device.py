@@ -1,0 +1,113 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit, transpile
+from qiskit.transpiler import Target
+
+from qhybrid_circuits import QHybridError
+from qhybrid_runtime.devices.accounts import speaking_to_service
+from qhybrid_runtime.devices.billing import MOST_EXECUTIONS
+from qhybrid_runtime.randomness.coins import coin_circuit, shot_bits
+from qhybrid_runtime.randomness.cost import executions_for
+from qhybrid_runtime.randomness.extraction import unbiased_bits
+
+#: Qubits whose readings are worse than this are hardly coins at all.
+_WORST_READOUT = 0.4
+
+#: Executions of a PUB: IBM's devices allow no more.
+_PUB_EXECUTIONS = 100_000
+
+#: Runs in a row that may yield nothing.
+_FRUITLESS = 3
+
+
+class DeviceBits:
+    """Readings of a noisy device, made fair by von Neumann's procedure as Peres iterates it.
+
+    Readout errors and relaxation make 0 likelier than 1; see `unbiased_bits` for what is removed.
+
+    Attributes:
+        name: The backend's name.
+        qubits: Of the device, those that are read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mode: Any,
+        target: Target,
+        qubits: Sequence[int],
+        *,
+        simulated: bool,
+    ) -> None:
+        """Lower the circuit.
+
+        Args:
+            name: The backend's name.
+            mode: What the client's sampler runs on.
+            target: What circuits are lowered for.
+            qubits: Of the target, those to read.
+            simulated: Whether the mode is a simulator.
+        """
+        self.name, self.qubits = name, tuple(qubits)
+        self._mode, self._simulated = mode, simulated
+        self._circuit: QuantumCircuit = transpile(
+            coin_circuit(len(self.qubits)),
+            target=target,
+            initial_layout=list(self.qubits),
+            optimization_level=1,
+        )
+
+    def bits(self, count: int, seed: int) -> np.ndarray:
+        """Return fair bits, see `BitSource`.
+
+        Raises:
+            QHybridError: The device cannot be reached, or all of its qubits are stuck.
+        """
+        seeds = np.random.SeedSequence(seed)
+        parts: list[np.ndarray] = []
+        missing, fruitless = count, 0
+        while missing > 0:
+            reads = self._read(executions_for(missing, len(self.qubits)), seeds.spawn(1)[0])
+            parts.append(unbiased_bits(reads))
+            missing -= len(parts[-1])
+            fruitless = 0 if len(parts[-1]) else fruitless + 1
+            if fruitless == _FRUITLESS:
+                raise QHybridError(
+                    f"the qubits of '{self.name}' read the same every time, which makes no random "
+                    "bits; take another backend"
+                )
+        return np.concatenate([np.empty(0, np.uint8), *parts])[:count]
+
+    def _read(self, shots: int, seed: np.random.SeedSequence) -> np.ndarray:
+        """Return what was read, uint8 (shots, n_qubits)."""
+        size, jobs = self._jobs(shots)
+        data = []
+        with speaking_to_service(f"measure random bits on '{self.name}'"):
+            for pubs, job_seed in zip(jobs, seed.generate_state(len(jobs), np.uint64), strict=True):
+                job = self._sampler(int(job_seed >> 1)).run([(self._circuit,)] * pubs, shots=size)
+                data += [result.data.meas.array for result in job.result()]
+        return np.concatenate([shot_bits(array, len(self.qubits)) for array in data])
+
+    def _sampler(self, seed: int) -> Any:
+        from qiskit_ibm_runtime.executor_sampler import Sampler
+
+        return Sampler(mode=self._mode, options={"simulator": {"seed_simulator": seed}})
+
+    def _jobs(self, shots: int) -> tuple[int, list[int]]:
+        """Return the executions of a PUB, which all of a job share, and the PUBs of each job."""
+        pubs = -(-shots // _PUB_EXECUTIONS)
+        # Local mode simulates every PUB of a job with one seed: they would all read the same.
+        a_job = 1 if self._simulated else MOST_EXECUTIONS // _PUB_EXECUTIONS
+        return -(-shots // pubs), [min(a_job, pubs - first) for first in range(0, pubs, a_job)]
+
+
+def readable_qubits(target: Target) -> tuple[int, ...]:
+    """Return the qubits that can be told to be 0 or 1, the most reliably read ones first."""
+    errors = {}
+    for (qubit,), properties in (target["measure"] or {}).items():
+        error = None if properties is None else properties.error
+        errors[qubit] = 0.0 if error is None else error
+    good = [qubit for qubit, error in errors.items() if error <= _WORST_READOUT]
+    return tuple(sorted(good or errors, key=lambda qubit: (errors[qubit], qubit)))

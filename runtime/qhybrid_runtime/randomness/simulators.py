@@ -1,0 +1,72 @@
+from functools import cached_property
+
+import numpy as np
+import torch
+from qiskit.quantum_info import SparsePauliOp
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.randomness.coins import coin_circuit, shot_bits
+
+#: Qubits of the engine's circuit: the probabilities of its outcomes fit into a processor's cache.
+#: Readings are put together as 16-bit words.
+_ENGINE_QUBITS = 16
+
+#: Qubits of Aer's: it takes about as long for a shot whatever their number, but counts outcomes in
+#: a table that is slower the larger it is.
+_AER_QUBITS = 12
+
+
+class EngineBits:
+    """Readings of the state that qhybrid's engine computes, drawn by Born's rule.
+
+    Nothing is biased here, so every bit is taken as it is read.
+
+    Attributes:
+        name: The backend's name.
+    """
+
+    name = "statevector"
+
+    def bits(self, count: int, seed: int) -> np.ndarray:
+        """Return fair bits, see `BitSource`."""
+        shots = -(-count // _ENGINE_QUBITS)
+        uniform = np.random.default_rng(seed).random(shots)
+        outcomes = np.searchsorted(self._cumulative, uniform, side="right")
+        # The sum of the probabilities may be less than 1 by a rounding error.
+        words = outcomes.clip(max=len(self._cumulative) - 1).astype(">u2")
+        return np.unpackbits(words.view(np.uint8))[:count]
+
+    @cached_property
+    def _cumulative(self) -> np.ndarray:
+        """Sums of the outcomes' probabilities, shape (2**n_qubits,)."""
+        from qhybrid_runtime.health.states import states
+
+        circuit = coin_circuit(_ENGINE_QUBITS).remove_final_measurements(inplace=False)
+        anything = SparsePauliOp("I" * _ENGINE_QUBITS)
+        coins = VariationalCircuit("coins", circuit, (), (), (anything,))
+        nothing = torch.zeros((1, 1, 0), dtype=torch.float64)
+        amplitudes = states(coins, nothing, nothing[0])[0, 0]
+        cumulative: np.ndarray = np.cumsum(np.abs(amplitudes) ** 2)
+        return cumulative
+
+
+class AerBits:
+    """Readings by Aer's SamplerV2 without noise; every bit is taken as it is read.
+
+    Attributes:
+        name: The backend's name.
+    """
+
+    name = "aer"
+
+    def bits(self, count: int, seed: int) -> np.ndarray:
+        """Return fair bits, see `BitSource`."""
+        from qiskit_aer.primitives import SamplerV2
+
+        shots = max(1, -(-count // _AER_QUBITS))
+        # Threads would only wait for each other on so few qubits.
+        backend = {"method": "statevector", "max_parallel_threads": 1}
+        sampler = SamplerV2(seed=seed, options={"backend_options": backend})
+        job = sampler.run([coin_circuit(_AER_QUBITS)], shots=shots)
+        read = shot_bits(job.result()[0].data.meas.array, _AER_QUBITS)
+        return read.reshape(-1)[:count]
