@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qhybrid_circuits import QHybridError
+from qhybrid_circuits import RequestError
 
 #: Version of the files; a reader refuses others.
 _VERSION = 1
@@ -105,12 +105,12 @@ class Ledger:
         """Return the record of a round, as far as it got in this or an earlier process.
 
         Raises:
-            QHybridError: Its file cannot be read.
+            RequestError: Its file cannot be read, or holds something else.
         """
         name = f"round-{key[:24]}-{self._finished[key]}"
         if name not in self._kept:
             path = None if self._folder is None else self._folder / f"{name}.json"
-            jobs = _read(path) if path is not None and path.exists() else []
+            jobs = _read(path)[1] if path is not None and path.exists() else []
             self._kept[name] = RoundRecord(path, key, jobs)
         return self._kept[name]
 
@@ -140,7 +140,7 @@ class Ledger:
             for path in sorted(self._folder.glob("round-*.json")):
                 if path.stem not in self._kept:
                     # Of an earlier process; read once.
-                    self._kept[path.stem] = RoundRecord(path, _key(path), _read(path))
+                    self._kept[path.stem] = RoundRecord(path, *_read(path))
         for record in self._kept.values():
             yield from record.jobs
 
@@ -149,26 +149,32 @@ def _submissions(job: JobRecord) -> int:
     return len(job.failed) + (job.job_id is not None)
 
 
-def _key(path: Path) -> str:
-    return str(_load(path)["key"])
+def _read(path: Path) -> tuple[str, list[JobRecord]]:
+    """Return the key and the jobs of a record.
 
-
-def _read(path: Path) -> list[JobRecord]:
-    jobs = [JobRecord(**job) for job in _load(path)["jobs"]]
-    for job in jobs:
-        job.parts = [(int(t), int(first), int(last), int(n)) for t, first, last, n in job.parts]
-    return jobs
-
-
-def _load(path: Path) -> dict[str, Any]:
+    Raises:
+        RequestError: It cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
             raise ValueError(f"version {content['version']}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise QHybridError(
-            f"the record '{path}' of jobs on a device cannot be read ({error}); move it away to "
-            "have its round run, and paid, again"
+        return str(content["key"]), [_job(entry) for entry in content["jobs"]]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise RequestError(
+            f"the record '{path}' of jobs on a device cannot be read ({error}); restore it, or "
+            "move it away to have its round run, and paid, again"
         ) from error
-    loaded: dict[str, Any] = content
-    return loaded
+
+
+def _job(entry: dict[str, Any]) -> JobRecord:
+    job = JobRecord(**entry)
+    job.parts = [(int(t), int(first), int(last), int(n)) for t, first, last, n in job.parts]
+    job.spent_seconds, job.estimated_seconds = (
+        float(job.spent_seconds),
+        float(job.estimated_seconds),
+    )
+    for table in (job.values, job.standard_errors):
+        if table is not None and len(table) != len(job.parts):
+            raise ValueError(f"{len(table)} results for {len(job.parts)} parts")
+    return job

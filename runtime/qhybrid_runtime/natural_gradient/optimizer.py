@@ -16,9 +16,9 @@ class QuantumNaturalGradient(Optimizer):
     """Gradient descent in the geometry of the circuits' states.
 
     Stokes et al. (arXiv:1909.02108), equation 12, regularized: w <- w - lr (G + r 1)^-1 dL/dw for
-    each circuit by itself, with G its Fubini-Study metric, averaged over samples of the batch that
-    it was last fed in a forward pass with gradients. Metrics are simulated on any backend: G is
-    that of the ideal circuit. Weights that stand in no gate are left as they are, whatever their
+    each circuit by itself, with G its Fubini-Study metric, averaged over samples of what it was fed
+    since the step before, in forward passes with gradients. Metrics are simulated on any backend: G
+    is that of the ideal circuit. Weights that stand in no gate are left as they are, whatever their
     gradient. Everything but circuits is for another optimizer.
     """
 
@@ -40,21 +40,22 @@ class QuantumNaturalGradient(Optimizer):
             regularization: What is added to the metric's diagonal; the metric's own largest
                 entries are 1/4 times the square of an angle's slope, pi**2 for a weight in turns.
             block_diagonal: Take only the metric's blocks of weights in one time slice.
-            metric_samples: Samples that the metric is averaged over, at even distances in the
-                batch; all where there are fewer.
+            metric_samples: Samples that the metric is averaged over, at even distances in what the
+                circuit was fed; all where there are fewer.
             metric_every: Steps from one computation of the metric to the next. An old metric can
                 make steps too long, and descent diverge: take a smaller `lr` with it.
 
         Raises:
-            RequestError: There is no circuit, or an option is outside its range.
+            RequestError: There is no circuit with weights, or an option is outside its range.
         """
         _check_options(lr, regularization, metric_samples, metric_every)
         self._recorder = InputRecorder([modules] if isinstance(modules, nn.Module) else modules)
-        self._layers = {layer.weight: layer for layer in self._recorder.layers}
+        layers = self._recorder.layers
+        self._layers = {layer.weight: layer for layer in layers if layer.weight.numel()}
         if not self._layers:
             raise RequestError(
-                "Argument `modules` must hold circuits (QuantumLayer), but holds none; use another "
-                "optimizer for a classical model"
+                "Argument `modules` must hold QuantumLayers with weights, but holds none; "
+                "use another optimizer"
             )
         options = {
             "lr": lr,
@@ -95,6 +96,7 @@ class QuantumNaturalGradient(Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     self._move(weight, group)
+        self._recorder.end_step()
         return loss
 
     def _move(self, weight: nn.Parameter, options: dict[str, Any]) -> None:

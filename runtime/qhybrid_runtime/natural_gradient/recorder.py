@@ -1,4 +1,5 @@
 import math
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,9 +10,15 @@ from torch.utils.hooks import RemovableHandle
 from qhybrid_runtime.bank import CircuitBank
 from qhybrid_runtime.layer import QuantumLayer
 
+#: Forward passes that are remembered at most: a loop without steps must not fill the memory.
+_MOST_PASSES = 64
+
 
 class InputRecorder:
-    """Remembers what circuits were last fed in a forward pass that can be differentiated.
+    """Remembers what circuits were fed for one step, in forward passes that can be differentiated.
+
+    A circuit can be fed more than once: where it stands at several places of a network, and where
+    a step is made of several batches.
 
     Attributes:
         layers: The circuits, each once.
@@ -20,7 +27,8 @@ class InputRecorder:
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         """Watch all circuits in some modules, alone or in banks."""
         self.layers: list[QuantumLayer] = []
-        self._inputs: dict[nn.Parameter, Tensor] = {}
+        self._inputs: dict[nn.Parameter, deque[Tensor]] = {}
+        self._used: set[nn.Parameter] = set()
         self._handles: list[RemovableHandle] = []
         watched = {child: None for module in modules for child in module.modules()}
         for child in watched:
@@ -31,8 +39,13 @@ class InputRecorder:
                 self._handles.append(handle)
 
     def inputs_of(self, layer: QuantumLayer) -> Tensor | None:
-        """Return the inputs (B, n_inputs) of the last pass, None where there was none."""
-        return self._inputs.get(layer.weight)
+        """Return the inputs (B, n_inputs) of the passes, None where there was none."""
+        passes = self._inputs.get(layer.weight)
+        return None if passes is None else torch.cat(list(passes))
+
+    def end_step(self) -> None:
+        """Let the passes that follow belong to a new step."""
+        self._used = set(self._inputs)
 
     def close(self) -> None:
         """Stop watching and forget the inputs."""
@@ -57,5 +70,8 @@ class InputRecorder:
     def _keep(self, layer: QuantumLayer, features: Tensor | None) -> None:
         if features is None:
             features = layer.weight.new_empty(0)
+        if layer.weight in self._used or layer.weight not in self._inputs:
+            self._used.discard(layer.weight)
+            self._inputs[layer.weight] = deque(maxlen=_MOST_PASSES)
         rows = math.prod(features.shape[:-1])
-        self._inputs[layer.weight] = features.detach().reshape(rows, features.shape[-1])
+        self._inputs[layer.weight].append(features.detach().reshape(rows, features.shape[-1]))

@@ -1,9 +1,10 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from qhybrid_circuits import QHybridError
+from qhybrid_circuits import RequestError
 from qhybrid_runtime.devices.ledger import JobRecord, Ledger
 
 
@@ -85,12 +86,36 @@ def test_without_a_folder_only_the_sums_are_kept() -> None:
     assert not ledger.round("a" * 64).jobs
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"version": 9, "key": "", "jobs": []}'])
-def test_a_damaged_record_says_what_to_do(content: str, tmp_path: Path) -> None:
+JOB = {"parts": [[0, 0, 2, 1]], "tag": "one", "estimated_seconds": 3.0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"version": 9, "key": "", "jobs": []}',
+        {"jobs": 3},
+        {"jobs": [{"tag": "one"}]},
+        {"jobs": [{**JOB, "colour": "red"}]},
+        {"jobs": [{**JOB, "parts": [[0, 0]]}]},
+        {"jobs": [{**JOB, "parts": [[0, 0, 1e999, 1]]}]},
+        {"jobs": [{**JOB, "spent_seconds": None}]},
+        {"jobs": [{**JOB, "values": []}]},
+    ],
+    ids=str,
+)
+def test_a_damaged_record_says_what_to_do(content: str | dict[str, object], tmp_path: Path) -> None:
     record = planned(Ledger(tmp_path))
+    if not isinstance(content, str):
+        content = json.dumps({"version": 1, "key": "a" * 64, **content})
     record.path.write_text(content)
-    with pytest.raises(QHybridError, match=r"cannot be read .* move it away"):
+    message = rf"record '{re.escape(str(record.path))}' .*cannot be read .* move it away"
+    with pytest.raises(RequestError, match=message):
         Ledger(tmp_path).round("a" * 64)
+    with pytest.raises(RequestError, match=message):
+        _ = Ledger(tmp_path).spent_seconds
 
 
 def test_the_files_are_json(tmp_path: Path) -> None:

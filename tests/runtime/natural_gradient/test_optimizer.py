@@ -79,7 +79,7 @@ def test_a_bank_is_as_its_layers_alone() -> None:
     alone = copy.deepcopy(bank)
     inputs = [batch(3, seed=1), batch(5, seed=2)]
     optimizer = QuantumNaturalGradient(nn.Sequential(bank), 0.1)
-    (bank(inputs)[0].square().mean() + bank(inputs)[1].square().mean()).backward()
+    sum(value.square().mean() for value in bank(inputs)).backward()
     optimizer.step()
     for kept, layer, rows in zip(bank.layers, alone.layers, inputs, strict=True):
         single = QuantumNaturalGradient([layer], 0.1)
@@ -175,3 +175,29 @@ def test_bad_options_are_named(option: str, value: float) -> None:
 def test_a_classical_module_is_refused() -> None:
     with pytest.raises(RequestError, match="another optimizer"):
         QuantumNaturalGradient(nn.Linear(2, 2))
+
+
+def test_a_circuit_without_weights_is_no_reason_for_it() -> None:
+    inputs = ParameterVector("x", 1)
+    circuit = QuantumCircuit(1)
+    circuit.ry(inputs[0], 0)
+    bare = VariationalCircuit("bare", circuit, tuple(inputs), (), (SparsePauliOp("Z"),))
+    layer = quantum_layer(bare, get_backend("statevector"))
+    with pytest.raises(RequestError, match="with weights, but holds none"):
+        QuantumNaturalGradient(layer)
+    assert len(QuantumNaturalGradient([layer, hqconv()]).param_groups[0]["params"]) == 1
+
+
+def test_all_that_a_circuit_was_fed_for_a_step_counts() -> None:
+    layer = hqconv().double()
+    variational, parts = layer.neural_network.variational, [batch(3).double(), batch(5, 1).double()]
+    optimizer = QuantumNaturalGradient(layer, 0.1, metric_samples=100)
+    for _ in range(2):
+        before = layer.weight.detach().clone()
+        for part in parts:
+            loss_of(layer, part).backward()
+        optimizer.step()
+        expected = fubini_study_metric(variational, torch.cat(parts), before)
+        assert torch.allclose(optimizer.state[layer.weight]["metric"], expected, atol=1e-12)
+        parts.reverse()
+        parts[0] = parts[0][:2]
