@@ -198,7 +198,7 @@ def _draw(
     places = {q: (device.positions[q] - corner) * spacing + _MARGIN for q in shown}
     width, height = np.array(list(places.values())).max(axis=0) + _MARGIN
     # The names must stay legible; where the qubits are far apart, the picture scrolls.
-    sizes = f"max-width:{width:.0f}px" + (f";min-width:{0.65 * width:.0f}px" if named else "")
+    sizes = f"max-width:{width:.0f}px" + (f";min-width:{0.66 * width:.0f}px" if named else "")
     what = f"qubits of {report['circuit']} on {report['target']}"
     parts = [
         f'<svg class="map" role="img" aria-label="{what}" viewBox="0 0 {width:.0f} {height:.0f}" '
