@@ -2,45 +2,25 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from qhybrid.config_section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
-LARGEST = 10**9
-"""The largest number of anything: beyond it, numbers are typing errors that overflow later."""
-
-Count = Annotated[int, Field(ge=1, le=LARGEST)]
-"""A whole number from 1."""
-
-Interval = Annotated[int, Field(ge=0, le=LARGEST)]
-"""A whole number from 0."""
+if TYPE_CHECKING:
+    from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
 
 
 def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-class Section(BaseModel):
-    """A table of the TOML file: read-only, and a key that is not listed is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_no_truth_value(cls, value: Any) -> Any:
-        """No key is a switch, and pydantic would take `true` for the number 1."""
-        if isinstance(value, bool):
-            raise PydanticCustomError("truth_value", "must not be true or false")
-        return value
-
-
 class ModelSection(Section):
     """Which network, see `qhybrid.models.ModelSpec`; the data decide image size and channels.
 
-    Without `dim` or `ansatz_layers` the model has its published size.
+    Without `dim`, `ansatz_layers` or `variant` the model has its own.
     """
 
     name: str = "1hqconv-qvunet"
@@ -51,12 +31,11 @@ class ModelSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _has_its_own_size(cls, values: Any) -> Any:
-        from qhybrid.models.spec import own_size
+        from qhybrid.models.spec import own_settings
 
         if not isinstance(values, dict) or not isinstance(values.get("name"), str):
             return values
-        own = own_size(values["name"])
-        return {"dim": own.dim, "ansatz_layers": own.ansatz_layers, **values}
+        return {**own_settings(values["name"]), **values}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -116,25 +95,56 @@ class DataSection(Section):
 
 
 class DiffusionSection(Section):
-    """The noise schedule and the P2 weights (k + SNR)^-gamma of the loss."""
+    """The noise schedule and the P2 weights (k + SNR)^-gamma of the loss.
+
+    Attributes:
+        schedule: A key of `qhybrid.diffusion.specs.SCHEDULES`.
+        timesteps: Length of the diffusion.
+        beta_start: First beta, of schedules that run from one beta to another; None is 1e-4.
+        beta_end: Last beta, of the same; None is 0.02.
+        betas: One a timestep, instead of a schedule by name.
+        p2_k: k.
+        p2_gamma: gamma; 0 weighs all timesteps alike.
+    """
 
     schedule: str = "cosine"
     timesteps: Count = 1000
+    beta_start: float | None = None
+    beta_end: float | None = None
+    betas: tuple[float, ...] | None = None
     p2_k: Annotated[float, Field(gt=0)] = 1.0
     p2_gamma: Annotated[float, Field(ge=0)] = 0.5
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_as_long_as_its_betas(cls, values: Any) -> Any:
+        from qhybrid.diffusion.specs import TRAINED_BETAS
+
+        if not isinstance(values, dict) or not isinstance(values.get("betas"), list | tuple):
+            return values
+        return {"schedule": TRAINED_BETAS, "timesteps": len(values["betas"]), **values}
+
     @model_validator(mode="after")
     def _is_a_schedule(self) -> Self:
-        from qhybrid.diffusion import ScheduleSpec
-
-        ScheduleSpec(self.schedule, self.timesteps)
+        _ = self.schedule_spec
         return self
+
+    @property
+    def schedule_spec(self) -> "ScheduleSpec":
+        """The schedule as the diffusion process takes it."""
+        from qhybrid.diffusion.specs import ScheduleSpec
+
+        return ScheduleSpec(
+            self.schedule, self.timesteps, self.beta_start, self.beta_end, self.betas
+        )
 
 
 class TrainingSection(Section):
     """The optimization.
 
     Attributes:
+        optimizer: `adam`; or `qng`, the quantum natural gradient for the circuits' weights and Adam
+            for the others, see `NaturalGradientSection`.
         epochs: Passes over the images.
         batch_size: Images a batch; all of the images where there are fewer.
         learning_rate: Of Adam, at its highest.
@@ -142,11 +152,15 @@ class TrainingSection(Section):
         eps: Of Adam.
         lr_schedule: `constant`, or `cosine` decay to zero over the whole run.
         warmup_steps: Optimizer steps over which the learning rate rises linearly.
-        gradient_clip: Largest 2-norm of the gradient; 0 does not clip.
+        gradient_clip: Largest 2-norm of the gradient of Adam's weights; 0 does not clip.
         accumulate: Batches whose gradients one optimizer step averages.
         precision: `32`, or `bf16` for mixed precision.
         device: `auto` takes a GPU where there is one.
         seed: Of everything random in the run.
+        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
+            on the run's backend.
+        noise_pool: Numbers of quantum noise that are measured before the run and then used over and
+            over; None measures new ones for every step.
         workers: Processes that load images; 0 loads in the training process.
         checkpoint_every: Epochs between checkpoints.
         keep_checkpoints: The newest ones that are kept.
@@ -154,6 +168,7 @@ class TrainingSection(Section):
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
+    optimizer: Literal["adam", "qng"] = "adam"
     epochs: Count = 20
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 6e-3
@@ -169,11 +184,34 @@ class TrainingSection(Section):
     precision: Annotated[Literal["32", "bf16"], BeforeValidator(_as_text)] = "32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    noise_source: str = "gaussian"
+    noise_pool: Count | None = None
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     checkpoint_every: Count = 1
     keep_checkpoints: Count = 2
     log_every: Count = 10
     max_steps: Count | None = None
+
+
+class NaturalGradientSection(Section):
+    """The step of the circuits' weights, -rate (G + r 1)^-1 gradient, with the optimizer `qng`.
+
+    Its settings are without effect with `adam`.
+
+    Attributes:
+        learning_rate: At its highest; it rises and decays as Adam's does.
+        metric: G is the `full` Fubini-Study metric, or has its blocks of gates that can act at one
+            time alone (`block-diagonal`).
+        regularization: r, what is added to the diagonal.
+        samples: Inputs of a circuit in this step that its G is the average of.
+        every: Steps from one computation of G to the next.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.3
+    metric: Literal["full", "block-diagonal"] = "full"
+    regularization: Annotated[float, Field(gt=0, le=1000)] = 0.1
+    samples: Count = 8
+    every: Count = 1
 
 
 class EmaSection(Section):
@@ -279,13 +317,68 @@ class Config(Section):
     data: DataSection = DataSection()
     diffusion: DiffusionSection = DiffusionSection()
     training: TrainingSection = TrainingSection()
+    natural_gradient: NaturalGradientSection = NaturalGradientSection()
     ema: EmaSection = EmaSection()
     quantum: QuantumSection = QuantumSection()
     transfer: TransferSection = TransferSection()
     sampling: SamplingSection = SamplingSection()
 
     @model_validator(mode="after")
+    def _has_a_metric(self) -> Self:
+        from qhybrid.models.catalog import catalog
+        from qhybrid.models.spec import has_states
+        from qhybrid_runtime.names import check_backend_name
+
+        if self.training.optimizer != "qng":
+            return self
+        instead = "use --optimizer adam"
+        if self.model.name in [e["name"] for e in catalog() if not e["circuits_per_step"]]:
+            raise RequestError(
+                f"optimizer 'qng' is for the weights of circuits, but {self.model.name} has no "
+                f"circuits; {instead}, or a hybrid that `qhybrid models` lists"
+            )
+        if has_states(self.model.name):
+            raise RequestError(
+                "optimizer 'qng' is for the weights of circuits, but the circuit of "
+                f"{self.model.name} has inputs only; {instead}"
+            )
+        if self.quantum.noise_aware is not None:
+            raise RequestError(
+                "optimizer 'qng' takes the metric of circuits without errors, and cannot be used "
+                f"with noise-aware training; {instead}"
+            )
+        if not check_backend_name(self.quantum.backend).exact:
+            raise RequestError(
+                "optimizer 'qng' takes the metric of circuits without errors, so its backend must "
+                f"be statevector or aer, but is '{self.quantum.backend}'; {instead} there"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_noise(self) -> Self:
+        _ = self.noise_spec
+        return self
+
+    @property
+    def noise_spec(self) -> "NoiseSpec":
+        """Where the noise of training comes from."""
+        from qhybrid.diffusion.specs import NoiseSpec
+
+        training = self.training
+        return NoiseSpec(training.noise_source, self.quantum.backend, training.noise_pool)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_its_own_steps(cls, values: Any) -> Any:
+        from qhybrid.models.state_settings import with_state_settings
+
+        return with_state_settings(values) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
     def _steps_fit_the_schedule(self) -> Self:
+        from qhybrid.models.state_settings import check_state_settings
+
+        check_state_settings(self.model.name, self.diffusion, self.sampling)
         if self.sampling.steps > self.diffusion.timesteps:
             raise ValueError(
                 f"sampling.steps ({self.sampling.steps}) must not exceed diffusion.timesteps "

@@ -195,8 +195,9 @@ def _unknown_key(key: str) -> UnknownNameError:
     own = tuple(known for known in keys if known.startswith(f"{section}."))
     if own:
         return UnknownNameError("configuration key", key, own)
-    leaves = {known.partition(".")[2]: known for known in keys}
-    near = [leaves[leaf] for leaf in difflib.get_close_matches(name, leaves, n=3)]
+    leaves = dict.fromkeys(known.partition(".")[2] for known in keys)
+    like = difflib.get_close_matches(name, leaves, n=3)
+    near = [known for leaf in like for known in keys if known.partition(".")[2] == leaf]
     sections = tuple(f"{section}.*" for section in Config.model_fields)
     if not near:
         return UnknownNameError("configuration key", key, sections)

@@ -39,6 +39,11 @@ class Run:
         return self.folder / "transfer.json"
 
     @property
+    def noise_file(self) -> Path:
+        """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
+        return self.folder / "noise.npz"
+
+    @property
     def model_file(self) -> Path:
         """EMA weights for inference; `model.json` beside it says how to build the model."""
         return self.folder / "model.safetensors"

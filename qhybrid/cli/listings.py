@@ -23,6 +23,7 @@ def models(output_format: FormatOption = "table") -> None:
         "circuits_per_step",
         "rounds_per_step",
         "dead_weights",
+        "weights_with_effect",
         "summary",
     )
     show_table([dict(entry) for entry in catalog()], columns, output_format)

@@ -37,6 +37,16 @@ def sample(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Of the noise [the run's seed].")
     ] = None,
+    noise_source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="gaussian, or quantum: measured on the backend [the run's]."
+        ),
+    ] = None,
+    noise_pool: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Numbers of quantum noise measured once [as needed]."),
+    ] = None,
     shots: Annotated[
         int | None, typer.Option(metavar="N", help="Executions a circuit and image [1024].")
     ] = None,
@@ -94,6 +104,8 @@ def sample(
         steps=steps,
         backend=backend,
         seed=seed,
+        noise_source=noise_source,
+        noise_pool=noise_pool,
         execution=ExecutionRequest(
             shots=shots,
             primitive=primitive,

@@ -29,6 +29,10 @@ def train(
         str | None,
         typer.Option(metavar="FAKE", help="Train with the errors of a device, e.g. fake_fez."),
     ] = None,
+    noise_source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="gaussian, or quantum: measured on the backend."),
+    ] = None,
     init_from: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Start from a run's weights, all but the vertex's."),
@@ -36,6 +40,10 @@ def train(
     freeze: Annotated[
         Literal["classical"] | None,
         typer.Option(help="Leave the weights taken as they are, but for circuits'."),
+    ] = None,
+    optimizer: Annotated[
+        Literal["adam", "qng"] | None,
+        typer.Option(help="qng: the quantum natural gradient for circuits, Adam for the rest."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the images.")] = None,
     batch_size: Annotated[int | None, typer.Option(metavar="N", help="Images a batch.")] = None,
@@ -89,8 +97,10 @@ def train(
         "quantum.backend": backend,
         "quantum.gradient": gradient,
         "quantum.noise_aware": noise_aware,
+        "training.noise_source": noise_source,
         "transfer.init_from": init_from,
         "transfer.freeze": freeze,
+        "training.optimizer": optimizer,
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "training.precision": precision,

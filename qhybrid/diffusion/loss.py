@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
 from qhybrid.diffusion.schedules import NoiseScheduler
 from qhybrid.diffusion.specs import P2Weighting
 
@@ -28,6 +29,7 @@ def denoising_loss(
     scheduler: NoiseScheduler,
     weighting: P2Weighting,
     generator: torch.Generator,
+    noise_source: NoiseSource | None = None,
 ) -> Tensor:
     """Noise the images to uniformly drawn timesteps and score the predicted noise.
 
@@ -38,6 +40,7 @@ def denoising_loss(
         weighting: The weight of each timestep.
         generator: Draws timesteps and noise, on its own device: a CPU generator gives the same
             loss on every device.
+        noise_source: Where the noise comes from; the generator itself if omitted.
 
     Returns:
         The mean over the batch of weight times squared error, itself a mean over pixels; a scalar.
@@ -50,9 +53,8 @@ def denoising_loss(
         generator=generator,
         device=drawn_on,
     ).to(images.device)
-    noise = torch.randn(images.shape, generator=generator, device=drawn_on, dtype=images.dtype).to(
-        images.device
-    )
+    stream = (noise_source or GaussianNoise()).stream(generator)
+    noise = stream.normal(images.shape, images.dtype).to(images.device)
     noisy = scheduler.add_noise(images, noise, timesteps)
     # Under autocast the prediction is bf16, too coarse to be squared and averaged.
     error = (model(noisy, timesteps).float() - noise.float()).square().flatten(1).mean(1)

@@ -73,6 +73,19 @@ def sampler_steps(name: str, spec: ScheduleSpec, steps: int | None = None) -> in
     return steps
 
 
+def check_ancestral(spec: ScheduleSpec, sampler: str, steps: int) -> None:
+    """Refuse what a model of states cannot be drawn from by: it has weights for each time step.
+
+    Raises:
+        RequestError: The sampler is not `ddpm`, or has not all timesteps.
+    """
+    if sampler != "ddpm" or steps != spec.timesteps:
+        raise RequestError(
+            f"a model of states is drawn from by the sampler ddpm with all {spec.timesteps} "
+            f"timesteps, but was asked for {sampler} with {steps}; leave sampler and steps out"
+        )
+
+
 def trailing_timesteps(spec: ScheduleSpec, steps: int) -> list[int]:
     """Spread timesteps evenly, descending, from the noisiest one, T - 1 (Lin et al. 2024, table 2).
 

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qhybrid.diffusion.samplers import sampler_steps, sampling_scheduler
+from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, drawn_from
+from qhybrid.diffusion.samplers import check_ancestral, sampler_steps, sampling_scheduler
 from qhybrid.diffusion.schedules import NoiseScheduler
 from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.diffusion.state_sampling import StateSampling
 from qhybrid_circuits.errors import RequestError, ShapeError
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""(x_t (B, C, H, W), t (B,)) -> predicted epsilon (B, C, H, W)."""
+Denoiser = Callable[..., Tensor]
+"""(x_t (B, C, H, W), t (B,)) -> predicted epsilon (B, C, H, W); of states, see `StateSampling`."""
 
 DEFAULT_BATCH = 256
 # torch.quantile, by which diffusers' solvers clip, takes no more elements than this.
@@ -32,12 +34,14 @@ class SampleResult:
             like them; None when none were asked for.
         sampler: The sampler's name.
         steps: Model evaluations per image.
+        labels: Class of each image, (N,), where the model was told one.
     """
 
     images: Tensor
     frames: list[Tensor] | None
     sampler: str
     steps: int
+    labels: Tensor | None = None
 
 
 def sample(
@@ -53,6 +57,8 @@ def sample(
     batch_size: int | None = None,
     on_step: Callable[[int, int], None] | None = None,
     keep: int = 0,
+    noise: NoiseSource | None = None,
+    states: StateSampling | None = None,
 ) -> SampleResult:
     """Draw images by the reverse process.
 
@@ -71,6 +77,8 @@ def sample(
         batch_size: Most images in one model evaluation; None means `DEFAULT_BATCH`.
         on_step: Called as on_step(done, total) after each model evaluation.
         keep: Number of frames to keep, both ends included; 0 keeps none.
+        noise: Where noise comes from; the images' generators themselves if omitted.
+        states: How a model of states is sampled; `sampler` must be `ddpm` with all steps then.
 
     Raises:
         UnknownNameError: No sampler has that name.
@@ -78,32 +86,51 @@ def sample(
         ShapeError: A shape with an axis that is not positive.
     """
     steps = sampler_steps(sampler, spec, steps)
-    count = shape[0]
+    if states is not None:
+        check_ancestral(spec, sampler, steps)
     batch_size = DEFAULT_BATCH if batch_size is None else batch_size
     _check_request(shape, batch_size, seed, first_index, keep)
-    batch_size = min(batch_size, max(1, _MOST_ELEMENTS // math.prod(shape[1:])))
-    starts = range(0, count, batch_size)
-    chunks: list[list[Tensor]] = []
+    batches = _batches(shape, batch_size, first_index)
+    chunks = []
     with _evaluation_mode(model), torch.no_grad():
         # Not inference mode: tensors that a circuit caches in here must still serve training.
-        for number, start in enumerate(starts):
-            size = min(batch_size, count - start)
-            chain = _denoise(
-                model,
-                sampling_scheduler(sampler, spec, steps),
-                (size, *shape[1:]),
-                [image_generator(seed, first_index + start + i) for i in range(size)],
-                torch.device(device),
-            )
-            kept = []
-            for done, x in enumerate(chain):
-                if done in _kept_moments(keep, steps):
-                    kept.append(x.clamp(-1, 1).to("cpu", torch.float32))
-                if done and on_step is not None:
-                    on_step(number * steps + done, len(starts) * steps)
-            chunks.append(kept)
+        for number, indices in enumerate(batches):
+            generators = [image_generator(seed, index) for index in indices]
+            size = (len(indices), *shape[1:])
+            drawn = size, generators, torch.device(device), noise or GaussianNoise()
+            if states is None:
+                chain = _denoise(model, sampling_scheduler(sampler, spec, steps), *drawn)
+            else:
+                chain = states.images(model, indices[0], *drawn)
+            before, total = number * steps, len(batches) * steps
+            chunks.append(_frames(chain, _kept_moments(keep, steps), before, total, on_step))
     frames = [torch.cat(parts) for parts in zip(*chunks, strict=True)]
-    return SampleResult(frames[-1], frames if keep else None, sampler, steps)
+    labels = states and states.labels(first_index, shape[0])
+    return SampleResult(frames[-1], frames if keep else None, sampler, steps, labels)
+
+
+def _batches(shape: tuple[int, ...], batch_size: int, first: int) -> list[range]:
+    """Return the indices of the images of each batch."""
+    size = min(batch_size, max(1, _MOST_ELEMENTS // math.prod(shape[1:])))
+    last = first + shape[0]
+    return [range(start, min(start + size, last)) for start in range(first, last, size)]
+
+
+def _frames(
+    chain: Iterator[Tensor],
+    moments: set[int],
+    before: int,
+    total: int,
+    on_step: Callable[[int, int], None] | None,
+) -> list[Tensor]:
+    """Return x at some moments of a chain; report each step after the first `before`."""
+    kept = []
+    for done, x in enumerate(chain):
+        if done in moments:
+            kept.append(x.clamp(-1, 1).to("cpu", torch.float32))
+        if done and on_step is not None:
+            on_step(before + done, total)
+    return kept
 
 
 def image_generator(seed: int, index: int) -> torch.Generator:
@@ -138,14 +165,16 @@ def _denoise(
     shape: tuple[int, ...],
     generators: list[torch.Generator],
     device: torch.device,
+    noise: NoiseSource,
 ) -> Iterator[Tensor]:
     """Yield pure noise, then x after each step."""
-    x = torch.cat([torch.randn(1, *shape[1:], generator=generator) for generator in generators])
-    x = x.to(device)
+    streams = [noise.stream(generator) for generator in generators]
+    x = torch.cat([stream.normal((1, *shape[1:])) for stream in streams]).to(device)
     yield x
     for t in scheduler.timesteps.tolist():
         epsilon = model(x, torch.full(shape[:1], t, device=device, dtype=torch.long)).float()
-        x = scheduler.step(epsilon, t, x, generator=generators, return_dict=False)[0]
+        with drawn_from(noise, generators, streams):
+            x = scheduler.step(epsilon, t, x, generator=generators, return_dict=False)[0]
         yield x
 
 

@@ -1,8 +1,10 @@
 """Noise schedules by diffusers: the betas, and the forward process that training uses."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -35,18 +37,65 @@ class NoiseScheduler(Protocol):
         """Set the timesteps to visit, descending."""
 
 
-_DIFFUSERS_NAMES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
+_DIFFUSERS_NAMES = {"cosine": "squaredcos_cap_v2"}
+
+#: alpha-bar below which single precision cannot be relied on.
+_LEAST_ALPHA_BAR = 1e-30
 
 
 def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
-    """Return the arguments that give any diffusers scheduler the same betas as in training."""
+    """Return the arguments that give any diffusers scheduler the same betas as in training.
+
+    They are listed, since not every scheduler knows every schedule by its name.
+
+    Raises:
+        RequestError: A timestep adds no noise, or the last ones leave nothing of the image, in
+            single precision.
+    """
     return {
         "num_train_timesteps": spec.timesteps,
-        "beta_schedule": _DIFFUSERS_NAMES[spec.name],
-        "beta_start": spec.beta_start,
-        "beta_end": spec.beta_end,
+        "trained_betas": list(_betas(spec)),
         "prediction_type": "epsilon",
     }
+
+
+@lru_cache(maxsize=16)
+def _betas(spec: ScheduleSpec) -> tuple[float, ...]:
+    """Return the betas by diffusers, checked to keep all samplers finite."""
+    import diffusers
+
+    scheduler_class: Any = diffusers.DDPMScheduler
+    options: dict[str, Any] = {"num_train_timesteps": spec.timesteps}
+    if spec.betas is not None:
+        options["trained_betas"] = list(spec.betas)
+    else:
+        options["beta_schedule"] = _DIFFUSERS_NAMES.get(spec.name, spec.name)
+    if spec.ends is not None:
+        options["beta_start"], options["beta_end"] = spec.ends
+    scheduler = scheduler_class(**options)
+    _check_levels(spec, scheduler.alphas_cumprod)
+    betas: list[float] = scheduler.betas.tolist()
+    return tuple(betas)
+
+
+def _check_levels(spec: ScheduleSpec, alpha_bar: "Tensor") -> None:
+    """Refuse what would make a sampler divide by zero: all of them compute in single precision."""
+    named = f"the schedule '{spec.name}' with {spec.timesteps} timesteps"
+    if not float(alpha_bar[-1]) >= _LEAST_ALPHA_BAR:
+        raise RequestError(
+            f"{named} leaves the share {float(alpha_bar[-1]):.0e} of an image, less than "
+            f"{_LEAST_ALPHA_BAR:.0e}, with which nothing can be computed; use fewer timesteps or "
+            "smaller betas"
+        )
+    # The solvers divide by the distance of timesteps in this, half the log-SNR.
+    half_log_snr = alpha_bar.sqrt().log() - (1 - alpha_bar).sqrt().log()
+    same = (~(half_log_snr.diff() < 0)).nonzero()
+    if not bool(alpha_bar[0] < 1) or len(same):
+        t = int(same[0]) + 1 if bool(alpha_bar[0] < 1) else 0
+        raise RequestError(
+            f"{named} adds less noise at timestep {t} than single precision can tell from none; "
+            "use fewer timesteps or larger betas"
+        )
 
 
 def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
@@ -54,6 +103,9 @@ def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
 
     It predicts epsilon, clips the predicted image to [-1, 1] and uses the posterior variance
     ("fixed small", Ho et al. 2020, equation 7).
+
+    Raises:
+        RequestError: The schedule leaves what single precision can hold.
     """
     import diffusers
 

@@ -8,6 +8,7 @@ from qhybrid.models.spec import IMAGE_SIZES, MODEL_NAMES, ModelSpec
 from qhybrid_circuits._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from qhybrid.models.light_unet import LightUNet
     from qhybrid.models.quantum_vertex import QuantumVertexConv
     from qhybrid.models.storage import load_model, save_model
     from qhybrid.models.unet import UNet
@@ -18,6 +19,7 @@ __all__ = [
     "IMAGE_SIZES",
     "MODELS",
     "MODEL_NAMES",
+    "LightUNet",
     "ModelSpec",
     "QuantumVertexConv",
     "UNet",
@@ -35,6 +37,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "MODELS": ".zoo",
         "build_model": ".zoo",
+        "LightUNet": ".light_unet",
         "UNet": ".unet",
         "WideUNet": ".wide_unet",
         "QuantumVertexConv": ".quantum_vertex",

@@ -6,7 +6,7 @@ from typing import TypedDict, cast
 
 
 class CatalogEntry(TypedDict):
-    """One model as published: 28x28x1 images, default width, paper variant.
+    """One model as published: 28x28x1 images, default width and variant.
 
     Attributes:
         name: The name in the zoo.
@@ -16,6 +16,7 @@ class CatalogEntry(TypedDict):
         circuits_per_step: Circuits evaluated per image in one denoising step.
         rounds_per_step: Rounds, i.e. dependent sets of circuit evaluations, in one denoising step.
         dead_weights: Circuit weights without effect on any output.
+        weights_with_effect: The other circuit weights.
         summary: One line on what it is.
     """
 
@@ -26,6 +27,7 @@ class CatalogEntry(TypedDict):
     circuits_per_step: int
     rounds_per_step: int
     dead_weights: int
+    weights_with_effect: int
     summary: str
 
 

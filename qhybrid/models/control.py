@@ -31,16 +31,23 @@ class ControlLayer(nn.Module):
     weight: Tensor
 
     def __init__(
-        self, variational: VariationalCircuit, *, generator: torch.Generator | None = None
+        self,
+        variational: VariationalCircuit,
+        *,
+        generator: torch.Generator | None = None,
+        weights_as_inputs: int = 0,
     ) -> None:
         """Take the sizes of a circuit.
 
         Args:
             variational: The circuit.
             generator: Source of the initial weights; None for torch's global one.
+            weights_as_inputs: How many of the last inputs are weights that come with each sample;
+                they are used after those that all samples share.
         """
         super().__init__()
         self.num_inputs, self.num_outputs = variational.num_inputs, variational.num_outputs
+        self.num_features = self.num_inputs - weights_as_inputs
         self.weight = nn.Parameter(torch.rand(variational.num_weights, generator=generator))
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -54,21 +61,26 @@ class ControlLayer(nn.Module):
                 f"Inputs of a control must have shape (..., {self.num_inputs}), but have shape "
                 f"{tuple(inputs.shape)}"
             )
-        hidden, first = inputs.to(self.weight.dtype), 0
-        while first == 0 or first < len(self.weight):
-            weights = self.weight[first : first + hidden.shape[-1] * self.num_outputs]
-            own = torch.arange(self.num_outputs, device=hidden.device) % hidden.shape[-1]
+        hidden, sampled = inputs.to(self.weight.dtype).tensor_split([self.num_features], dim=-1)
+        every, first = self.weight, 0
+        if sampled.shape[-1]:
+            every = torch.cat([every.expand(*sampled.shape[:-1], -1), sampled], dim=-1)
+        while first == 0 or first < every.shape[-1]:
+            weights = every[..., first : first + hidden.shape[-1] * self.num_outputs]
+            same = torch.arange(self.num_outputs, device=hidden.device) % hidden.shape[-1]
             matrix = self._matrix(weights, hidden.shape[-1])
-            hidden = torch.cos(hidden[..., own] + hidden @ matrix.T)
-            first += max(len(weights), 1)
+            mixed = hidden @ matrix.T if matrix.ndim == 2 else (matrix @ hidden[..., None])[..., 0]
+            hidden = torch.cos(hidden[..., same] + mixed)
+            first += max(weights.shape[-1], 1)
         return hidden
 
     def _matrix(self, weights: Tensor, columns: int) -> Tensor:
-        """Put weights onto the diagonals of a (num_outputs, columns) matrix, main one first."""
-        index = torch.arange(len(weights), device=weights.device)
+        """Put weights (..., n) on the diagonals of (..., num_outputs, columns), main one first."""
+        index = torch.arange(weights.shape[-1], device=weights.device)
         rows = index % self.num_outputs
-        matrix = weights.new_zeros(self.num_outputs, columns)
-        return matrix.index_put((rows, (rows + index // self.num_outputs) % columns), weights)
+        matrix = weights.new_zeros(*weights.shape[:-1], self.num_outputs, columns)
+        place = rows * columns + (rows + index // self.num_outputs) % columns
+        return matrix.flatten(-2).index_copy(-1, place, weights).view_as(matrix)
 
 
 class ControlBank(nn.Module):
@@ -83,10 +95,14 @@ class ControlBank(nn.Module):
         variationals: Sequence[VariationalCircuit],
         *,
         generator: torch.Generator | None = None,
+        weights_as_inputs: int = 0,
     ) -> None:
         """Make a control of each circuit."""
         super().__init__()
-        self.layers = nn.ModuleList(ControlLayer(v, generator=generator) for v in variationals)
+        self.layers = nn.ModuleList(
+            ControlLayer(v, generator=generator, weights_as_inputs=weights_as_inputs)
+            for v in variationals
+        )
 
     def forward(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return (..., num_outputs) for each circuit's inputs (..., num_inputs)."""
@@ -101,6 +117,7 @@ def circuit_bank(
     gradient: str | None = None,
     generator: torch.Generator | None = None,
     control: bool = False,
+    weights_as_inputs: int = 0,
 ) -> CircuitBank | ControlBank:
     """Return the circuits of one place, or their controls.
 
@@ -110,7 +127,8 @@ def circuit_bank(
         gradient: A gradient method of the backend; None for its best.
         generator: Source of the initial weights, drawn the same way for both.
         control: Whether to return controls.
+        weights_as_inputs: How many of the last inputs are weights that come with each sample.
     """
     if control:
-        return ControlBank(variationals, generator=generator)
+        return ControlBank(variationals, generator=generator, weights_as_inputs=weights_as_inputs)
     return CircuitBank(list(variationals), backend, gradient=gradient, generator=generator)

@@ -20,11 +20,14 @@ HYBRIDS_WITH_CONTROL: tuple[str, ...] = (
     "fqconv-quanvunet",
     "hqconv-wide-unet",
     "fqconv-wide-unet",
+    "qattention-unet",
+    "qbottleneck-unet",
 )
 
 MODEL_NAMES: tuple[str, ...] = (
     "unet",
     "wide-unet",
+    "light-unet",
     *HYBRIDS_WITH_CONTROL,
     *(name + CONTROL for name in HYBRIDS_WITH_CONTROL),
 )
@@ -40,18 +43,39 @@ class OwnSize:
         dim: Width of the first level.
         ansatz_layers: Layers of its circuits.
         divisor: What `dim` must be a multiple of.
+        image_size: Side of the images in pixels.
     """
 
     dim: int
     ansatz_layers: int
     divisor: int = 1
+    image_size: int = 28
 
 
 def own_size(name: str) -> OwnSize:
     """The published size of a model, whether or not the name is one of `MODEL_NAMES`."""
     if name.removesuffix(CONTROL).endswith("wide-unet"):
         return OwnSize(dim=32, ansatz_layers=1, divisor=8)
+    if name.removesuffix(CONTROL) in ("light-unet", "qattention-unet"):
+        return OwnSize(dim=32, ansatz_layers=3)
+    if has_states(name):
+        return OwnSize(dim=16, ansatz_layers=10, image_size=16)
     return OwnSize(dim=10, ansatz_layers=3)
+
+
+def has_states(name: str) -> bool:
+    """Whether a model denoises images as normalized complex vectors, see `ModelSpec`."""
+    return name.removesuffix(CONTROL) == "qbottleneck-unet"
+
+
+STATE_DIMS: tuple[int, ...] = (4, 8, 16, 32)
+"""Amplitudes at the bottleneck of a model of states: all 4**n Pauli strings are measured."""
+
+STATE_TIMESTEPS, MOST_STATE_TIMESTEPS = 10, 1000
+"""Published, and the most: all time steps of an image are in one batch."""
+
+STATE_CLASSES: tuple[str, ...] = tuple("0123456789")
+"""The classes of the published model of states: digits."""
 
 
 IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
@@ -69,6 +93,26 @@ MOST_DIM, MOST_ANSATZ_LAYERS = 1024, 1000
 
 VARIANTS: tuple[str, ...] = ("paper", "released")
 """`paper` follows the publication, `released` the code that its authors published."""
+
+ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
+"""`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
+
+Paper and code agree on the circuit, so that it is in neither variant's name; `published` also
+detaches the circuit's input, as the code does.
+"""
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """The variants of a model, its default first, whether or not it is one of `MODEL_NAMES`."""
+    if name.removesuffix(CONTROL) == "qattention-unet":
+        return ATTENTION_VARIANTS
+    return VARIANTS[:1] if has_states(name) else VARIANTS
+
+
+def own_settings(name: str) -> dict[str, int | str]:
+    """What a model has where a request does not say otherwise: its size and its variant."""
+    own = own_size(name)
+    return {"dim": own.dim, "ansatz_layers": own.ansatz_layers, "variant": variants(name)[0]}
 
 
 def multipliers(image_size: int) -> tuple[int, ...]:
@@ -101,15 +145,24 @@ def level_sizes(image_size: int) -> tuple[int, ...]:
 class ModelSpec:
     """How to build one model of the zoo.
 
+    Most models take images (B, channels, H, W) and times to the noise in them. A model of states
+    takes complex vectors of `channels * H * W` amplitudes, times and classes to such vectors; a
+    tensor (B, 2 * channels, H, W) holds the real parts, then the imaginary parts.
+
     Attributes:
         name: One of `MODEL_NAMES`.
-        image_size: Side of the square images in pixels, a key of `IMAGE_SIZES`.
+        image_size: Side of the square images in pixels, a key of `IMAGE_SIZES`. Omitted: the
+            model's `own_size`.
         channels: Image channels, 1 (grey) or 3 (RGB).
         dim: Width of the first level; level i is `dim * multipliers[i]` wide, and twice as wide as
-            the one before up to `8 * dim` in the wide models. Omitted: the model's `own_size`.
-        ansatz_layers: Layers of the HQConv or FQConv circuits; ignored by models without circuits.
+            the one before up to `8 * dim` in the wide models, `4 * dim` in the light ones.
             Omitted: the model's `own_size`.
-        variant: One of `VARIANTS`.
+        ansatz_layers: Layers of its circuits; ignored by models without circuits. Omitted: the
+            model's `own_size`.
+        variant: One of the model's `variants`. Omitted: the first of them.
+        timesteps: Length of the diffusion that a model of states is for, since it has weights for
+            each time step; None for other models.
+        classes: Names of the classes that it is for likewise; None for other models.
 
     Raises:
         UnknownNameError: No model has this name.
@@ -117,11 +170,13 @@ class ModelSpec:
     """
 
     name: str
-    image_size: int = 28
+    image_size: int = _OMITTED
     channels: int = 1
     dim: int = _OMITTED
     ansatz_layers: int = _OMITTED
-    variant: str = "paper"
+    variant: str = _OMITTED
+    timesteps: int | None = None
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -129,9 +184,9 @@ class ModelSpec:
             hint = "`qhybrid models` describes them"
             raise UnknownNameError("model", str(self.name), MODEL_NAMES, hint)
         own = own_size(self.name)
-        for field in ("dim", "ansatz_layers"):
+        for field, value in {"image_size": own.image_size, **own_settings(self.name)}.items():
             if getattr(self, field) is None:
-                object.__setattr__(self, field, getattr(own, field))
+                object.__setattr__(self, field, value)
         for field in ("image_size", "channels", "dim", "ansatz_layers"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int):
@@ -156,17 +211,59 @@ class ModelSpec:
                 f"ansatz_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {self.ansatz_layers}; "
                 f"the paper's is {own.ansatz_layers}"
             )
-        if self.variant not in VARIANTS:
-            raise UnknownNameError("variant", str(self.variant), VARIANTS)
+        if self.variant not in variants(self.name):
+            hint = f"these are the variants of {self.name}"
+            raise UnknownNameError("variant", str(self.variant), variants(self.name), hint)
+        object.__setattr__(self, "timesteps", self._state_timesteps())
+        object.__setattr__(self, "classes", self._state_classes())
+
+    def _state_timesteps(self) -> int | None:
+        """The time steps of a model of states, checked with its `dim`."""
+        if not has_states(self.name):
+            return None
+        if self.dim not in STATE_DIMS:
+            raise RequestError(
+                f"dim of {self.name} must be one of {_listed(STATE_DIMS)}, the amplitudes of 2 to "
+                f"5 qubits, but is {self.dim}; the paper's is {own_size(self.name).dim}"
+            )
+        steps = STATE_TIMESTEPS if self.timesteps is None else self.timesteps
+        whole = isinstance(steps, int) and not isinstance(steps, bool)
+        if not whole or not 2 <= steps <= MOST_STATE_TIMESTEPS:
+            raise RequestError(
+                f"timesteps of {self.name} must be 2 to {MOST_STATE_TIMESTEPS}, but is {steps!r}: "
+                f"each has its own weights; the paper's are {STATE_TIMESTEPS}, set "
+                "diffusion.timesteps"
+            )
+        return steps
+
+    def _state_classes(self) -> tuple[str, ...] | None:
+        """The classes of a model of states."""
+        if not has_states(self.name):
+            return None
+        classes: Any = STATE_CLASSES if self.classes is None else self.classes
+        if isinstance(classes, int | str):
+            classes = str(classes).split(",")
+        names = tuple(str(name).strip() for name in classes)
+        if not names or not all(names):
+            raise RequestError(
+                f"classes of {self.name} must be at least one name, but are {classes!r}"
+            )
+        return names
 
     @property
     def vertex_channels(self) -> int:
         """Width of the 2x2 feature map at the vertex."""
         return self.dim * multipliers(self.image_size)[-1]
 
-    def to_dict(self) -> dict[str, str | int]:
-        """The fields as plain values, e.g. for JSON."""
-        return asdict(self)
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape (C, H, W) of what the model takes for one image."""
+        parts = 2 if has_states(self.name) else 1
+        return parts * self.channels, self.image_size, self.image_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, e.g. for JSON; without those that the model does not have."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":

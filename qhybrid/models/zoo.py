@@ -10,7 +10,10 @@ import torch
 from torch import nn
 
 from qhybrid.models.attention import VertexAttention
+from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
+from qhybrid.models.quantum_attention import QuantumAttention
+from qhybrid.models.quantum_bottleneck import QuantumBottleneck, QuantumBottleneckUNet
 from qhybrid.models.quantum_vertex import (
     PIXELS,
     QuantumResNetBlock,
@@ -32,6 +35,7 @@ from qhybrid_runtime import Backend, get_backend
 
 ANSATZ_CHANNELS = 3
 QUANVOLUTION_LEVEL = 1
+ATTENTION_QUBITS = 16
 BASIC_ENTANGLING_LAYERS = 4
 """The paper says 3; its parameter counts and its code say 4."""
 
@@ -63,6 +67,8 @@ def build_model(
     generator: torch.Generator | None = None,
 ) -> nn.Module:
     """Build a model of the zoo: it takes images (B, C, H, W) and times (B,) to the noise in them.
+
+    Models of states take and give vectors, see `ModelSpec`.
 
     Args:
         spec: Which one, at what size.
@@ -181,6 +187,56 @@ def _shared_circuit(
     return made
 
 
+def _light_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
+    """The light U-Net without attention: the paper's classical model."""
+    return LightUNet(None, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
+
+
+def _qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
+    """The light U-Net with quantum attention at its bottleneck."""
+    circuit = build_ansatz(
+        "qattention", qubits=ATTENTION_QUBITS, layers=spec.ansatz_layers, variant=spec.variant
+    )
+    model = _light_unet(spec, execution)
+    model.attention = QuantumAttention(
+        circuit,
+        4 * spec.dim,
+        execution.backend,
+        gradient=execution.gradient,
+        generator=execution.generator,
+        detached=spec.variant == "published",
+        control=execution.control,
+    )
+    return model
+
+
+def _qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneckUNet:
+    """Linear layers around a circuit with weights for each time step and class."""
+    if spec.timesteps is None or spec.classes is None:
+        raise ValueError(f"{spec.name} is a model of states")
+    circuit = build_ansatz(
+        "brickwork", qubits=spec.dim.bit_length() - 1, layers=spec.ansatz_layers, angles="inputs"
+    )
+    vertex = QuantumBottleneck(
+        circuit,
+        execution.backend,
+        amplitudes=spec.dim,
+        observables=spec.dim,
+        timesteps=spec.timesteps,
+        classes=len(spec.classes),
+        gradient=execution.gradient,
+        generator=execution.generator,
+        control=execution.control,
+    )
+    return QuantumBottleneckUNet(
+        vertex,
+        image_size=spec.image_size,
+        channels=spec.channels,
+        amplitudes=spec.dim,
+        features=spec.dim,
+    )
+
+
 def _control(spec: ModelSpec, execution: Execution) -> nn.Module:
     """The classical twin of a hybrid."""
     hybrid = MODELS[spec.name.removesuffix(CONTROL)]
@@ -216,6 +272,7 @@ def _initialized_from(generator: torch.Generator | None) -> Iterator[None]:
 MODELS: Mapping[str, Builder] = {
     "unet": _unet,
     "wide-unet": _wide_unet,
+    "light-unet": _light_unet,
     "1hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=1),
     "7hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=7),
     "fullhqconv-qvunet": partial(_qvunet, ansatz="hqconv"),
@@ -226,5 +283,7 @@ MODELS: Mapping[str, Builder] = {
     "fqconv-quanvunet": partial(_quanvunet, ansatz="fqconv"),
     "hqconv-wide-unet": partial(_wide_unet, ansatz="hqconv"),
     "fqconv-wide-unet": partial(_wide_unet, ansatz="fqconv"),
+    "qattention-unet": _qattention_unet,
+    "qbottleneck-unet": _qbottleneck_unet,
     **{name + CONTROL: _control for name in HYBRIDS_WITH_CONTROL},
 }

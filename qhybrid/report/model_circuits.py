@@ -76,9 +76,9 @@ def examine(model: nn.Module, spec: ModelSpec) -> ModelHealth:
 def one_image(model: nn.Module, spec: ModelSpec) -> tuple[Tensor, Tensor]:
     """Return noise in the shape of one image, (1, C, H, W), and a time step, (1,)."""
     like = next(model.parameters())
-    shape = (1, spec.channels, spec.image_size, spec.image_size)
+    shape = (1, *spec.input_shape)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED)).to(like)
-    return noise, torch.tensor([500], device=like.device)
+    return noise, torch.tensor([(spec.timesteps or 1000) // 2], device=like.device)
 
 
 def _watch(model: nn.Module, images: Tensor, times: Tensor) -> list[list[Call]]:

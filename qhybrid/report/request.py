@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qhybrid.config import Config
-from qhybrid.diffusion.samplers import check_sampler, sampler_steps
-from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
 from qhybrid.report.devices import check_target_names
 from qhybrid.report.subject import Subject, find_subject
 from qhybrid_circuits.errors import RequestError
@@ -67,8 +66,8 @@ def check_request(request: ReportRequest) -> tuple[Subject, SamplingPlan]:
     """
     subject = find_subject(request.subject, request.settings)
     check_target_names(request.targets)
-    config = subject.run.config() if subject.run else Config()
-    schedule = ScheduleSpec(config.diffusion.schedule, config.diffusion.timesteps)
+    config = subject.run.config() if subject.run else _usual_config(subject)
+    schedule = config.diffusion.schedule_spec
     sampler = check_sampler(request.sampler or config.sampling.sampler).name
     configured = config.sampling.steps if sampler == config.sampling.sampler else None
     steps = configured if request.steps is None else request.steps
@@ -76,4 +75,18 @@ def check_request(request: ReportRequest) -> tuple[Subject, SamplingPlan]:
         if not 1 <= value <= _MOST:
             raise RequestError(f"--{name} must be 1 to {_MOST:,}, but is {value}")
     steps = sampler_steps(sampler, schedule, steps)
+    if subject.spec is not None and subject.spec.timesteps is not None:
+        check_ancestral(schedule, sampler, steps)
     return subject, SamplingPlan(sampler, steps, request.shots, request.num_images)
+
+
+def _usual_config(subject: Subject) -> Config:
+    """Return how a model that is not trained would be, a model of states in its own steps."""
+    if subject.spec is None or subject.spec.timesteps is None:
+        return Config()
+    return Config.model_validate(
+        {
+            "model": {"name": subject.spec.name},
+            "diffusion": {"timesteps": subject.spec.timesteps},
+        }
+    )

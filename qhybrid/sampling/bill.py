@@ -13,7 +13,7 @@ from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, BroadcastEstimatorQNN, QuantumLayer
 from qhybrid_runtime.backends.device import Device, DeviceBackend
 from qhybrid_runtime.backends.quote import Quote
-from qhybrid_runtime.devices.billing import Bill, total
+from qhybrid_runtime.devices.billing import SECONDS_A_JOB, SECONDS_AN_EXECUTION, Bill, total
 
 FREE_SECONDS = 60.0
 """QPU time that is spent without asking."""
@@ -82,8 +82,7 @@ def sampling_bill(
             continue
         recorder = _Recorder(backend)
         with _on(model, recorder), torch.no_grad():
-            shape = (size, spec.channels, spec.image_size, spec.image_size)
-            model(torch.zeros(shape), torch.zeros(size, dtype=torch.long))
+            model(torch.zeros(size, *spec.input_shape), torch.zeros(size, dtype=torch.long))
         quotes += recorder.quotes * (count * plan.hardware_steps)
         rounds += len(recorder.quotes) * count
         circuits += recorder.circuits * count
@@ -103,6 +102,17 @@ def sampling_bill(
         unpacked=total(quote.unpacked for quote in quotes),
         stock=total(quote.stock for quote in quotes),
     )
+
+
+def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
+    """Return a bill with the job that measures noise beforehand, where there is one."""
+    if not plan.noise_seconds:
+        return bill
+    executions = round((plan.noise_seconds - SECONDS_A_JOB) / SECONDS_AN_EXECUTION)
+    noise = Bill(1, 1, executions, plan.noise_seconds)
+    bills = (bill.bill, bill.unpacked, bill.stock)
+    ours, unpacked, stock = (total([each, noise]) for each in bills)
+    return replace(bill, bill=ours, unpacked=unpacked, stock=stock)
 
 
 class _Recorder(Backend):

@@ -26,11 +26,14 @@ class LastStepsElsewhere(nn.Module):
         self.first, self.last = first, last
         self._timesteps = frozenset(timesteps)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Predict epsilon from x_t (B, C, H, W) and t (B,), which is one timestep for all."""
+    def forward(self, x: Tensor, t: Tensor, *labels: Tensor) -> Tensor:
+        """Predict from x_t (B, C, H, W) and t (B,), which is one timestep for all.
+
+        Models of states take classes (B,) too.
+        """
         chosen = self.last if int(t[0]) in self._timesteps else self.first
-        epsilon: Tensor = chosen(x, t)
-        return epsilon
+        predicted: Tensor = chosen(x, t, *labels)
+        return predicted
 
 
 def denoiser(plan: SamplingPlan, backend: Backend, device: torch.device | str) -> nn.Module:

@@ -23,7 +23,10 @@ class SamplingRun:
 
     @property
     def images_file(self) -> Path:
-        """The images: uint8 (N, H, W, C) under the key `images`."""
+        """The images: uint8 (N, H, W, C) under the key `images`.
+
+        Where the model is told a class, `labels` (N,) has its place in the manifest's `classes`.
+        """
         return self.folder / "images.npz"
 
     @property
@@ -40,6 +43,11 @@ class SamplingRun:
     def manifest_file(self) -> Path:
         """How the images were made (JSON)."""
         return self.folder / "manifest.json"
+
+    @property
+    def noise_file(self) -> Path:
+        """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
+        return self.folder / "noise.npz"
 
     @property
     def plan_file(self) -> Path:

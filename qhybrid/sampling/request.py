@@ -1,16 +1,18 @@
 """What to draw and where, and how the open choices are made; imports nothing heavy."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from qhybrid.config import Config
-from qhybrid.diffusion.samplers import check_sampler, sampler_steps
-from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
+from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
 from qhybrid.models import read_spec
+from qhybrid.models.spec import has_states
 from qhybrid.run_folder import Run
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.names import BackendInfo, check_backend_name
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 
 MOST_IMAGES = 10_000_000
 """All images of a sampling run are held in memory."""
@@ -20,6 +22,9 @@ MOST_SHOTS = 10_000_000
 
 DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
 """What is taken on a device unless told otherwise: every step is paid for."""
+
+STATE_SHOTS = 256
+"""For models of states: in 81 bases, 1,024 executions each would be more than a job may hold."""
 
 _HARDWARE = ("fake", "ibm")
 _TAKEN_BY_NOISE = ("shots", "fractional")
@@ -65,6 +70,9 @@ class SamplingRequest:
             takes its own default, and a device 10.
         backend: Where the circuits run.
         seed: Of the noise: the same seed gives the same images on an exact backend.
+        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
+        noise_pool: Numbers of quantum noise that are measured before the first image; without it
+            those of a training run on the same backend serve, if it has any.
         batch_size: Images in one evaluation of the model.
         device: Where the network runs: `auto`, `cpu` or `cuda`.
         execution: How circuits are run, for backends that are not exact.
@@ -78,6 +86,8 @@ class SamplingRequest:
     steps: int | None = None
     backend: str | None = None
     seed: int | None = None
+    noise_source: str | None = None
+    noise_pool: int | None = None
     batch_size: int = 256
     device: str = "auto"
     execution: ExecutionRequest = field(default_factory=ExecutionRequest)
@@ -98,11 +108,15 @@ class SamplingPlan:
         steps: Model evaluations an image.
         backend: The backend's name.
         seed: Of the noise.
+        noise: Where it comes from.
+        shares_pool: Whether the training run's pool of noise is used, at no cost.
         batch_size: Images in one evaluation of the model.
         device: `auto`, `cpu` or `cuda`.
         execution: How circuits are run.
         hardware_steps: How many of the last steps run on the backend.
         max_qpu_seconds: QPU time that must not be exceeded.
+        classes: Names of the classes that images are drawn of, in turn; None for models that are
+            not told a class.
     """
 
     run: Run
@@ -113,11 +127,14 @@ class SamplingPlan:
     steps: int
     backend: str
     seed: int
+    noise: NoiseSpec
+    shares_pool: bool
     batch_size: int
     device: str
     execution: ExecutionRequest
     hardware_steps: int
     max_qpu_seconds: float | None
+    classes: tuple[str, ...] | None = None
 
     @property
     def on_hardware(self) -> bool:
@@ -128,7 +145,16 @@ class SamplingPlan:
         """What makes the images, as plain values: a resumed run must have the same."""
         names = ("num_images", "sampler", "steps", "backend", "seed", "batch_size")
         values = {name: getattr(self, name) for name in names}
-        return {**values, "hardware_steps": self.hardware_steps, **self.execution.given()}
+        values |= {"hardware_steps": self.hardware_steps, "noise_source": self.noise.source}
+        values["noise_pool"] = None if self.shares_pool else self.noise.pool
+        return {**values, **self.execution.given()}
+
+    @property
+    def noise_seconds(self) -> float:
+        """Estimated QPU time of the pool of noise; 0 where it is there already, or simulated."""
+        if self.noise.pool is None or self.shares_pool or not self.on_hardware:
+            return 0.0
+        return measured_seconds(self.noise.pool, LEAST_QUBITS)
 
     def backend_options(self) -> dict[str, Any]:
         """Keyword arguments of `get_backend`."""
@@ -154,7 +180,8 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     backend = config.quantum.backend if request.backend is None else request.backend
     info = check_backend_name(backend)
     _check_execution(info, request)
-    schedule = ScheduleSpec(config.diffusion.schedule, config.diffusion.timesteps)
+    noise, shares_pool = _noise(run, config, request, backend)
+    schedule = config.diffusion.schedule_spec
     sampler, steps = _sampler(config, schedule, request, info)
     hardware_steps = steps if request.hardware_steps is None else request.hardware_steps
     if not 1 <= hardware_steps <= steps:
@@ -171,26 +198,53 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         steps=steps,
         backend=backend,
         seed=seed,
+        noise=noise,
+        shares_pool=shares_pool,
         batch_size=request.batch_size,
         device=request.device,
-        execution=request.execution,
+        execution=_with_shots(request.execution, config, info),
         hardware_steps=hardware_steps,
         max_qpu_seconds=request.max_qpu_seconds,
+        classes=read_spec(run.folder).classes,
     )
+
+
+def _noise(
+    run: Run, config: Config, request: SamplingRequest, backend: str
+) -> tuple[NoiseSpec, bool]:
+    """Return where noise comes from, and whether it is the training run's pool."""
+    usual = config.noise_spec
+    source = usual.source if request.noise_source is None else request.noise_source
+    # Any device of an account will do: "ibm" has become one by name when a run is resumed.
+    kinds = {check_backend_name(name).kind for name in (backend, usual.backend)}
+    kept = usual.pool is not None and run.noise_file.exists()
+    serves = backend == usual.backend or kinds == {"ibm"}
+    if kept and serves and source == "quantum" and request.noise_pool is None:
+        return usual, True
+    return NoiseSpec(source, backend, request.noise_pool), False
 
 
 def _sampler(
     config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
 ) -> tuple[str, int]:
-    on_hardware = info.kind in _HARDWARE
-    usual = DEVICE_SAMPLER if on_hardware else config.sampling.sampler
+    on_hardware, states = info.kind in _HARDWARE, has_states(config.model.name)
+    usual = DEVICE_SAMPLER if on_hardware and not states else config.sampling.sampler
     sampler = check_sampler(usual if request.sampler is None else request.sampler)
     steps = request.steps
     if steps is None and on_hardware and sampler.default_steps is not None:
         steps = min(DEVICE_STEPS, schedule.timesteps)
     elif steps is None and sampler.name == config.sampling.sampler:
         steps = config.sampling.steps
-    return sampler.name, sampler_steps(sampler.name, schedule, steps)
+    steps = sampler_steps(sampler.name, schedule, steps)
+    if states:
+        check_ancestral(schedule, sampler.name, steps)
+    return sampler.name, steps
+
+
+def _with_shots(execution: ExecutionRequest, config: Config, info: BackendInfo) -> ExecutionRequest:
+    if execution.shots is None and info.kind in _HARDWARE and has_states(config.model.name):
+        return replace(execution, shots=STATE_SHOTS)
+    return execution
 
 
 def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
@@ -244,7 +298,10 @@ def _check_model(run: Run, config: Config) -> None:
             f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
         )
     spec = read_spec(run.folder)
-    for key, wanted in config.model.model_dump().items():
+    described = config.model.model_dump()
+    if spec.timesteps is not None:
+        described["timesteps"] = config.diffusion.timesteps
+    for key, wanted in described.items():
         if getattr(spec, key) != wanted:
             raise RequestError(
                 f"'{run.folder}' holds another model than its config.toml describes: {key} is "

@@ -110,6 +110,16 @@ def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> Sampl
 def _asked(request: SamplingRequest) -> dict[str, Any]:
     """Return what a request sets to something other than its default."""
     usual = SamplingRequest()
-    names = ("num_images", "sampler", "steps", "backend", "seed", "batch_size", "hardware_steps")
+    names = (
+        "num_images",
+        "sampler",
+        "steps",
+        "backend",
+        "seed",
+        "batch_size",
+        "hardware_steps",
+        "noise_source",
+        "noise_pool",
+    )
     given = {name: getattr(request, name) for name in names}
     return {name: value for name, value in given.items() if value != getattr(usual, name)}

@@ -14,12 +14,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion import SampleResult, sample, save_gif, save_grid, to_uint8
+from qhybrid.diffusion.noise import NoiseSource
+from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.diffusion.state_sampling import StateSampling
 from qhybrid.files import replacing, write_json
 from qhybrid.models import read_spec
 from qhybrid.run_folder import claim_folder, claim_next
 from qhybrid.run_lock import locked
-from qhybrid.sampling.bill import FREE_SECONDS, Confirm, SamplingBill, left_to_pay, sampling_bill
+from qhybrid.sampling.bill import (
+    FREE_SECONDS,
+    Confirm,
+    SamplingBill,
+    left_to_pay,
+    sampling_bill,
+    with_noise,
+)
 from qhybrid.sampling.denoiser import LastStepsElsewhere, denoiser
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
@@ -76,7 +87,9 @@ def run_sampling(
     ):
         model = denoiser(plan, backend, device)
         bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
-        _agree(left_to_pay(bill, backend.ledger.spent_seconds), plan, confirm, console)
+        spent = backend.ledger.spent_seconds
+        spent += plan.noise_seconds if run.noise_file.exists() else 0.0
+        _agree(left_to_pay(with_noise(bill, plan), spent), plan, confirm, console)
         # By its own name: the least busy device may be another one when the run is resumed.
         run.save_plan({**plan.lasting(), "backend": backend.device.name})
         with _resumable(run, plan):
@@ -88,7 +101,8 @@ def dry_run(plan: SamplingPlan) -> SamplingBill:
     """Return the bill of a plan; nothing is submitted or written."""
     with _device_backend(plan, None) as backend:
         model = denoiser(plan, backend, "cpu")
-        return sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
+        bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
+        return with_noise(bill, plan)
 
 
 def _claim(plan: SamplingPlan, folder: Path | None) -> SamplingRun:
@@ -123,11 +137,20 @@ def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
 
 
 def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> DeviceBackend:
+    limit = plan.max_qpu_seconds
+    if limit is not None:
+        limit -= plan.noise_seconds
+        if limit < 0:
+            raise QpuLimitError(
+                f"the limit of {plan.max_qpu_seconds:g} QPU seconds: the noise alone is estimated "
+                f"at {plan.noise_seconds:.0f} s; use a smaller --noise-pool, or a higher "
+                "--max-qpu-seconds"
+            )
     backend = get_backend(
         plan.backend,
         **plan.backend_options(),
         ledger=None if run is None else run.jobs_folder,
-        max_qpu_seconds=plan.max_qpu_seconds,
+        max_qpu_seconds=limit,
     )
     if not isinstance(backend, DeviceBackend):
         raise QHybridError(f"the backend '{plan.backend}' is not a device")
@@ -169,16 +192,26 @@ def _fill(
     backend: Backend,
 ) -> None:
     began = time.perf_counter()
+    noise = _open_noise(run, plan, console)
     spec = read_spec(plan.run.folder)
     shape = (plan.num_images, spec.channels, spec.image_size, spec.image_size)
     with (
+        announced_compilation(console),
         _progress(console) as progress,
         suitable_threads(device, spec.image_size),
         _shown(backend, progress, console),
     ):
-        result = _draw(plan, model, shape, device, progress)
+        result = _draw(plan, model, shape, device, progress, noise)
     _write(run, result)
     _write_manifest(run, plan, device, time.perf_counter() - began, backend)
+
+
+def _open_noise(run: SamplingRun, plan: SamplingPlan, console: Console) -> NoiseSource:
+    def announce(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    pool_file = plan.run.noise_file if plan.shares_pool else run.noise_file
+    return open_noise(plan.noise, pool_file, seed=plan.seed, announce=announce)
 
 
 @contextmanager
@@ -210,11 +243,13 @@ def _draw(
     shape: tuple[int, int, int, int],
     device: str,
     progress: Progress,
+    noise: NoiseSource,
 ) -> SampleResult:
     """Draw the images that are shown with their frames, then the others without, to save memory."""
     # On a device a round serves all images of a batch: drawing them in two parts would be two.
     shown = plan.num_images if plan.on_hardware else min(plan.num_images, GRID_IMAGES)
     task = progress.add_task(f"{plan.num_images} images with {plan.sampler}", total=None, job="")
+    states = StateSampling(plan.schedule, len(plan.classes)) if plan.classes else None
     parts, done_before = [], 0
     for first, count, keep in ((0, shown, FRAMES), (shown, plan.num_images - shown, 0)):
         if not count:
@@ -236,6 +271,8 @@ def _draw(
             batch_size=plan.batch_size,
             on_step=show,
             keep=keep,
+            noise=noise,
+            states=states,
         )
         done_before += -(-count // plan.batch_size) * plan.steps
         parts.append(part)
@@ -245,12 +282,16 @@ def _draw(
             f"the model of '{plan.run.folder}' draws values that are not numbers; train it again "
             "with a lower training.learning_rate"
         )
-    return replace(parts[0], images=images)
+    labels = [part.labels for part in parts if part.labels is not None]
+    return replace(parts[0], images=images, labels=torch.cat(labels) if labels else None)
 
 
 def _write(run: SamplingRun, result: SampleResult) -> None:
+    arrays: dict[str, Any] = {"images": to_uint8(result.images)}
+    if result.labels is not None:
+        arrays["labels"] = result.labels.numpy()
     with replacing(run.images_file) as temporary:
-        np.savez_compressed(temporary, images=to_uint8(result.images))
+        np.savez_compressed(temporary, **arrays)
     save_grid(result.images[:GRID_IMAGES], run.grid_file)
     save_gif([frame[:GRID_IMAGES] for frame in result.frames or []], run.animation_file)
 
@@ -270,9 +311,11 @@ def _write_manifest(
             "run": str(plan.run.folder.resolve()),
             "model": plan.config.model.name,
             "images": plan.num_images,
+            **({} if plan.classes is None else {"classes": plan.classes}),
             "seed": plan.seed,
             "sampler": plan.sampler,
             "steps": plan.steps,
+            **_noise(plan),
             "backend": plan.backend,
             "device": device,
             **_execution(plan, backend),
@@ -281,6 +324,19 @@ def _write_manifest(
             "git_revision": git_revision(),
         },
     )
+
+
+def _noise(plan: SamplingPlan) -> dict[str, Any]:
+    """Return what the manifest says of the noise."""
+    source = plan.noise.source
+    if source == "gaussian":
+        return {"noise_source": source}
+    return {
+        "noise_source": source,
+        "noise_backend": plan.noise.backend,
+        "noise_pool": plan.noise.pool,
+        "noise_qpu_seconds": round(plan.noise_seconds, 3),
+    }
 
 
 def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:

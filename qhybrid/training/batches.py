@@ -17,8 +17,9 @@ def derive_seed(seed: int, purpose: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, purpose, index]).generate_state(1, np.uint64)[0] >> 1)
 
 
-WEIGHTS, ORDER, NOISE = range(3)
-"""Purposes of `derive_seed`: initial weights, the order of the images, times and noise."""
+WEIGHTS, ORDER, NOISE, NOISE_POOL = range(4)
+"""Purposes of `derive_seed`: initial weights, the order of the images, times and noise, and noise
+that is measured beforehand."""
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,20 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from qhybrid.config import Config
 from qhybrid.data import ImageDataset
-from qhybrid.diffusion import (
-    Ema,
-    EmaSpec,
-    P2Weighting,
-    ScheduleSpec,
-    denoising_loss,
-    noise_scheduler,
-)
+from qhybrid.diffusion import Ema, EmaSpec, P2Weighting
+from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
+from qhybrid.diffusion.objective import objective
+from qhybrid.diffusion.state_sampling import StateSampling
+from qhybrid.models.spec import has_states
 from qhybrid.training.batches import NOISE, BatchStream, StepPlan, derive_seed
 from qhybrid.training.losses import LossMeter
+from qhybrid.training.optimizers import JointOptimizer, make_optimizer
 from qhybrid.training.schedule import learning_rate_factor
 from qhybrid_runtime import continue_at
 
@@ -30,7 +28,7 @@ STATE_KEY = "qhybrid"
 
 
 class DenoisingModule(L.LightningModule):
-    """Adam on the weighted denoising loss, with an EMA of the weights.
+    """The optimizer on the model's objective, with an EMA of the weights.
 
     To Lightning the whole run is one epoch: the epochs here are marks on an endless stream of
     batches, so that a run resumes after any step by starting the stream there, and no loop state
@@ -40,7 +38,10 @@ class DenoisingModule(L.LightningModule):
         model: The network.
         ema: The moving average of its weights.
         step: Optimizer steps done.
-        learning_rate: Of the last of them.
+        learning_rate: Adam's in the last of them.
+        noise: Where the noise of training and of its samples comes from.
+        objective: The loss.
+        states: How a model of states is sampled; None for other models.
         interval_loss: Losses since the last row of metrics.csv.
         epoch_loss: Losses since the last epoch ended.
     """
@@ -51,7 +52,7 @@ class DenoisingModule(L.LightningModule):
         """Prepare training from step 0.
 
         Args:
-            model: Takes images (B, C, H, W) and times (B,) to the noise in them.
+            model: Takes what `ModelSpec` says.
             dataset: Images (C, H, W) in [-1, 1] with labels.
             config: The run's configuration.
             plan: The run's steps and epochs.
@@ -60,13 +61,21 @@ class DenoisingModule(L.LightningModule):
         ema, diffusion = config.ema, config.diffusion
         self.model, self.plan = model, plan
         self.ema = Ema(model, EmaSpec(ema.decay, ema.every, ema.start, ema.power))
-        self.schedule = ScheduleSpec(diffusion.schedule, diffusion.timesteps)
+        self.schedule = diffusion.schedule_spec
         self.step = 0
         self.learning_rate = 0.0
+        self.noise: NoiseSource = GaussianNoise()
         self.interval_loss, self.epoch_loss = LossMeter(), LossMeter()
         self._dataset, self._settings = dataset, config.training
-        self._weighting = P2Weighting(diffusion.p2_k, diffusion.p2_gamma)
-        self._noise_scheduler = noise_scheduler(self.schedule)
+        self._natural_gradient = config.natural_gradient
+        self._class_ids: Tensor
+        class_ids = torch.tensor(sorted(dataset.class_names))
+        self.register_buffer("_class_ids", class_ids, persistent=False)
+        states = has_states(config.model.name)
+        weighting = P2Weighting(diffusion.p2_k, diffusion.p2_gamma)
+        self.objective = objective(self.schedule, weighting, states=states)
+        classes = len(dataset.class_names)
+        self.states = StateSampling(self.schedule, classes) if states else None
         self._generator = torch.Generator()
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
@@ -87,14 +96,8 @@ class DenoisingModule(L.LightningModule):
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam, and the learning rate of each step."""
-        settings = self._settings
-        optimizer = Adam(
-            self.model.parameters(),
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            eps=settings.eps,
-        )
+        """The optimizer, and the learning rate of each step."""
+        optimizer = make_optimizer(self.model, self._settings, self._natural_gradient)
         scheduler = LambdaLR(optimizer, self._factor)
         return {
             "optimizer": optimizer,
@@ -106,12 +109,22 @@ class DenoisingModule(L.LightningModule):
         number = self.step * self.plan.accumulate + batch_idx % self.plan.accumulate
         self._generator.manual_seed(derive_seed(self._settings.seed, NOISE, number))
         continue_at(self.model, number)
-        loss = denoising_loss(
-            self.model, batch[0], self._noise_scheduler, self._weighting, self._generator
-        )
+        images, ids = batch
+        labels = torch.searchsorted(self._class_ids, ids)
+        loss = self.objective.loss(self.model, images, labels, self._generator, self.noise)
         self.interval_loss.add(loss, self.step + 1)
         self.epoch_loss.add(loss, self.step + 1)
         return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient of Adam's weights; the metric sets the scale of the circuits'."""
+        adam = optimizer.members[0] if isinstance(optimizer, JointOptimizer) else optimizer
+        self.clip_gradients(adam, gradient_clip_val, gradient_clip_algorithm)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None

@@ -64,6 +64,8 @@ class SampleGrids(StepCallback):
                     seed=self._seed,
                     device=module.device,
                     on_step=may_go_on,
+                    noise=module.noise,
+                    states=module.states,
                 )
             except _Abandoned:
                 return

@@ -11,14 +11,17 @@ import lightning as L
 import torch
 from rich.console import Console
 
+from qhybrid.compilation import announced_compilation
 from qhybrid.config import Config
 from qhybrid.config_sources import save_config
 from qhybrid.data import ImageDataset, load_dataset
+from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.diffusion.state_process import check_not_black
 from qhybrid.files import write_json
 from qhybrid.models import ModelSpec, build_model
 from qhybrid.run_folder import RUNS, Run, check_free, claim_folder, claim_next
 from qhybrid.run_lock import locked
-from qhybrid.training.batches import WEIGHTS, StepPlan, derive_seed
+from qhybrid.training.batches import NOISE_POOL, WEIGHTS, StepPlan, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_checkpoint
 from qhybrid.training.clock import Stopwatch
 from qhybrid.training.devices import choose_device, suitable_threads
@@ -92,10 +95,12 @@ def run_training(
             check_free(run.folder)
         _describe(run, session, resumed=resumed is not None)
         show_start(console, run, session)
-        if resumed is None:
-            warn_of_idle_weights(console, session.spec, session.device)
-        with suitable_threads(session.device, session.spec.image_size):
-            _fit(run, session, console)
+        _open_noise(run, session, console)
+        with announced_compilation(console):
+            if resumed is None:
+                warn_of_idle_weights(console, session.spec, session.device)
+            with suitable_threads(session.device, session.spec.image_size):
+                _fit(run, session, console)
         show_end(console, run, session)
     return run
 
@@ -121,7 +126,11 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         dim=model.dim,
         ansatz_layers=model.ansatz_layers,
         variant=model.variant,
+        timesteps=config.diffusion.timesteps,
+        classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
+    if spec.classes is not None:
+        check_not_black(dataset.images)
     backend = _backend(config)
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)
@@ -145,6 +154,18 @@ def _backend(config: Config) -> Backend:
         return get_backend(f"noise-aware:{quantum.noise_aware}", seed=seed)
     seeded = check_backend_name(quantum.backend).kind in ("noise", "fake")
     return get_backend(quantum.backend, **({"seed": seed} if seeded else {}))
+
+
+def _open_noise(run: Run, session: Session, console: Console) -> None:
+    """Give the module its noise; a pool is measured once in a run, and kept in its folder."""
+
+    def announce(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    seed = derive_seed(session.config.training.seed, NOISE_POOL, 0)
+    session.module.noise = open_noise(
+        session.config.noise_spec, run.noise_file, seed=seed, announce=announce
+    )
 
 
 def _check_resumption(run: Run, session: Session) -> None:
@@ -171,6 +192,8 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
         seed=session.config.training.seed,
         backend=session.config.quantum.backend,
         gradient=session.gradient,
+        noise_source=session.config.training.noise_source,
+        noise_pool=session.config.training.noise_pool,
         device=session.device,
         resumed_at_step=run.newest_step() if resumed else None,
     )

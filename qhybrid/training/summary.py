@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from qhybrid.config import Config
 from qhybrid.models import catalog
 from qhybrid.run_folder import Run
 
@@ -33,6 +34,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
                 f"{_counted(len(dataset.class_names), 'class', 'classes')}"
             ),
             "backend": _backend(session),
+            **_natural_gradient(session.config),
             "device": f"{session.device}, precision {config.training.precision}",
             "training": f"{epochs}, {steps} of {batch}, seed {config.training.seed}",
             **(session.transfer.lines() if session.transfer else {}),
@@ -67,6 +69,19 @@ def _backend(session: Session) -> str:
         f"{session.config.quantum.backend}, gradient {session.gradient}, "
         f"{entry['qubits']} qubits, {entry['circuits_per_step']} circuits a denoising step"
     )
+
+
+def _natural_gradient(config: Config) -> dict[str, str]:
+    if config.training.optimizer != "qng":
+        return {}
+    natural = config.natural_gradient
+    often = "each step" if natural.every == 1 else f"every {natural.every} steps"
+    return {
+        "circuits": (
+            f"along the natural gradient, rate {natural.learning_rate:g}, {natural.metric} metric "
+            f"of {_counted(natural.samples, 'sample')} {often}"
+        )
+    }
 
 
 def _show(console: Console, lines: dict[str, str]) -> None:

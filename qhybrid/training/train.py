@@ -102,6 +102,8 @@ def check_resumable(saved: Config, config: Config, run: Run) -> None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, tuple) and len(value) > 8:
+        return f"a list of {len(value)} from {value[0]} to {value[-1]}"
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     return "unset" if value is None else str(value)

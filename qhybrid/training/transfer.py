@@ -19,7 +19,7 @@ from qhybrid.models.storage import read_weights
 from qhybrid.run_folder import Run
 from qhybrid.training.transfer_record import TransferRecord, read_record, source_run
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime import QuantumLayer
+from qhybrid_runtime import QuantumLayer, WeightTable
 
 VERTEX = "vertex."
 
@@ -99,11 +99,11 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
 
 
 def circuit_weights(model: nn.Module) -> set[str]:
-    """Names of the weights of circuits, or of the controls in their place."""
+    """Names of the weights of circuits, their tables, or the controls in their place."""
     return {
         f"{name}.weight" if name else "weight"
         for name, module in model.named_modules()
-        if isinstance(module, QuantumLayer | ControlLayer)
+        if isinstance(module, QuantumLayer | ControlLayer | WeightTable)
     }
 
 

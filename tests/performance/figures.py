@@ -200,6 +200,42 @@ def step_rows(sizes: Sizes) -> list[Row]:
     ]
 
 
+def model_rows(sizes: Sizes) -> list[Row]:
+    """Training steps of the models whose circuits stand elsewhere than in the vertex."""
+    size, batch = sizes.image
+    side, few = (8, 2) if sizes.small else (16, 32)
+    half = batch // 2
+    times = {
+        **take_turns(
+            {name: (name, str(batch), str(size), "keep-memory") for name in ("unet", "quanvunet")},
+            sizes.rounds,
+        ),
+        **_alone("qattention-unet", half, size, sizes),
+        **_alone("qbottleneck-unet", few, side, sizes),
+    }
+    attention, bottleneck = times["qattention-unet"], times["qbottleneck-unet"]
+    step = f"training step, batch {batch}, {size}x{size}"
+    return [
+        _slower(f"{step}, quanvunet over unet", times, "quanvunet", 4),
+        Row(
+            f"training step, batch {half}, {size}x{size}, qattention-unet",
+            duration(attention),
+            bar="< 1 s",
+            met=attention < 1,
+        ),
+        Row(
+            f"steps a minute, batch {few} of 10 time steps each, {side}x{side}, qbottleneck-unet",
+            f"{60 / bottleneck:,.0f}",
+            bar="50",
+            met=60 / bottleneck >= 50,
+        ),
+    ]
+
+
+def _alone(model: str, batch: int, size: int, sizes: Sizes) -> dict[str, float]:
+    return take_turns({model: (model, str(batch), str(size), "keep-memory")}, sizes.rounds)
+
+
 def limit_rows(sizes: Sizes) -> list[Row]:
     """Memory of a very large batch, growth with qubits, and the first call of a process."""
     channels, layers = ("1", "1") if sizes.small else ("3", "3")
@@ -291,6 +327,7 @@ SECTIONS: Mapping[str, Callable[[Sizes], list[Row]]] = {
     "circuits": circuit_rows,
     "stock": stock_rows,
     "steps": step_rows,
+    "models": model_rows,
     "limits": limit_rows,
     "agreement": agreement_rows,
 }

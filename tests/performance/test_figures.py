@@ -51,10 +51,10 @@ def check(rows: Sequence[Row]) -> None:
             assert float(re.findall(r"[\d,.]+", row.ratio)[0].replace(",", "")) >= 0
 
 
-@pytest.mark.parametrize("section", ["stock", "steps", "limits", "agreement"])
+@pytest.mark.parametrize("section", ["stock", "steps", "models", "limits", "agreement"])
 def test_a_section_measures_each_of_its_figures(section: str) -> None:
     rows = figures.SECTIONS[section](SMALL)
-    assert len(rows) == {"stock": 3, "steps": 4, "limits": 4, "agreement": 4}[section]
+    assert len(rows) == {"stock": 3, "steps": 4, "models": 3, "limits": 4, "agreement": 4}[section]
     assert all((row.met is None) == (not row.bar) for row in rows)
     assert any(row.bar for row in rows)
     check(rows)

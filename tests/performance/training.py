@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from qhybrid.diffusion.noise import GaussianNoise
+from qhybrid.diffusion.objective import objective
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.models import ModelSpec, build_model
 from qhybrid.models.attention import HEAD_FEATURES, HEADS, LinearAttention
 from qhybrid.models.unet import DecoderLevel, EncoderLevel, UNet
@@ -54,9 +57,8 @@ def training_step(
     """
     name, _, backend = model.partition("@")
     generator = torch.Generator().manual_seed(0)
-    network = build_model(
-        ModelSpec(name, image_size=size), get_backend(backend or "statevector"), None, generator
-    )
+    spec = ModelSpec(name, image_size=size)
+    network = build_model(spec, get_backend(backend or "statevector"), None, generator)
     if textbook:
         with_textbook_attention(network)
     optimizer = torch.optim.Adam(network.parameters())
@@ -64,15 +66,30 @@ def training_step(
     noise = torch.randn(images.shape, generator=generator)
     times = torch.randint(0, 1000, (batch,), generator=generator)
 
+    def loss_of_noise() -> Tensor:
+        return F.mse_loss(network(images, times).float(), noise)
+
+    loss_of = loss_of_noise if spec.timesteps is None else _state_loss(network, spec, images)
+
     def step() -> Tensor:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = F.mse_loss(network(images, times).float(), noise)
+            loss = loss_of()
         loss.backward()
         optimizer.step()
         return loss.detach()
 
     return step
+
+
+def _state_loss(network: nn.Module, spec: ModelSpec, images: Tensor) -> Callable[[], Tensor]:
+    """The loss of a model of states: each image at all time steps."""
+    if spec.timesteps is None or spec.classes is None:
+        raise ValueError(f"{spec.name} is not a model of states")
+    of_states = objective(ScheduleSpec(timesteps=spec.timesteps), P2Weighting(), states=True)
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, len(spec.classes), (len(images),), generator=generator)
+    return lambda: of_states.loss(network, images, labels, generator, GaussianNoise())
 
 
 def take_turns(variants: Mapping[str, Sequence[str]], rounds: int = 5) -> dict[str, float]:

@@ -12,6 +12,7 @@ from qhybrid.config_sources import (
     parse_assignments,
     save_config,
 )
+from qhybrid.diffusion import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 
@@ -44,6 +45,18 @@ def test_the_paper_configuration_holds_the_published_settings() -> None:
     assert (diffusion.p2_k, diffusion.p2_gamma) == (1, 1)
 
 
+def test_a_schedule_can_be_listed_or_have_ends(tmp_path: Path) -> None:
+    listed = {"diffusion.betas": [0.1, 0.2, 0.4], "sampling.steps": 3}
+    config = load_config(overrides=listed)
+    assert config.diffusion.schedule_spec == ScheduleSpec.of_betas([0.1, 0.2, 0.4])
+    save_config(config, tmp_path / "config.toml")
+    assert load_config(tmp_path / "config.toml") == config
+    ends = {"diffusion.schedule": "scaled_linear", "diffusion.beta_end": 0.3}
+    spec = load_config(overrides=ends).diffusion.schedule_spec
+    assert spec == ScheduleSpec("scaled_linear", 1000, beta_end=0.3)
+    assert spec.ends == (1e-4, 0.3)
+
+
 def test_the_wide_configuration_holds_the_report_settings() -> None:
     config = load_config("wide")
     training, diffusion = config.training, config.diffusion
@@ -51,6 +64,22 @@ def test_the_wide_configuration_holds_the_report_settings() -> None:
     assert (training.lr_schedule, training.warmup_steps, config.ema.decay) == ("constant", 0, 0)
     assert (diffusion.schedule, diffusion.timesteps, diffusion.p2_gamma) == ("linear", 1000, 0)
     assert load_config("wide", {"model.name": "wide-unet"}).model.dim == 32
+
+
+def test_the_attention_configuration_holds_the_papers_settings() -> None:
+    config = load_config("qattention")
+    training, diffusion, ema = config.training, config.diffusion, config.ema
+    assert (config.model.name, config.model.variant) == ("qattention-unet", "trainable")
+    assert (config.data.dataset, config.data.classes) == ("mnist", ("0",))
+    assert (training.batch_size, training.epochs, training.learning_rate) == (64, 30, 3e-4)
+    assert (training.lr_schedule, training.warmup_steps) == ("constant", 0)
+    assert training.gradient_clip == 0
+    assert (ema.decay, ema.every, ema.start, ema.power) == (0.999, 1, 0, 1)
+    assert (diffusion.schedule, diffusion.timesteps, diffusion.p2_gamma) == ("cosine", 1000, 0)
+    assert load_config("qattention", {"model.name": "light-unet"}).model.variant == "paper"
+    assert load_config("qattention", {"data.classes": "0,1"}).data.classes == ("0", "1")
+    with pytest.raises(RequestError, match="'paper'; known: trainable, published"):
+        load_config("qattention", {"model.variant": "paper"})
 
 
 def test_a_model_has_its_own_size_unless_told_otherwise() -> None:
@@ -96,6 +125,30 @@ def test_assignments_are_toml_where_they_can_be() -> None:
         ({"quantum.gradient": "adjoin"}, ["adjoin", "adjoint"]),
         ({"sampling.sampler": "dddim"}, ["dddim", "did you mean ddim"]),
         ({"diffusion.schedule": "cosin"}, ["cosin", "did you mean cosine"]),
+        ({"diffusion.beta_end": 0.1}, ["beta_end", "linear, scaled_linear", "'cosine'"]),
+        (
+            {"diffusion.schedule": "linear", "diffusion.beta_start": 0.5},
+            ["0 < beta_start <= beta_end < 1", "0.5 and 0.02"],
+        ),
+        ({"diffusion.schedule": "trained_betas"}, ["'trained_betas'", "betas are not given"]),
+        ({"diffusion.betas": [0.1, 0.2], "diffusion.schedule": "linear"}, ["'linear'", "given"]),
+        (
+            {"diffusion.betas": [0.1, 0.2], "diffusion.timesteps": 3},
+            ["one a timestep", "there are 2 and timesteps is 3"],
+        ),
+        (
+            {"diffusion.betas": [0.1, 1.0], "sampling.steps": 2},
+            ["betas must be in (0, 1)", "timestep 1 is 1.0"],
+        ),
+        ({"diffusion.betas": [0.1, "much"]}, ["diffusion.betas", "valid number", "'much'"]),
+        ({"diffusion.betas": 0.1}, ["diffusion.betas", "list", "0.1"]),
+        ({"diffusion.betas": [0.1]}, ["timesteps must be at least 2"]),
+        ({"training.noise_source": "quantm"}, ["quantm", "did you mean quantum", "gaussian"]),
+        ({"training.noise_pool": 5}, ["noise_pool", "'quantum'", "--noise-source quantum"]),
+        (
+            {"training.noise_source": "quantum", "quantum.backend": "ibm_fez"},
+            ["'ibm_fez'", "QPU seconds", "training.noise_pool=N", "--noise-source gaussian"],
+        ),
         ({"training.lr_schedule": "step"}, ["training.lr_schedule", "step", "'cosine'"]),
         ({"training.epochs": 0}, ["training.epochs", "greater than or equal to 1", "is 0"]),
         ({"training.epochs": "many"}, ["training.epochs", "integer", "'many'"]),

@@ -34,6 +34,16 @@ def test_backends_for_people(output_format: str, capsys: pytest.CaptureFixture[s
     assert "0.0038" in row
 
 
+def test_models_say_how_many_circuit_weights_act(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--format", "md"]) == 0
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    column = lines[0].index("weights with effect")
+    acting = {line[0].strip("| "): line[column] for line in lines[2:]}
+    assert acting["qattention-unet"] == "48"
+    assert acting["1hqconv-qvunet"] == str(4 * 84)
+    assert acting["light-unet"] == acting["qattention-unet-control"] == "0"
+
+
 def test_the_listing_does_not_wait_for_anything(capsys: pytest.CaptureFixture[str]) -> None:
     main(["backends"])
     began = time.perf_counter()

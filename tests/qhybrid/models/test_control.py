@@ -5,7 +5,7 @@ import torch
 
 from qhybrid.models import MODEL_NAMES, ModelSpec, build_model
 from qhybrid.models.control import ControlLayer
-from qhybrid.models.spec import CONTROL, HYBRIDS_WITH_CONTROL
+from qhybrid.models.spec import CONTROL, HYBRIDS_WITH_CONTROL, has_states, variants
 from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.errors import ShapeError
 from qhybrid_runtime import QuantumLayer, get_backend, quantum_layer
@@ -90,13 +90,13 @@ def test_only_hybrids_have_controls_and_controls_hold_no_circuit() -> None:
     assert not [name for name in hybrids if name.endswith(CONTROL)]
 
 
-@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize("variant", [0, -1])
 @pytest.mark.parametrize("name", HYBRIDS_WITH_CONTROL)
-def test_a_control_is_its_hybrid_but_for_the_circuits(name: str, variant: str) -> None:
+def test_a_control_is_its_hybrid_but_for_the_circuits(name: str, variant: int) -> None:
     """Same tensors, same initial weights from one seed, and no circuit."""
     hybrid, control = (
         build_model(
-            ModelSpec(each, 8, ansatz_layers=1, variant=variant),
+            ModelSpec(each, 8, ansatz_layers=1, variant=variants(name)[variant]),
             generator=torch.Generator().manual_seed(3),
         )
         for each in (name, name + CONTROL)
@@ -107,7 +107,8 @@ def test_a_control_is_its_hybrid_but_for_the_circuits(name: str, variant: str) -
     assert not any(isinstance(module, QuantumLayer) for module in control.modules())
     controls = {n for n, m in control.named_modules() if isinstance(m, ControlLayer)}
     assert controls == {n for n, m in hybrid.named_modules() if isinstance(m, QuantumLayer)}
-    images = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(4))
-    times = torch.tensor([5, 900])
+    shape = ModelSpec(name, 8).input_shape
+    images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(4))
+    times = torch.tensor([5, 9 if has_states(name) else 900])
     with torch.no_grad():
         assert not torch.allclose(hybrid(images, times), control(images, times))

@@ -14,7 +14,7 @@ def said(spec: ModelSpec) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("name", ["unet", "1hqconv-qvunet", "fullfqconv-qvunet"])
+@pytest.mark.parametrize("name", ["unet", "1hqconv-qvunet", "fullfqconv-qvunet", "qattention-unet"])
 def test_a_sound_model_is_not_mentioned(name: str) -> None:
     assert said(ModelSpec(name, image_size=8)) == ""
 
@@ -24,6 +24,12 @@ def test_idle_weights_are_said_in_one_line() -> None:
     assert len(text.splitlines()) == 1
     assert "warning" in text
     assert "312 of the 336 circuit weights have no effect" in text
+
+
+def test_a_broken_gradient_path_is_said_too() -> None:
+    text = said(ModelSpec("qattention-unet", image_size=8, variant="published"))
+    assert "48 of the 48 circuit weights have no effect on the model's output; " in text
+    assert "no gradient reaches attention.project_in.weight and 1 more" in text
 
 
 def test_the_runs_random_numbers_stay_as_they_are() -> None:

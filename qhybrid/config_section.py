@@ -1,0 +1,29 @@
+"""What every table of the configuration is made of."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+LARGEST = 10**9
+"""The largest number of anything: beyond it, numbers are typing errors that overflow later."""
+
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+"""A whole number from 1."""
+
+Interval = Annotated[int, Field(ge=0, le=LARGEST)]
+"""A whole number from 0."""
+
+
+class Section(BaseModel):
+    """A table of the TOML file: read-only, and a key that is not listed is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: Any) -> Any:
+        """No key is a switch, and pydantic would take `true` for the number 1."""
+        if isinstance(value, bool):
+            raise PydanticCustomError("truth_value", "must not be true or false")
+        return value

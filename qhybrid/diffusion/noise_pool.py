@@ -1,0 +1,69 @@
+"""Noise as a run asks for it, with the file that keeps what was measured beforehand."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, PooledNoise, QuantumNoise
+from qhybrid.diffusion.specs import NoiseSpec
+from qhybrid.files import replacing
+from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime.names import check_backend_name
+from qhybrid_runtime.randomness import bit_source, measured_seconds, normal_numbers
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS
+from qhybrid_runtime.randomness.normal import BITS_A_NUMBER
+
+
+def open_noise(
+    spec: NoiseSpec,
+    pool_file: Path,
+    *,
+    seed: int = 0,
+    announce: Callable[[str], None] | None = None,
+) -> NoiseSource:
+    """Return the noise of a run; a pool that is not there yet is measured and kept.
+
+    Args:
+        spec: Where noise comes from.
+        pool_file: Where the pool is kept.
+        seed: Of a pool from a simulator.
+        announce: Told what is being measured.
+
+    Raises:
+        RequestError: The device cannot be had, or the pool that is kept is not what is asked for.
+        QHybridError: The device cannot be reached.
+    """
+    if spec.source == "gaussian":
+        return GaussianNoise()
+    if spec.pool is None:
+        return QuantumNoise(bit_source(spec.backend))
+    if not pool_file.exists():
+        if announce is not None:
+            announce(_announcement(spec, spec.pool))
+        bits = bit_source(spec.backend).bits(BITS_A_NUMBER * spec.pool, seed)
+        with replacing(pool_file) as temporary:
+            np.savez(temporary, numbers=normal_numbers(bits).numpy())
+    return PooledNoise(torch.from_numpy(_read(pool_file, spec.pool)))
+
+
+def _announcement(spec: NoiseSpec, count: int) -> str:
+    text = f"measuring {count:,} numbers of noise on {spec.backend}"
+    if check_backend_name(spec.backend).kind != "ibm":
+        return text
+    return f"{text}, about {measured_seconds(count, LEAST_QUBITS):.0f} QPU seconds"
+
+
+def _read(path: Path, count: int) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            numbers: np.ndarray = file["numbers"]
+        if numbers.shape != (count,) or numbers.dtype != np.float32:
+            raise ValueError(f"it holds {numbers.size:,} numbers of {count:,}")
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise RequestError(
+            f"the pool of noise '{path}' cannot be used ({error}); restore it, or move it away to "
+            "have another one measured"
+        ) from error
+    return numbers

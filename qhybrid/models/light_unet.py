@@ -1,0 +1,80 @@
+"""The light U-Net of Chen et al. 2025, with or without quantum attention at its bottleneck.
+
+The paper names the layers (section IV.C); kernel sizes, activations and the place of the skip are
+those of its authors' code.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qhybrid.models.time_embedding import SinusoidalEmbedding
+from qhybrid.models.unet import check_images
+
+
+class LightResNetBlock(nn.Module):
+    """Two 3x3 convolutions around a ReLU, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        """Build at one width."""
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x of shape (B, C, H, W) to the same shape, at least 0."""
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class LightUNet(nn.Module):
+    """Predicts the noise in an image at a diffusion time.
+
+    Attributes:
+        image_size: Side of the images in pixels, a multiple of 4.
+        channels: Image channels.
+        attention: Weighs the bottleneck's channels, (B, 4 * dim, H / 4, W / 4) to the same shape;
+            None leaves them as they are, as in the paper's classical model.
+    """
+
+    def __init__(
+        self, attention: nn.Module | None, *, image_size: int, channels: int, dim: int
+    ) -> None:
+        """Build from `dim` channels at the image's size to `4 * dim` at a quarter of it."""
+        super().__init__()
+        self.image_size, self.channels = image_size, channels
+        width = 4 * dim
+        self.stem = nn.Conv2d(channels, dim, kernel_size=3, padding=1)
+        self.downsamples = nn.ModuleList(
+            nn.Conv2d(wide, 2 * wide, kernel_size=3, stride=2, padding=1) for wide in (dim, 2 * dim)
+        )
+        self.time = nn.Sequential(SinusoidalEmbedding(width), nn.Linear(width, width))
+        self.block = LightResNetBlock(width)
+        self.attention = attention
+        self.upsamples = nn.ModuleList(
+            nn.ConvTranspose2d(2 * wide, wide, kernel_size=2, stride=2) for wide in (2 * dim, dim)
+        )
+        self.output = nn.Conv2d(2 * dim, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Predict the noise in noisy images.
+
+        Args:
+            x: Images, (B, channels, image_size, image_size).
+            time: Diffusion time of each image, (B,).
+
+        Returns:
+            The noise, shaped as x.
+
+        Raises:
+            ShapeError: x or time has another shape.
+        """
+        check_images(x, time, (self.channels, self.image_size, self.image_size))
+        x = skip = F.relu(self.stem(x))
+        for downsample in self.downsamples:
+            x = F.relu(downsample(x))
+        x = self.block(x + self.time(time)[:, :, None, None])
+        if self.attention is not None:
+            x = self.attention(x)
+        for upsample in self.upsamples:
+            x = F.relu(upsample(x))
+        return self.output(torch.cat([x, skip], dim=1))  # type: ignore[no-any-return]

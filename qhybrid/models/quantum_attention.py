@@ -1,0 +1,61 @@
+"""Attention over channels whose weights a circuit computes (Chen et al. 2025, section IV.D)."""
+
+import torch
+from torch import Tensor, nn
+
+from qhybrid.models.control import circuit_bank
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime import Backend
+
+
+class QuantumAttention(nn.Module):
+    """Multiplies each channel by a number that a circuit makes of all channels' means.
+
+    The means are projected linearly to the circuit's inputs and its outputs to one factor a
+    channel, which may be negative: there is no softmax or sigmoid.
+
+    Attributes:
+        bank: Holds the circuit, or its control.
+        detached: Whether no gradient passes the circuit: what comes before it is trained by the
+            other path alone, and `project_in`, which has no other, is not trained at all.
+    """
+
+    def __init__(
+        self,
+        circuit: VariationalCircuit,
+        channels: int,
+        backend: Backend,
+        *,
+        gradient: str | None = None,
+        generator: torch.Generator | None = None,
+        detached: bool = False,
+        control: bool = False,
+    ) -> None:
+        """Build for feature maps of `channels` channels.
+
+        Args:
+            circuit: Any circuit with inputs and outputs.
+            channels: Channels of the feature map.
+            backend: Where the circuit runs.
+            gradient: A gradient method of the backend; None for its best.
+            generator: Source of the circuit's initial weights.
+            detached: Detach the circuit's inputs, as the published code does.
+            control: Whether a classical layer of as many weights takes the circuit's place.
+        """
+        super().__init__()
+        self.project_in = nn.Linear(channels, circuit.num_inputs)
+        self.bank = circuit_bank(
+            [circuit], backend, gradient=gradient, generator=generator, control=control
+        )
+        self.project_out = nn.Linear(circuit.num_outputs, channels)
+        self.detached = detached
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh the channels of x, (B, channels, H, W)."""
+        return x * self.factors(x.mean(dim=(2, 3)))[:, :, None, None]
+
+    def factors(self, means: Tensor) -> Tensor:
+        """Map the channels' means (B, channels) to a factor for each, of the same shape."""
+        angles = self.project_in(means)
+        (values,) = self.bank([angles.detach() if self.detached else angles])
+        return self.project_out(values.to(means.dtype))  # type: ignore[no-any-return]

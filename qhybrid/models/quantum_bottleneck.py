@@ -1,0 +1,147 @@
+"""The network of Jo et al. (2026): a circuit between a linear encoder and decoder of states."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qhybrid.models.control import circuit_bank
+from qhybrid.models.unet import check_images
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_circuits.errors import ShapeError
+from qhybrid_runtime import Backend, WeightTable
+
+
+class QuantumBottleneck(nn.Module):
+    """A circuit with weights for each time step and class, and trained observables.
+
+    Adaptive non-local observables are trained Hermitian operators on all qubits. The Pauli strings
+    P_j are a basis of those, H_k = b_k 1 + sum_j W_kj P_j with real b and W, and expectation values
+    are linear: <H_k> = b_k + sum_j W_kj <P_j>. So a circuit with the Pauli strings as its outputs,
+    and a linear layer after it, have the same functions, and only what is measured depends on no
+    weight, so that a device measures the same bases all along.
+
+    Attributes:
+        table: The circuit's weights, (timesteps, classes, num_angles).
+        bank: Holds the circuit, or its control.
+        observables: W and b.
+    """
+
+    def __init__(
+        self,
+        circuit: VariationalCircuit,
+        backend: Backend,
+        *,
+        amplitudes: int,
+        observables: int,
+        timesteps: int,
+        classes: int,
+        gradient: str | None = None,
+        generator: torch.Generator | None = None,
+        control: bool = False,
+    ) -> None:
+        """Build around a circuit.
+
+        Args:
+            circuit: Its inputs are the amplitudes, then what the table has weights for.
+            backend: Where the circuit runs.
+            amplitudes: Inputs that are data.
+            observables: Trained observables.
+            timesteps: Time steps with weights of their own.
+            classes: Classes with weights of their own.
+            gradient: A gradient method of the backend; None for its best.
+            generator: Source of the table's initial weights.
+            control: Whether a classical layer, with the same table, takes the circuit's place.
+        """
+        super().__init__()
+        self.table = WeightTable(
+            circuit, first=amplitudes, choices=(timesteps, classes), generator=generator
+        )
+        self.bank = circuit_bank(
+            [circuit],
+            backend,
+            gradient=gradient,
+            generator=generator,
+            control=control,
+            weights_as_inputs=self.table.num_columns,
+        )
+        self.observables = nn.Linear(circuit.num_outputs, observables)
+
+    def forward(self, amplitudes: Tensor, time: Tensor, labels: Tensor) -> Tensor:
+        """Map amplitudes (B, amplitudes), times (B,) and classes (B,) to (B, observables)."""
+        weights = self.table(time, labels)
+        (values,) = self.bank([torch.cat([amplitudes.to(weights.dtype), weights], dim=1)])
+        return cast("Tensor", self.observables(values.to(amplitudes.dtype)))
+
+
+class QuantumBottleneckUNet(nn.Module):
+    """Predicts the direction of a state's mean one time step earlier, from the state alone.
+
+    A state is a complex vector of d = channels * H * W amplitudes, of which the length has no
+    meaning. Its tensor (B, 2 * channels, H, W) has the real parts, then the imaginary parts.
+
+    Attributes:
+        vertex: The module at the bottleneck: amplitudes, times and classes to features.
+    """
+
+    def __init__(
+        self,
+        vertex: nn.Module,
+        *,
+        image_size: int,
+        channels: int,
+        amplitudes: int,
+        features: int,
+    ) -> None:
+        """Build the linear ends.
+
+        Args:
+            vertex: The module at the bottleneck.
+            image_size: Side of the images in pixels.
+            channels: Image channels.
+            amplitudes: What the vertex takes.
+            features: What it gives.
+        """
+        super().__init__()
+        self.shape = (2 * channels, image_size, image_size)
+        width = 2 * channels * image_size**2
+        self.encoder = nn.Sequential(
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, amplitudes),
+            nn.LayerNorm(amplitudes),
+        )
+        self.vertex = vertex
+        # What the circuit cannot hold of the input goes past it.
+        self.decoder = nn.Sequential(
+            nn.Linear(features + width, width), nn.ReLU(), nn.Linear(width, width)
+        )
+
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Predict normalized states.
+
+        Args:
+            x: States, (B, 2 * channels, H, W), of any length but zero.
+            time: Time step of each, (B,), from 0.
+            labels: Class of each, (B,), from 0; None is the first class for all.
+
+        Returns:
+            States of length 1, shaped as x.
+
+        Raises:
+            ShapeError: x, time or labels has another shape.
+        """
+        check_images(x, time, self.shape)
+        if labels is None:
+            labels = torch.zeros_like(time)
+        if labels.shape != time.shape:
+            raise ShapeError(
+                f"argument `labels` must have shape ({len(x)},), one class per image, but has "
+                f"{tuple(labels.shape)}"
+            )
+        states = functional.normalize(x.flatten(1), dim=1)
+        features = self.vertex(self.encoder(states), time, labels)
+        predicted = self.decoder(torch.cat([features, states], dim=1))
+        # Under autocast it is bf16, too coarse for a vector of length 1.
+        return functional.normalize(predicted.to(x.dtype), dim=1).view_as(x)

@@ -1,0 +1,80 @@
+"""The optimizer of a run: Adam, alone or beside the natural gradient of the circuits' weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from qhybrid.config import NaturalGradientSection, TrainingSection
+from qhybrid_runtime.natural_gradient import QuantumNaturalGradient
+
+
+class JointOptimizer(Optimizer):
+    """Several optimizers, each of weights of its own, that step as one.
+
+    Their parameter groups and states are this one's, so that a learning rate schedule and a
+    checkpoint have all of them.
+
+    Attributes:
+        members: The optimizers.
+    """
+
+    def __init__(self, *members: Optimizer) -> None:
+        """Join optimizers.
+
+        Args:
+            members: At least one; no two have a weight in common.
+        """
+        self.members = members
+        super().__init__([group for member in members for group in member.param_groups], {})
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Step every member.
+
+        Args:
+            closure: Computes the loss anew, with its gradients, and returns it.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        first = 0
+        for member in self.members:
+            # Loading a state makes new groups and a new state.
+            behind = first + len(member.param_groups)
+            member.param_groups = self.param_groups[first:behind]
+            member.state = self.state
+            member.step()
+            first = behind
+        return loss
+
+
+def make_optimizer(
+    model: nn.Module, training: TrainingSection, natural: NaturalGradientSection
+) -> Optimizer:
+    """Return the optimizer that `training.optimizer` names.
+
+    Args:
+        model: Whose weights to train.
+        training: Adam's settings, and which optimizer.
+        natural: The natural gradient's settings, for `qng`.
+
+    Raises:
+        RequestError: The natural gradient is asked for, and the model has no circuit.
+    """
+    settings = {"lr": training.learning_rate, "betas": training.betas, "eps": training.eps}
+    if training.optimizer == "adam":
+        return Adam(model.parameters(), **settings)  # type: ignore[arg-type]
+    circuits = QuantumNaturalGradient(
+        model,
+        natural.learning_rate,
+        regularization=natural.regularization,
+        block_diagonal=natural.metric == "block-diagonal",
+        metric_samples=natural.samples,
+        metric_every=natural.every,
+    )
+    theirs = {weight for group in circuits.param_groups for weight in group["params"]}
+    others = [weight for weight in model.parameters() if weight not in theirs]
+    return JointOptimizer(Adam(others, **settings), circuits)  # type: ignore[arg-type]

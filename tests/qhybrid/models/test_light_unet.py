@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from qhybrid.models import ModelSpec, build_model, load_model, read_spec, save_model
+from qhybrid.models.light_unet import LightResNetBlock, LightUNet
+from qhybrid_circuits.errors import ShapeError, UnknownNameError
+
+
+def build(name: str = "light-unet", size: int = 8, **settings: object) -> LightUNet:
+    generator = torch.Generator().manual_seed(0)
+    return build_model(ModelSpec(name, size, **settings), generator=generator)
+
+
+def parameters(dim: int, channels: int, attention: int = 0) -> int:
+    """By hand: 3x3 convolutions have 9 weights a pair of channels, transposed ones 4."""
+
+    def conv(a: int, b: int, pixels: int = 9) -> int:
+        return pixels * a * b + b
+
+    d, w = dim, 4 * dim
+    encoder = conv(channels, d) + conv(d, 2 * d) + conv(2 * d, w)
+    bottleneck = conv(w, w, pixels=1) + 2 * conv(w, w)
+    decoder = conv(w, 2 * d, pixels=4) + conv(2 * d, d, pixels=4) + conv(2 * d, channels)
+    projections = conv(w, 16, pixels=1) + conv(16, w, pixels=1) if attention else 0
+    return encoder + bottleneck + decoder + projections + attention
+
+
+@pytest.mark.parametrize("dim", [2, 32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_parameters_derived_by_hand(dim: int, channels: int) -> None:
+    for name, weights in (("light-unet", 0), ("qattention-unet", 48)):
+        model = build(name, channels=channels, dim=dim)
+        counted = sum(p.numel() for p in model.parameters())
+        assert counted == parameters(dim, channels, weights)
+    assert parameters(32, 1) == 434 * 32**2 + 49 * 32 + 1
+    assert parameters(32, 1, 48) - parameters(32, 1) == 128 * 16 + 16 + 16 * 128 + 128 + 48
+
+
+@pytest.mark.parametrize("size", [8, 16, 28, 32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes(size: int, channels: int) -> None:
+    model = build("qattention-unet", size, channels=channels, dim=4)
+    seen: list[torch.Size] = []
+    model.attention.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
+    with torch.no_grad():
+        images = torch.randn(2, channels, size, size)
+        assert model(images, torch.tensor([5, 6])).shape == images.shape
+    assert seen == [(2, 16, size // 4, size // 4)]
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"\(B, 1, 8, 8\)"):
+        build(dim=2)(torch.zeros(1, 3, 8, 8), torch.tensor([1]))
+    with pytest.raises(ShapeError, match=r"\(2,\), one time per image"):
+        build(dim=2)(torch.zeros(2, 1, 8, 8), torch.tensor([1]))
+
+
+def test_block_against_its_definition(generator: torch.Generator) -> None:
+    block = LightResNetBlock(4)
+    x = torch.randn(2, 4, 3, 3, generator=generator)
+    inner = F.conv2d(x, block.first.weight, block.first.bias, padding=1).clamp(min=0)
+    inner = F.conv2d(inner, block.second.weight, block.second.bias, padding=1)
+    torch.testing.assert_close(block(x), (x + inner).clamp(min=0))
+
+
+def test_network_against_its_definition(generator: torch.Generator) -> None:
+    """Layer after layer in plain torch: where the time enters, and what the one skip carries."""
+    model = build(dim=2)
+    x, time = torch.randn(2, 1, 8, 8, generator=generator), torch.tensor([3, 700])
+    p = model.state_dict()
+
+    def conv(name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
+        return F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], stride, padding=1)
+
+    def widen(name: str, x: torch.Tensor) -> torch.Tensor:
+        return F.conv_transpose2d(x, p[f"{name}.weight"], p[f"{name}.bias"], stride=2).clamp(min=0)
+
+    skip = conv("stem", x).clamp(min=0)
+    low = conv("downsamples.0", skip, stride=2).clamp(min=0)
+    low = conv("downsamples.1", low, stride=2).clamp(min=0)
+    angles = time[:, None] * 10_000.0 ** -torch.linspace(0, 1, 4)
+    embedded = torch.cat([angles.sin(), angles.cos()], dim=1)
+    low = low + (embedded @ p["time.1.weight"].T + p["time.1.bias"])[:, :, None, None]
+    low = (low + conv("block.second", conv("block.first", low).clamp(min=0))).clamp(min=0)
+    high = widen("upsamples.1", widen("upsamples.0", low))
+    expected = conv("output", torch.cat([high, skip], dim=1))
+    torch.testing.assert_close(model(x, time), expected)
+
+
+def test_the_hybrid_is_the_classical_model_but_for_its_attention() -> None:
+    classical, hybrid = (build(name).state_dict() for name in ("light-unet", "qattention-unet"))
+    assert {key.partition(".")[0] for key in hybrid.keys() - classical.keys()} == {"attention"}
+    assert all(torch.equal(tensor, hybrid[name]) for name, tensor in classical.items())
+
+
+@pytest.mark.parametrize("variant", ["trainable", "published"])
+def test_save_and_load(variant: str, tmp_path: Path, generator: torch.Generator) -> None:
+    spec = ModelSpec("qattention-unet", 8, 3, dim=4, variant=variant)
+    model = build_model(spec, generator=generator)
+    save_model(model, spec, tmp_path)
+    assert read_spec(tmp_path) == spec
+    images, times = torch.randn(2, 3, 8, 8, generator=generator), torch.tensor([1, 900])
+    with torch.no_grad():
+        assert torch.equal(load_model(tmp_path)(images, times), model(images, times))
+
+
+def test_each_model_has_its_own_variants() -> None:
+    assert ModelSpec("qattention-unet").variant == "trainable"
+    assert ModelSpec("qattention-unet-control", variant="published").dim == 32
+    assert ModelSpec("light-unet").variant == ModelSpec("unet").variant == "paper"
+    with pytest.raises(UnknownNameError, match=r"known: trainable, published; .*qattention-u"):
+        ModelSpec("qattention-unet", variant="paper")
+    with pytest.raises(UnknownNameError, match=r"known: paper, released; .*1hqconv-qvunet"):
+        ModelSpec("1hqconv-qvunet", variant="published")
