@@ -22,7 +22,7 @@ from qiskit.transpiler import Target
 T = TypeVar("T")
 
 #: Part of every key: a change of the lowering's own ways must not meet old results.
-VERSION = 3
+VERSION = 5
 
 #: Files a folder holds at most (a lowered circuit is some 20 kB), and how often that is looked at.
 _MOST_FILES, _PRUNE_EVERY = 4000, 100

@@ -1,6 +1,6 @@
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import rustworkx
@@ -27,6 +27,7 @@ class Couplings:
         single: Logarithm of the success of a one-qubit pulse, for each qubit.
         readout: Logarithm of the success of a measurement, for each qubit.
         idle: Logarithm of the success of idling for one two-qubit gate, for each qubit.
+        excluded: Qubits that must not be used.
     """
 
     num_qubits: int
@@ -35,6 +36,7 @@ class Couplings:
     single: tuple[float, ...]
     readout: tuple[float, ...]
     idle: tuple[float, ...]
+    excluded: frozenset[int] = frozenset()
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -66,11 +68,14 @@ class Couplings:
             tuple(v for v in row if (min(u, v), max(u, v)) in gate)
             for u, row in enumerate(self.neighbours)
         )
-        return Couplings(self.num_qubits, neighbours, gate, self.single, self.readout, self.idle)
+        return replace(self, neighbours=neighbours, gate=gate, excluded=frozenset(broken))
 
 
 def couplings_of(target: Target) -> Couplings:
-    """Read the couplings and the calibration of a target; what it does not tell costs nothing.
+    """Read the couplings and the calibration of a target.
+
+    An error that no gate of a kind has costs nothing; one that some of them lack is a failed
+    calibration, and counts as certain.
 
     Raises:
         CircuitError: The target has no number of qubits.
@@ -84,12 +89,14 @@ def couplings_of(target: Target) -> Couplings:
     gate: dict[tuple[int, int], float] = {}
     seconds: list[float] = []
     name = two_qubit_gate(target)
-    for place, properties in (target[name] if name else {}).items():
+    placed = target[name] if name else {}
+    unknown = _unknown(placed.values())
+    for place, properties in placed.items():
         if place is None:  # any pair can meet
             gate.update({(u, v): 0.0 for v in range(num_qubits) for u in range(v)})
             continue
         pair = (min(place), max(place))
-        gate[pair] = max(gate.get(pair, -math.inf), _log_success(properties))
+        gate[pair] = max(gate.get(pair, -math.inf), _log_success(properties, unknown))
         if properties is not None and properties.duration:
             seconds.append(properties.duration)
     neighbours: list[list[int]] = [[] for _ in range(num_qubits)]
@@ -110,12 +117,19 @@ def couplings_of(target: Target) -> Couplings:
 def _each(target: Target, names: Iterable[str], num_qubits: int) -> tuple[float, ...]:
     name = next((name for name in names if name in target.operation_names), None)
     placed = target[name] if name else {}
-    return tuple(_log_success(placed.get((qubit,))) for qubit in range(num_qubits))
+    unknown = _unknown(placed.values())
+    return tuple(_log_success(placed.get((qubit,)), unknown) for qubit in range(num_qubits))
 
 
-def _log_success(properties: InstructionProperties | None) -> float:
+def _unknown(properties: Iterable[InstructionProperties | None]) -> float:
+    """Return what a missing error counts as among gates of one kind."""
+    told = any(each is not None and each.error is not None for each in properties)
+    return _IMPOSSIBLE if told else 0.0
+
+
+def _log_success(properties: InstructionProperties | None, unknown: float) -> float:
     if properties is None or properties.error is None:
-        return 0.0
+        return unknown
     return math.log(1.0 - properties.error) if properties.error < 1.0 else _IMPOSSIBLE
 
 

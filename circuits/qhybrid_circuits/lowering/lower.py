@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,9 @@ import rustworkx
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
+from qiskit.transpiler.exceptions import TranspilerError
 
+from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.blocks import collect_blocks
 from qhybrid_circuits.lowering.cache import (
@@ -18,8 +21,8 @@ from qhybrid_circuits.lowering.cache import (
     unpack_file,
     use_cache,
 )
-from qhybrid_circuits.lowering.couplings import Couplings, couplings_of
-from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.lowering.couplings import BROKEN, Couplings, couplings_of
+from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
 from qhybrid_circuits.lowering.placement import find_placements, move, pattern_of
 from qhybrid_circuits.lowering.planner import Planner
 from qhybrid_circuits.lowering.stock import stock_candidates
@@ -48,11 +51,15 @@ def lower(
     """Express a circuit in a device's gates on its couplings, at the best estimated success.
 
     Gates on one pair of qubits, with everything between them, become one block, which takes at
-    most three two-qubit gates; swaps are merged into the blocks next to them; the qubits end where
-    they end, and `LoweredCircuit.apply_layout` tells the observables. Which swaps, and where on
-    the device, depends on the circuit's structure only: for new weights the numbers are computed
-    anew in milliseconds. Where gates on two qubits keep unbound parameters, Qiskit's own passes do
-    the work. The state of the logical qubits stays the same, up to a global phase.
+    most three two-qubit gates; swaps are merged into the blocks next to them, or qubits that
+    interact in rings move by shorter sequences of Clifford gates; the qubits end where they end,
+    and `LoweredCircuit.apply_layout` tells the observables. Which gates move them, and where on the
+    device, depends on the circuit's structure only: for new weights the numbers are computed anew
+    in milliseconds. Where gates on two qubits keep unbound parameters, Qiskit's own passes do the
+    work. The state of the logical qubits stays the same, up to a global phase.
+
+    Amplitude encodings whose features are symbolic become gates with angles of their own, a circuit
+    that can prepare any amplitudes: `with_preparation_gates` and `preparation_angles` tell which.
 
     Args:
         circuit: What to lower. Measurements at its end are left out.
@@ -74,7 +81,7 @@ def lower(
     name, bound, measured = _convert(circuit, weights, observables)
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
     device = couplings_of(device_target)
-    _check_fits(name, bound, device)
+    usable = _usable(name, bound, device)
     store = use_cache(cache)
     device_content = target_content(device_target)
     seeds = tuple(seeds)
@@ -88,7 +95,7 @@ def lower(
         planner = Planner(store, device, device_target, device_content, measured)
         candidates += planner.lower(blocks)
     if not candidates or device.num_qubits <= 2 * bound.num_qubits:
-        candidates += _stock(bound, device, device_target, seeds, measured)
+        candidates += _stock(bound, (usable, device), device_target, seeds, measured)
     best = min(
         (_lowered(name, each, device_target, measured, fractional) for each in candidates),
         key=_rank,
@@ -117,6 +124,7 @@ def _convert(
     """Return the name, the circuit with its weights bound, and the logical qubits to measure."""
     if isinstance(circuit, VariationalCircuit):
         bound = circuit.circuit if weights is None else circuit.bind_weights(weights)
+        bound = with_preparation_gates(bound).circuit
         observables = circuit.observables if observables is None else observables
         return circuit.name, bound, measured_qubits(observables, bound.num_qubits)
     if weights is not None:
@@ -130,10 +138,12 @@ def _convert(
             f"Circuit '{circuit.name}' measures before its end, which lowering does not support; "
             "measure at the end only"
         )
+    bound = with_preparation_gates(bound).circuit
     return circuit.name, bound, measured_qubits(observables, bound.num_qubits)
 
 
-def _check_fits(name: str, circuit: QuantumCircuit, device: Couplings) -> None:
+def _usable(name: str, circuit: QuantumCircuit, device: Couplings) -> Couplings:
+    """Return the device without what is out of order, or whole where the circuit needs that."""
     if circuit.num_qubits > device.num_qubits:
         raise CircuitError(
             f"Circuit '{name}' has {circuit.num_qubits} qubits, but the target has only "
@@ -152,6 +162,16 @@ def _check_fits(name: str, circuit: QuantumCircuit, device: Couplings) -> None:
             f"Circuit '{name}' connects {needed} qubits, but the target's two-qubit gates connect "
             f"{'none' if offered == 1 else f'at most {offered}'}; take another device"
         )
+    working = device.working()
+    if needed > 1 and not working.pairs:
+        raise CircuitError(
+            f"Circuit '{name}' needs two-qubit gates, but the target's calibration has every pair "
+            f"out of order (an error of {BROKEN} or more, or none known); take another device or a "
+            "later calibration"
+        )
+    enough = device.num_qubits - len(working.excluded) >= circuit.num_qubits
+    fits = enough and needed <= max(1, _largest_part(device.num_qubits, working.pairs))
+    return working if fits else device
 
 
 def _largest_part(num_qubits: int, pairs: Iterable[Sequence[int]]) -> int:
@@ -163,21 +183,31 @@ def _largest_part(num_qubits: int, pairs: Iterable[Sequence[int]]) -> int:
 
 def _stock(
     circuit: QuantumCircuit,
-    device: Couplings,
+    devices: tuple[Couplings, Couplings],
     target: Target,
     seeds: Sequence[int],
     measured: Sequence[int],
-) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
-    """Lower by Qiskit's own passes, and move each result to the places that promise most."""
+) -> list[Candidate]:
+    """Lower by Qiskit's own passes, and move each result to the places that promise most.
+
+    The second of `devices` is taken where the circuit's parts do not fit on the first.
+    """
+    device = devices[0]
+    try:
+        found = stock_candidates(circuit, target, device, seeds)
+    except TranspilerError:
+        device = devices[1]
+        found = stock_candidates(circuit, target, device, seeds)
     candidates = []
-    for lowered, final in stock_candidates(circuit, target, device, seeds):
-        candidates.append((lowered, final))
+    for candidate in found:
+        candidates.append(candidate)
+        lowered, final, swaps = candidate
         qubits = _used(lowered, final)
         pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
-        for place in find_placements(pattern, device.working())[:_EXACT]:
+        for place in find_placements(pattern, device)[:_EXACT]:
             at = dict(zip(qubits, place, strict=True))
             moved = move(lowered, qubits, place, target)
-            candidates.append((moved, tuple(at[qubit] for qubit in final)))
+            candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
     return candidates
 
 
@@ -188,15 +218,15 @@ def _used(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
 
 def _lowered(
     name: str,
-    candidate: tuple[QuantumCircuit, tuple[int, ...]],
+    candidate: Candidate,
     target: Target,
     measured: Sequence[int],
     fractional: bool,
 ) -> LoweredCircuit:
-    circuit, final = candidate
+    circuit, final, swaps = candidate
     circuit.name = name
     success = success_probability(circuit, target, [final[qubit] for qubit in measured])
-    return LoweredCircuit(name, circuit, _used(circuit, final), final, fractional, success)
+    return LoweredCircuit(name, circuit, _used(circuit, final), final, fractional, success, swaps)
 
 
 def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:
@@ -223,6 +253,7 @@ def _recall(
             tuple(facts["final_layout"]),
             bool(facts["fractional"]),
             facts["success_probability"],
+            facts["swaps"],
         )
         store.remember(key, lowered)
     return _with_parameters(lowered, name, circuit)
@@ -239,14 +270,7 @@ def _with_parameters(lowered: LoweredCircuit, name: str, circuit: QuantumCircuit
         return lowered
     result = lowered.circuit.assign_parameters(renamed) if renamed else lowered.circuit.copy()
     result.name = name
-    return LoweredCircuit(
-        name,
-        result,
-        lowered.qubits,
-        lowered.final_layout,
-        lowered.fractional,
-        lowered.success_probability,
-    )
+    return replace(lowered, name=name, circuit=result)
 
 
 def _store(store: LoweringCache, key: str, lowered: LoweredCircuit) -> None:
@@ -256,5 +280,6 @@ def _store(store: LoweringCache, key: str, lowered: LoweredCircuit) -> None:
         "final_layout": lowered.final_layout,
         "fractional": lowered.fractional,
         "success_probability": lowered.success_probability,
+        "swaps": lowered.swaps,
     }
     store.write(f"{key}.qpy", pack_file(lowered.circuit, facts))

@@ -1,7 +1,22 @@
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
+
+
+class Candidate(NamedTuple):
+    """One way to lower a circuit.
+
+    Attributes:
+        circuit: In the target's gates, as wide as the target.
+        final_layout: Physical qubit of each logical one at the end.
+        swaps: Swaps that were added.
+    """
+
+    circuit: QuantumCircuit
+    final_layout: tuple[int, ...]
+    swaps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +33,9 @@ class LoweredCircuit:
         fractional: Whether the target's fractional gates were used.
         success_probability: The probability that no gate, idling or readout error happens, None
             where the target has no calibration.
+        swaps: Swaps that were added because qubits are not neighbours, those that became part of a
+            block beside them included; 0 where qubits moved by other gates than swaps; None where
+            it is not known.
     """
 
     name: str
@@ -26,6 +44,7 @@ class LoweredCircuit:
     final_layout: tuple[int, ...]
     fractional: bool
     success_probability: float | None
+    swaps: int | None = None
 
     @property
     def num_logical_qubits(self) -> int:

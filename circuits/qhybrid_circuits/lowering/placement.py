@@ -22,7 +22,7 @@ class Pattern:
     Attributes:
         gates: Two-qubit gates on each pair of vertices.
         pulses: One-qubit pulses on each vertex.
-        idle: Two-qubit layers that each vertex waits.
+        idle: Two-qubit layers that each vertex waits after its first gate.
         measured: The vertices that are measured.
     """
 
@@ -37,7 +37,8 @@ def pattern_of(circuit: QuantumCircuit, qubits: Sequence[int], measured: Iterabl
     vertex = {qubit: index for index, qubit in enumerate(qubits)}
     gates: Counter[tuple[int, int]] = Counter()
     pulses, layers, busy = Counter[int](), Counter[int](), Counter[int]()
-    for item in circuit.data:
+    # From the end: gates start as late as possible, and no qubit waits before its first one.
+    for item in reversed(circuit.data):
         place = sorted(vertex[circuit.find_bit(bit).index] for bit in item.qubits)
         if len(place) == 2:
             gates[place[0], place[1]] += 1
@@ -47,11 +48,10 @@ def pattern_of(circuit: QuantumCircuit, qubits: Sequence[int], measured: Iterabl
                 busy[one] += 1
         elif item.operation.name not in ("rz", "barrier"):
             pulses[place[0]] += 1
-    depth = max(layers.values(), default=0)
     return Pattern(
         dict(gates),
         tuple(pulses[k] for k in range(len(qubits))),
-        tuple(depth - busy[k] for k in range(len(qubits))),
+        tuple(layers[k] - busy[k] for k in range(len(qubits))),
         frozenset(vertex[qubit] for qubit in measured),
     )
 
@@ -79,6 +79,7 @@ def find_placements(
     """
     order = _order(pattern)
     slot = {vertex: index for index, vertex in enumerate(order)}
+    forbidden |= sum(1 << qubit for qubit in device.excluded)
     partial: list[tuple[float, int, Placement]] = [(0.0, forbidden, ())]
     for vertex in order:
         joined = _joined(pattern, vertex, slot)

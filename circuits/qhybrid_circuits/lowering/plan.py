@@ -12,7 +12,7 @@ from qiskit.transpiler import Target
 from qhybrid_circuits.lowering.blocks import BlockCircuit, interaction_count
 from qhybrid_circuits.lowering.couplings import Couplings
 from qhybrid_circuits.lowering.parts import join_routings, split_problem
-from qhybrid_circuits.lowering.placement import Pattern, find_placements
+from qhybrid_circuits.lowering.placement import Pattern, find_placements, placement_score
 from qhybrid_circuits.lowering.routing import BeamOptions, Router, Routing, RoutingProblem
 from qhybrid_circuits.lowering.success import success_probability
 from qhybrid_circuits.lowering.synthesis import Assembly, synthesize
@@ -20,8 +20,19 @@ from qhybrid_circuits.lowering.synthesis import Assembly, synthesize
 #: Steps that the search for a layout without swaps may take.
 _SWAP_FREE_STEPS = 200_000
 
-#: Placements whose success is computed from the circuit itself.
-_EXACT = 8
+#: Placements whose success is computed from the circuit itself: of one routing, and of all that
+#: have the same gates and depth.
+_EXACT, _EXACT_ALIKE = 6, 6
+
+#: Of the best estimated success, what a plan with fewer gates must have to be taken: calibrations
+#: change by more from day to day, gates do not.
+_WORTH = 0.96
+
+#: Times the fewest gates: routings with more are not compared.
+_SLACK = 1.15
+
+#: Vertices around the middle of a device that a search may use, for each logical qubit.
+_ROOM = 4
 
 
 @dataclass(frozen=True)
@@ -70,16 +81,29 @@ def make_plan(
     target: Target,
     measured: Sequence[int],
 ) -> Plan | None:
-    """Choose among routings and places by the estimated success of the whole circuit."""
-    best: tuple[tuple[float, ...], Plan] | None = None
-    for routing in routings:
-        for plan in _placed(blocks, routing, device, target, measured):
-            circuit, final = plan.lower(blocks, target)
-            success = success_probability(circuit, target, [final[qubit] for qubit in measured])
-            rank = (-(success or 0.0), float(routing.gates), float(routing.depth))
-            if best is None or rank < best[0]:
-                best = rank, plan
-    return None if best is None else best[1]
+    """Choose among routings and places by the estimated success of the whole circuit.
+
+    Among those that are nearly as good as the best, the one with the fewest two-qubit gates.
+    """
+    scored = [
+        each for routing in routings for each in _placed(blocks, routing, device, target, measured)
+    ]
+    scored.sort(key=lambda each: -each[0])
+    rated: list[tuple[int, int, float, Plan]] = []
+    alike = Counter[tuple[int, int]]()
+    for _, plan in scored:
+        kind = plan.routing.gates, plan.routing.depth
+        alike[kind] += 1
+        if alike[kind] > _EXACT_ALIKE:
+            continue
+        circuit, final = plan.lower(blocks, target)
+        success = success_probability(circuit, target, [final[qubit] for qubit in measured])
+        depth = circuit.depth(lambda item: len(item.qubits) > 1)
+        rated.append((circuit.num_nonlocal_gates(), depth, -(success or 0.0), plan))
+    least = _WORTH * max((-each[2] for each in rated), default=0.0)
+    good = (each for each in rated if -each[2] >= least)
+    best = min(good, key=lambda each: each[:3], default=None)
+    return None if best is None else best[3]
 
 
 def _placed(
@@ -88,15 +112,18 @@ def _placed(
     device: Couplings,
     target: Target,
     measured: Sequence[int],
-) -> list[Plan]:
-    """Return the routing at the places that promise most."""
+) -> list[tuple[float, Plan]]:
+    """Return the routing at the places that promise most, with the logarithm of the promise."""
     used = sorted({v for _, *pair in routing.steps for v in pair})
     lonely = sum(vertex < 0 for vertex in routing.start)
     spare = tuple(range(max(used, default=-1) + 1, max(used, default=-1) + 1 + lonely))
     pattern = _pattern(blocks, routing, [*used, *spare], spare, target, measured)
-    places = find_placements(pattern, device.working()) or find_placements(pattern, device)
+    places = find_placements(pattern, device)
     return [
-        Plan(routing, tuple(zip(used, place, strict=False)), place[len(used) :])
+        (
+            placement_score(pattern, device, place),
+            Plan(routing, tuple(zip(used, place, strict=False)), place[len(used) :]),
+        )
         for place in places[:_EXACT]
     ]
 
@@ -115,7 +142,8 @@ def _pattern(
     assembly = Assembly(blocks, routing, {vertex: vertex for vertex in vertices}, spare)
     gates: Counter[tuple[int, int]] = Counter()
     layers, busy = Counter[int](), Counter[int]()
-    for (u, v), matrix in assembly.runs:
+    # From the end: gates start as late as possible, and no qubit waits before its first one.
+    for (u, v), matrix in reversed(assembly.runs):
         pair = sorted((index[u], index[v]))
         count = interaction_count(matrix, fractional)
         gates[pair[0], pair[1]] += count
@@ -123,12 +151,11 @@ def _pattern(
         for one in pair:
             layers[one] = layer
             busy[one] += count
-    depth = max(layers.values(), default=0)
     return Pattern(
         dict(gates),
         # Between two two-qubit gates a qubit gets two pulses at most.
         tuple(2 * busy[k] for k in range(len(vertices))),
-        tuple(depth - busy[k] for k in range(len(vertices))),
+        tuple(layers[k] - busy[k] for k in range(len(vertices))),
         frozenset(index[assembly.where[qubit]] for qubit in measured),
     )
 
@@ -161,6 +188,12 @@ def find_routings(
     ]
 
 
+def fits_directly(problem: RoutingProblem, device: Couplings) -> bool:
+    """Return whether each part has a layout in which every block's qubits are neighbours."""
+    parts = {part.problem for part in split_problem(problem)}
+    return all(_swap_free(part, device) is not None for part in parts)
+
+
 def _take(routings: Sequence[Routing], choice: int) -> Routing:
     return routings[min(choice, len(routings) - 1)]
 
@@ -173,20 +206,31 @@ def _route_part(
         return [direct]
     distance = device.distance()
     middle = _middle(device, distance)
-    starts = [(u, v) for a in device.neighbours[middle] for u, v in ((middle, a), (a, middle))]
+    # States of the search are copied often, so they hold no more vertices than it may reach.
+    near = sorted(range(device.num_qubits), key=lambda q: distance[middle][q])
+    near = sorted(near[: _ROOM * problem.num_qubits])
+    index = {vertex: k for k, vertex in enumerate(near)}
+    neighbours = [[index[v] for v in device.neighbours[u] if v in index] for u in near]
+    steps = [[distance[u][v] for v in near] for u in near]
+    first = index[middle]
+    starts = [(u, v) for a in neighbours[first] for u, v in ((first, a), (a, first))]
     found: list[Routing] = []
     for options in portfolio:
-        found += Router(problem, device.neighbours, distance, options).run(starts)
-    return pareto(found)
+        found += Router(problem, neighbours, steps, options).run(starts)
+    kept = sorted(different(found), key=lambda each: (each.gates, each.depth))
+    return [each.on(near) for each in kept if each.gates <= _SLACK * kept[0].gates]
 
 
-def pareto(routings: Iterable[Routing]) -> list[Routing]:
-    """Keep one routing of each pair of gates and depth that no other one is better than."""
-    kept: list[Routing] = []
-    for routing in sorted(routings, key=lambda each: (each.gates, each.depth)):
-        if not kept or routing.depth < kept[-1].depth:
-            kept.append(routing)
-    return kept
+def different(routings: Iterable[Routing]) -> list[Routing]:
+    """Keep the one with the fewest swaps of all routings alike in gates, depth and couplings.
+
+    What runs best depends on a device's calibration: another shape may fit its good parts.
+    """
+    kept: dict[object, Routing] = {}
+    for routing in sorted(routings, key=lambda each: each.swaps):
+        uses = frozenset((min(u, v), max(u, v)) for _, u, v in routing.steps)
+        kept.setdefault((routing.gates, routing.depth, uses), routing)
+    return list(kept.values())
 
 
 def _middle(device: Couplings, distance: Sequence[Sequence[int]]) -> int:

@@ -1,21 +1,30 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.lowering.blocks import BlockCircuit
 from qhybrid_circuits.lowering.cache import LoweringCache, content_key
 from qhybrid_circuits.lowering.condense import ENOUGH_CZ, ENOUGH_RZZ, condensable, condense
 from qhybrid_circuits.lowering.couplings import Couplings
+from qhybrid_circuits.lowering.frames import FramePlan, FrameProblem, find_frames
+from qhybrid_circuits.lowering.lowered import Candidate
 from qhybrid_circuits.lowering.parts import Part, split_problem
-from qhybrid_circuits.lowering.plan import Plan, find_routings, make_plan, routing_problem
+from qhybrid_circuits.lowering.plan import (
+    Plan,
+    find_routings,
+    fits_directly,
+    make_plan,
+    routing_problem,
+)
+from qhybrid_circuits.lowering.reframe import reframe
 from qhybrid_circuits.lowering.routing import BeamOptions, Routing, RoutingProblem
 
 #: Searches that are run for a new structure. Found by trying on HQConv and FQConv.
 PORTFOLIO = (
     BeamOptions(width=40, distance_weight=2.0),
+    BeamOptions(width=40, depth_weight=1.0, distance_weight=1.0, look_ahead=10, decay=0.85),
     BeamOptions(width=100, distance_weight=1.0, look_ahead=10, decay=0.85),
 )
 
@@ -29,33 +38,87 @@ class Planner:
     target: Target
     device_content: object
     measured: tuple[int, ...]
+    portfolio: tuple[BeamOptions, ...] = PORTFOLIO
 
-    def lower(self, blocks: BlockCircuit) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
-        """Return lowered circuits and their final layouts; none if the circuit does not fit."""
-        shorter = self._condensed(blocks)
-        plan = self.plan(shorter or blocks)
-        return [] if plan is None else [plan.lower(shorter or blocks, self.target)]
+    def lower(self, blocks: BlockCircuit) -> list[Candidate]:
+        """Return lowered circuits; none if the circuit does not fit."""
+        blocks = self._condensed(blocks) or blocks
+        reframed = self._reframed(blocks)
+        candidates = [] if reframed is None else [reframed]
+        # Frames nearly always win where they apply, so that one search is enough to compare.
+        router = self if reframed is None else replace(self, portfolio=PORTFOLIO[:1])
+        plan = router.plan(blocks)
+        if plan is not None:
+            circuit, final = plan.lower(blocks, self.target)
+            candidates.append(Candidate(circuit, final, plan.routing.swaps))
+        return candidates
 
     def plan(self, blocks: BlockCircuit) -> Plan | None:
         """Return the plan for a circuit's structure: the known one, or a new one."""
         problem = routing_problem(blocks, self._fractional)
-        key = content_key("plan", problem, self.device_content, self.measured, PORTFOLIO)
+        key = content_key("plan", problem, self.device_content, self.measured, self.portfolio)
         plan = self.store.get(key)
         if isinstance(plan, Plan):
             return plan
         plan = self.store.read_json(key, Plan.from_json)
         if plan is None:
-            routings = self._routings(problem)
-            plan = make_plan(blocks, routings, self.device, self.target, self.measured)
+            plan = self._new_plan(blocks, problem)
             if plan is None:
                 return None
             self.store.write(f"{key}.json", json.dumps(plan.to_json()).encode())
         self.store.remember(key, plan)
         return plan
 
+    def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> Plan | None:
+        """Return a plan that uses what is out of order only where there is no other."""
+        working = self.device.working()
+        # The routings of the whole device serve every calibration; most have a place without what
+        # is broken.
+        for routed, placed in (
+            (self.device, working),
+            (working, working),
+            (self.device, self.device),
+        ):
+            routings = self._routings(problem, routed)
+            plan = make_plan(blocks, routings, placed, self.target, self.measured)
+            if plan is not None:
+                return plan
+        return None
+
     @property
     def _fractional(self) -> bool:
         return "rzz" in self.target.operation_names
+
+    def _reframed(self, blocks: BlockCircuit) -> Candidate | None:
+        """Return the circuit in Pauli frames, None where it needs none or is not such a one."""
+        if fits_directly(routing_problem(blocks, self._fractional), self.device):
+            return None
+        found = reframe(blocks, self._fractional, self._frames)
+        if found is None or not fits_directly(
+            routing_problem(found.blocks, self._fractional), self.device
+        ):
+            return None
+        vertices = replace(self, measured=tuple(found.final[qubit] for qubit in self.measured))
+        plan = vertices.plan(found.blocks)
+        if plan is None:
+            return None
+        circuit, final = plan.lower(found.blocks, self.target)
+        layout = tuple(final[vertex] for vertex in found.final)
+        return Candidate(circuit, layout, plan.routing.swaps)
+
+    def _frames(self, problem: FrameProblem) -> FramePlan | None:
+        """Return the gates of a star: the known ones, or newly found ones."""
+        key = content_key("frames", problem)
+        plan = self.store.get(key)
+        if not isinstance(plan, FramePlan):
+            plan = self.store.read_json(key, FramePlan.from_json)
+        if plan is None:
+            plan = find_frames(problem)
+            if plan is None:
+                return None
+            self.store.write(f"{key}.json", json.dumps(plan.to_json()).encode())
+        self.store.remember(key, plan)
+        return plan
 
     def _condensed(self, blocks: BlockCircuit) -> BlockCircuit | None:
         """Return the circuit with its long parts on three qubits written anew, None if none is."""
@@ -69,18 +132,18 @@ class Planner:
 
     def _gates(self, part: Part) -> int:
         """Return the two-qubit gates that a part takes with its swaps."""
-        routings = self._routings(part.problem)
+        routings = self._routings(part.problem, self.device)
         return min((routing.gates for routing in routings), default=0)
 
-    def _routings(self, problem: RoutingProblem) -> list[Routing]:
+    def _routings(self, problem: RoutingProblem, device: Couplings) -> list[Routing]:
         """Return routings for a structure; devices with the same couplings share them."""
-        key = content_key("routings", problem, self.device.pairs, PORTFOLIO)
+        key = content_key("routings", problem, device.pairs, self.portfolio)
         known: list[Routing] | None = self.store.get(key)
         if known is not None:
             return known
         routings = self.store.read_json(key, _routings_from_json)
         if routings is None:
-            routings = find_routings(problem, self.device, PORTFOLIO)
+            routings = find_routings(problem, device, self.portfolio)
             content = json.dumps([each.to_json() for each in routings]).encode()
             self.store.write(f"{key}.json", content)
         self.store.remember(key, routings)

@@ -97,6 +97,7 @@ def lower_copies(
                 final,
                 lowered.fractional,
                 success,
+                lowered.swaps,
             )
         )
     return copies

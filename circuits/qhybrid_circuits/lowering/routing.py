@@ -56,6 +56,19 @@ class Routing:
     gates: int
     depth: int
 
+    @property
+    def swaps(self) -> int:
+        return sum(block < 0 for block, _, _ in self.steps)
+
+    def on(self, vertices: Sequence[int]) -> Routing:
+        """Return the same routing with `vertices[v]` in place of vertex v."""
+        return Routing(
+            tuple((block, vertices[u], vertices[v]) for block, u, v in self.steps),
+            tuple(vertices[v] if v >= 0 else -1 for v in self.start),
+            self.gates,
+            self.depth,
+        )
+
     def to_json(self) -> list[Any]:
         return [self.steps, self.start, self.gates, self.depth]
 
@@ -223,12 +236,14 @@ class Router:
 
     def _distance_ahead(self, state: _State) -> float:
         total, weight, seen = 0.0, 1.0, 0
-        for index, (a, b) in enumerate(self.problem.pairs):
-            if state.done >> index & 1:
+        done, place, pairs, distance = state.done, state.place, self.problem.pairs, self.distance
+        for index in range(_first_missing(done), len(pairs)):
+            if done >> index & 1:
                 continue
-            u, v = state.place[a], state.place[b]
+            a, b = pairs[index]
+            u, v = place[a], place[b]
             if u >= 0 and v >= 0:
-                total += weight * (self.distance[u][v] - 1)
+                total += weight * (distance[u][v] - 1)
             seen += 1
             if seen == self.options.look_ahead:
                 break
@@ -236,8 +251,10 @@ class Router:
         return total
 
     def _ready(self, state: _State) -> Iterator[int]:
-        for index, before in enumerate(self.problem.predecessors):
-            if not state.done >> index & 1 and not before & ~state.done:
+        predecessors = self.problem.predecessors
+        for index in range(_first_missing(state.done), len(predecessors)):
+            missing = ~state.done
+            if missing >> index & 1 and not predecessors[index] & missing:
                 yield index
 
     def _execute_ready(self, state: _State) -> None:
@@ -298,6 +315,10 @@ class Router:
             and any(distance[vertex][other] <= reach for other in used)
         }
         return [(u, v) for u in sorted(free) for v in self.neighbours[u] if v in free]
+
+
+def _first_missing(done: int) -> int:
+    return (~done & (done + 1)).bit_length() - 1
 
 
 def _coupling(u: int, v: int) -> tuple[int, int]:

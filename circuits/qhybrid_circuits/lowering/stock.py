@@ -1,10 +1,12 @@
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from qhybrid_circuits.lowering.couplings import Couplings
-from qhybrid_circuits.lowering.targets import restricted_target
+from qhybrid_circuits.lowering.lowered import Candidate
+from qhybrid_circuits.lowering.targets import part_of_target
 
 #: A device of up to this many times the circuit's qubits is given to the pass manager whole.
 _WHOLE = 2
@@ -12,37 +14,55 @@ _WHOLE = 2
 #: Qubits beyond those that the pass manager is given of a larger device.
 _EXTRA = 4
 
+#: Qiskit's passes that add swaps for the couplings' sake.
+_ROUTING_PASSES = ("SabreLayout", "SabreSwap")
+
 
 def stock_candidates(
     circuit: QuantumCircuit, target: Target, device: Couplings, seeds: Iterable[int]
-) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
+) -> list[Candidate]:
     """Lower a circuit by Qiskit's own pass manager at its highest level, once a seed.
 
     Of a large device it sees a part around the middle: its search for a better place of circuits
     that fall into unconnected parts takes minutes on a whole one.
 
     Returns:
-        For each seed the circuit, as wide as the target, and the final physical qubit of each
-        logical one.
+        One for each seed.
     """
-    part = _middle(device, _WHOLE * circuit.num_qubits + _EXTRA)
-    small = restricted_target(target, part)
+    part = _middle(device, circuit.num_qubits)
+    small = part_of_target(target, part, pairs=device.gate)
     found = []
     for seed in seeds:
         manager = generate_preset_pass_manager(3, target=small, seed_transpiler=seed)
-        lowered = manager.run(circuit)
+        counter = _SwapCounter(circuit.count_ops().get("swap", 0))
+        lowered = manager.run(circuit, callback=counter)
         final = tuple(part[qubit] for qubit in lowered.layout.final_index_layout())
         wide = QuantumCircuit(device.num_qubits, global_phase=lowered.global_phase)
         for item in lowered.data:
             place = [part[lowered.find_bit(bit).index] for bit in item.qubits]
             wide.append(item.operation, place, copy=False)
-        found.append((wide, final))
+        found.append(Candidate(wide, final, counter.added))
     return found
 
 
-def _middle(device: Couplings, size: int) -> Sequence[int]:
-    """Return the `size` qubits of the largest connected part that are nearest to its middle."""
-    if size >= device.num_qubits:
+class _SwapCounter:
+    """Called by a pass manager after each pass."""
+
+    def __init__(self, swaps: int) -> None:
+        self.before = swaps
+        self.added = 0
+
+    def __call__(self, **after: Any) -> None:
+        swaps = after["dag"].count_ops().get("swap", 0)
+        if after["pass_"].name() in _ROUTING_PASSES:
+            self.added += max(0, swaps - self.before)
+        self.before = swaps
+
+
+def _middle(device: Couplings, least: int) -> Sequence[int]:
+    """Return qubits of the largest connected part, if that has enough, nearest to its middle."""
+    size = _WHOLE * least + _EXTRA
+    if not device.excluded and size >= device.num_qubits:
         return range(device.num_qubits)
     distance = device.distance()
     connected = [sum(d < device.num_qubits for d in row) for row in distance]
@@ -51,4 +71,4 @@ def _middle(device: Couplings, size: int) -> Sequence[int]:
         key=lambda q: (connected[q], -sum(min(d, device.num_qubits) for d in distance[q])),
     )
     nearest = sorted(range(device.num_qubits), key=lambda q: distance[middle][q])
-    return sorted(nearest[:size])
+    return sorted(nearest[: min(size, max(least, connected[middle]))])

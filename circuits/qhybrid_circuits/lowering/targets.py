@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from qiskit.circuit import Parameter
 from qiskit.circuit.library import RXGate, RZZGate
@@ -50,10 +50,17 @@ def restricted_target(target: Target, qubits: Sequence[int]) -> Target:
             f"Argument `qubits` must name different qubits between 0 and {available - 1}, at least "
             f"one, but is {tuple(qubits)}"
         )
-    return _part(target, qubits)
+    return part_of_target(target, qubits)
 
 
-def _part(target: Target, qubits: Sequence[int], *, bound_rzz: bool = False) -> Target:
+def part_of_target(
+    target: Target,
+    qubits: Sequence[int],
+    *,
+    pairs: Container[tuple[int, int]] | None = None,
+    bound_rzz: bool = False,
+) -> Target:
+    """Return some qubits of a device, with only the couplings of ascending `pairs` if given."""
     position = {physical: index for index, physical in enumerate(qubits)}
     properties = target.qubit_properties
     small = Target(
@@ -75,6 +82,7 @@ def _part(target: Target, qubits: Sequence[int], *, bound_rzz: bool = False) -> 
             tuple(position[q] for q in place): value
             for place, value in placed.items()
             if all(q in position for q in place)
+            and (pairs is None or len(place) != 2 or (min(place), max(place)) in pairs)
         }
         if kept:
             # Qiskit tells that a gate has bounds, but not which: those of rzz are known.
@@ -128,7 +136,7 @@ def with_angle_bounds(target: Target) -> Target:
     register_folding()
     if target.gate_has_angle_bounds("rzz"):
         return target
-    return _part(target, range(int(target.num_qubits or 0)), bound_rzz=True)
+    return part_of_target(target, range(int(target.num_qubits or 0)), bound_rzz=True)
 
 
 def _copied(

@@ -95,5 +95,6 @@ def compacted(pub: DevicePub) -> DevicePub:
         final_layout,
         pub.lowered.fractional,
         pub.lowered.success_probability,
+        pub.lowered.swaps,
     )
     return DevicePub(lowered, pub.observables, pub.values)

@@ -31,8 +31,8 @@ class Packing:
         """Prepare to pack circuits that are lowered for `target`.
 
         Args:
-            limit: Copies of a circuit that an execution holds at most; 1 does not pack, "auto" puts
-                down as many as the device has room for.
+            limit: Copies of a circuit that an execution holds at most, which must fit; 1 does not
+                pack, "auto" puts down as many as the device has room for.
             target: The device.
             place: Finds the places of the copies.
 
@@ -45,7 +45,7 @@ class Packing:
                 f"Argument `pack` must be 'auto' or a whole number of at least 1, but is {limit!r}"
             )
         self.text = f"pack {limit}"
-        self._most = _MOST_COPIES if limit == "auto" else int(limit)
+        self._limit, self._most = limit, _MOST_COPIES if limit == "auto" else int(limit)
         self._target, self._place = target, place or place_copies
         self._placed: dict[int, tuple[LoweredCircuit, Sequence[LoweredCircuit]]] = {}
 
@@ -58,11 +58,21 @@ class Packing:
         Args:
             lowered: Their circuit.
             samples: How many there are.
+
+        Raises:
+            RequestError: As many were asked for as do not fit: the bill would be larger than
+                whoever asked for them reckons.
         """
         most = min(self._most, samples)
         if most <= 1:
             return 1
         fit = min(len(self._places(lowered)), most)
+        if fit < most and self._limit != "auto":
+            raise RequestError(
+                f"pack {self._limit} does not fit: on the device there is room for {fit} x a "
+                f"circuit of {len(lowered.final_layout)} qubits; use pack {fit}, or auto for as "
+                "many of each circuit as fit"
+            )
         return math.ceil(samples / math.ceil(samples / fit))
 
     def side_by_side(self, lowered: LoweredCircuit, copies: int) -> LoweredCircuit:
@@ -122,7 +132,13 @@ def joined(copies: Sequence[LoweredCircuit]) -> LoweredCircuit:
         tuple(qubit for copy in copies for qubit in copy.final_layout),
         copies[0].fractional,
         packed.success_probability,
+        _added_swaps(copies),
     )
+
+
+def _added_swaps(copies: Sequence[LoweredCircuit]) -> int | None:
+    swaps = [copy.swaps for copy in copies if copy.swaps is not None]
+    return sum(swaps) if len(swaps) == len(copies) else None
 
 
 def place_copies(lowered: LoweredCircuit, target: Target, most: int) -> Sequence[LoweredCircuit]:

@@ -46,6 +46,7 @@ def test_disk_answers_in_a_new_process(
     second = lower(rebuilt, target, weights=weights(), cache=store)
     assert second.final_layout == first.final_layout
     assert second.success_probability == first.success_probability
+    assert second.swaps == first.swaps == 0
     assert set(second.circuit.parameters) == set(rebuilt.inputs)
     values = np.linspace(0, 1, 4)
     assert Operator(first.compact()[0].assign_parameters(values)).equiv(

@@ -1,16 +1,18 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from qiskit.circuit import Parameter, QuantumCircuit
-from qiskit.circuit.library import CXGate
+from qiskit.circuit import Measure, Parameter, QuantumCircuit
+from qiskit.circuit.library import CXGate, CZGate, RZGate, SXGate
 from qiskit.circuit.random import random_circuit
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import SparsePauliOp, Statevector
-from qiskit.transpiler import CouplingMap, Target
+from qiskit.transpiler import CouplingMap, InstructionProperties, Target
 
 from qhybrid_circuits import CircuitError, LoweredCircuit, ShapeError, VariationalCircuit, lower
 from qhybrid_circuits.ansatz import ANSATZE, basic_entangling, build_ansatz, fqconv, hqconv
+from qhybrid_circuits.encoding import preparation_angles, with_preparation_gates
 from qhybrid_circuits.lowering import with_fractional_gates
 
 FakeTarget = Callable[[str], Target]
@@ -35,10 +37,23 @@ def two_qubit_figures(lowered: LoweredCircuit) -> tuple[int, int]:
 
 
 def expectations(
-    circuit: QuantumCircuit, observables: list[SparsePauliOp], inputs: dict[Parameter, float]
+    circuit: QuantumCircuit, observables: list[SparsePauliOp], inputs: dict[Any, float]
 ) -> np.ndarray:
     state = Statevector(circuit.assign_parameters(inputs))
     return np.array([state.expectation_value(each).real for each in observables])
+
+
+def lowered_inputs(original: QuantumCircuit, inputs: dict[Parameter, float]) -> dict[str, float]:
+    """Return what a lowered circuit's parameters are: amplitudes become angles."""
+    prepared = with_preparation_gates(original)
+    values = {p.name: v for p, v in inputs.items() if prepared.circuit.has_parameter(p)}
+    for encoding, angles in zip(prepared.encodings, prepared.angles, strict=True):
+        features = [
+            float(each.bind({p: inputs[p] for p in each.parameters})) for each in encoding.params
+        ]
+        found = preparation_angles(np.array([features]), encoding.num_qubits)[0]
+        values |= {angle.name: value for angle, value in zip(angles, found, strict=True)}
+    return values
 
 
 def assert_same_function(
@@ -50,11 +65,12 @@ def assert_same_function(
     small, final = lowered.compact()
     expected = expectations(original, observables, inputs)
     moved = [each.apply_layout(list(final), small.num_qubits) for each in observables]
+    given = lowered_inputs(original, inputs)
     # Qiskit's decomposition of a pair's unitary is within 1e-9 in fidelity, not in amplitude.
-    np.testing.assert_allclose(expectations(small, moved, inputs), expected, atol=2e-6, rtol=0)
+    np.testing.assert_allclose(expectations(small, moved, given), expected, atol=2e-6, rtol=0)
     # Qubits beside the final layout return to |0>, so what is left is the whole state.
     beside = [qubit for qubit in range(small.num_qubits) if qubit not in final]
-    state = Statevector(small.assign_parameters(inputs)).data.reshape([2] * small.num_qubits)
+    state = Statevector(small.assign_parameters(given)).data.reshape([2] * small.num_qubits)
     axes = [small.num_qubits - 1 - qubit for qubit in [*beside[::-1], *final[::-1]]]
     on_layout = state.transpose(axes).reshape(-1)[: 2**original.num_qubits]
     overlap = np.vdot(Statevector(original.assign_parameters(inputs)).data, on_layout)
@@ -129,13 +145,26 @@ def test_twelve_qubits_take_few_gates(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("device", "fractional", "gates", "depth"),
-    [("FakeFez", False, 134, 50), ("FakeFez", True, 97, 34), ("FakeBrisbane", False, 134, 50)],
+    ("device", "fractional", "gates", "depth", "success"),
+    [
+        # Qiskit's level 3 reaches 0.423 on FakeFez with 149 gates, 0.097 on FakeBrisbane.
+        ("FakeFez", False, 107, 43, 0.45),
+        ("FakeFez", True, 78, 28, 0.58),
+        ("FakeBrisbane", False, 107, 43, 0.155),
+    ],
 )
 def test_hqconv_on_heavy_hex(
-    device: str, fractional: bool, gates: int, depth: int, fake_target: FakeTarget
+    device: str,
+    fractional: bool,
+    gates: int,
+    depth: int,
+    success: float,
+    fake_target: FakeTarget,
 ) -> None:
-    found = two_qubit_figures(check(hqconv(), fake_target(device), fractional=fractional))
+    lowered = check(hqconv(), fake_target(device), fractional=fractional)
+    assert lowered.success_probability is not None
+    assert lowered.success_probability >= success
+    found = two_qubit_figures(lowered)
     assert found[0] <= gates
     assert found[1] <= depth
 
@@ -220,6 +249,104 @@ def test_a_choice_among_devices_avoids_broken_couplings(fake_target: FakeTarget)
     for item in lowered.circuit.data:
         place = tuple(lowered.circuit.find_bit(bit).index for bit in item.qubits)
         assert target[item.operation.name][place].error < 0.05
+
+
+def triangle(last: str) -> QuantumCircuit:
+    circuit = QuantumCircuit(3)
+    for pair in ((0, 1), (1, 2)):
+        circuit.h(pair)
+        circuit.cx(*pair)
+    circuit.h([0, 2])
+    if last == "symbolic":  # gates that only Qiskit's passes can route
+        circuit.crx(Parameter("x"), 0, 2)
+    elif last == "bound":
+        circuit.cx(0, 2)
+    return circuit
+
+
+@pytest.mark.parametrize("num_qubits", [3, 8])
+@pytest.mark.parametrize(("last", "swaps"), [("none", 0), ("bound", 1), ("symbolic", 1)])
+def test_added_swaps_are_counted(num_qubits: int, last: str, swaps: int) -> None:
+    # Three qubits in a ring need exactly one swap on a line.
+    lowered = lower(triangle(last), line_target(num_qubits), cache=False)
+    assert lowered.swaps == swaps
+
+
+def test_own_swaps_are_not_counted() -> None:
+    circuit = QuantumCircuit(3)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.swap(0, 1)
+    circuit.crx(Parameter("x"), 1, 2)
+    assert lower(circuit, line_target(8), cache=False).swaps == 0
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.crx(Parameter("x"), 0, 1)
+    circuit.swap(0, 1)
+    assert lower(circuit, line_target(8), cache=False).swaps == 0
+
+
+def ring_target(
+    gates: dict[tuple[int, int], float | None],
+    readout: dict[int, float | None],
+    pulses: dict[int, float | None],
+) -> Target:
+    """Return a ring of eight qubits, good ones but for the errors given."""
+
+    def properties(error: float | None) -> InstructionProperties:
+        return InstructionProperties(error=error, duration=1e-7)
+
+    target = Target(num_qubits=8)
+    ring = [(q, (q + 1) % 8) for q in range(8)]
+    target.add_instruction(CZGate(), {pair: properties(gates.get(pair, 0.01)) for pair in ring})
+    target.add_instruction(SXGate(), {(q,): properties(pulses.get(q, 1e-3)) for q in range(8)})
+    target.add_instruction(RZGate(Parameter("a")), {(q,): properties(0.0) for q in range(8)})
+    target.add_instruction(Measure(), {(q,): properties(readout.get(q, 0.02)) for q in range(8)})
+    return target
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("broken", [1.0, None])
+@pytest.mark.parametrize("kind", ["pair", "readout", "pulse"])
+def test_what_is_out_of_order_is_not_used(kind: str, broken: float | None, symbolic: bool) -> None:
+    errors: dict[str, dict] = {"pair": {}, "readout": {}, "pulse": {}}
+    errors[kind] = {(1, 2) if kind == "pair" else 1: 0.5 if kind == "readout" else broken}
+    target = ring_target(errors["pair"], errors["readout"], errors["pulse"])
+    # A closed ring of five has no place without swaps, and a line of seven has one place.
+    for size in (5, 7):
+        circuit = QuantumCircuit(size)
+        for qubit in range(size if size == 5 else size - 1):
+            circuit.h([qubit, (qubit + 1) % size])
+            if symbolic:
+                circuit.crx(Parameter(f"x{qubit}"), qubit, (qubit + 1) % size)
+            else:
+                circuit.cx(qubit, (qubit + 1) % size)
+        lowered = lower(circuit, target, observables=[SparsePauliOp("Z" * size)], cache=False)
+        pairs = {
+            tuple(sorted(lowered.circuit.find_bit(bit).index for bit in item.qubits))
+            for item in lowered.circuit.data
+            if len(item.qubits) == 2
+        }
+        assert (1, 2) not in pairs
+        assert kind == "pair" or 1 not in lowered.qubits
+        if not symbolic:
+            assert lowered.success_probability > 0.3
+
+
+def test_what_is_out_of_order_is_used_where_nothing_else_fits() -> None:
+    circuit = QuantumCircuit(8)
+    for qubit in range(7):
+        circuit.cx(qubit, qubit + 1)
+    target = ring_target({(1, 2): 1.0, (5, 6): 1.0}, {}, {})
+    assert lower(circuit, target, cache=False).success_probability == 0.0
+
+
+def test_a_device_without_a_working_pair_is_an_error() -> None:
+    target = ring_target({(q, (q + 1) % 8): 1.0 for q in range(8)}, {}, {})
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    with pytest.raises(CircuitError, match="every pair out of order"):
+        lower(circuit, target, cache=False)
 
 
 def test_a_target_without_calibration_gives_no_success() -> None:

@@ -59,6 +59,7 @@ def test_copies_are_ranked_and_do_the_same(fake_target: FakeTarget) -> None:
     assert copies[0].success_probability == pytest.approx(one.success_probability, rel=0.05)
     inputs = np.linspace(-1, 1, 4)
     for copy in copies:
+        assert copy.swaps == one.swaps
         for item in copy.circuit.data:
             place = tuple(copy.circuit.find_bit(bit).index for bit in item.qubits)
             assert target.instruction_supported(item.operation.name, place)

@@ -210,6 +210,28 @@ def test_the_command_line_prints_the_bill(run: Run, capsys: pytest.CaptureFixtur
     assert "--dry-run is for devices" in capsys.readouterr().err
     assert main(["sample", str(run.folder), *device, "--pack", "0"]) == 2
     assert "--pack must be auto or a whole number from 1" in capsys.readouterr().err
+    few = ["--backend", "fake_guadalupe", "--num-images", "2", "--steps", "2", "--pack", "2"]
+    for also in ([], ["--dry-run"]):
+        assert main(["sample", str(run.folder), *few, *also]) == 2
+        assert "room for 1 x a circuit of 12 qubits; use pack 1, or auto" in capsys.readouterr().err
+    assert not (run.folder / "samplings").exists() or not any(
+        "guadalupe" in path.read_text() for path in run.folder.glob("samplings/*/plan.json")
+    )
+
+
+def test_a_damaged_record_of_jobs_is_a_wrong_request(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stopped"
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(FEW, max_qpu_seconds=5.0), out=folder)
+    (damaged, *_) = sorted((folder / "jobs").glob("round-*.json"))
+    damaged.write_text("{")
+    assert main(["sample", str(run.folder), "--out", str(folder), "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert str(damaged) in error
+    assert "move it away" in error
+    assert error.count("\n") == 1
 
 
 def test_two_processes_do_not_share_a_folder(run: Run, tmp_path: Path) -> None:

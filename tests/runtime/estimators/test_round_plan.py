@@ -2,14 +2,17 @@ import numpy as np
 import pytest
 from device_circuits import ideal_lattice, ideal_values, pub_of, ring
 from exact_device import ExactClient
+from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.lowering import lower
+from qhybrid_runtime.backends.quote import quote_round
 from qhybrid_runtime.devices.billing import PrimitiveSettings
 from qhybrid_runtime.devices.ledger import Ledger
-from qhybrid_runtime.estimators.device import DeviceEstimator
+from qhybrid_runtime.estimators.device import DeviceEstimator, LoweredTask
 from qhybrid_runtime.estimators.hardware import HardwareExecutor
 from qhybrid_runtime.estimators.packing import Packing
-from qhybrid_runtime.estimators.round_plan import Limits
+from qhybrid_runtime.estimators.round_plan import Limits, part_executions, plan_jobs
 
 SETTINGS = PrimitiveSettings("sampler", 100)
 
@@ -80,6 +83,21 @@ def test_a_circuit_that_fits_once_is_not_packed(rng) -> None:
     np.testing.assert_allclose(values, ideal_values(ring(), inputs, np.ones(3)), atol=1e-10)
 
 
+def test_more_than_fit_are_refused_and_what_fits_is_named(rng) -> None:
+    target = ideal_lattice(3, 4)
+    pub = pub_of(ring(), rng.normal(size=(40, 3)), np.ones(3))
+    client, _, _ = run([pub], pack="auto", target=target)
+    room = max(len(pub.lowered.final_layout) // 3 for pub in client.jobs[0])
+    assert room > 1
+    message = rf"pack 30 does not fit: .* room for {room} x a circuit of 3 qubits; use pack {room}"
+    with pytest.raises(RequestError, match=message):
+        run([pub], pack=30, target=target)
+    client, _, _ = run([pub], pack=room, target=target)
+    assert len(client.jobs[0][0].values) == -(-40 // room)
+    # No more are asked for than there are samples.
+    run([pub_of(ring(), rng.normal(size=(room, 3)), np.ones(3))], pack=30, target=target)
+
+
 @pytest.mark.parametrize("pack", [1, 2])
 @pytest.mark.parametrize("executions", [100, 300, 500, 5000])
 def test_rounds_are_split_at_the_limit(pack, executions, rng) -> None:
@@ -116,3 +134,28 @@ def test_a_parameter_set_that_no_job_holds_is_named(rng) -> None:
 def test_what_may_be_packed_is_named(pack) -> None:
     with pytest.raises(RequestError, match="`pack` must be 'auto' or a whole number"):
         Packing(pack, ideal_lattice(2, 2))
+
+
+def test_each_measurement_basis_is_an_execution_of_its_own() -> None:
+    variational = ring()
+    target = ideal_lattice(2, 3)
+    labels = [("ZZI",), ("ZZI", "XXI"), ("ZZI", "XXI", "YIY", "IXX")]
+    tasks = []
+    for chosen in labels:
+        observables = tuple(SparsePauliOp(label) for label in chosen)
+        lowered = lower(variational, target, weights=np.ones(3), cache=False)
+        tasks.append(LoweredTask(lowered, observables, np.zeros((4, 3))))
+    settings = PrimitiveSettings("estimator", 100, resilience_level=0)
+    (parts,) = plan_jobs(tasks, [1] * 3, settings, Limits())
+    assert part_executions(tasks, parts, settings) == 4 * 100 * (1 + 2 + 3)
+    # A job has room for seven sets of parameters in one basis each, or two in three.
+    jobs = plan_jobs(tasks, [1] * 3, settings, Limits(executions=700))
+    assert [[(part.task, part.rows) for part in job] for job in jobs] == [
+        [(0, 4), (1, 1)],
+        [(1, 3)],
+        [(2, 2)],
+        [(2, 2)],
+    ]
+    assert all(part_executions(tasks, job, settings) <= 700 for job in jobs)
+    quote = quote_round(tasks, settings, Packing(1, target))
+    assert quote.bill.executions == 4 * 100 * (1 + 2 + 3)
