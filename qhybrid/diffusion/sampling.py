@@ -105,7 +105,7 @@ def sample(
             before, total = number * steps, len(batches) * steps
             chunks.append(_frames(chain, _kept_moments(keep, steps), before, total, on_step))
     frames = [torch.cat(parts) for parts in zip(*chunks, strict=True)]
-    labels = states and states.labels(first_index, shape[0])
+    labels = states.labels(first_index, shape[0]) if states is not None else None
     return SampleResult(frames[-1], frames if keep else None, sampler, steps, labels)
 
 
