@@ -2,12 +2,17 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from qhybrid_circuits.errors import RequestError
+
+CORRUPT_NPZ = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError)
+"""What numpy and zipfile raise on bytes that are not, or no longer, an npz archive."""
 
 
 def user_path(path: Path | str) -> Path:

@@ -1,18 +1,15 @@
 """Arrays in the MedMNIST layout: SPLIT_images and SPLIT_labels in one npz file."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qhybrid.data.raw import RawImages, check_images, check_labels
+from qhybrid.files import CORRUPT_NPZ
 from qhybrid_circuits.errors import RequestError
 
 _BEGINNINGS = (b"PK", b"\x93NUMPY")
-# What numpy and zipfile raise on bytes that are not, or no longer, an npz archive.
-_CORRUPT = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError)
 
 
 def read_npz(path: Path, split: str, source: str) -> RawImages:
@@ -48,7 +45,7 @@ def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray
         raise RequestError(
             f"{source} does not fit into the memory ({error}); put fewer images into it"
         ) from error
-    except _CORRUPT as error:
+    except CORRUPT_NPZ as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RequestError(
             f"{source} cannot be read as an npz file ({reason}); it is damaged, cut short or of "

@@ -8,7 +8,7 @@ import torch
 
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, PooledNoise, QuantumNoise
 from qhybrid.diffusion.specs import NoiseSpec
-from qhybrid.files import replacing
+from qhybrid.files import CORRUPT_NPZ, replacing
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.names import check_backend_name
 from qhybrid_runtime.randomness import bit_source, measured_seconds, normal_numbers
@@ -61,7 +61,7 @@ def _read(path: Path, count: int) -> np.ndarray:
             numbers: np.ndarray = file["numbers"]
         if numbers.shape != (count,) or numbers.dtype != np.float32:
             raise ValueError(f"it holds {numbers.size:,} numbers of {count:,}")
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (*CORRUPT_NPZ, KeyError, TypeError) as error:
         raise RequestError(
             f"the pool of noise '{path}' cannot be used ({error}); restore it, or move it away to "
             "have another one measured"

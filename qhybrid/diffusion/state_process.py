@@ -21,6 +21,9 @@ from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, NoiseStream
 from qhybrid.diffusion.schedules import NoiseScheduler
 from qhybrid_circuits.errors import RequestError
 
+#: Phases that are tried before the best one is refined.
+_PHASES = 64
+
 #: The black of a state's image; amplitudes of a digit are mostly this.
 _BLACK = -1.0
 
@@ -74,21 +77,41 @@ def to_images(states: Tensor) -> Tensor:
     return magnitudes / largest[:, None, None, None] * 2 + _BLACK
 
 
-def in_phase(states: Tensor) -> Tensor:
-    """Turn each state (B, 2 * C, H, W) by the phase that makes the sum of its amplitudes positive.
+def in_phase(means: Tensor, noisy: Tensor) -> Tensor:
+    """Turn predicted means by the phases that leave the image in them real and not negative.
 
-    The infidelity leaves a prediction's phase open, and it would be the next input's. Amplitudes of
-    images are not negative, so the phase in which they add up to a positive number is theirs; a
-    state whose amplitudes add up to 0 stays as it is.
+    The infidelity leaves a prediction's phase open, and it would be the next input's. The mean of
+    x_(t-1) is a x_0 + b x_t with an x_0 that is real and adds up to a positive number. So the phase
+    is the one for which the mean without b x_t has the least imaginary part, by squares, and such a
+    sum.
+
+    Args:
+        means: Of the length that they should have, (B, 2 * C, H, W).
+        noisy: b x_t, shaped as `means`.
     """
-    real, imaginary = states.chunk(2, dim=1)
-    a, b = real.flatten(1).sum(1), imaginary.flatten(1).sum(1)
-    length = torch.hypot(a, b)
-    still = length == 0
-    scale = torch.where(still, 1.0, length)
-    cosine = torch.where(still, 1.0, a / scale)[:, None, None, None]
-    sine = (b / scale)[:, None, None, None]
-    return torch.cat([real * cosine + imaginary * sine, imaginary * cosine - real * sine], dim=1)
+    u, v = (part.flatten(1).double() for part in means.chunk(2, dim=1))
+    known_real, known = (part.flatten(1).double() for part in noisy.chunk(2, dim=1))
+    # The squares are A sin^2 + 2 B sin cos + C cos^2 - 2 (P sin + Q cos), but for a constant.
+    products = (u * u, u * v, v * v, known * u, known * v)
+    a, b, c, p, q = (product.sum(1, keepdim=True) for product in products)
+    angles = torch.arange(_PHASES, device=means.device) * (2 * math.pi / _PHASES)
+    sine, cosine = angles.double().sin(), angles.double().cos()
+    squares = a * sine**2 + 2 * b * sine * cosine + c * cosine**2 - 2 * (p * sine + q * cosine)
+    sums = u.sum(1, keepdim=True) * cosine - v.sum(1, keepdim=True) * sine
+    negative = sums < known_real.sum(1, keepdim=True)
+    chosen = (squares + negative * (squares.abs().amax() * 4)).argmin(1)
+    angle = angles.double()[chosen][:, None]
+    for _ in range(3):
+        sine, cosine = angle.sin(), angle.cos()
+        slope = (
+            (a - c) * (2 * angle).sin() + 2 * b * (2 * angle).cos() - 2 * (p * cosine - q * sine)
+        )
+        bend = 2 * (a - c) * (2 * angle).cos() - 4 * b * (2 * angle).sin()
+        bend = bend + 2 * (p * sine + q * cosine)
+        angle = angle - torch.where(bend > 0, slope / bend, 0.0).clamp(-0.1, 0.1)
+    sine, cosine = (part.to(means.dtype)[:, :, None, None] for part in (angle.sin(), angle.cos()))
+    real, imaginary = means.chunk(2, dim=1)
+    return torch.cat([real * cosine - imaginary * sine, imaginary * cosine + real * sine], dim=1)
 
 
 def infidelity(first: Tensor, second: Tensor) -> Tensor:

@@ -70,14 +70,14 @@ class StateSampling:
         amplitudes: int,
         noise: Callable[[], Tensor],
     ) -> Iterator[Tensor]:
-        alphas_cumprod = noise_scheduler(self.schedule).alphas_cumprod
-        variances = posterior(alphas_cumprod).variance.tolist()
+        _, to_current, variance = posterior(noise_scheduler(self.schedule).alphas_cumprod)
         x = noise()
         yield x
         for t in reversed(range(self.schedule.timesteps)):
             times = torch.full_like(labels, t)
-            direction = in_phase(model(x, times, labels).float())
-            x = direction * math.sqrt(amplitudes * (1 - variances[t]))
+            rest = float(variance[t])
+            mean = model(x, times, labels).float() * math.sqrt(amplitudes * (1 - rest))
+            x = in_phase(mean, float(to_current[t]) * x)
             if t:
-                x = x + math.sqrt(variances[t]) * noise()
+                x = x + math.sqrt(rest) * noise()
             yield x

@@ -27,6 +27,9 @@ from qhybrid_circuits.encoding.amplitude import (
 
 Array = NDArray[np.float64]
 
+#: Instructions that leave |0...0> as it is.
+_IDLE = ("barrier", "delay", "id")
+
 #: Name of the vector of angles; underscores follow where the circuit has one of this name.
 _NAME = "amplitudes"
 
@@ -50,11 +53,12 @@ def with_preparation_gates(circuit: QuantumCircuit) -> PreparedCircuit:
     """Replace amplitude encodings of symbolic features by gates that can prepare any amplitudes.
 
     Encodings of numbers stay: they know better gates themselves. Where there is nothing to replace
-    the circuit is returned as it is.
+    the circuit is returned as it is. Instructions that hold encodings are taken apart.
 
     Raises:
         CircuitError: A symbolic encoding is not the first instruction on its qubits.
     """
+    circuit = unwrapped(circuit)
     found = [symbolic_encoding(item.operation) for item in circuit.data]
     encodings = [encoding for encoding in found if encoding is not None]
     if not encodings:
@@ -71,9 +75,32 @@ def with_preparation_gates(circuit: QuantumCircuit) -> PreparedCircuit:
                 raise not_first([circuit.find_bit(bit).index for bit in item.qubits])
             groups.append(tuple(next(parameters) for _ in range(num_angles(encoding))))
             prepared.compose(_tree(encoding, groups[-1]), item.qubits, inplace=True)
-        if item.operation.name != "barrier":
+        if item.operation.name not in _IDLE:
             touched.update(item.qubits)
     return PreparedCircuit(prepared, tuple(encodings), tuple(groups))
+
+
+def unwrapped(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit with those instructions taken apart that hold a symbolic encoding."""
+    if not any(_wraps(item.operation) for item in circuit.data):
+        return circuit
+    flat = circuit.copy_empty_like()
+    for item in circuit.data:
+        if _wraps(item.operation):
+            flat.compose(unwrapped(item.operation.definition), item.qubits, inplace=True)
+        else:
+            flat.append(item)
+    return flat
+
+
+def _wraps(operation: Operation) -> bool:
+    """Return whether an instruction is not, but holds, a symbolic encoding."""
+    if getattr(operation, "_standard_gate", None) is not None or symbolic_encoding(operation):
+        return False
+    definition = getattr(operation, "definition", None)
+    return definition is not None and any(
+        symbolic_encoding(item.operation) or _wraps(item.operation) for item in definition.data
+    )
 
 
 def num_angles(encoding: AmplitudeEncoding) -> int:

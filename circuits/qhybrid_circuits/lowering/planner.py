@@ -91,12 +91,10 @@ class Planner:
 
     def _reframed(self, blocks: BlockCircuit) -> Candidate | None:
         """Return the circuit in Pauli frames, None where it needs none or is not such a one."""
-        if fits_directly(routing_problem(blocks, self._fractional), self.device):
+        if self._fits(blocks):
             return None
-        found = reframe(blocks, self._fractional, self._frames)
-        if found is None or not fits_directly(
-            routing_problem(found.blocks, self._fractional), self.device
-        ):
+        found = reframe(blocks, self._fractional, self._frames, self._fits)
+        if found is None or not self._fits(found.blocks):
             return None
         vertices = replace(self, measured=tuple(found.final[qubit] for qubit in self.measured))
         plan = vertices.plan(found.blocks)
@@ -105,6 +103,9 @@ class Planner:
         circuit, final = plan.lower(found.blocks, self.target)
         layout = tuple(final[vertex] for vertex in found.final)
         return Candidate(circuit, layout, plan.routing.swaps)
+
+    def _fits(self, blocks: BlockCircuit) -> bool:
+        return fits_directly(routing_problem(blocks, self._fractional), self.device)
 
     def _frames(self, problem: FrameProblem) -> FramePlan | None:
         """Return the gates of a star: the known ones, or newly found ones."""

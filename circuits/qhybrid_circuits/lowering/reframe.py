@@ -34,6 +34,10 @@ _PAULIS: dict[tuple[int, int], Matrix] = {
 }
 
 
+#: Stands for any gate of two vertices.
+_ANY: Matrix = np.diag([1, 1, 1, -1]).astype(complex)
+
+
 @dataclass(frozen=True)
 class Reframed:
     """A circuit on vertices instead of qubits; vertices without one start and end in |0>.
@@ -68,6 +72,7 @@ def reframe(
     blocks: BlockCircuit,
     fractional: bool,
     find: Callable[[FrameProblem], FramePlan | None],
+    fits: Callable[[BlockCircuit], bool],
 ) -> Reframed | None:
     """Write a circuit in Clifford gates, and rotations of one vertex, on the couplings of stars.
 
@@ -75,18 +80,21 @@ def reframe(
         blocks: The circuit.
         fractional: Whether rotations of two vertices are gates, rather than cz alone.
         find: Finds the gates of one star.
+        fits: Whether a device has a place where all pairs of a circuit are neighbours; asked before
+            the search, which takes longer.
 
     Returns:
         A circuit with the same unitary up to a global phase; None where the circuit's blocks are no
-        controlled rotations, or are not in rings, or where `find` finds nothing.
+        controlled rotations, or are not in rings, or the device has no place for the stars, or
+        `find` finds nothing.
     """
     counts = {interaction_count(block.matrix, fractional) for block in blocks.blocks}
-    if not fractional and 1 in counts:
-        # A block that is itself a Clifford gate is cheaper routed than as a rotation.
+    if 0 in counts or (not fractional and 1 in counts):
+        # A block that is itself a Clifford gate, or nothing, is cheaper routed than as a rotation.
         return None
     program = as_rotations(blocks)
     stars = find_stars(blocks.num_qubits, [block.qubits for block in blocks.blocks])
-    if program is None or stars is None:
+    if program is None or stars is None or not fits(_couplings(stars)):
         return None
     regions = [_region(star, program.rotations, fractional) for star in stars]
     plans = []
@@ -100,6 +108,19 @@ def reframe(
         [_Track(region, plan) for region, plan in zip(regions, plans, strict=True)]
     )
     return Reframed(collector.finish(blocks.global_phase), final)
+
+
+def _couplings(stars: Sequence[Star]) -> BlockCircuit:
+    """Return a circuit with a block on each pair of vertices that must be neighbours."""
+    pairs = [(star.vertices[a], star.vertices[b]) for star in stars for a, b in star.edges]
+    ends: dict[tuple[int, int], list[int]] = {}
+    for star in stars:
+        for bridge, position in star.meets.items():
+            ends.setdefault(bridge, []).append(star.vertices[position])
+    collector = BlockCollector(sum(len(star.vertices) for star in stars))
+    for first, second in [*pairs, *ends.values()]:
+        collector.add_pair(_ANY, (first, second))
+    return collector.finish(0.0)
 
 
 def _region(star: Star, rotations: Sequence[Rotation], fractional: bool) -> _Region:

@@ -8,7 +8,11 @@ from qiskit.transpiler import PassManager, Target
 from qiskit.transpiler.passes import Unroll3qOrMore
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_circuits.encoding.state_tree import symbolic_encoding, with_preparation_gates
+from qhybrid_circuits.encoding.state_tree import (
+    symbolic_encoding,
+    unwrapped,
+    with_preparation_gates,
+)
 from qhybrid_circuits.lowering import LoweredCircuit, lower
 from qhybrid_runtime.noise.attribution import attribute_noise
 from qhybrid_runtime.noise.device_noise import DeviceNoise
@@ -70,6 +74,7 @@ def _taken_apart(
     circuit: QuantumCircuit,
 ) -> tuple[list[CircuitInstruction], QuantumCircuit, QuantumCircuit]:
     """Return symbolic amplitude encodings, which come first, their gates, and all other gates."""
+    circuit = unwrapped(circuit)
     if not with_preparation_gates(circuit).encodings:
         return [], circuit.copy_empty_like(), circuit
     first, rest = circuit.copy_empty_like(), circuit.copy_empty_like()

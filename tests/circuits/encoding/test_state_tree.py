@@ -156,3 +156,25 @@ def test_reports_count_the_gates_that_any_amplitudes_take() -> None:
     assert report.two_qubit_gates == lowered.circuit.count_ops()["cz"] >= 9
     assert report.stock is not None
     assert report.stock.two_qubit_gates >= 9
+
+
+@pytest.mark.parametrize("wrap", [lambda c: c, lambda c: c.to_gate(), lambda c: wrapped_twice(c)])
+def test_encodings_in_other_instructions_are_found(wrap) -> None:
+    features = ParameterVector("x", 4)
+    circuit = QuantumCircuit(3)
+    circuit.id(1)
+    circuit.append(wrap(amplitude_encoding(features)), [1, 2])
+    circuit.cx(1, 0)
+    prepared = with_preparation_gates(circuit)
+    assert len(prepared.encodings) == 1
+    values = np.array([[0.3, -1.2, 0.5, 0.8]])
+    angles = dict(zip(prepared.angles[0], preparation_angles(values, 2)[0], strict=True))
+    expected = Statevector(circuit.assign_parameters(dict(zip(features, values[0], strict=True))))
+    found = Statevector(prepared.circuit.assign_parameters(angles))
+    assert abs(expected.inner(found)) == pytest.approx(1.0)
+
+
+def wrapped_twice(circuit: QuantumCircuit) -> QuantumCircuit:
+    outer = QuantumCircuit(circuit.num_qubits)
+    outer.append(circuit.to_gate(), outer.qubits)
+    return outer

@@ -36,7 +36,7 @@ def rings(sizes: tuple[int, ...], rounds: int, seed: int) -> QuantumCircuit:
 
 
 def reframed(circuit: QuantumCircuit, fractional: bool) -> Reframed | None:
-    return reframe(_blocks(circuit), fractional, find_frames)
+    return reframe(_blocks(circuit), fractional, find_frames, lambda _: True)
 
 
 def bound(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -115,7 +115,7 @@ def test_new_numbers_need_no_new_search() -> None:
             found.append(problem)
             return find_frames(problem)
 
-        reframe(_blocks(hqconv_circuit(2, 1, seed)), False, find)
+        reframe(_blocks(hqconv_circuit(2, 1, seed)), False, find, lambda _: True)
         problems.append(set(found))
     assert problems[0] == problems[1]
 
@@ -128,7 +128,7 @@ def test_new_numbers_need_no_new_search() -> None:
 def test_other_shapes_are_left_to_the_router(circuit: QuantumCircuit) -> None:
     blocks = _blocks(bound(circuit))
     assert find_stars(circuit.num_qubits, [block.qubits for block in blocks.blocks]) is None
-    assert reframe(blocks, False, find_frames) is None
+    assert reframe(blocks, False, find_frames, lambda _: True) is None
 
 
 def test_bare_cz_are_left_to_the_router() -> None:
@@ -180,3 +180,24 @@ def test_stars_are_found_on_heavy_hex(fake_target: Callable[[str], Target]) -> N
     # Three pairs with one vertex in common.
     assert len(used) == 3
     assert len(frozenset.intersection(*used)) == 1
+
+
+def test_nothing_is_searched_for_a_device_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def searched(problem: FrameProblem) -> FramePlan:
+        raise AssertionError(problem)
+
+    monkeypatch.setattr("qhybrid_circuits.lowering.planner.find_frames", searched)
+    gates = ["cz", "rz", "sx", "x"]
+    line = GenericBackendV2(8, gates, coupling_map=CouplingMap.from_line(8), seed=1).target
+    circuit = bound(hqconv_circuit(1, 1))
+    assert lower(circuit, line, cache=False).circuit.num_nonlocal_gates() >= 8
+
+
+def test_rotations_by_nothing_take_no_frames() -> None:
+    circuit = QuantumCircuit(4)
+    for _ in range(2):
+        for k in range(4):
+            circuit.ry(0.3 + k, k)
+            circuit.crx(0.0, k, (k + 1) % 4)
+    assert reframed(circuit, False) is None
+    assert reframed(circuit, True) is None

@@ -128,9 +128,11 @@ def test_a_pool_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert said == ["measuring 1,000 numbers of noise on aer"]
     with pytest.raises(RequestError, match="it holds 1,000 numbers of 999"):
         open_noise(NoiseSpec("quantum", "aer", 999), file)
-    file.write_bytes(b"nothing")
-    with pytest.raises(RequestError, match="cannot be used"):
-        open_noise(spec, file)
+    whole = file.read_bytes()
+    for damaged in (b"nothing", whole[: len(whole) // 2], whole[:300] + b"\0" + whole[301:]):
+        file.write_bytes(damaged)
+        with pytest.raises(RequestError, match="cannot be used"):
+            open_noise(spec, file)
 
 
 def test_wrong_sources_are_refused() -> None:

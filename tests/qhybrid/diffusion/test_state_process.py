@@ -85,12 +85,17 @@ def test_infidelity_has_the_right_gradient(generator) -> None:
     assert torch.autograd.gradcheck(infidelity, (first.requires_grad_(), second))
 
 
-def test_in_phase_undoes_any_phase_of_an_image(generator) -> None:
-    states = to_states(2 * torch.rand(3, 1, 4, 4, generator=generator) - 1)
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.98])
+def test_in_phase_undoes_any_phase_of_a_mean(share: float, generator) -> None:
+    """Also where most of the mean is noise, whose sum may have any phase."""
+    images = to_states(2 * torch.rand(50, 1, 4, 4, generator=generator) - 1)
+    noise = torch.randn(images.shape, generator=generator)
+    means = (1 - share) * images + share * noise
     for angle in (0.0, 0.4, math.pi, -2.0):
-        torch.testing.assert_close(in_phase(turned(states, angle)), states, atol=1e-5, rtol=0)
+        found = in_phase(turned(means, angle), share * noise)
+        torch.testing.assert_close(found, means, atol=1e-4, rtol=0)
     nothing = torch.zeros(1, 2, 2, 2)
-    assert torch.equal(in_phase(nothing), nothing)
+    assert torch.equal(in_phase(nothing, nothing), nothing)
 
 
 def test_images_become_states_and_come_back(generator) -> None:
