@@ -122,7 +122,13 @@ class DiffusionSection(Section):
 
         if not isinstance(values, dict) or not isinstance(values.get("betas"), list | tuple):
             return values
-        return {"schedule": TRAINED_BETAS, "timesteps": len(values["betas"]), **values}
+        count = len(values["betas"])
+        if count < 2:
+            raise RequestError(
+                f"diffusion.betas must list at least 2 levels of noise, one a timestep, but lists "
+                f"{count}; list more, or choose a diffusion.schedule by name"
+            )
+        return {"schedule": TRAINED_BETAS, "timesteps": count, **values}
 
     @model_validator(mode="after")
     def _is_a_schedule(self) -> Self:

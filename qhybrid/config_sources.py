@@ -139,6 +139,11 @@ def merge_values(base: Values, changes: Values) -> Values:
         below = merged.get(section, {})
         both_tables = isinstance(below, dict) and isinstance(table, dict)
         merged[section] = {**below, **table} if both_tables else table
+    asked = changes.get("diffusion")
+    if isinstance(asked, dict) and "schedule" in asked and "betas" not in asked:
+        # A schedule by name takes the place of the base's list.
+        table = merged["diffusion"]
+        merged["diffusion"] = {key: value for key, value in table.items() if key != "betas"}
     return merged
 
 

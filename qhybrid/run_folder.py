@@ -166,8 +166,8 @@ def check_free(folder: Path) -> None:
     folder = user_path(folder)
     if (folder / "config.toml").exists():
         raise RequestError(
-            f"'{folder}' holds a run already; continue it with `qhybrid train --resume` or choose "
-            "another --out"
+            f"'{folder}' holds a run already; continue it with `qhybrid train --resume --out "
+            f"{folder}` or choose another --out"
         )
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"'{folder}' is a file; choose another --out")

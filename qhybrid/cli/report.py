@@ -32,7 +32,9 @@ def report(
     health: Annotated[
         bool, typer.Option("--health/--no-health", help="Examine weights, inputs and gradients.")
     ] = True,
-    shots: Annotated[int, typer.Option(metavar="N", help="Executions a circuit.")] = 1024,
+    shots: Annotated[
+        int | None, typer.Option(metavar="N", help="Executions a circuit [as `sample` takes].")
+    ] = None,
     sampler: Annotated[
         str | None, typer.Option(metavar="NAME", help="As for `sample` [the run's, or ddim].")
     ] = None,

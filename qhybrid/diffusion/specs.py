@@ -105,18 +105,22 @@ class ScheduleSpec:
             )
 
     def _check_betas(self) -> None:
-        if (self.name == TRAINED_BETAS) != (self.betas is not None):
+        if self.name == TRAINED_BETAS and self.betas is None:
+            raise RequestError(
+                f"the schedule '{TRAINED_BETAS}' needs its betas, one a timestep; list them in "
+                "diffusion.betas, or choose another schedule"
+            )
+        if self.name != TRAINED_BETAS and self.betas is not None:
             raise RequestError(
                 f"the schedule '{TRAINED_BETAS}' is that of listed betas, and no other takes any, "
-                f"but the schedule is '{self.name}' and betas are "
-                f"{'not given' if self.betas is None else 'given'}; leave one of them out"
+                f"but the schedule is '{self.name}' and betas are given; leave one of them out"
             )
         if self.betas is None:
             return
         if len(self.betas) != self.timesteps:
             raise RequestError(
                 f"betas must be one a timestep, but there are {len(self.betas)} and timesteps is "
-                f"{self.timesteps}; leave timesteps out"
+                f"{self.timesteps}; leave timesteps out, or list as many betas"
             )
         for t, beta in enumerate(self.betas):
             if not (math.isfinite(beta) and 0 < beta < 1):

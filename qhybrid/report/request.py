@@ -8,9 +8,13 @@ from qhybrid.config import Config
 from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
 from qhybrid.report.devices import check_target_names
 from qhybrid.report.subject import Subject, find_subject
+from qhybrid.sampling.request import STATE_SHOTS
 from qhybrid_circuits.errors import RequestError
 
 _MOST = 10_000_000
+
+USUAL_SHOTS = 1024
+"""What devices take unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class ReportRequest:
         targets: Devices; without any, circuits are counted as they are written.
         fractional: Use fractional gates.
         health: Examine the circuits.
-        shots: Executions of a circuit with one parameter set.
+        shots: Executions of a circuit with one parameter set; what `sample` takes on a device if
+            None.
         sampler: A key of `SAMPLERS`; the run's, or the default configuration's, if None.
         steps: Denoising steps; the run's, or the sampler's, if None.
         num_images: Images that are drawn together.
@@ -33,7 +38,7 @@ class ReportRequest:
     targets: tuple[str, ...] = ()
     fractional: bool = False
     health: bool = True
-    shots: int = 1024
+    shots: int | None = None
     sampler: str | None = None
     steps: int | None = None
     num_images: int = 64
@@ -71,13 +76,16 @@ def check_request(request: ReportRequest) -> tuple[Subject, SamplingPlan]:
     sampler = check_sampler(request.sampler or config.sampling.sampler).name
     configured = config.sampling.steps if sampler == config.sampling.sampler else None
     steps = configured if request.steps is None else request.steps
-    for name, value in (("shots", request.shots), ("num-images", request.num_images)):
+    states = subject.spec is not None and subject.spec.timesteps is not None
+    usual = STATE_SHOTS if states else USUAL_SHOTS
+    shots = usual if request.shots is None else request.shots
+    for name, value in (("shots", shots), ("num-images", request.num_images)):
         if not 1 <= value <= _MOST:
             raise RequestError(f"--{name} must be 1 to {_MOST:,}, but is {value}")
     steps = sampler_steps(sampler, schedule, steps)
-    if subject.spec is not None and subject.spec.timesteps is not None:
+    if states:
         check_ancestral(schedule, sampler, steps)
-    return subject, SamplingPlan(sampler, steps, request.shots, request.num_images)
+    return subject, SamplingPlan(sampler, steps, shots, request.num_images)
 
 
 def _usual_config(subject: Subject) -> Config:

@@ -29,6 +29,7 @@ from qhybrid.training.environment import describe_environment
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.module import DenoisingModule
+from qhybrid.training.outcome import Interrupted
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.stopping import StopSignal
@@ -95,7 +96,10 @@ def run_training(
             check_free(run.folder)
         _describe(run, session, resumed=resumed is not None)
         show_start(console, run, session)
-        _open_noise(run, session, console)
+        try:
+            _open_noise(run, session, console)
+        except KeyboardInterrupt as interruption:
+            raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption
         with announced_compilation(console):
             if resumed is None:
                 warn_of_idle_weights(console, session.spec, session.device)

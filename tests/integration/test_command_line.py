@@ -50,7 +50,8 @@ def test_an_existing_run_and_contradicting_flags_are_refused(
     capsys.readouterr()
     assert main(arguments) == 2
     assert (
-        "holds a run already; continue it with `qhybrid train --resume`" in capsys.readouterr().err
+        "holds a run already; continue it with `qhybrid train --resume --out "
+        in capsys.readouterr().err
     )
     assert main(["train", "--resume", "--out", "mine", "--model", "1hqconv-qvunet"]) == 2
     assert "model.name is unet" in capsys.readouterr().err

@@ -130,7 +130,7 @@ def test_assignments_are_toml_where_they_can_be() -> None:
             {"diffusion.schedule": "linear", "diffusion.beta_start": 0.5},
             ["0 < beta_start <= beta_end < 1", "0.5 and 0.02"],
         ),
-        ({"diffusion.schedule": "trained_betas"}, ["'trained_betas'", "betas are not given"]),
+        ({"diffusion.schedule": "trained_betas"}, ["'trained_betas'", "needs its betas"]),
         ({"diffusion.betas": [0.1, 0.2], "diffusion.schedule": "linear"}, ["'linear'", "given"]),
         (
             {"diffusion.betas": [0.1, 0.2], "diffusion.timesteps": 3},
@@ -142,7 +142,8 @@ def test_assignments_are_toml_where_they_can_be() -> None:
         ),
         ({"diffusion.betas": [0.1, "much"]}, ["diffusion.betas", "valid number", "'much'"]),
         ({"diffusion.betas": 0.1}, ["diffusion.betas", "list", "0.1"]),
-        ({"diffusion.betas": [0.1]}, ["timesteps must be at least 2"]),
+        ({"diffusion.betas": []}, ["diffusion.betas must list at least 2"]),
+        ({"diffusion.betas": [0.1]}, ["diffusion.betas must list at least 2"]),
         ({"training.noise_source": "quantm"}, ["quantm", "did you mean quantum", "gaussian"]),
         ({"training.noise_pool": 5}, ["noise_pool", "'quantum'", "--noise-source quantum"]),
         (
@@ -261,3 +262,10 @@ def test_a_line_break_in_an_assignment_starts_no_other_key() -> None:
     assert parse_assignments([f"training.epochs={given}"]) == {"training.epochs": given}
     with pytest.raises(RequestError, match="must be a valid integer"):
         load_config(overrides=parse_assignments([f"training.epochs={given}"]))
+
+
+def test_a_schedule_by_name_takes_the_place_of_listed_betas() -> None:
+    config = load_config("qbottleneck", {"diffusion.schedule": "cosine"})
+    assert (config.diffusion.schedule, config.diffusion.betas) == ("cosine", None)
+    with pytest.raises(RequestError, match="needs its betas, one a timestep"):
+        load_config(None, {"diffusion.schedule": "trained_betas"})

@@ -1,5 +1,6 @@
 """A circuit's states together with their derivatives by the weights."""
 
+import warnings
 from typing import cast
 
 import torch
@@ -81,7 +82,10 @@ class TangentEvolution:
 
         directions = torch.eye(len(weights), dtype=weights.dtype, device=weights.device)
         mapped = torch.func.vmap(along, out_dims=-1, chunk_size=_WEIGHTS_AT_ONCE)
-        return mapped(directions)
+        with warnings.catch_warnings():
+            # On its first use torch.func.jvp compiles a table by what PyTorch itself deprecates.
+            warnings.filterwarnings("ignore", r"`torch.jit.script`", FutureWarning)
+            return mapped(directions)
 
     def _pieces(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Return start states (B, 2**n) and, for each stack, matrices (n, 1 or B, D, D)."""

@@ -208,7 +208,7 @@ def test_a_resumed_run_cannot_become_another(whole: Run) -> None:
 def test_a_folder_with_a_run_is_not_overwritten(whole: Run) -> None:
     before = whole.model_file.stat().st_mtime_ns
     with pytest.raises(
-        RequestError, match="holds a run already; continue it with `qhybrid train --resume`"
+        RequestError, match="holds a run already; continue it with `qhybrid train --resume --out "
     ):
         train(small(), out=whole.folder)
     assert whole.model_file.stat().st_mtime_ns == before
