@@ -4,6 +4,9 @@
 from qhybrid_runtime.statevector.cpu.lanes import load, splat, store
 from qhybrid_runtime.statevector.cpu.registers import compiled
 
+#: Amplitudes that are added up to one number.
+ADDED_AT_ONCE = 1 << 10
+
 
 @compiled
 def measure(state, final, diagonal, moves, rows, phases, values, start, stop):
@@ -36,6 +39,23 @@ def measure(state, final, diagonal, moves, rows, phases, values, start, stop):
                 pr, pi = splat(phases[index, k, 0]), splat(phases[index, k, 1])
                 row = rows[index]
                 store(values, row, load(values, row) + (pr * real - pi * imag))
+
+
+@compiled
+def measure_precisely(state, final, observed, values, part, start, stop):
+    """Do what `measure` does, from values of zero, by sums of parts that are not long.
+
+    A single precision sum over many amplitudes loses digits.
+
+    Args:
+        observed: Arguments of `measure`: diagonal, moves, rows, phases.
+        part: Room for values.
+    """
+    values[:] = 0
+    for first in range(start, stop, ADDED_AT_ONCE):
+        part[:] = 0
+        measure(state, final, *observed, part, first, min(first + ADDED_AT_ONCE, stop))
+        values += part
 
 
 @compiled

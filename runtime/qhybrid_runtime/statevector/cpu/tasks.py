@@ -14,7 +14,7 @@ from qhybrid_runtime.statevector.cpu.assembly import (
     pull_back_waves,
 )
 from qhybrid_runtime.statevector.cpu.lanes import LANES, splat, store
-from qhybrid_runtime.statevector.cpu.measure import measure, start_costate
+from qhybrid_runtime.statevector.cpu.measure import measure_precisely, start_costate
 from qhybrid_runtime.statevector.cpu.registers import compiled
 from qhybrid_runtime.statevector.cpu.sweeps import (
     backward_step,
@@ -113,7 +113,7 @@ def run_values(tables, recipe, sizes, observed, numbers, states, values, first, 
     scratch = new_scratch(group_size, values)
     room = new_room(recipe, largest, numbers, num_matrix)
     _, _, _, _, matrix, codes, active = room
-    measured = np.empty(len(values) * LANES, values.dtype)
+    measured, part = np.empty((2, len(values) * LANES), values.dtype)
     amplitudes = len(observed[0])
     for task in range(first, last):
         group, chunk = task // chunks, task % chunks
@@ -123,8 +123,7 @@ def run_values(tables, recipe, sizes, observed, numbers, states, values, first, 
         for number in range(len(tables[0])):
             parts = num_parts(tables[0][number])
             forward_step(tables, number, matrix, codes, active, state, scratch, 0, parts)
-        measured[:] = 0
-        measure(state, final, *observed, measured, 0, amplitudes)
+        measure_precisely(state, final, observed, measured, part, 0, amplitudes)
         put_samples(measured, group, chunk, values)
 
 

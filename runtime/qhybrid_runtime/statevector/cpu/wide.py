@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from qhybrid_runtime.statevector.cpu.lanes import LANES
-from qhybrid_runtime.statevector.cpu.measure import measure, start_costate
+from qhybrid_runtime.statevector.cpu.measure import measure_precisely, start_costate
 from qhybrid_runtime.statevector.cpu.sweeps import (
     backward_step,
     forward_step,
@@ -42,8 +42,8 @@ def _measured(arguments: Arguments, state: np.ndarray, count: int) -> np.ndarray
     parts: dict[int, np.ndarray] = {}
 
     def part(start: int, stop: int) -> None:
-        parts[start] = np.zeros(count * LANES, state.dtype)
-        measure(state, sizes[1], *observed, parts[start], start, stop)
+        parts[start], room = np.empty((2, count * LANES), state.dtype)
+        measure_precisely(state, sizes[1], observed, parts[start], room, start, stop)
 
     run_tasks(len(observed[0]), part)
     return _total(parts)
