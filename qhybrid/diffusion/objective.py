@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +14,18 @@ from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.diffusion.state_process import state_loss
 
 
-class Objective(Protocol):
-    """A loss of a batch of images."""
+@dataclass(frozen=True)
+class Objective:
+    """A loss of a batch of images.
+
+    Attributes:
+        scheduler: The noise of each timestep.
+        weighting: The weight of each timestep in `denoising_loss`; None for models of states, whose
+            loss is `state_loss`.
+    """
+
+    scheduler: NoiseScheduler
+    weighting: P2Weighting | None
 
     def loss(
         self,
@@ -30,47 +40,15 @@ class Objective(Protocol):
         Args:
             model: What is trained.
             images: (B, C, H, W) in [-1, 1].
-            labels: Class of each, (B,), from 0.
+            labels: Class of each, (B,), from 0; for models of states alone.
             generator: Of all that is random.
             noise_source: Where the noise comes from.
         """
-
-
-@dataclass(frozen=True)
-class NoisePrediction:
-    """`denoising_loss`, for models that predict epsilon; it does not use the classes."""
-
-    scheduler: NoiseScheduler
-    weighting: P2Weighting
-
-    def loss(
-        self,
-        model: Callable[..., Any],
-        images: Tensor,
-        labels: Tensor,
-        generator: torch.Generator,
-        noise_source: NoiseSource,
-    ) -> Tensor:
+        if self.weighting is None:
+            return state_loss(model, images, labels, self.scheduler, generator, noise_source)
         return denoising_loss(
             model, images, self.scheduler, self.weighting, generator, noise_source
         )
-
-
-@dataclass(frozen=True)
-class StatePrediction:
-    """`state_loss`, for models of states."""
-
-    scheduler: NoiseScheduler
-
-    def loss(
-        self,
-        model: Callable[..., Any],
-        images: Tensor,
-        labels: Tensor,
-        generator: torch.Generator,
-        noise_source: NoiseSource,
-    ) -> Tensor:
-        return state_loss(model, images, labels, self.scheduler, generator, noise_source)
 
 
 def objective(schedule: ScheduleSpec, weighting: P2Weighting, *, states: bool) -> Objective:
@@ -81,5 +59,4 @@ def objective(schedule: ScheduleSpec, weighting: P2Weighting, *, states: bool) -
         weighting: The weight of each timestep; the infidelity has none.
         states: Whether the model is one of states, see `ModelSpec`.
     """
-    scheduler = noise_scheduler(schedule)
-    return StatePrediction(scheduler) if states else NoisePrediction(scheduler, weighting)
+    return Objective(noise_scheduler(schedule), None if states else weighting)

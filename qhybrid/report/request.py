@@ -10,11 +10,9 @@ from qhybrid.report.devices import check_target_names
 from qhybrid.report.subject import Subject, find_subject
 from qhybrid.sampling.request import STATE_SHOTS
 from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime.devices.billing import PrimitiveSettings
 
 _MOST = 10_000_000
-
-USUAL_SHOTS = 1024
-"""What devices take unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def check_request(request: ReportRequest) -> tuple[Subject, SamplingPlan]:
     configured = config.sampling.steps if sampler == config.sampling.sampler else None
     steps = configured if request.steps is None else request.steps
     states = subject.spec is not None and subject.spec.timesteps is not None
-    usual = STATE_SHOTS if states else USUAL_SHOTS
+    usual = STATE_SHOTS if states else PrimitiveSettings.shots
     shots = usual if request.shots is None else request.shots
     for name, value in (("shots", shots), ("num-images", request.num_images)):
         if not 1 <= value <= _MOST:

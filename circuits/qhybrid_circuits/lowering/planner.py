@@ -94,7 +94,7 @@ class Planner:
         if self._fits(blocks):
             return None
         found = reframe(blocks, self._fractional, self._frames, self._fits)
-        if found is None or not self._fits(found.blocks):
+        if found is None:
             return None
         vertices = replace(self, measured=tuple(found.final[qubit] for qubit in self.measured))
         plan = vertices.plan(found.blocks)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from qhybrid.cli.main import main
-from qhybrid.config_sources import load_config
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
 from qhybrid.sampling import (
@@ -22,7 +21,6 @@ from qhybrid.sampling import (
     sample_run,
     session,
 )
-from qhybrid.training import train
 from qhybrid_circuits.errors import QpuLimitError, RequestError
 
 FEW = SamplingRequest(
@@ -32,20 +30,6 @@ FEW = SamplingRequest(
     backend="fake_nighthawk",
     execution=ExecutionRequest(shots=64),
 )
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    config = load_config(
-        overrides={
-            "model.ansatz_layers": 1,
-            "training.max_steps": 1,
-            "training.device": "cpu",
-            "sampling.steps": 2,
-            "sampling.num_images": 1,
-        }
-    )
-    return train(config, out=tmp_path_factory.mktemp("runs") / "device")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from qhybrid.config_sources import load_config
 from qhybrid.run_folder import Run
 from qhybrid.sampling import ExecutionRequest, SamplingRequest, bill_of, sample_run, session
 from qhybrid.sampling.request import plan_sampling
-from qhybrid.training import train
 from qhybrid_circuits.errors import QpuLimitError
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 
@@ -23,20 +22,6 @@ PLAIN = SamplingRequest(
     execution=ExecutionRequest(shots=64),
 )
 POOLED = replace(PLAIN, noise_source="quantum", noise_pool=20_000)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    config = load_config(
-        overrides={
-            "model.ansatz_layers": 1,
-            "training.max_steps": 1,
-            "training.device": "cpu",
-            "sampling.steps": 2,
-            "sampling.num_images": 1,
-        }
-    )
-    return train(config, out=tmp_path_factory.mktemp("runs") / "device")
 
 
 def test_the_bill_has_the_job_that_measures_noise(run: Run) -> None:
