@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qhybrid.models import load_model
-from qhybrid.sampling import SamplingRequest, sample_run
+from qhybrid.models.storage import load_model
+from qhybrid.sampling.request import SamplingRequest
+from qhybrid.sampling.sample_run import sample_run
 from qhybrid_runtime import CircuitBank, get_backend
 
 BACKENDS = ("statevector", "aer", "aer:fake_fez", "fake_fez")

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from scipy import stats
 
-from qhybrid_runtime.randomness import BitSource, bit_source, normal_numbers
+from qhybrid_runtime.randomness.coins import BitSource
+from qhybrid_runtime.randomness.factory import bit_source
+from qhybrid_runtime.randomness.normal import normal_numbers
 
 BACKENDS = ("statevector", "aer", "aer:fake_fez", "fake_fez")
 BATCH = 2048

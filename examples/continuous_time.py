@@ -10,8 +10,11 @@ from pathlib import Path
 import torch
 
 from qhybrid import ModelSpec, build_model, load_dataset
-from qhybrid.diffusion import P2Weighting, ScheduleSpec, denoising_loss, noise_scheduler, sample
 from qhybrid.diffusion.images import save_grid
+from qhybrid.diffusion.loss import denoising_loss
+from qhybrid.diffusion.sampling import sample
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 
 ROWS = {"sde": 200, "ode": 50, "ddim": 50}
 

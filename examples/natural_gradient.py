@@ -16,7 +16,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qhybrid.states.figure import save_fidelity_figure
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime import get_backend, quantum_layer
-from qhybrid_runtime.natural_gradient import QuantumNaturalGradient
+from qhybrid_runtime.natural_gradient.optimizer import QuantumNaturalGradient
 
 SPINS, STARTS = 8, 5
 

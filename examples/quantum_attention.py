@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from qhybrid import ModelSpec, build_model, load_dataset
-from qhybrid.diffusion import P2Weighting, ScheduleSpec, denoising_loss, noise_scheduler, sample
 from qhybrid.diffusion.images import save_grid
-from qhybrid.evaluation import mean_ssim
-from qhybrid_runtime.health import model_health
+from qhybrid.diffusion.loss import denoising_loss
+from qhybrid.diffusion.sampling import sample
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.evaluation.ssim import mean_ssim
+from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid_runtime.health.model import model_health
 
 MODELS = (("qattention-unet", "published"), ("qattention-unet", "trainable"), ("light-unet", None))
 

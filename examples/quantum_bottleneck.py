@@ -12,10 +12,12 @@ from pathlib import Path
 import torch
 
 from qhybrid import ModelSpec, build_model, load_dataset
-from qhybrid.config_sources import load_config
-from qhybrid.diffusion import noise_scheduler, sample, save_grid
+from qhybrid.diffusion.images import save_grid
+from qhybrid.diffusion.sampling import sample
+from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.state_process import state_loss
 from qhybrid.diffusion.state_sampling import StateSampling
+from qhybrid.settings.sources import load_config
 
 
 def main(steps: int = 1000, out: Path = Path("quantum_bottleneck.png")) -> None:

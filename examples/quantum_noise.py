@@ -10,10 +10,13 @@ from pathlib import Path
 import torch
 
 from qhybrid import ModelSpec, build_model, load_dataset
-from qhybrid.diffusion import P2Weighting, ScheduleSpec, denoising_loss, noise_scheduler, sample
 from qhybrid.diffusion.images import save_grid
+from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import GaussianNoise, QuantumNoise
-from qhybrid_runtime.randomness import bit_source
+from qhybrid.diffusion.sampling import sample
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid_runtime.randomness.factory import bit_source
 
 
 def main(steps: int = 600, out: Path = Path("quantum_noise.png")) -> None:

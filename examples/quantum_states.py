@@ -10,18 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from qhybrid.diffusion import ScheduleSpec
-from qhybrid.states import (
-    DepolarizingProcess,
-    ReverseProcess,
-    density_matrices,
-    fidelity,
-    random_states,
-    save_fidelity_figure,
-    state_cluster,
-    state_denoising_loss,
-    state_generation_loss,
-)
+from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.states.density import density_matrices, random_states, state_cluster
+from qhybrid.states.depolarizing import DepolarizingProcess
+from qhybrid.states.figure import save_fidelity_figure
+from qhybrid.states.losses import fidelity
+from qhybrid.states.objective import state_denoising_loss, state_generation_loss
+from qhybrid.states.reverse import ReverseProcess
 
 
 def main(steps: int = 800, out: Path = Path("quantum_states.png")) -> None:

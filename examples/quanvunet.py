@@ -13,8 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qhybrid import ModelSpec, build_model, load_dataset
-from qhybrid.diffusion import P2Weighting, ScheduleSpec, denoising_loss, noise_scheduler, sample
 from qhybrid.diffusion.images import save_grid
+from qhybrid.diffusion.loss import denoising_loss
+from qhybrid.diffusion.sampling import sample
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 
 
 def main(steps: int = 600, out: Path = Path("quanvunet.png")) -> None:

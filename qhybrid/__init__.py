@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 from qhybrid_circuits._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from qhybrid.config import Config
-    from qhybrid.config_sources import load_config
-    from qhybrid.data import load_dataset
-    from qhybrid.models import ModelSpec, build_model, load_model
+    from qhybrid.data.load import load_dataset
+    from qhybrid.models.spec import ModelSpec
+    from qhybrid.models.storage import load_model
+    from qhybrid.models.zoo import build_model
     from qhybrid.run_folder import Run
-    from qhybrid.sampling import SamplingRequest, sample_run
-    from qhybrid.training import train
+    from qhybrid.sampling.request import SamplingRequest
+    from qhybrid.sampling.sample_run import sample_run
+    from qhybrid.settings.config import Config
+    from qhybrid.settings.sources import load_config
+    from qhybrid.training.train import train
     from qhybrid.version import __version__
 
 __all__ = [
@@ -31,16 +34,16 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "Config": ".config",
-        "ModelSpec": ".models",
+        "Config": ".settings.config",
+        "ModelSpec": ".models.spec",
         "Run": ".run_folder",
-        "SamplingRequest": ".sampling",
-        "build_model": ".models",
-        "load_config": ".config_sources",
-        "load_dataset": ".data",
-        "load_model": ".models",
-        "sample_run": ".sampling",
-        "train": ".training",
+        "SamplingRequest": ".sampling.request",
+        "build_model": ".models.zoo",
+        "load_config": ".settings.sources",
+        "load_dataset": ".data.load",
+        "load_model": ".models.storage",
+        "sample_run": ".sampling.sample_run",
+        "train": ".training.train",
         "__version__": ".version",
     },
 )

@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from qhybrid.config import Config
 from qhybrid.files import user_path
+from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 
 RUNS = Path("runs")
@@ -79,7 +79,7 @@ class Run:
         Raises:
             RequestError: The file is damaged.
         """
-        from qhybrid.config_sources import parse_config, read_values
+        from qhybrid.settings.sources import parse_config, read_values
 
         return parse_config(read_values(self.config_file))
 

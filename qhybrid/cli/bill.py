@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qhybrid.sampling.bill import SamplingBill
-from qhybrid_runtime.devices.billing import Bill
+from qhybrid_runtime.hardware.billing import Bill
 
 
 def print_bill(bill: SamplingBill, console: Console) -> None:

@@ -13,7 +13,7 @@ FormatOption = Annotated[
 
 def models(output_format: FormatOption = "table") -> None:
     """List the models, with their size at 28x28 grey images."""
-    from qhybrid.models import catalog
+    from qhybrid.models.catalog import catalog
 
     columns = (
         "name",
@@ -33,7 +33,7 @@ def datasets(output_format: FormatOption = "table") -> None:
     """List what --dataset takes."""
     from dataclasses import asdict
 
-    from qhybrid.data import dataset_catalog
+    from qhybrid.data.catalog import dataset_catalog
 
     columns = ("name", "image_size", "channels", "num_classes", "offline", "summary")
     show_table([asdict(info) for info in dataset_catalog()], columns, output_format)
@@ -44,7 +44,7 @@ def backends(output_format: FormatOption = "table") -> None:
 
     A fake device, fake_NAME, is a device's last calibration, simulated offline.
     """
-    from qhybrid_runtime.devices.catalog import backend_catalog
+    from qhybrid_runtime.backends.catalog import backend_catalog
 
     columns = ("name", "qubits", "two_qubit_error", "exact", "gradients", "usable", "note")
     show_table(backend_catalog(), columns, output_format)

@@ -95,7 +95,8 @@ def sample(
     stopped goes on without paying twice.
     """
     from qhybrid.allocator import keep_freed_memory
-    from qhybrid.sampling import ExecutionRequest, SamplingRequest, bill_of, sample_run
+    from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+    from qhybrid.sampling.sample_run import bill_of, sample_run
 
     keep_freed_memory()
     request = SamplingRequest(

@@ -78,16 +78,16 @@ def train(
     and says how to resume. More --epochs with --resume extend a run.
     """
     from qhybrid.allocator import keep_freed_memory
-    from qhybrid.config_sources import (
+    from qhybrid.run_folder import newest_run, open_run
+    from qhybrid.settings.sources import (
         merge_values,
         nest,
         parse_assignments,
         parse_config,
         read_values,
     )
-    from qhybrid.run_folder import newest_run, open_run
-    from qhybrid.training import resumed_config
-    from qhybrid.training import train as train_run
+    from qhybrid.training.train import resumed_config
+    from qhybrid.training.train import train as train_run
 
     keep_freed_memory()
     flags: dict[str, Any] = {

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from qhybrid_runtime.randomness import BitSource, normal_numbers
-from qhybrid_runtime.randomness.normal import BITS_A_NUMBER
+from qhybrid_runtime.randomness.coins import BitSource
+from qhybrid_runtime.randomness.normal import BITS_A_NUMBER, normal_numbers
 
 #: Numbers that a stream measures at once, unless more are asked for at once.
 _MOST_AT_ONCE = 1 << 16

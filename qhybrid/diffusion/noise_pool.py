@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, PooledNoise, QuantumNoise
-from qhybrid.diffusion.specs import NoiseSpec
 from qhybrid.files import CORRUPT_NPZ, replacing
+from qhybrid.settings.specs import NoiseSpec
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime.names import check_backend_name
-from qhybrid_runtime.randomness import bit_source, measured_seconds, normal_numbers
-from qhybrid_runtime.randomness.cost import LEAST_QUBITS
-from qhybrid_runtime.randomness.normal import BITS_A_NUMBER
+from qhybrid_runtime.backends.registry import check_backend_name
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
+from qhybrid_runtime.randomness.factory import bit_source
+from qhybrid_runtime.randomness.normal import BITS_A_NUMBER, normal_numbers
 
 
 def open_noise(

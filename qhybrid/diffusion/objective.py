@@ -10,8 +10,8 @@ from torch import Tensor
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.schedules import NoiseScheduler, noise_scheduler
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.diffusion.state_process import state_loss
+from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 
 
 @dataclass(frozen=True)

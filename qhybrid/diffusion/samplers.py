@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qhybrid.diffusion.schedules import NoiseScheduler, beta_options, noise_scheduler
-from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, drawn_from
 from qhybrid.diffusion.samplers import check_ancestral, sampler_steps, sampling_scheduler
 from qhybrid.diffusion.schedules import NoiseScheduler
-from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.diffusion.state_sampling import StateSampling
+from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, ShapeError
 
 Denoiser = Callable[..., Tensor]

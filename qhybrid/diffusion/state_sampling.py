@@ -9,8 +9,8 @@ from torch import Tensor
 
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.diffusion.state_process import complex_noise, in_phase, posterior, to_images
+from qhybrid.settings.specs import ScheduleSpec
 
 
 @dataclass(frozen=True)

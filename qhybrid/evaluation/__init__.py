@@ -1,12 +1,7 @@
 """How good generated images are, measured against real ones."""
 
-from typing import TYPE_CHECKING
+from qhybrid.evaluation.ssim import mean_ssim
 
-from qhybrid_circuits._lazy import lazy_exports
-
-if TYPE_CHECKING:
-    from qhybrid.evaluation.ssim import mean_ssim
-
-__all__ = ["mean_ssim"]
-
-__getattr__, __dir__ = lazy_exports(__name__, {"mean_ssim": ".ssim"})
+__all__ = [
+    "mean_ssim",
+]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from qhybrid.models.spec import STATE_TIMESTEPS, ModelSpec, has_states
 
 if TYPE_CHECKING:
-    from qhybrid.config import DiffusionSection, SamplingSection
+    from qhybrid.settings.config import DiffusionSection, SamplingSection
 
 
 def with_state_settings(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from qhybrid.report.sampling_cost import sampling_cost, step_counts
 from qhybrid.report.stored import subject_circuits
 from qhybrid.report.subject import Subject
 from qhybrid.version import __version__
+from qhybrid_circuits.disk_cache import use_cache
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.cache import use_cache
 
 #: Called with what is being worked on.
 Progress = Callable[[str], None]

@@ -10,7 +10,7 @@ import rustworkx
 from numpy.typing import NDArray
 
 from qhybrid.report.devices import Device
-from qhybrid_circuits.lowering.cache import content_key, use_cache
+from qhybrid_circuits.disk_cache import content_key, use_cache
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
-from qhybrid_runtime.devices.retired import RETIRED, retirement
-from qhybrid_runtime.devices.snapshots import snapshot_folders, snapshots
+from qhybrid_runtime.hardware.retired import RETIRED, retirement
+from qhybrid_runtime.hardware.snapshots import snapshot_folders, snapshots
 
 if TYPE_CHECKING:
     from qiskit.transpiler import Target
@@ -97,7 +97,7 @@ def _check_size(name: str, available: int, qubits: int) -> None:
 
 
 def _fake_target(name: str) -> "Target":
-    from qhybrid_runtime.devices.targets import fake_target
+    from qhybrid_runtime.hardware.targets import fake_target
 
     return fake_target(name)
 
@@ -112,8 +112,8 @@ def _calibration_hash(name: str) -> str:
 
 
 def _real(name: str, qubits: int, fractional: bool) -> Device:
-    from qhybrid_circuits.lowering.cache import content_key, target_content
-    from qhybrid_runtime.devices.accounts import open_service, speaking_to_service
+    from qhybrid_circuits.disk_cache import content_key, target_content
+    from qhybrid_runtime.hardware.accounts import open_service, speaking_to_service
 
     service = open_service()
     with speaking_to_service(f"find the device '{name}'"):

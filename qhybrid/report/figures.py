@@ -13,7 +13,7 @@ from qhybrid.report.devices import Device
 from qhybrid.report.stored import source_fingerprint
 from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.ansatz.registry import ansatz_builder
-from qhybrid_circuits.lowering.cache import content_key, use_cache
+from qhybrid_circuits.disk_cache import content_key, use_cache
 from qhybrid_circuits.variational import VariationalCircuit
 
 #: Part of the keys: a change of what is kept must not meet old files.
@@ -52,7 +52,8 @@ def health_report(use: CircuitUse) -> dict[str, Any]:
     key = content_key("health", _VERSION, use.content, options, source_fingerprint())
 
     def compute() -> dict[str, Any]:
-        from qhybrid_runtime.health import circuit_health, gradient_trend
+        from qhybrid_runtime.health.circuit import circuit_health
+        from qhybrid_runtime.health.trend import gradient_trend
 
         trend = None
         if use.options is not None:
@@ -72,7 +73,7 @@ def _resources(
     key = content_key("report", _VERSION, use.content, weights, where, fractional, compare)
 
     def compute() -> dict[str, Any]:
-        from qhybrid_circuits.report import resource_report
+        from qhybrid_circuits.report.resource import resource_report
 
         return resource_report(
             use.variational,

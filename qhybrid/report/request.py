@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qhybrid.config import Config
 from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
 from qhybrid.report.devices import check_target_names
 from qhybrid.report.subject import Subject, find_subject
 from qhybrid.sampling.request import STATE_SHOTS
+from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime.devices.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
 
 _MOST = 10_000_000
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from qhybrid.report.circuits import SubjectCircuits
 from qhybrid.report.request import SamplingPlan
-from qhybrid_runtime.devices.billing import (
+from qhybrid_runtime.hardware.billing import (
     Bill,
     PrimitiveSettings,
     RoundSize,
@@ -13,7 +13,7 @@ from qhybrid_runtime.devices.billing import (
     estimate_stock,
     total,
 )
-from qhybrid_runtime.devices.measurement import measurement_bases
+from qhybrid_runtime.hardware.measurement import measurement_bases
 
 
 def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from qhybrid.report.circuits import (
     ansatz_circuits,
 )
 from qhybrid.report.subject import Subject
-from qhybrid_circuits.lowering.cache import LoweringCache, content_key, pack_file, unpack_file
+from qhybrid_circuits.disk_cache import LoweringCache, content_key, pack_file, unpack_file
 from qhybrid_circuits.variational import VariationalCircuit
 
 #: Packages whose source decides which circuits a model has.
@@ -45,7 +45,7 @@ def subject_circuits(subject: Subject, store: LoweringCache) -> SubjectCircuits:
     known = _recall(store, key)
     if known is not None:
         return known
-    from qhybrid.report.model_circuits import model_circuits
+    from qhybrid.models.circuits import model_circuits
 
     found = model_circuits(subject)
     _keep(store, key, found)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from qhybrid.models import ModelSpec
+from qhybrid.models.spec import ModelSpec
 from qhybrid.sampling.request import SamplingPlan
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, BroadcastEstimatorQNN, QuantumLayer
-from qhybrid_runtime.backends.device import Device, DeviceBackend
-from qhybrid_runtime.backends.quote import Quote
-from qhybrid_runtime.devices.billing import SECONDS_A_JOB, SECONDS_AN_EXECUTION, Bill, total
+from qhybrid_runtime.backends.qpu import Device, DeviceBackend
+from qhybrid_runtime.hardware.billing import SECONDS_A_JOB, SECONDS_AN_EXECUTION, Bill, total
+from qhybrid_runtime.hardware.quote import Quote
 
 FREE_SECONDS = 60.0
 """QPU time that is spent without asking."""
@@ -53,7 +53,7 @@ class SamplingBill:
     @property
     def allowance(self) -> float:
         """QPU seconds that the bill is compared with: what the plan leaves, or the Open plan's."""
-        from qhybrid_runtime.devices.billing import OPEN_PLAN_SECONDS
+        from qhybrid_runtime.hardware.billing import OPEN_PLAN_SECONDS
 
         left = self.device.left_seconds
         return OPEN_PLAN_SECONDS if left is None else left

@@ -4,14 +4,14 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from qhybrid.config import Config
 from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
-from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
-from qhybrid.models import read_spec
+from qhybrid.models.model_file import read_spec
 from qhybrid.models.spec import has_states
 from qhybrid.run_folder import Run
+from qhybrid.settings.config import Config
+from qhybrid.settings.specs import NoiseSpec, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime.names import BackendInfo, check_backend_name
+from qhybrid_runtime.backends.registry import BackendInfo, check_backend_name
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 
 MOST_IMAGES = 10_000_000
@@ -70,7 +70,7 @@ class SamplingRequest:
             takes its own default, and a device 10.
         backend: Where the circuits run.
         seed: Of the noise: the same seed gives the same images on an exact backend.
-        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
+        noise_source: A key of `qhybrid.settings.specs.NOISE_SOURCES`.
         noise_pool: Numbers of quantum noise that are measured before the first image; without it
             those of a training run on the same backend serve, if it has any.
         batch_size: Images in one evaluation of the model.

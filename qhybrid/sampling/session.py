@@ -15,12 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from qhybrid.compilation import announced_compilation
-from qhybrid.diffusion import SampleResult, sample, save_gif, save_grid, to_uint8
+from qhybrid.diffusion.images import save_gif, save_grid, to_uint8
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.diffusion.sampling import SampleResult, sample
 from qhybrid.diffusion.state_sampling import StateSampling
+from qhybrid.environment import git_revision, package_versions
 from qhybrid.files import replacing, write_json
-from qhybrid.models import read_spec
+from qhybrid.models.model_file import read_spec
 from qhybrid.run_folder import claim_folder, claim_next
 from qhybrid.run_lock import locked
 from qhybrid.sampling.bill import (
@@ -35,11 +37,10 @@ from qhybrid.sampling.denoiser import LastStepsElsewhere, denoiser
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.request import SamplingPlan
-from qhybrid.training.devices import choose_device, suitable_threads
-from qhybrid.training.environment import git_revision, package_versions
+from qhybrid.torch_device import choose_device, suitable_threads
 from qhybrid_circuits.errors import QHybridError, QpuLimitError
 from qhybrid_runtime import Backend, get_backend
-from qhybrid_runtime.backends.device import DeviceBackend
+from qhybrid_runtime.backends.qpu import DeviceBackend
 
 FRAMES = 32
 """Moments that the animation shows."""
@@ -220,7 +221,7 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
     if not isinstance(backend, DeviceBackend):
         yield
         return
-    from qhybrid_runtime.estimators.hardware import JobEvent
+    from qhybrid_runtime.hardware.executor import JobEvent
 
     def show(event: JobEvent) -> None:
         queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"

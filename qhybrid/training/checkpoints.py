@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from qhybrid.files import replacing
-from qhybrid.models import ModelSpec, save_model
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.storage import save_model
 from qhybrid.run_folder import Run
 from qhybrid.training.callback import StepCallback
 from qhybrid.training.clock import Stopwatch

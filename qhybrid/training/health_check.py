@@ -1,8 +1,8 @@
 from rich.console import Console
 
-from qhybrid.models import ModelSpec
-from qhybrid.report.model_circuits import examine, random_model
-from qhybrid_runtime.health import ModelHealth
+from qhybrid.models.circuits import examine, random_model
+from qhybrid.models.spec import ModelSpec
+from qhybrid_runtime.health.model import ModelHealth
 
 
 def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None:

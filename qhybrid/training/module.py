@@ -10,13 +10,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from qhybrid.config import Config
-from qhybrid.data import ImageDataset
-from qhybrid.diffusion import Ema, EmaSpec, P2Weighting
+from qhybrid.data.dataset import ImageDataset
+from qhybrid.diffusion.ema import Ema
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
 from qhybrid.diffusion.objective import objective
 from qhybrid.diffusion.state_sampling import StateSampling
 from qhybrid.models.spec import has_states
+from qhybrid.settings.config import Config
+from qhybrid.settings.specs import EmaSpec, P2Weighting
 from qhybrid.training.batches import NOISE, BatchStream, StepPlan, derive_seed
 from qhybrid.training.losses import LossMeter
 from qhybrid.training.optimizers import JointOptimizer, make_optimizer

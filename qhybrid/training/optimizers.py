@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
 
-from qhybrid.config import NaturalGradientSection, TrainingSection
-from qhybrid_runtime.natural_gradient import QuantumNaturalGradient
+from qhybrid.settings.config import NaturalGradientSection, TrainingSection
+from qhybrid_runtime.natural_gradient.optimizer import QuantumNaturalGradient
 
 
 class JointOptimizer(Optimizer):

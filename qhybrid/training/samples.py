@@ -2,9 +2,10 @@
 
 import lightning as L
 
-from qhybrid.config import SamplingSection
-from qhybrid.diffusion import sample, save_grid
+from qhybrid.diffusion.images import save_grid
+from qhybrid.diffusion.sampling import sample
 from qhybrid.run_folder import Run
+from qhybrid.settings.config import SamplingSection
 from qhybrid.training.callback import StepCallback
 from qhybrid.training.clock import Stopwatch
 from qhybrid.training.module import DenoisingModule

@@ -12,20 +12,22 @@ import torch
 from rich.console import Console
 
 from qhybrid.compilation import announced_compilation
-from qhybrid.config import Config
-from qhybrid.config_sources import save_config
-from qhybrid.data import ImageDataset, load_dataset
+from qhybrid.data.dataset import ImageDataset
+from qhybrid.data.load import load_dataset
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.state_process import check_not_black
+from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
-from qhybrid.models import ModelSpec, build_model
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.zoo import build_model
 from qhybrid.run_folder import RUNS, Run, check_free, claim_folder, claim_next
 from qhybrid.run_lock import locked
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import save_config
+from qhybrid.torch_device import choose_device, suitable_threads
 from qhybrid.training.batches import NOISE_POOL, WEIGHTS, StepPlan, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_checkpoint
 from qhybrid.training.clock import Stopwatch
-from qhybrid.training.devices import choose_device, suitable_threads
-from qhybrid.training.environment import describe_environment
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.module import DenoisingModule
@@ -38,7 +40,7 @@ from qhybrid.training.transfer import start_from
 from qhybrid.training.transfer_record import TransferRecord
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, get_backend
-from qhybrid_runtime.names import check_backend_name
+from qhybrid_runtime.backends.registry import check_backend_name
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from qhybrid.config import Config
-from qhybrid.models import catalog
+from qhybrid.models.catalog import catalog
 from qhybrid.run_folder import Run
+from qhybrid.settings.config import Config
 
 if TYPE_CHECKING:
     from qhybrid.training.session import Session

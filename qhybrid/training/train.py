@@ -4,11 +4,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qhybrid.config import Config
-from qhybrid.config_sources import Values, flatten, merge_values, parse_config
 from qhybrid.data.catalog import resolve_dataset
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, newest_run, open_run
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
 from qhybrid.training.transfer_record import source_run
 from qhybrid_circuits.errors import RequestError
 

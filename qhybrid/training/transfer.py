@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from qhybrid.config import TransferSection
 from qhybrid.models.control import ControlLayer
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import read_weights
 from qhybrid.run_folder import Run
+from qhybrid.settings.config import TransferSection
 from qhybrid.training.transfer_record import TransferRecord, read_record, source_run
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import QuantumLayer, WeightTable

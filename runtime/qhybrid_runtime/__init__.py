@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from qhybrid_circuits._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from qhybrid_runtime.backends import Backend, get_backend
+    from qhybrid_runtime.backends.backend import Backend
+    from qhybrid_runtime.backends.factory import get_backend
+    from qhybrid_runtime.backends.registry import BACKENDS
     from qhybrid_runtime.bank import CircuitBank
     from qhybrid_runtime.gradients import (
         Adjoint,
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
         model_health,
     )
     from qhybrid_runtime.layer import QuantumLayer, continue_at, quantum_layer
-    from qhybrid_runtime.names import BACKENDS
     from qhybrid_runtime.qnn import BroadcastEstimatorQNN
     from qhybrid_runtime.weight_table import WeightTable
 
@@ -51,10 +52,10 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "BACKENDS": ".names",
+        "BACKENDS": ".backends.registry",
         "Adjoint": ".gradients",
         "AdjointEstimatorGradient": ".gradients",
-        "Backend": ".backends",
+        "Backend": ".backends.backend",
         "BroadcastEstimatorQNN": ".qnn",
         "CircuitBank": ".bank",
         "CircuitHealth": ".health",
@@ -68,7 +69,7 @@ __getattr__, __dir__ = lazy_exports(
         "Spsa": ".gradients",
         "WeightTable": ".weight_table",
         "continue_at": ".layer",
-        "get_backend": ".backends",
+        "get_backend": ".backends.factory",
         "quantum_layer": ".layer",
     },
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from qhybrid_runtime.statevector.engine import expectations
+from qhybrid_runtime.engine.expectations import expectations
 
 if TYPE_CHECKING:
     from qhybrid_runtime.qnn import BroadcastEstimatorQNN

@@ -13,12 +13,12 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import Program, compile_program
 from qhybrid_runtime.gradients.adjoint import Adjoint
 from qhybrid_runtime.gradients.angle_circuit import AngleCircuit
 from qhybrid_runtime.gradients.estimator_gradient import AdjointEstimatorGradient
 from qhybrid_runtime.gradients.method import GradientMethod, Point
-from qhybrid_runtime.statevector.observables import ObservableSet
-from qhybrid_runtime.statevector.program import Program, compile_program
 
 
 @dataclass(frozen=True, eq=False)

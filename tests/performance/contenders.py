@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from qhybrid_runtime.statevector import ObservableSet, compile_program, expectations
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import compile_program
 from tests.performance.cases import Case
 from tests.performance.gates import PlainGate, plain_gates
 

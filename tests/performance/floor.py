@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_runtime.statevector import compile_program
-from qhybrid_runtime.statevector.cpu.executor import CpuExecutor
-from qhybrid_runtime.statevector.cpu.layout import JOIN
-from qhybrid_runtime.statevector.patterns import Kind
+from qhybrid_runtime.engine.cpu.executor import CpuExecutor
+from qhybrid_runtime.engine.cpu.layout import JOIN
+from qhybrid_runtime.engine.patterns import Kind
+from qhybrid_runtime.engine.program import compile_program
 from tests.performance.cases import case
 from tests.performance.contenders import ENGINE
 from tests.performance.timing import interleaved

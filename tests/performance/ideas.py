@@ -8,11 +8,14 @@ from unittest.mock import patch
 
 import torch
 
-from qhybrid_runtime.statevector import ObservableSet, engine, expectations, fusion
-from qhybrid_runtime.statevector.cpu import executor, layout
-from qhybrid_runtime.statevector.fusion import Plan, block_of, light_cone, split_starts
-from qhybrid_runtime.statevector.patterns import Kind, Part, Pattern
-from qhybrid_runtime.statevector.program import Operation, Program, compile_program
+from qhybrid_runtime.engine import expectations as engine
+from qhybrid_runtime.engine import fusion
+from qhybrid_runtime.engine.cpu import executor, layout
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.fusion import Plan, block_of, light_cone, split_starts
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.patterns import Kind, Part, Pattern
+from qhybrid_runtime.engine.program import Operation, Program, compile_program
 from tests.performance.cases import Case, case, circuits
 from tests.performance.contenders import ENGINE, Run, disagreement, prepare_engine
 from tests.performance.figures import SAME, Sizes

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from qhybrid.models import ModelSpec, build_model
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import hqconv
 from tests.performance import __main__ as command
 from tests.performance import figures, ideas, processes
@@ -118,8 +119,8 @@ def test_every_idea_can_be_switched_off_without_changing_results() -> None:
 
 
 def test_switching_the_merging_of_gates_off_leaves_a_block_a_gate() -> None:
-    from qhybrid_runtime.statevector import compile_program
-    from qhybrid_runtime.statevector.fusion import plan_sparse_blocks
+    from qhybrid_runtime.engine.fusion import plan_sparse_blocks
+    from qhybrid_runtime.engine.program import compile_program
 
     program = compile_program(hqconv())
     assert len(ideas.block_per_gate(program, range(12)).blocks) == 84

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.objective import objective
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
-from qhybrid.models import ModelSpec, build_model
 from qhybrid.models.attention import HEAD_FEATURES, HEADS, LinearAttention
+from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import DecoderLevel, EncoderLevel, UNet
+from qhybrid.models.zoo import build_model
+from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 from qhybrid_runtime import get_backend
 from tests.performance.processes import start
 

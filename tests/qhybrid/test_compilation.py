@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from qhybrid.compilation import announced_compilation
-from qhybrid.config_sources import load_config
-from qhybrid.training import train
+from qhybrid.settings.sources import load_config
 from qhybrid.training.module import DenoisingModule
+from qhybrid.training.train import train
 
 
 def test_a_compilation_is_announced_once(capsys: pytest.CaptureFixture[str]) -> None:

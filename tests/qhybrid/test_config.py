@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 
 import qhybrid
-from qhybrid.config import Config
-from qhybrid.config_sources import (
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import (
     config_keys,
     config_names,
     load_config,
     parse_assignments,
     save_config,
 )
-from qhybrid.diffusion import ScheduleSpec
+from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 

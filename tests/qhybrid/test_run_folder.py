@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from qhybrid.config import Config
-from qhybrid.config_sources import save_config
 from qhybrid.files import replacing, write_text
 from qhybrid.run_folder import Run, check_free, claim_folder, claim_next, newest_run, open_run
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import save_config
 from qhybrid_circuits.errors import RequestError
 
 

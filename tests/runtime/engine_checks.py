@@ -6,7 +6,8 @@ import torch
 from random_circuits import exact_values
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_runtime.statevector import compile_program, expectations
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.program import compile_program
 
 
 def engine_values(

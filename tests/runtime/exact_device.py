@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from qiskit.primitives import StatevectorEstimator
 
-from qhybrid_runtime.devices.billing import PrimitiveSettings
-from qhybrid_runtime.estimators.hardware import Tables
-from qhybrid_runtime.estimators.local import compacted
-from qhybrid_runtime.estimators.round_plan import DevicePub
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.executor import Tables
+from qhybrid_runtime.hardware.local_client import compacted
+from qhybrid_runtime.hardware.round_plan import DevicePub
 
 
 class ExactClient:

@@ -9,11 +9,11 @@ from typing import Any
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeJobNotFound
 
-from qhybrid_runtime.devices.billing import PrimitiveSettings
-from qhybrid_runtime.devices.targets import fake_target
-from qhybrid_runtime.estimators.primitives import run_primitive
-from qhybrid_runtime.estimators.region_simulator import RegionSimulator
-from qhybrid_runtime.estimators.round_plan import DevicePub
+from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.ibm_primitives import run_primitive
+from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.targets import fake_target
 
 
 @dataclass

@@ -20,7 +20,8 @@ from qhybrid_runtime import (
     get_backend,
     quantum_layer,
 )
-from qhybrid_runtime.statevector import compile_program, expectations
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.program import compile_program
 
 _FEATURES = {"basis": 2, "angle": 2, "phase": 2, "dense_angle": 4, "amplitude": 4}
 _QUBITS = 2

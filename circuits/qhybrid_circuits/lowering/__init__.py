@@ -1,16 +1,11 @@
 """Lowering: from a variational circuit to the gates and couplings of one device."""
 
-from typing import TYPE_CHECKING
-
-from qhybrid_circuits._lazy import lazy_exports
-
-if TYPE_CHECKING:
-    from qhybrid_circuits.lowering.lower import lower
-    from qhybrid_circuits.lowering.lowered import LoweredCircuit
-    from qhybrid_circuits.lowering.packing import PackedCircuit, pack
-    from qhybrid_circuits.lowering.regions import disjoint_regions, lower_copies
-    from qhybrid_circuits.lowering.success import success_probability
-    from qhybrid_circuits.lowering.targets import restricted_target, with_fractional_gates
+from qhybrid_circuits.lowering.lower import lower
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.lowering.packing import PackedCircuit, pack
+from qhybrid_circuits.lowering.regions import disjoint_regions, lower_copies
+from qhybrid_circuits.lowering.success import success_probability
+from qhybrid_circuits.lowering.targets import restricted_target, with_fractional_gates
 
 __all__ = [
     "LoweredCircuit",
@@ -23,18 +18,3 @@ __all__ = [
     "success_probability",
     "with_fractional_gates",
 ]
-
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "LoweredCircuit": ".lowered",
-        "PackedCircuit": ".packing",
-        "disjoint_regions": ".regions",
-        "lower": ".lower",
-        "lower_copies": ".regions",
-        "pack": ".packing",
-        "restricted_target": ".targets",
-        "success_probability": ".success",
-        "with_fractional_gates": ".targets",
-    },
-)

@@ -9,10 +9,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 from qiskit.transpiler.exceptions import TranspilerError
 
-from qhybrid_circuits.encoding.state_tree import with_preparation_gates
-from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.blocks import collect_blocks
-from qhybrid_circuits.lowering.cache import (
+from qhybrid_circuits.disk_cache import (
     LoweringCache,
     circuit_content,
     content_key,
@@ -21,6 +18,9 @@ from qhybrid_circuits.lowering.cache import (
     unpack_file,
     use_cache,
 )
+from qhybrid_circuits.encoding.state_tree import with_preparation_gates
+from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.blocks import collect_blocks
 from qhybrid_circuits.lowering.couplings import BROKEN, Couplings, couplings_of
 from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
 from qhybrid_circuits.lowering.placement import find_placements, move, pattern_of

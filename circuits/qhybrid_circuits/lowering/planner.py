@@ -4,8 +4,8 @@ from typing import Any
 
 from qiskit.transpiler import Target
 
+from qhybrid_circuits.disk_cache import LoweringCache, content_key
 from qhybrid_circuits.lowering.blocks import BlockCircuit
-from qhybrid_circuits.lowering.cache import LoweringCache, content_key
 from qhybrid_circuits.lowering.condense import ENOUGH_CZ, ENOUGH_RZZ, condensable, condense
 from qhybrid_circuits.lowering.couplings import Couplings
 from qhybrid_circuits.lowering.frames import FramePlan, FrameProblem, find_frames

@@ -9,16 +9,17 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
-from qhybrid_circuits.encoding.state_tree import with_preparation_gates
-from qhybrid_circuits.lowering import LoweredCircuit, lower, with_fractional_gates
-from qhybrid_circuits.lowering.cache import (
+from qhybrid_circuits.disk_cache import (
     LoweringCache,
     circuit_content,
     content_key,
     target_content,
     use_cache,
 )
-from qhybrid_circuits.lowering.lower import measured_qubits
+from qhybrid_circuits.encoding.state_tree import with_preparation_gates
+from qhybrid_circuits.lowering.lower import lower, measured_qubits
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.lowering.targets import with_fractional_gates
 from qhybrid_circuits.report.figures import CircuitFigures, device_figures, logical_figures
 from qhybrid_circuits.report.stock import STOCK_SEEDS, stock_figures
 from qhybrid_circuits.variational import VariationalCircuit

@@ -1,6 +1,6 @@
+from qhybrid_runtime.backends.aer_estimator import AerStatevectorEstimator
 from qhybrid_runtime.backends.backend import Backend
-from qhybrid_runtime.estimators.aer import AerStatevectorEstimator
-from qhybrid_runtime.names import BACKENDS
+from qhybrid_runtime.backends.registry import BACKENDS
 
 
 class AerBackend(Backend):

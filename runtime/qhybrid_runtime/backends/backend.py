@@ -6,7 +6,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.transpiler import Target
 from torch import Tensor
 
-from qhybrid_runtime.evaluation import evaluate_by_estimator
+from qhybrid_runtime.round import evaluate_by_estimator
 
 if TYPE_CHECKING:
     from qhybrid_runtime.qnn import BroadcastEstimatorQNN

@@ -4,14 +4,14 @@ from typing import Any
 
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
-from qhybrid_runtime.names import check_backend_name
+from qhybrid_runtime.backends.registry import check_backend_name
 
 #: Kind of backend -> the module and class that it is, and the class's argument for the name.
 _CLASSES = {
     "statevector": ("qhybrid_runtime.backends.statevector", "StatevectorBackend", None),
     "aer": ("qhybrid_runtime.backends.aer", "AerBackend", None),
     "noise": ("qhybrid_runtime.backends.noisy_aer", "NoisyAerBackend", "noise"),
-    "noise-aware": ("qhybrid_runtime.noise.noise_aware", "NoiseAwareBackend", "name"),
+    "noise-aware": ("qhybrid_runtime.backends.noise_aware", "NoiseAwareBackend", "name"),
     "fake": ("qhybrid_runtime.backends.fake", "FakeBackend", "name"),
     "ibm": ("qhybrid_runtime.backends.ibm", "IbmBackend", "name"),
 }
@@ -53,7 +53,7 @@ def _options_of(backend_class: type) -> list[str]:
     named = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
     if len(named) < len(parameters):
         # Only devices take more; the others do without importing what devices need.
-        from qhybrid_runtime.backends.device import DeviceOptions
+        from qhybrid_runtime.backends.qpu import DeviceOptions
 
         named += list(inspect.signature(DeviceOptions).parameters)
     return named

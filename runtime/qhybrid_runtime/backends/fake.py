@@ -1,9 +1,9 @@
 from typing import Any
 
-from qhybrid_circuits.lowering import with_fractional_gates
-from qhybrid_runtime.backends.device import Device, DeviceBackend, DeviceOptions
-from qhybrid_runtime.devices.targets import fake_target
-from qhybrid_runtime.estimators.local import LocalClient
+from qhybrid_circuits.lowering.targets import with_fractional_gates
+from qhybrid_runtime.backends.qpu import Device, DeviceBackend, DeviceOptions
+from qhybrid_runtime.hardware.local_client import LocalClient
+from qhybrid_runtime.hardware.targets import fake_target
 
 
 class FakeBackend(DeviceBackend):

@@ -1,9 +1,9 @@
 from typing import Any
 
 from qhybrid_circuits import RequestError
-from qhybrid_runtime.backends.device import Device, DeviceBackend, DeviceOptions
-from qhybrid_runtime.devices.accounts import open_service, plan_of, speaking_to_service
-from qhybrid_runtime.estimators.service import ModeName, ServiceClient
+from qhybrid_runtime.backends.qpu import Device, DeviceBackend, DeviceOptions
+from qhybrid_runtime.hardware.accounts import open_service, plan_of, speaking_to_service
+from qhybrid_runtime.hardware.service_client import ModeName, ServiceClient
 
 
 class IbmBackend(DeviceBackend):

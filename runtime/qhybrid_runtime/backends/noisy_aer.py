@@ -2,10 +2,10 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
-from qhybrid_runtime.devices.targets import fake_target, uniform_target
-from qhybrid_runtime.estimators.device import DeviceEstimator
-from qhybrid_runtime.estimators.trajectories import TrajectoryExecutor
-from qhybrid_runtime.names import DEVICE_GRADIENTS, noise_numbers
+from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
+from qhybrid_runtime.backends.registry import DEVICE_GRADIENTS, noise_numbers
+from qhybrid_runtime.device_noise.trajectories import TrajectoryExecutor
+from qhybrid_runtime.hardware.targets import fake_target, uniform_target
 
 #: Qubits of a device that is told by two numbers. More could hardly be simulated.
 _QUBITS = 24

@@ -3,10 +3,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from qhybrid_runtime.backends.backend import Backend
-from qhybrid_runtime.estimators.statevector import StatevectorEngineEstimator
-from qhybrid_runtime.evaluation import evaluate_by_engine
-from qhybrid_runtime.names import BACKENDS
+from qhybrid_runtime.backends.registry import BACKENDS
+from qhybrid_runtime.backends.statevector_estimator import StatevectorEngineEstimator
 from qhybrid_runtime.qnn import BroadcastEstimatorQNN
+from qhybrid_runtime.round import evaluate_by_engine
 
 
 class StatevectorBackend(Backend):

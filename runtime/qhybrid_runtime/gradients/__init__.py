@@ -1,16 +1,11 @@
 """How derivatives of expectation values are had: methods that a backend declares support for."""
 
-from typing import TYPE_CHECKING
-
-from qhybrid_circuits._lazy import lazy_exports
-
-if TYPE_CHECKING:
-    from qhybrid_runtime.gradients.adjoint import Adjoint
-    from qhybrid_runtime.gradients.estimator_gradient import AdjointEstimatorGradient
-    from qhybrid_runtime.gradients.method import GradientMethod
-    from qhybrid_runtime.gradients.parameter_shift import ParameterShift
-    from qhybrid_runtime.gradients.registry import gradient_method
-    from qhybrid_runtime.gradients.spsa import Spsa
+from qhybrid_runtime.gradients.adjoint import Adjoint
+from qhybrid_runtime.gradients.estimator_gradient import AdjointEstimatorGradient
+from qhybrid_runtime.gradients.method import GradientMethod
+from qhybrid_runtime.gradients.parameter_shift import ParameterShift
+from qhybrid_runtime.gradients.registry import gradient_method
+from qhybrid_runtime.gradients.spsa import Spsa
 
 __all__ = [
     "Adjoint",
@@ -20,15 +15,3 @@ __all__ = [
     "Spsa",
     "gradient_method",
 ]
-
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "Adjoint": ".adjoint",
-        "AdjointEstimatorGradient": ".estimator_gradient",
-        "GradientMethod": ".method",
-        "ParameterShift": ".parameter_shift",
-        "Spsa": ".spsa",
-        "gradient_method": ".registry",
-    },
-)

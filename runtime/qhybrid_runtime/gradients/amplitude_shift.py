@@ -12,8 +12,8 @@ from qiskit.circuit import ParameterExpression
 
 from qhybrid_circuits.encoding import AmplitudeEncoding
 from qhybrid_circuits.encoding.state_tree import preparation_angles
+from qhybrid_runtime.engine.angles import AngleTable
 from qhybrid_runtime.gradients.chain import chain
-from qhybrid_runtime.statevector.angles import AngleTable
 
 #: How far features are moved, in units of their length: |x| itself could leave nothing.
 _STEP = 0.5

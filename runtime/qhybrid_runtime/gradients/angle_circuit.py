@@ -14,10 +14,10 @@ from qiskit.circuit import (
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
+from qhybrid_runtime.engine.angles import AngleTable
 from qhybrid_runtime.gradients.amplitude_shift import AmplitudeShift
 from qhybrid_runtime.gradients.shift_rules import ShiftRule, shift_rules
 from qhybrid_runtime.standard_gates import definition_of
-from qhybrid_runtime.statevector.angles import AngleTable
 
 
 class AngleCircuit:

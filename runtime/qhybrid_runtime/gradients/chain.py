@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from qhybrid_runtime.statevector.angles import AngleTable
+from qhybrid_runtime.engine.angles import AngleTable
 
 
 def chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> np.ndarray:

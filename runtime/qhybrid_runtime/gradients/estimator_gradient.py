@@ -11,11 +11,11 @@ from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 from torch import Tensor
 
-from qhybrid_runtime.estimators.statevector import StatevectorEngineEstimator
-from qhybrid_runtime.statevector.engine import expectations
-from qhybrid_runtime.statevector.observables import ObservableSet
-from qhybrid_runtime.statevector.program import Program
-from qhybrid_runtime.statevector.program_cache import ProgramCache
+from qhybrid_runtime.backends.statevector_estimator import StatevectorEngineEstimator
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import Program
+from qhybrid_runtime.engine.program_cache import ProgramCache
 
 
 def jacobian(program: Program, observables: ObservableSet, parameters: Tensor) -> Tensor:

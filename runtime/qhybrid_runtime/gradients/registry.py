@@ -1,8 +1,8 @@
+from qhybrid_runtime.backends.registry import check_gradient
 from qhybrid_runtime.gradients.adjoint import Adjoint
 from qhybrid_runtime.gradients.method import GradientMethod
 from qhybrid_runtime.gradients.parameter_shift import ParameterShift
 from qhybrid_runtime.gradients.spsa import Spsa
-from qhybrid_runtime.names import check_gradient
 
 _METHODS: dict[str, type[GradientMethod]] = {
     method.name: method for method in (Adjoint, ParameterShift, Spsa)

@@ -6,8 +6,8 @@ from functools import cache
 from qiskit.circuit import ControlledGate, Instruction
 from qiskit.circuit.library import CUGate
 
+from qhybrid_runtime.engine.gates import PARAMETERIZED, gate_series
 from qhybrid_runtime.standard_gates import is_standard
-from qhybrid_runtime.statevector.gates import PARAMETERIZED, gate_series
 
 
 @dataclass(frozen=True)

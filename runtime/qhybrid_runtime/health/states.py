@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_runtime.statevector.device.executor import DeviceExecutor
-from qhybrid_runtime.statevector.program import compile_program
+from qhybrid_runtime.engine.program import compile_program
+from qhybrid_runtime.engine.torch.executor import DeviceExecutor
 
 #: Equal parts of the unit interval in the histogram of fidelities, as many as Sim et al. take.
 BINS = 75

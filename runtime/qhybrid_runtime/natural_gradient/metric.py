@@ -5,9 +5,9 @@ from torch import Tensor
 
 from qhybrid_circuits import ShapeError, VariationalCircuit
 from qhybrid_runtime.checks import check_finite, check_memory, check_shape
+from qhybrid_runtime.engine.program import compile_program
 from qhybrid_runtime.natural_gradient.slices import time_slices
 from qhybrid_runtime.natural_gradient.tangents import TangentEvolution
-from qhybrid_runtime.statevector.program import compile_program
 
 #: Complex numbers, of states, matrices and their derivatives, that are held at a time: 32 MiB.
 _NUMBERS_AT_ONCE = 1 << 21

@@ -6,10 +6,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from qhybrid_runtime.statevector.device.executor import apply_block
-from qhybrid_runtime.statevector.device.matrices import MatrixBuilder
-from qhybrid_runtime.statevector.fusion import plan_dense_blocks
-from qhybrid_runtime.statevector.program import Program
+from qhybrid_runtime.engine.fusion import plan_dense_blocks
+from qhybrid_runtime.engine.program import Program
+from qhybrid_runtime.engine.torch.executor import apply_block
+from qhybrid_runtime.engine.torch.matrices import MatrixBuilder
 
 #: Qubits a block may have. Larger ones make fewer passes over the states, but their matrices'
 #: derivatives, one for each weight, are products of matrices too.

@@ -2,7 +2,7 @@
 
 import math
 
-from qhybrid_runtime.devices.billing import MOST_EXECUTIONS, job_seconds
+from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, job_seconds
 
 #: Share of fair bits that is counted on: a little less than long sequences yield.
 COUNTED_YIELD = 0.75

@@ -6,8 +6,8 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import QHybridError
-from qhybrid_runtime.devices.accounts import speaking_to_service
-from qhybrid_runtime.devices.billing import MOST_EXECUTIONS
+from qhybrid_runtime.hardware.accounts import speaking_to_service
+from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS
 from qhybrid_runtime.randomness.coins import coin_circuit, shot_bits
 from qhybrid_runtime.randomness.cost import executions_for
 from qhybrid_runtime.randomness.extraction import unbiased_bits

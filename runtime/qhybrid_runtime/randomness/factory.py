@@ -1,6 +1,6 @@
 from typing import Any
 
-from qhybrid_runtime.names import check_backend_name, noise_numbers
+from qhybrid_runtime.backends.registry import check_backend_name, noise_numbers
 from qhybrid_runtime.randomness.coins import BitSource
 
 #: Qubits of a noisy device that are simulated: more cost as much time a bit, and more a call.
@@ -35,9 +35,9 @@ def bit_source(name: str, *, service: Any = None) -> BitSource:
 
 def _simulated_bits(name: str, device: str) -> BitSource:
     """Return the bits of a fake device, or of one that is told by two numbers."""
-    from qhybrid_circuits.lowering import restricted_target
-    from qhybrid_runtime.devices.targets import fake_target, uniform_target
-    from qhybrid_runtime.estimators.region_simulator import RegionSimulator
+    from qhybrid_circuits.lowering.targets import restricted_target
+    from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
+    from qhybrid_runtime.hardware.targets import fake_target, uniform_target
     from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
 
     if "=" in device:
@@ -51,7 +51,7 @@ def _simulated_bits(name: str, device: str) -> BitSource:
 
 def _ibm_bits(name: str, service: Any) -> BitSource:
     from qhybrid_runtime.backends.ibm import find_device
-    from qhybrid_runtime.devices.accounts import open_service
+    from qhybrid_runtime.hardware.accounts import open_service
     from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
 
     backend = find_device(open_service() if service is None else service, name)

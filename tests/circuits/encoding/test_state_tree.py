@@ -16,7 +16,7 @@ from qhybrid_circuits.encoding.state_tree import (
     with_preparation_gates,
 )
 from qhybrid_circuits.errors import CircuitError, NotFiniteError, RequestError
-from qhybrid_circuits.lowering import lower
+from qhybrid_circuits.lowering.lower import lower
 
 TARGET = GenericBackendV2(5, basis_gates=["cz", "rz", "sx", "x"], seed=0).target
 

@@ -8,11 +8,11 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Operator
 from qiskit.transpiler import CouplingMap, Target
 
+from qhybrid_circuits import disk_cache as caches
 from qhybrid_circuits import lower
 from qhybrid_circuits.ansatz import hqconv
-from qhybrid_circuits.lowering import cache as caches
+from qhybrid_circuits.disk_cache import LoweringCache, cache_directory, use_cache
 from qhybrid_circuits.lowering import planner
-from qhybrid_circuits.lowering.cache import LoweringCache, cache_directory, use_cache
 
 
 @pytest.fixture

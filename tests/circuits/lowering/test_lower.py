@@ -13,7 +13,7 @@ from qiskit.transpiler import CouplingMap, InstructionProperties, Target
 from qhybrid_circuits import CircuitError, LoweredCircuit, ShapeError, VariationalCircuit, lower
 from qhybrid_circuits.ansatz import ANSATZE, basic_entangling, build_ansatz, fqconv, hqconv
 from qhybrid_circuits.encoding import preparation_angles, with_preparation_gates
-from qhybrid_circuits.lowering import with_fractional_gates
+from qhybrid_circuits.lowering.targets import with_fractional_gates
 
 FakeTarget = Callable[[str], Target]
 

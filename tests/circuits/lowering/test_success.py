@@ -7,7 +7,7 @@ from qiskit.quantum_info import Kraus, SuperOp, process_fidelity
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
 from qhybrid_circuits import CircuitError, restricted_target, success_probability
-from qhybrid_circuits.lowering import with_fractional_gates
+from qhybrid_circuits.lowering.targets import with_fractional_gates
 
 T1, T2 = 100e-6, 80e-6
 

@@ -11,8 +11,9 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import InstructionProperties, Target
 
 from qhybrid_circuits import CircuitError, VariationalCircuit, build_ansatz
-from qhybrid_circuits.report import ResourceReport, resource, resource_report
+from qhybrid_circuits.report import resource
 from qhybrid_circuits.report.figures import device_figures
+from qhybrid_circuits.report.resource import ResourceReport, resource_report
 
 ERRORS = {"rz": 0.0, "sx": 0.001, "x": 0.001, "cz": 0.01, "measure": 0.02}
 SECONDS = {"rz": 0.0, "sx": 30e-9, "x": 30e-9, "cz": 100e-9, "measure": 1e-6}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qhybrid.data import load_dataset
+from qhybrid.data.load import load_dataset
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 

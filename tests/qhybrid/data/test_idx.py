@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from qhybrid.data import load_dataset
 from qhybrid.data.idx import cache_folder
+from qhybrid.data.load import load_dataset
 from qhybrid_circuits.errors import RequestError
 
 _RNG = np.random.default_rng(3)

@@ -7,8 +7,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
 
-from qhybrid.data import load_dataset
 from qhybrid.data.dataset import ImageDataset
+from qhybrid.data.load import load_dataset
 from qhybrid_circuits.errors import RequestError, ShapeError, UnknownNameError
 
 _MNIST = Path(

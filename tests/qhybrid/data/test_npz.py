@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qhybrid.data import load_dataset
+from qhybrid.data.load import load_dataset
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _RNG = np.random.default_rng(5)

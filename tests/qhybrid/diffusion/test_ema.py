@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from qhybrid.diffusion import Ema, EmaSpec
+from qhybrid.diffusion.ema import Ema
+from qhybrid.settings.specs import EmaSpec
 from qhybrid_circuits.errors import RequestError
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from qhybrid.data import load_dataset
-from qhybrid.diffusion import save_gif, save_grid, to_uint8
+from qhybrid.data.load import load_dataset
+from qhybrid.diffusion.images import save_gif, save_grid, to_uint8
 from qhybrid.files import replacing
 from qhybrid_circuits.errors import ShapeError
 

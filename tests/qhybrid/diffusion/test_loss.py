@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from qhybrid.diffusion import P2Weighting, ScheduleSpec, denoising_loss, noise_scheduler
-from qhybrid.diffusion.loss import p2_weights
+from qhybrid.diffusion.loss import denoising_loss, p2_weights
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 _SCHEDULER = noise_scheduler(ScheduleSpec())

@@ -6,13 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from qhybrid.diffusion import SAMPLERS, P2Weighting, ScheduleSpec, denoising_loss, noise_scheduler
+from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import NoiseSource, NoiseStream, PooledNoise, QuantumNoise
 from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.diffusion.samplers import SAMPLERS
 from qhybrid.diffusion.sampling import image_generator, sample
-from qhybrid.diffusion.specs import NoiseSpec
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import NoiseSpec, P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
-from qhybrid_runtime.randomness import bit_source
+from qhybrid_runtime.randomness.factory import bit_source
 
 _SPEC = ScheduleSpec()
 

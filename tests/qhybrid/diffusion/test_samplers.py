@@ -3,8 +3,14 @@ import itertools
 import pytest
 import torch
 
-from qhybrid.diffusion import SAMPLERS, ScheduleSpec, noise_scheduler
-from qhybrid.diffusion.samplers import sampler_steps, sampling_scheduler, trailing_timesteps
+from qhybrid.diffusion.samplers import (
+    SAMPLERS,
+    sampler_steps,
+    sampling_scheduler,
+    trailing_timesteps,
+)
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _SPEC = ScheduleSpec()

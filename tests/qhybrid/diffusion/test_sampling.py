@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qhybrid.diffusion import SAMPLERS, ScheduleSpec, noise_scheduler, sample
-from qhybrid.diffusion.samplers import sampling_scheduler
-from qhybrid.diffusion.sampling import image_generator
+from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler
+from qhybrid.diffusion.sampling import image_generator, sample
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, ShapeError, UnknownNameError
 
 _SPEC = ScheduleSpec()

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from qhybrid.diffusion import SAMPLERS, ScheduleSpec, noise_scheduler, sample
-from qhybrid.diffusion.samplers import sampling_scheduler
-from qhybrid.diffusion.specs import BETA_ENDS, SCHEDULES
+from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler
+from qhybrid.diffusion.sampling import sample
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import BETA_ENDS, SCHEDULES, ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 

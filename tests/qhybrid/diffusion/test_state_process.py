@@ -8,8 +8,8 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from qiskit.quantum_info import state_fidelity
 from torch.nn import functional
 
-from qhybrid.diffusion import ScheduleSpec, noise_scheduler
 from qhybrid.diffusion.noise import GaussianNoise
+from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.state_process import (
     check_not_black,
     complex_noise,
@@ -20,6 +20,7 @@ from qhybrid.diffusion.state_process import (
     to_images,
     to_states,
 )
+from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 SPEC = ScheduleSpec("cosine", 10)

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from qhybrid.diffusion import ScheduleSpec, noise_scheduler, sample
+from qhybrid.diffusion.sampling import sample
+from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.state_process import in_phase, posterior, to_states
 from qhybrid.diffusion.state_sampling import StateSampling
+from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 SPEC = ScheduleSpec("cosine", 10)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from qhybrid.evaluation import mean_ssim
+from qhybrid.evaluation.ssim import mean_ssim
 from qhybrid_circuits.errors import NotFiniteError, RequestError, ShapeError, UnknownNameError
 
 

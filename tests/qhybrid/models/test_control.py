@@ -3,9 +3,16 @@ import math
 import pytest
 import torch
 
-from qhybrid.models import MODEL_NAMES, ModelSpec, build_model
 from qhybrid.models.control import ControlLayer
-from qhybrid.models.spec import CONTROL, HYBRIDS_WITH_CONTROL, has_states, variants
+from qhybrid.models.spec import (
+    CONTROL,
+    HYBRIDS_WITH_CONTROL,
+    MODEL_NAMES,
+    ModelSpec,
+    has_states,
+    variants,
+)
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.errors import ShapeError
 from qhybrid_runtime import QuantumLayer, get_backend, quantum_layer

@@ -4,8 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from qhybrid.models import ModelSpec, build_model, load_model, read_spec, save_model
 from qhybrid.models.light_unet import LightResNetBlock, LightUNet
+from qhybrid.models.model_file import read_spec
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.storage import load_model, save_model
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import ShapeError, UnknownNameError
 
 

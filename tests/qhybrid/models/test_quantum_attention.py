@@ -2,13 +2,14 @@ import pytest
 import torch
 from qiskit.quantum_info import Statevector
 
-from qhybrid.models import ModelSpec, build_model
 from qhybrid.models.control import ControlLayer
 from qhybrid.models.quantum_attention import QuantumAttention
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.ansatz import qattention
 from qhybrid_runtime import get_backend
-from qhybrid_runtime.health import model_health
+from qhybrid_runtime.health.model import model_health
 
 
 def attention(

@@ -3,9 +3,11 @@ import pytest
 import torch
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from qhybrid.models import ModelSpec, build_model, catalog, load_model, save_model
+from qhybrid.models.catalog import catalog
 from qhybrid.models.quantum_bottleneck import QuantumBottleneckUNet
-from qhybrid.models.spec import CONTROL, STATE_DIMS
+from qhybrid.models.spec import CONTROL, STATE_DIMS, ModelSpec
+from qhybrid.models.storage import load_model, save_model
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import RequestError, ShapeError, UnknownNameError
 from qhybrid_runtime import QuantumLayer, model_health
 

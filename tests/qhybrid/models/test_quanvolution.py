@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from qhybrid.models import ModelSpec, build_model
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_runtime import get_backend
 

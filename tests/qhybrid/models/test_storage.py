@@ -5,7 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from qhybrid.models import ModelSpec, build_model, load_model, read_spec, save_model
+from qhybrid.models.model_file import read_spec
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.storage import load_model, save_model
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import RequestError
 
 SMALL = ModelSpec("1hqconv-qvunet", image_size=8, dim=2, ansatz_layers=1)

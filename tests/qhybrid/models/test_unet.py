@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from qhybrid.models import ModelSpec, UNet, build_model
-from qhybrid.models.spec import IMAGE_SIZES
+from qhybrid.models.spec import IMAGE_SIZES, ModelSpec
+from qhybrid.models.unet import UNet
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import ShapeError
 
 

@@ -6,10 +6,11 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 from torch import nn
 
-from qhybrid.models import ModelSpec, WideUNet, build_model
+from qhybrid.models.spec import ModelSpec
 from qhybrid.models.wide_blocks import WideVertex, quantum_channels
 from qhybrid.models.wide_released import released_circuit
-from qhybrid.models.wide_unet import wide_widths
+from qhybrid.models.wide_unet import WideUNet, wide_widths
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import RequestError, ShapeError
 
 

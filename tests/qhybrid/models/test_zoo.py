@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from qhybrid.models import MODEL_NAMES, ModelSpec, build_model, catalog
+from qhybrid.models.catalog import catalog
 from qhybrid.models.quantum_vertex import (
     QuantumResNetBlock,
     QuantumVertexConv,
@@ -13,7 +13,15 @@ from qhybrid.models.quantum_vertex import (
     SharedWeightsBlock,
 )
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.spec import CONTROL, HYBRIDS_WITH_CONTROL, has_states, variants
+from qhybrid.models.spec import (
+    CONTROL,
+    HYBRIDS_WITH_CONTROL,
+    MODEL_NAMES,
+    ModelSpec,
+    has_states,
+    variants,
+)
+from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_runtime import CircuitBank, QuantumLayer
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from qhybrid.report import Report, ReportRequest, build_report
+from qhybrid.report.build import Report, build_report
+from qhybrid.report.request import ReportRequest
 
 
 @pytest.fixture(scope="session")

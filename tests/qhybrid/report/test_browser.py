@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from qhybrid.report import Report, render
+from qhybrid.report.build import Report
+from qhybrid.report.render import render
 
 BROWSER = next(
     (

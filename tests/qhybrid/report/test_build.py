@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qhybrid.models import catalog
-from qhybrid.report import Report, ReportRequest, build_report
+from qhybrid.models.catalog import catalog
+from qhybrid.report.build import Report, build_report
 from qhybrid.report.circuits import circuit_key
+from qhybrid.report.request import ReportRequest
 from qhybrid.report.stored import subject_circuits
 from qhybrid.report.subject import find_subject, parse_settings
 from qhybrid_circuits import RequestError, UnknownNameError, build_ansatz
-from qhybrid_circuits.lowering.cache import use_cache
-from qhybrid_runtime.devices.targets import fake_target, uniform_target
+from qhybrid_circuits.disk_cache import use_cache
+from qhybrid_runtime.hardware.targets import fake_target, uniform_target
 
 NUMBER = (int, float)
 FIGURES = {
@@ -263,7 +264,7 @@ def test_all_ranks_the_devices_that_fit_and_says_what_was_left_out(
 def test_an_accounts_device_brings_its_own_calibration(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qhybrid_runtime.devices import accounts
+    from qhybrid_runtime.hardware import accounts
 
     live = SimpleNamespace(name="ibm_double", target=fake_target("fake_lima"))
     service = SimpleNamespace(
@@ -289,7 +290,7 @@ def test_a_live_device_without_calibration_has_unknown_figures(
     from qiskit.transpiler import InstructionProperties
 
     from qhybrid_circuits import restricted_target
-    from qhybrid_runtime.devices import accounts
+    from qhybrid_runtime.hardware import accounts
 
     bare = restricted_target(uniform_target(6), range(6))
     for name in bare.operation_names:
@@ -341,9 +342,11 @@ def test_settings_are_numbers_or_text() -> None:
 def test_a_run_is_reported_with_its_own_weights(cache: Path, tmp_path: Path) -> None:
     import torch
 
-    from qhybrid.config import Config
-    from qhybrid.config_sources import save_config
-    from qhybrid.models import ModelSpec, build_model, save_model
+    from qhybrid.models.spec import ModelSpec
+    from qhybrid.models.storage import save_model
+    from qhybrid.models.zoo import build_model
+    from qhybrid.settings.config import Config
+    from qhybrid.settings.sources import save_config
 
     spec = ModelSpec("1fqconv-qvunet", image_size=8, dim=4, ansatz_layers=1)
     model = build_model(spec, generator=torch.Generator().manual_seed(5))

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from qhybrid.cli import main
-from qhybrid.report import Report, render
+from qhybrid.report.build import Report
 from qhybrid.report.circuit_drawing import draw_circuit
 from qhybrid.report.device_map import device_map, lay_out
 from qhybrid.report.devices import find_devices
+from qhybrid.report.render import render
 from qhybrid.report.sections import probability, saved, sections, shown
 from qhybrid_circuits import build_ansatz
 

@@ -1,8 +1,8 @@
 import pytest
 
-from qhybrid.config_sources import load_config
 from qhybrid.run_folder import Run
-from qhybrid.training import train
+from qhybrid.settings.sources import load_config
+from qhybrid.training.train import train
 
 
 @pytest.fixture(scope="module")

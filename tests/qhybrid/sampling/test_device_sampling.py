@@ -11,16 +11,11 @@ import pytest
 from qhybrid.cli.main import main
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
-from qhybrid.sampling import (
-    BillDeclined,
-    ExecutionRequest,
-    SamplingInterrupted,
-    SamplingRequest,
-    SamplingRun,
-    bill_of,
-    sample_run,
-    session,
-)
+from qhybrid.sampling import session
+from qhybrid.sampling.folder import SamplingRun
+from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.sampling.sample_run import bill_of, sample_run
 from qhybrid_circuits.errors import QpuLimitError, RequestError
 
 FEW = SamplingRequest(
@@ -82,7 +77,7 @@ def test_a_device_takes_few_steps_unless_told_otherwise(run: Run) -> None:
 def test_an_interrupted_run_goes_on_without_paying_twice(
     run: Run, drawn: SamplingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qhybrid_runtime.estimators.local import LocalClient
+    from qhybrid_runtime.hardware.local_client import LocalClient
 
     submit, submitted = LocalClient.submit, []
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qhybrid.config_sources import load_config
 from qhybrid.run_folder import Run
-from qhybrid.sampling import ExecutionRequest, SamplingRequest, bill_of, sample_run, session
-from qhybrid.sampling.request import plan_sampling
+from qhybrid.sampling import session
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest, plan_sampling
+from qhybrid.sampling.sample_run import bill_of, sample_run
+from qhybrid.settings.sources import load_config
 from qhybrid_circuits.errors import QpuLimitError
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 

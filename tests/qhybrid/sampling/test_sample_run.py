@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from qhybrid.config_sources import load_config
-from qhybrid.models import load_model
+from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
-from qhybrid.sampling import SamplingRequest, sample_run
-from qhybrid.training import train
+from qhybrid.sampling.request import SamplingRequest
+from qhybrid.sampling.sample_run import sample_run
+from qhybrid.settings.sources import load_config
+from qhybrid.training.train import train
 from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError
 
 FOUR = SamplingRequest(num_images=4, steps=3, device="cpu")

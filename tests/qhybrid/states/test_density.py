@@ -3,8 +3,13 @@ import pytest
 import torch
 from qiskit.quantum_info import DensityMatrix, Statevector
 
-from qhybrid.states import density_matrices, maximally_mixed, random_states, state_cluster
-from qhybrid.states.density import check_density_matrices
+from qhybrid.states.density import (
+    check_density_matrices,
+    density_matrices,
+    maximally_mixed,
+    random_states,
+    state_cluster,
+)
 from qhybrid_circuits.errors import NotFiniteError, RequestError, ShapeError
 
 

@@ -4,8 +4,10 @@ import torch
 from qiskit.quantum_info import DensityMatrix
 from qiskit_aer.noise import depolarizing_error
 
-from qhybrid.diffusion import ScheduleSpec, noise_scheduler
-from qhybrid.states import DepolarizingProcess, density_matrices, maximally_mixed, random_states
+from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.states.density import density_matrices, maximally_mixed, random_states
+from qhybrid.states.depolarizing import DepolarizingProcess
 from qhybrid_circuits.errors import RequestError, ShapeError
 
 _P = [0.05, 0.3, 0.7]

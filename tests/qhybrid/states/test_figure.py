@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qhybrid.states import save_fidelity_figure
+from qhybrid.states.figure import save_fidelity_figure
 from qhybrid_circuits.errors import ShapeError
 
 

@@ -4,12 +4,12 @@ import torch
 from qiskit.quantum_info import DensityMatrix, random_density_matrix, state_fidelity
 from torch import Tensor
 
-from qhybrid.states import (
+from qhybrid.states.density import maximally_mixed
+from qhybrid.states.losses import (
     STATE_LOSSES,
     fidelity,
     hilbert_schmidt_distance,
     infidelity,
-    maximally_mixed,
     trace_distance,
 )
 

@@ -1,18 +1,11 @@
 import pytest
 import torch
 
-from qhybrid.states import (
-    STATE_LOSSES,
-    DepolarizingProcess,
-    ReverseProcess,
-    density_matrices,
-    fidelity,
-    maximally_mixed,
-    random_states,
-    state_cluster,
-    state_denoising_loss,
-    state_generation_loss,
-)
+from qhybrid.states.density import density_matrices, maximally_mixed, random_states, state_cluster
+from qhybrid.states.depolarizing import DepolarizingProcess
+from qhybrid.states.losses import STATE_LOSSES, fidelity
+from qhybrid.states.objective import state_denoising_loss, state_generation_loss
+from qhybrid.states.reverse import ReverseProcess
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 

@@ -6,13 +6,9 @@ import torch
 from qiskit.quantum_info import DensityMatrix, Operator, Statevector, partial_trace
 from torch import Tensor
 
-from qhybrid.states import (
-    ReverseProcess,
-    density_matrices,
-    fidelity,
-    maximally_mixed,
-    random_states,
-)
+from qhybrid.states.density import density_matrices, maximally_mixed, random_states
+from qhybrid.states.losses import fidelity
+from qhybrid.states.reverse import ReverseProcess
 from qhybrid_circuits.errors import RequestError, ShapeError
 
 

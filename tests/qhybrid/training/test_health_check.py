@@ -4,7 +4,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from qhybrid.models import ModelSpec
+from qhybrid.models.spec import ModelSpec
 from qhybrid.training.health_check import warn_of_idle_weights
 
 

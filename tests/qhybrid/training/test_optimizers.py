@@ -12,17 +12,18 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from qhybrid.cli.main import main
-from qhybrid.config import Config
-from qhybrid.config_sources import load_config
 from qhybrid.run_folder import Run
-from qhybrid.training import Interrupted, train
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import load_config
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.optimizers import JointOptimizer
+from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import build_session
+from qhybrid.training.train import train
 from qhybrid.training.transfer import circuit_weights
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import CircuitBank
-from qhybrid_runtime.natural_gradient import fubini_study_metric
+from qhybrid_runtime.natural_gradient.metric import fubini_study_metric
 
 SMALL: dict[str, Any] = {
     "model.ansatz_layers": 1,

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from qhybrid.config import Config
-from qhybrid.config_sources import load_config
 from qhybrid.run_folder import Run
-from qhybrid.sampling import SamplingRequest, SamplingRun, sample_run
-from qhybrid.training import Interrupted, train
+from qhybrid.sampling.folder import SamplingRun
+from qhybrid.sampling.request import SamplingRequest
+from qhybrid.sampling.sample_run import sample_run
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import load_config
 from qhybrid.training.module import DenoisingModule
+from qhybrid.training.outcome import Interrupted
+from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
 
 SMALL: dict[str, Any] = {

@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 from qhybrid.cli.main import main
-from qhybrid.config_sources import load_config
-from qhybrid.data import ImageDataset
+from qhybrid.data.dataset import ImageDataset
 from qhybrid.diffusion.state_process import state_loss
-from qhybrid.models import read_spec
+from qhybrid.models.model_file import read_spec
 from qhybrid.run_folder import Run
-from qhybrid.sampling import ExecutionRequest, SamplingRequest, sample_run
-from qhybrid.sampling.request import plan_sampling
-from qhybrid.training import train
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest, plan_sampling
+from qhybrid.sampling.sample_run import sample_run
+from qhybrid.settings.sources import load_config
+from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
 
 NAME = "qbottleneck-unet"

@@ -14,16 +14,17 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from qhybrid.config import Config
-from qhybrid.config_sources import load_config
-from qhybrid.diffusion import denoising_loss
-from qhybrid.models import load_model
+from qhybrid.diffusion.loss import denoising_loss
+from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
-from qhybrid.training import Interrupted, TrainingDiverged, train
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import CheckpointKeeper
 from qhybrid.training.metrics import COLUMNS
 from qhybrid.training.module import DenoisingModule
+from qhybrid.training.outcome import Interrupted, TrainingDiverged
+from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
 
 SMALL: dict[str, Any] = {

@@ -11,13 +11,15 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from qhybrid.cli import main
-from qhybrid.config import Config
-from qhybrid.config_sources import load_config
-from qhybrid.models import ModelSpec, build_model
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.zoo import build_model
 from qhybrid.run_folder import Run
-from qhybrid.training import Interrupted, train
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import load_config
 from qhybrid.training.module import DenoisingModule
+from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import build_session
+from qhybrid.training.train import train
 from qhybrid.training.transfer import circuit_weights
 from qhybrid_circuits.errors import RequestError
 

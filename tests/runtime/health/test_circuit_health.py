@@ -10,7 +10,7 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qhybrid_circuits import VariationalCircuit, build_ansatz
-from qhybrid_runtime.health import CircuitHealth, circuit_health, dead_weights
+from qhybrid_runtime.health.circuit import CircuitHealth, circuit_health, dead_weights
 from qhybrid_runtime.health.derivatives import Derivatives
 
 

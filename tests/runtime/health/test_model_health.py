@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from qhybrid_circuits import build_ansatz
 from qhybrid_runtime import get_backend, quantum_layer
-from qhybrid_runtime.health import ModelHealth, circuit_effect, model_health
+from qhybrid_runtime.health.model import ModelHealth, circuit_effect, model_health
 
 
 class Sandwich(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 
 from qhybrid_circuits import UnknownNameError
-from qhybrid_runtime.health import GradientTrend, TrendPoint, gradient_trend
+from qhybrid_runtime.health.trend import GradientTrend, TrendPoint, gradient_trend
 
 
 def test_a_barren_plateau_is_seen() -> None:

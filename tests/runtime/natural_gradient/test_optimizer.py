@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from qhybrid_circuits import RequestError, VariationalCircuit, build_ansatz
 from qhybrid_runtime import CircuitBank, QuantumLayer, get_backend, quantum_layer
-from qhybrid_runtime.natural_gradient import QuantumNaturalGradient, fubini_study_metric
+from qhybrid_runtime.natural_gradient.metric import fubini_study_metric
+from qhybrid_runtime.natural_gradient.optimizer import QuantumNaturalGradient
 
 
 def hqconv(seed: int = 0, **options: Any) -> QuantumLayer:

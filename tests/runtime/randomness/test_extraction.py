@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from randomness_checks import assert_random, p_values_of_bits
 
-from qhybrid_runtime.randomness import unbiased_bits
+from qhybrid_runtime.randomness.extraction import unbiased_bits
 
 
 @pytest.mark.parametrize("length", [2, 3, 5, 8, 11])

@@ -3,7 +3,7 @@ import pytest
 from randomness_checks import assert_random, p_values_of_numbers
 from scipy import stats
 
-from qhybrid_runtime.randomness import normal_numbers
+from qhybrid_runtime.randomness.normal import normal_numbers
 
 
 def test_a_number_is_the_quantile_that_its_bits_spell() -> None:

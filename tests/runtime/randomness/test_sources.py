@@ -8,10 +8,13 @@ from qiskit_aer.noise import NoiseModel, ReadoutError
 from randomness_checks import assert_random, p_values_of_bits, p_values_of_numbers
 
 from qhybrid_circuits import QHybridError, RequestError, UnknownNameError
-from qhybrid_runtime.devices.targets import fake_target, uniform_target
-from qhybrid_runtime.estimators.region_simulator import RegionSimulator
-from qhybrid_runtime.randomness import bit_source, device, measured_seconds, normal_numbers
+from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
+from qhybrid_runtime.hardware.targets import fake_target, uniform_target
+from qhybrid_runtime.randomness import device
+from qhybrid_runtime.randomness.cost import measured_seconds
 from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
+from qhybrid_runtime.randomness.factory import bit_source
+from qhybrid_runtime.randomness.normal import normal_numbers
 
 _NUMBERS = 100_000
 

@@ -1,0 +1,1 @@
+"""Every setting, defined once: names, types, defaults, limits and what they mean."""

@@ -1,0 +1,209 @@
+"""Where a configuration comes from: a TOML file, a name that comes with qhybrid, `key=value`."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from qhybrid.files import user_path, write_text
+from qhybrid.settings.config import Config
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+Values = dict[str, Any]
+"""Section -> key -> value, as TOML gives it: only what was asked for, no defaults."""
+
+
+def config_names() -> tuple[str, ...]:
+    """Names of the configurations that come with qhybrid."""
+    names = (entry.name for entry in files("qhybrid.configs").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def config_keys() -> tuple[str, ...]:
+    """Every key of a configuration, dotted, e.g. `training.epochs`."""
+    return tuple(
+        f"{section}.{key}"
+        for section, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for key in field.annotation.model_fields
+    )
+
+
+def load_config(
+    source: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read a configuration.
+
+    Args:
+        source: A TOML file, the name of a configuration that comes with qhybrid, or None for the
+            defaults.
+        overrides: Dotted key -> value; they win over the source.
+
+    Raises:
+        RequestError: There is no such file or key, or a value is not allowed.
+    """
+    values = read_values(source) if source is not None else {}
+    return parse_config(merge_values(values, nest(overrides or {})))
+
+
+def read_values(source: str | Path) -> Values:
+    """The values that a TOML file, or a configuration that comes with qhybrid, sets.
+
+    Raises:
+        RequestError: There is no such file, or it is not TOML.
+    """
+    path = user_path(source)
+    if not path.is_file() and str(source) in config_names():
+        text = files("qhybrid.configs").joinpath(f"{source}.toml").read_text(encoding="utf-8")
+    elif path.is_file():
+        text = _read_text(path)
+    elif path.suffix == ".toml" or path.parent != Path():
+        raise RequestError(
+            f"there is no configuration file '{source}'; give a TOML file or one of the names "
+            f"{', '.join(config_names())}"
+        )
+    else:
+        raise UnknownNameError(
+            "configuration", str(source), config_names(), "or give the path of a TOML file"
+        )
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"'{source}' is not valid TOML: {error}; correct it there") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot read the configuration '{path}': {error}") from error
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn `key=value` texts into dotted key -> value.
+
+    A value is read as TOML (`0.1`, `true`, `[0, 1]`) where it is TOML and as plain text otherwise.
+
+    Raises:
+        RequestError: A text has no `=`.
+    """
+    values = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise RequestError(
+                f"--set takes key=value, but is '{assignment}'; e.g. --set training.epochs=5"
+            )
+        try:
+            parsed = tomllib.loads(f"value = {text}")
+        except tomllib.TOMLDecodeError:
+            parsed = {}
+        # A line break in the text could start further keys, which must not go unnoticed.
+        values[key.strip()] = parsed["value"] if parsed.keys() == {"value"} else text.strip()
+    return values
+
+
+def nest(dotted: Mapping[str, Any]) -> Values:
+    """Turn dotted keys into nested values.
+
+    Raises:
+        UnknownNameError: A key does not exist.
+    """
+    nested: Values = {}
+    for key, value in dotted.items():
+        section, dot, name = key.partition(".")
+        if not dot or key not in config_keys():
+            raise _unknown_key(key)
+        nested.setdefault(section, {})[name] = value
+    return nested
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn nested values into dotted key -> value; the inverse of `nest`."""
+    return {
+        f"{section}.{key}": value
+        for section, table in values.items()
+        for key, value in table.items()
+    }
+
+
+def merge_values(base: Values, changes: Values) -> Values:
+    """The base's values with the changes' over them."""
+    merged = dict(base)
+    for section, table in changes.items():
+        below = merged.get(section, {})
+        both_tables = isinstance(below, dict) and isinstance(table, dict)
+        merged[section] = {**below, **table} if both_tables else table
+    asked = changes.get("diffusion")
+    if isinstance(asked, dict) and "schedule" in asked and "betas" not in asked:
+        # A schedule by name takes the place of the base's list.
+        table = merged["diffusion"]
+        merged["diffusion"] = {key: value for key, value in table.items() if key != "betas"}
+    return merged
+
+
+def parse_config(values: Values) -> Config:
+    """Check values and fill in the defaults.
+
+    Raises:
+        RequestError: One line on the first key or value that is wrong.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise _in_one_line(error) from error
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write every key that is set, defaults included, as TOML."""
+    write_text(path, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+
+
+def _in_one_line(error: ValidationError) -> RequestError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(key)
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UnknownNameError):
+        return cause
+    if isinstance(cause, ValueError):
+        named = key.rpartition(".")[2] in str(cause)
+        return RequestError(str(cause) if named else f"{key}: {cause}")
+    if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return RequestError(f"{key} must be a table of keys, but is {first['input']!r}")
+    default = _default(key)
+    if isinstance(default, tuple) and first["type"] in ("tuple_type", "missing", "too_long"):
+        return RequestError(
+            f"{key} must be {len(default)} numbers, e.g. {list(default)}, but is {first['input']!r}"
+        )
+    requirement = first["msg"].replace("Input should", "must", 1).replace("tuple", "list")
+    return RequestError(
+        f"{key} {requirement[:1].lower()}{requirement[1:]}, but is {first['input']!r}"
+    )
+
+
+def _default(key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(Config(), section, None), name, None)
+
+
+def _unknown_key(key: str) -> UnknownNameError:
+    """Name the section's keys, or the keys of any section where the section does not exist."""
+    keys = config_keys()
+    section, _, name = key.rpartition(".")
+    own = tuple(known for known in keys if known.startswith(f"{section}."))
+    if own:
+        return UnknownNameError("configuration key", key, own)
+    leaves = dict.fromkeys(known.partition(".")[2] for known in keys)
+    like = difflib.get_close_matches(name, leaves, n=3)
+    near = [known for leaf in like for known in keys if known.partition(".")[2] == leaf]
+    sections = tuple(f"{section}.*" for section in Config.model_fields)
+    if not near:
+        return UnknownNameError("configuration key", key, sections)
+    return UnknownNameError("configuration key", key, near, f"sections: {', '.join(sections)}")

@@ -1,0 +1,237 @@
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVectorElement
+from qiskit.primitives import (
+    BaseEstimatorV2,
+    EstimatorPubLike,
+    PrimitiveJob,
+    PrimitiveResult,
+    PubResult,
+)
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target
+
+from qhybrid_circuits import RequestError
+from qhybrid_circuits.lowering.lower import lower
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_runtime.backends.amplitude_gates import AmplitudeGates
+from qhybrid_runtime.tasks import Task, TaskTable, constant_columns
+
+#: Weight vectors of one PUB that are lowered each for itself. More are left symbolic: lowering
+#: takes longer than what it saves.
+MOST_WEIGHT_VECTORS = 4
+
+#: Lowered circuits that an estimator remembers.
+_KEPT = 256
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredTask:
+    """Samples of one lowered circuit.
+
+    Attributes:
+        lowered: The circuit in the device's gates, symbolic in what differs between samples.
+        observables: On the circuit's logical qubits.
+        inputs: Parameter values in the order of `lowered.circuit.parameters`, shape
+            (N, n_parameters).
+        logical: The circuit before lowering, with the same parameters: what the task asks for,
+            whatever the device's calibration of the day makes of it. None where it is not known.
+    """
+
+    lowered: LoweredCircuit
+    observables: tuple[SparsePauliOp, ...]
+    inputs: np.ndarray
+    logical: QuantumCircuit | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """What came back for a task.
+
+    Attributes:
+        values: Expectation values, shape (N, n_observables).
+        standard_errors: Their standard errors, same shape.
+    """
+
+    values: np.ndarray
+    standard_errors: np.ndarray
+
+
+class RoundExecutor(Protocol):
+    """Runs the lowered circuits of one round together.
+
+    Attributes:
+        target: What circuits must be lowered for.
+    """
+
+    target: Target
+
+    def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
+        """Return the estimates of each task.
+
+        Args:
+            tasks: Lowered for `target`.
+            precision: The standard error to aim at; greater than 0.
+        """
+
+
+class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
+    """An EstimatorV2 that lowers circuits for a target before anything runs.
+
+    Weights are bound first: once they are numbers, a controlled rotation costs half of what it
+    does as a symbol. Circuits need not be lowered by the caller, so a stock EstimatorQNN can hold
+    this estimator too; PUBs of one circuit that differ only in the observable are one task.
+    """
+
+    def __init__(
+        self,
+        executor: RoundExecutor,
+        *,
+        precision: float,
+        fractional: bool = False,
+    ) -> None:
+        """Make an estimator.
+
+        Args:
+            executor: Where lowered circuits run.
+            precision: The standard error where a PUB and `run` name none; greater than 0.
+            fractional: Whether to use rzz and rx of any angle, where the device has them.
+        """
+        self.executor = executor
+        self._precision = precision
+        self._fractional = fractional
+        self._amplitudes = AmplitudeGates()
+        self._lowered: OrderedDict[
+            object, tuple[QuantumCircuit, QuantumCircuit, LoweredCircuit]
+        ] = OrderedDict()
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
+    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+        """Evaluate PUBs of (circuit, observables, parameter values) as one round, and wait for it.
+
+        Args:
+            pubs: Observables broadcast against parameter sets as in every EstimatorV2. Parameters
+                of a vector called `weights` are bound; those called `inputs` stay symbolic; of
+                others those are bound that several samples share.
+            precision: The standard error where a PUB names none.
+
+        Raises:
+            RequestError: A precision is not greater than 0, or PUBs ask for different ones.
+            NotFiniteError: A parameter value is NaN or infinite.
+        """
+        default = self._precision if precision is None else precision
+        coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
+        wanted = {pub.precision for pub in coerced}
+        if len(wanted) > 1 or any(value <= 0 for value in wanted):
+            raise RequestError(
+                "Argument `precision` must be one number greater than 0 for all PUBs of a job, "
+                f"but is {', '.join(str(value) for value in sorted(wanted))}; a device needs "
+                "1 / precision**2 shots"
+            )
+        # In the caller's thread, not the job's: Ctrl-C would not reach that one, and the program
+        # could not end before a device has answered.
+        result = self._run(coerced)
+        job = PrimitiveJob(lambda: result)
+        job._submit()
+        return job
+
+    def _run(self, pubs: Sequence[EstimatorPub]) -> PrimitiveResult[PubResult]:
+        if not pubs:
+            return PrimitiveResult([], metadata={"version": 2})
+        table = TaskTable(pubs)
+        parts = self._parts(table)
+        lowered = [part for part, _, _ in parts]
+        estimates = self.executor.run(lowered, pubs[0].precision) if lowered else []
+        shapes = [(len(task.values), len(task.observables)) for task in table.tasks]
+        values, errors = [np.empty(s) for s in shapes], [np.empty(s) for s in shapes]
+        for (_, index, samples), estimate in zip(parts, estimates, strict=True):
+            values[index][samples] = estimate.values
+            errors[index][samples] = estimate.standard_errors
+        return table.result(values, errors)
+
+    def lowered_tasks(self, pubs: Iterable[EstimatorPubLike]) -> list[LoweredTask]:
+        """Return what `run` would hand to the executor, without running it.
+
+        Raises:
+            NotFiniteError: A parameter value is NaN or infinite.
+        """
+        coerced = [EstimatorPub.coerce(pub, self._precision) for pub in pubs]
+        return [part for part, _, _ in self._parts(TaskTable(coerced))]
+
+    def _parts(self, table: TaskTable) -> list[tuple[LoweredTask, int, np.ndarray]]:
+        """Return lowered tasks, each with its task's number and its samples' numbers there."""
+        return [
+            (part, index, samples)
+            for index, task in enumerate(table.tasks)
+            for part, samples in self._split(self._amplitudes.task(task))
+        ]
+
+    def _split(self, task: Task) -> list[tuple[LoweredTask, np.ndarray]]:
+        """Return lowered tasks, each with which of the task's samples are its own."""
+        if not len(task.values):
+            return []
+        bound = _columns_to_bind(task)
+        rows, owner = np.unique(task.values[:, bound], axis=0, return_inverse=True)
+        parts = []
+        for number, row in enumerate(rows):
+            samples = np.flatnonzero(owner.reshape(-1) == number)
+            logical, lowered = self._lower(task, bound, row)
+            # Lowering may find that a parameter has no effect.
+            names = [parameter.name for parameter in task.circuit.parameters]
+            columns = [names.index(parameter.name) for parameter in lowered.circuit.parameters]
+            inputs = task.values[samples][:, columns]
+            parts.append((LoweredTask(lowered, task.observables, inputs, logical), samples))
+        return parts
+
+    def _lower(
+        self, task: Task, bound: np.ndarray, row: np.ndarray
+    ) -> tuple[QuantumCircuit, LoweredCircuit]:
+        measured = tuple(
+            sorted({label for o in task.observables for label in o.paulis.to_labels()})
+        )
+        key = (id(task.circuit), bound.tobytes(), row.tobytes(), measured)
+        # The table holds the circuit, so that its id cannot come to mean another one.
+        known = self._lowered.get(key)
+        if known is not None:
+            self._lowered.move_to_end(key)
+            return known[1], known[2]
+        parameters = [p for p, fixed in zip(task.circuit.parameters, bound, strict=True) if fixed]
+        logical = task.circuit.assign_parameters(
+            {p: float(value) for p, value in zip(parameters, row, strict=True)}
+        )
+        # Qiskit names a circuit anew when it binds parameters.
+        logical.name = task.circuit.name
+        lowered = lower(
+            logical,
+            self.executor.target,
+            observables=task.observables,
+            fractional=self._fractional,
+        )
+        self._lowered[key] = (task.circuit, logical, lowered)
+        if len(self._lowered) > _KEPT:
+            self._lowered.popitem(last=False)
+        return logical, lowered
+
+
+def _columns_to_bind(task: Task) -> np.ndarray:
+    """Return which parameters become numbers before lowering, shape (n_parameters,)."""
+    vectors = [
+        parameter.vector.name if isinstance(parameter, ParameterVectorElement) else None
+        for parameter in task.circuit.parameters
+    ]
+    weights = np.array([name == "weights" for name in vectors], dtype=bool)
+    inputs = np.array([name == "inputs" for name in vectors], dtype=bool)
+    if not (weights.any() or inputs.any()):
+        # One sample tells nothing about what is going to differ; its circuit stays symbolic.
+        several = len(task.values) > 1
+        return constant_columns(task.values) & several
+    if len(np.unique(task.values[:, weights], axis=0)) > MOST_WEIGHT_VECTORS:
+        return np.zeros(len(vectors), dtype=bool)
+    return weights

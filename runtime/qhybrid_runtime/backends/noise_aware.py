@@ -1,0 +1,130 @@
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from qiskit.transpiler import Target
+from torch import Tensor
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.backends.statevector_estimator import StatevectorEngineEstimator
+from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
+from qhybrid_runtime.device_noise.logical_noise import find_logical_noise
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import compile_program
+from qhybrid_runtime.hardware.targets import fake_target
+
+if TYPE_CHECKING:
+    from qhybrid_runtime.qnn import BroadcastEstimatorQNN, Structure
+
+
+def get_noise_aware_backend(name: str, seed: int) -> "NoiseAwareBackend":
+    """Return the backend to train on for a device: `get_backend("noise-aware:NAME")`.
+
+    Args:
+        name: A fake device, e.g. "fake_fez".
+        seed: Of the random errors.
+
+    Raises:
+        UnknownNameError: There is no fake device of this name.
+        RequestError: The seed is not a whole number of at least 0.
+    """
+    return NoiseAwareBackend(name, seed=seed)
+
+
+class NoiseAwareBackend(Backend):
+    """Circuits as they stand, each sample of each call with random errors as a device makes them.
+
+    A sample's value is that of one Pauli trajectory, an unbiased estimate under the noise that
+    `find_logical_noise` attributes to the circuit's gates, with the readout errors in the
+    observables. Its gradient is the exact one of the same trajectory: noise that training averages
+    over, at about the cost of exact values (the noise injection of Wang et al., arXiv:2110.11331).
+    Circuits of one structure are taken to run on the same qubits.
+
+    Attributes:
+        device: Target of the device.
+        calls: Rounds that were evaluated. A round's errors follow from the seed and this number.
+    """
+
+    exact = False
+    gradients = ("adjoint",)
+
+    def __init__(self, name: str, *, seed: int = 0) -> None:
+        """Load a fake device's calibration.
+
+        Args:
+            name: Such as "fake_fez".
+            seed: Of the random errors.
+
+        Raises:
+            UnknownNameError: There is no fake device of this name.
+            RequestError: The seed is not a whole number of at least 0.
+        """
+        check_seed(seed)
+        self.name = f"noise-aware:{name}"
+        self.device = fake_target(name)
+        self.calls = 0
+        self._seed = seed
+        self._known: WeakKeyDictionary[Structure, _NoisyProgram] = WeakKeyDictionary()
+
+    def estimator(self) -> StatevectorEngineEstimator:
+        """Return the exact engine: a primitive draws no errors."""
+        return StatevectorEngineEstimator()
+
+    def evaluate(
+        self,
+        networks: Sequence["BroadcastEstimatorQNN"],
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+    ) -> list[Tensor]:
+        """Evaluate one round, circuits of one structure as one batched call.
+
+        The first time that a structure is seen it is lowered, which takes a while.
+        """
+        rng = np.random.default_rng([self._seed, self.calls])
+        self.calls += 1
+        stacks: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for index, (network, rows) in enumerate(zip(networks, inputs, strict=True)):
+            stacks[network.structure, rows.shape, rows.dtype, rows.device].append(index)
+        values: dict[int, Tensor] = {}
+        for members in stacks.values():
+            first = networks[members[0]]
+            stacked = self._program(first).values(
+                torch.stack([inputs[index] for index in members]),
+                torch.stack([weights[index] for index in members]),
+                rng,
+            )
+            values.update(zip(members, stacked.unbind(0), strict=True))
+        return [values[index] for index in range(len(networks))]
+
+    def at_round(self, number: int) -> None:
+        """Go on with the errors of this round."""
+        self.calls = number
+
+    def _program(self, network: "BroadcastEstimatorQNN") -> "_NoisyProgram":
+        if network.structure not in self._known:
+            self._known[network.structure] = _NoisyProgram(network.variational, self.device)
+        return self._known[network.structure]
+
+
+class _NoisyProgram:
+    """A circuit compiled with its error sites."""
+
+    def __init__(self, variational: VariationalCircuit, device: Target) -> None:
+        found = find_logical_noise(variational, device)
+        self._sampler = ErrorSampler(found.noisy.locations, found.noisy.num_sites)
+        self._program = compile_program(
+            found.noisy.circuit, inputs=variational.inputs, weights=variational.weights
+        )
+        self._observables = ObservableSet(found.observables, variational.num_qubits)
+
+    def values(self, inputs: Tensor, weights: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return (G, B, n_obs) for inputs (G, B, n_in) and weights (G, n_w)."""
+        groups, samples = inputs.shape[:2]
+        drawn = self._sampler.draw(groups * samples, rng).reshape(groups, samples, -1)
+        errors = torch.as_tensor(drawn).to(inputs.device)
+        return expectations(self._program, self._observables, inputs, weights, errors=errors)

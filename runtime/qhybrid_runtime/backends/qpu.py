@@ -1,0 +1,225 @@
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from qiskit.transpiler import Target
+from torch import Tensor
+
+from qhybrid_circuits import RequestError
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
+from qhybrid_runtime.backends.registry import DEVICE_GRADIENTS
+from qhybrid_runtime.hardware.billing import Primitive, PrimitiveSettings
+from qhybrid_runtime.hardware.executor import HardwareExecutor, JobClient, JobEvent
+from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.packing import Pack, Packing
+from qhybrid_runtime.hardware.quote import Quote, quote_round
+from qhybrid_runtime.qnn import BroadcastEstimatorQNN
+
+
+@dataclass(frozen=True)
+class Device:
+    """What is known of the device behind a backend.
+
+    Attributes:
+        name: The device's own name, e.g. "ibm_fez" for `--backend ibm`.
+        qubits: How many it has.
+        simulated: Whether it is a fake one on this machine.
+        plan: Name of the account's plan, or None where there is no account.
+        mode: Execution mode: "session", "batch" or "job".
+        left_seconds: QPU time that the plan leaves, or None where it is not limited or told.
+    """
+
+    name: str
+    qubits: int
+    simulated: bool
+    plan: str | None = None
+    mode: str = "job"
+    left_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """The options that fake devices and real ones share.
+
+    Attributes:
+        shots: Executions of a circuit with one parameter set.
+        primitive: "estimator", or "sampler", whose raw counts are cheaper to reason about.
+        resilience_level: The estimator's: 0 no mitigation, 1 readout, 2 extrapolation to no noise.
+        dynamical_decoupling: Whether pulses are played on qubits that wait.
+        twirling: Whether gates are twirled; None leaves it to the resilience level.
+        pack: Samples that share an execution side by side: a number, or "auto".
+        fractional: Whether to use rzz and rx of any angle, where the device has them.
+        ledger: Folder of the record of jobs; in memory only where omitted.
+        max_qpu_seconds: QPU time, with that in the ledger, that must not be exceeded.
+    """
+
+    shots: int = 1024
+    primitive: Primitive = "estimator"
+    resilience_level: int = 1
+    dynamical_decoupling: bool = False
+    twirling: bool | None = None
+    pack: Pack = 1
+    fractional: bool = False
+    ledger: Path | str | None = None
+    max_qpu_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            RequestError: One is not allowed, or they do not go together.
+        """
+        _check_whole("shots", self.shots, 1, 10_000_000)
+        _check_whole("resilience_level", self.resilience_level, 0, 2)
+        if self.primitive not in ("estimator", "sampler"):
+            raise RequestError(
+                f"Argument `primitive` must be 'estimator' or 'sampler', but is {self.primitive!r}"
+            )
+        if self.fractional and self.twirling:
+            raise RequestError(
+                "Arguments `fractional` and `twirling` do not go together: fractional gates are "
+                "not Clifford gates; leave one of them out"
+            )
+        limit = self.max_qpu_seconds
+        if limit is not None and not (math.isfinite(limit) and limit >= 0):
+            raise RequestError(
+                f"Argument `max_qpu_seconds` must be a number of at least 0, but is {limit}"
+            )
+
+    @property
+    def settings(self) -> PrimitiveSettings:
+        """What concerns the primitives."""
+        return PrimitiveSettings(
+            self.primitive,
+            self.shots,
+            self.resilience_level,
+            self.twirling,
+            self.dynamical_decoupling,
+        )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.detach().cpu().double().numpy()
+    return array
+
+
+def _check_whole(name: str, value: Any, least: int, most: int) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        raise RequestError(
+            f"Argument `{name}` must be a whole number from {least} to {most:,}, but is {value!r}"
+        )
+
+
+class DeviceBackend(Backend):
+    """A device with gates, couplings and noise of its own; fake or real.
+
+    As a context manager it closes its session at the end.
+
+    Attributes:
+        device: What is known of it.
+        settings: How circuits are run.
+        pack: Samples that share an execution.
+        ledger: The record of all jobs.
+    """
+
+    exact = False
+    gradients = DEVICE_GRADIENTS
+    target: Target
+
+    def __init__(
+        self,
+        name: str,
+        device: Device,
+        target: Target,
+        client: JobClient,
+        options: DeviceOptions,
+    ) -> None:
+        """Put a backend together.
+
+        Args:
+            name: What `get_backend` takes for it.
+            device: What is known of the device.
+            target: What circuits are lowered for.
+            client: Where jobs go.
+            options: How circuits are run.
+
+        Raises:
+            RequestError: An option is not allowed.
+        """
+        self.name, self.device, self.target = name, device, target
+        self.settings, self.pack = options.settings, options.pack
+        self.precision = options.shots**-0.5
+        self.ledger = Ledger(options.ledger)
+        self._packing = Packing(options.pack, target)
+        self._executor = HardwareExecutor(
+            device.name,
+            target,
+            client,
+            options.settings,
+            packing=self._packing,
+            ledger=self.ledger,
+            max_qpu_seconds=options.max_qpu_seconds,
+        )
+        self._estimator = DeviceEstimator(
+            self._executor, precision=self.precision, fractional=options.fractional
+        )
+
+    def estimator(self) -> DeviceEstimator:
+        """Return the primitive, shared by all layers of this backend."""
+        return self._estimator
+
+    def quote(
+        self,
+        networks: Sequence[BroadcastEstimatorQNN],
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+    ) -> Quote:
+        """Return what `evaluate` with the same arguments would cost, without running anything.
+
+        Args:
+            networks: One a circuit.
+            inputs: Shape (B, n_inputs) each.
+            weights: Shape (n_weights,) each.
+
+        Raises:
+            RequestError: A single parameter set exceeds the service's limits.
+        """
+        pubs = [
+            network.pub(_array(rows), _array(vector))
+            for network, rows, vector in zip(networks, inputs, weights, strict=True)
+        ]
+        tasks = self._estimator.lowered_tasks(pubs)
+        return quote_round(tasks, self.settings, self._packing)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that were run, those from the record included."""
+        return self._executor.rounds
+
+    def listen(self, listener: Callable[[JobEvent], None] | None) -> None:
+        """Have a function called with everything that happens to a job."""
+        self._executor.listener = listener
+
+    def close(self) -> None:
+        """Give back what is held on the device, a session for instance."""
+        close = getattr(self._executor.client, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
+        self.close()
+        return False

@@ -1,0 +1,194 @@
+"""Which logical gates the noise of a lowered circuit belongs to."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import rustworkx
+from qiskit import QuantumCircuit
+from qiskit.circuit.library import DCXGate
+
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_runtime.device_noise.channels import PauliChannel
+from qhybrid_runtime.device_noise.device_noise import DeviceNoise
+from qhybrid_runtime.device_noise.noisy_circuit import FaultLocation, noise_after, waiting_times
+from qhybrid_runtime.device_noise.two_qubit_runs import Run, locally_equal, swapped, two_qubit_runs
+
+#: A Pauli channel, and the site of each of its qubits; -1 where the qubit holds nothing.
+_Fault = tuple[PauliChannel, tuple[int, ...]]
+
+
+#: Takes |x>|0> to |0>|x> with two gates instead of a swap's three.
+_MOVE = DCXGate().to_matrix()
+
+
+class _UnreadableError(Exception):
+    """The lowered circuit is not made of the logical runs and of swaps."""
+
+
+def attribute_noise(
+    runs: Sequence[Run], wires: Sequence[Sequence[int]], lowered: LoweredCircuit, noise: DeviceNoise
+) -> list[FaultLocation]:
+    """Return the noise of a lowered circuit as faults after the logical circuit's runs.
+
+    The lowered circuit is read from its end, where the layout is known, to its start: each run of
+    physical gates is told by its local invariants to be the pair's next logical run, that run
+    followed by a swap, or a swap alone, which takes two gates where one qubit is still in |0>. So
+    it is known at every moment which logical qubit a physical one holds. The noise of a physical
+    gate then strikes after the logical run that its qubits had last, that of a run's own gates
+    after the run. What is neglected: how the rest of a run changes an error within it, how runs do
+    whose order was changed because they commute, and errors of qubits that hold nothing.
+
+    A lowered circuit that cannot be read like this, because several runs were made into others, has
+    its noise spread evenly: within each part of qubits that act on each other every run is followed
+    by the same depolarizing channel, and the probability of no error is kept.
+
+    Args:
+        runs: The logical circuit's, none of them local.
+        wires: For each logical qubit the error sites on it, ascending: one after each of its runs,
+            or a single one where it has no run.
+        lowered: From the same circuit with the same numbers for all its parameters.
+        noise: Of the device.
+    """
+    circuit, layout = lowered.compact()
+    waits = waiting_times(circuit, noise, lowered.qubits)
+    channels = [
+        noise_after(instruction, circuit, noise, lowered.qubits, waits[number])
+        for number, instruction in enumerate(circuit.data)
+    ]
+    try:
+        faults = list(_Reader(runs, wires, circuit, layout).faults(channels))
+    except _UnreadableError:
+        faults = _spread(runs, wires, circuit, layout, channels)
+    return _merged(faults)
+
+
+class _Reader:
+    """Reads a lowered circuit from its end to its start."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        wires: Sequence[Sequence[int]],
+        circuit: QuantumCircuit,
+        layout: Sequence[int],
+    ) -> None:
+        self._wires = wires
+        self._circuit = circuit
+        # What each physical qubit holds, and the runs of each logical qubit that are still to come,
+        # each with its number on the qubit.
+        self._holds: dict[int, int] = {physical: q for q, physical in enumerate(layout)}
+        self._left: list[dict[Run, int]] = [{} for _ in layout]
+        for run in runs:
+            for qubit in run.qubits:
+                self._left[qubit][run] = len(self._left[qubit])
+
+    def faults(self, channels: Sequence[PauliChannel | None]) -> Iterator[_Fault]:
+        """Yield the noise of all instructions, the last one's first.
+
+        Raises:
+            _UnreadableError: A run is neither the next logical one nor a swap.
+        """
+        runs = two_qubit_runs(self._circuit)
+        begins = {run.members[0]: run for run in runs}
+        ends = {run.members[-1]: run for run in runs}
+        meanings: dict[Run, tuple[Run | None, bool]] = {}
+        for number in reversed(range(len(self._circuit.data))):
+            if number in ends:
+                meanings[ends[number]] = self._meaning(ends[number])
+            channel = channels[number]
+            if channel is not None:
+                bits = self._circuit.data[number].qubits
+                yield channel, tuple(self._site(self._circuit.find_bit(bit).index) for bit in bits)
+            if number in begins:
+                self._undo(begins[number], *meanings.pop(begins[number]))
+        if any(self._left):
+            raise _UnreadableError
+
+    def _meaning(self, physical: Run) -> tuple[Run | None, bool]:
+        """Return the logical run that a physical one is, if any, and whether it swaps."""
+        first, second = (self._holds.get(qubit) for qubit in physical.qubits)
+        if first is not None and second is not None:
+            shared = [run for run in self._left[first] if run in self._left[second]]
+            for swaps in (False, True) if shared else ():
+                unitary = swapped(shared[-1].unitary) if swaps else shared[-1].unitary
+                if locally_equal(physical.unitary, unitary):
+                    return shared[-1], swaps
+        if locally_equal(physical.unitary, swapped(np.eye(4))):
+            return None, True
+        fresh = any(qubit is None or not self._left[qubit] for qubit in (first, second))
+        if fresh and locally_equal(physical.unitary, _MOVE):
+            return None, True
+        if physical.is_local:
+            return None, False
+        raise _UnreadableError
+
+    def _undo(self, physical: Run, logical: Run | None, swaps: bool) -> None:
+        if logical is not None:
+            for qubit in logical.qubits:
+                del self._left[qubit][logical]
+        if swaps:
+            first, second = physical.qubits
+            held = {first: self._holds.pop(second, None), second: self._holds.pop(first, None)}
+            self._holds.update({place: q for place, q in held.items() if q is not None})
+
+    def _site(self, physical: int) -> int:
+        qubit = self._holds.get(physical)
+        if qubit is None:
+            return -1
+        # What comes before a qubit's first run is taken to come after it.
+        left = self._left[qubit]
+        return self._wires[qubit][next(reversed(left.values())) if left else 0]
+
+
+def _spread(
+    runs: Sequence[Run],
+    wires: Sequence[Sequence[int]],
+    circuit: QuantumCircuit,
+    layout: Sequence[int],
+    channels: Sequence[PauliChannel | None],
+) -> list[_Fault]:
+    part_of = _parts(circuit)
+    survived: dict[int, float] = defaultdict(float)
+    for instruction, channel in zip(circuit.data, channels, strict=True):
+        if channel is not None:
+            part = part_of[circuit.find_bit(instruction.qubits[0]).index]
+            survived[part] += float(np.log1p(-channel.error_probability))
+    parts = [part_of[layout[run.qubits[0]]] for run in runs]
+    used = [0] * len(wires)
+    faults: list[_Fault] = []
+    for run, part in zip(runs, parts, strict=True):
+        error = -np.expm1(survived[part] / parts.count(part))
+        # All 15 strings are equally likely, each of which anticommutes with 8 of them.
+        channel = PauliChannel(np.array([1.0] + [1 - error * 16 / 15] * 15))
+        faults.append((channel, tuple(wires[qubit][used[qubit]] for qubit in run.qubits)))
+        for qubit in run.qubits:
+            used[qubit] += 1
+    return faults
+
+
+def _parts(circuit: QuantumCircuit) -> list[int]:
+    """Return for each qubit a number that it shares with those that it acts on."""
+    graph = rustworkx.PyGraph()
+    graph.add_nodes_from(range(circuit.num_qubits))
+    for instruction in circuit.data:
+        if len(instruction.qubits) == 2:
+            first, second = (circuit.find_bit(bit).index for bit in instruction.qubits)
+            graph.add_edge(first, second, None)
+    components = rustworkx.connected_components(graph)
+    return [
+        next(number for number, component in enumerate(components) if qubit in component)
+        for qubit in range(circuit.num_qubits)
+    ]
+
+
+def _merged(faults: Sequence[_Fault]) -> list[FaultLocation]:
+    """Return one location for all faults that share their sites."""
+    found: dict[tuple[int, ...], PauliChannel] = {}
+    for channel, places in faults:
+        sites = tuple(sorted(site for site in places if site >= 0))
+        if not sites:
+            continue
+        kept = channel.on([sites.index(p) if p >= 0 else -1 for p in places], len(sites))
+        found[sites] = found[sites].then(kept) if sites in found else kept
+    return [FaultLocation(sites, found[sites]) for sites in sorted(found)]

@@ -1,0 +1,326 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier, Measure, Parameter
+from qiskit.result import Result
+from qiskit.result.models import ExperimentResult, ExperimentResultData
+from qiskit.transpiler import Target
+from qiskit_aer import AerSimulator
+
+from qhybrid_circuits import QHybridError
+from qhybrid_runtime.backends.aer_estimator import processors
+from qhybrid_runtime.device_noise.device_noise import DeviceNoise
+from qhybrid_runtime.device_noise.error_sampler import ErrorSampler
+from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
+from qhybrid_runtime.engine.error_site import ErrorSite
+
+#: Qubits up to which every shot with an error is a trajectory of its own.
+_FEW_QUBITS = 6
+
+#: Shots with an error that share a trajectory on more qubits.
+_SHARED_SHOTS = 8
+
+#: Qubits from which on fusing gates is worth its time.
+_FUSED_QUBITS = 5
+
+#: Gates of all rows together that Aer is given at once: it takes about a kilobyte for each.
+_GATES_AT_ONCE = 1 << 20
+
+Binds = Mapping[Parameter, Sequence[float]]
+
+
+class RegionSimulator(AerSimulator):  # type: ignore[misc]
+    """Counts of lowered circuits on a noisy device, as qiskit-ibm-runtime's local mode asks for.
+
+    Local mode hands circuits to Aer, which simulates all qubits of a circuit as one state and
+    every shot from its start: half a minute for 12 qubits, and impossible for a device full of
+    circuits side by side. Here qubits that no gate connects are simulated apart, and Aer simulates
+    their trajectories: the one without any error once, whatever the number of shots that it
+    serves, and those with errors in groups of eight shots (one by one on six qubits or fewer).
+
+    Shots of a group are independent draws from one state, so they are slightly correlated where
+    errors are frequent; means are not biased. The noise is that of `DeviceNoise`.
+    """
+
+    def __init__(self, target: Target, *, idling: bool = True) -> None:
+        """Prepare to simulate circuits in the gates of `target`.
+
+        Args:
+            target: With calibration data; what is missing counts as free of noise.
+            idling: Whether qubits relax while they wait.
+        """
+        super().__init__(method="statevector")
+        self._device = target
+        self._noise = DeviceNoise(target)
+        self._idling = idling
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RegionSimulator":
+        # Local mode copies the simulator in order to set options that mean nothing here.
+        return RegionSimulator(self._device, idling=self._idling)
+
+    @property
+    def target(self) -> Target:
+        """The device, for whatever schedules circuits."""
+        return self._device
+
+    def run(
+        self,
+        run_input: Sequence[QuantumCircuit],
+        parameter_binds: Sequence[Binds] | None = None,
+        **options: Any,
+    ) -> "_Done":
+        """Simulate circuits that measure at their end.
+
+        Args:
+            run_input: The circuits.
+            parameter_binds: For each circuit, the values of each parameter; a number a row.
+            options: `shots` and `seed_simulator`; the memory of every shot is always returned.
+        """
+        rng = np.random.default_rng(options.get("seed_simulator"))
+        shots = int(options.get("shots") or 1024)
+        binds = parameter_binds or [{} for _ in run_input]
+        results = []
+        for circuit, values in zip(run_input, binds, strict=True):
+            for row in self._bits(circuit, values, shots, rng):
+                data = ExperimentResultData(memory=_as_hex(row))
+                results.append(ExperimentResult(shots, True, data, status="DONE"))
+        return _Done(
+            Result(
+                backend_name=self.name, success=True, results=results, status="DONE", metadata={}
+            )
+        )
+
+    def _bits(
+        self, circuit: QuantumCircuit, binds: Binds, shots: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return the classical bits of every shot, shape (n_rows, shots, n_clbits)."""
+        values = {p: np.asarray(column, dtype=float) for p, column in binds.items()}
+        rows = len(next(iter(values.values()))) if values else 1
+        bits = np.zeros((rows, shots, circuit.num_clbits), dtype=bool)
+        for region in _regions(circuit):
+            noisy = with_device_noise(
+                region.circuit, self._noise, region.qubits, idling=self._idling
+            )
+            sampler = ErrorSampler(noisy.locations, noisy.num_sites)
+            own = {p: values[p] for p in region.circuit.parameters}
+            states = _States(region.circuit, noisy.circuit, noisy.num_sites, own, rows)
+            read = states.sample(sampler, shots, rng)
+            for qubit, clbit in region.measured:
+                confusion = self._noise.confusion(region.qubits[qubit])
+                bits[..., clbit] = _misread(read[..., qubit], confusion, rng)
+        return bits
+
+
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """A job that has ended."""
+
+    outcome: Result
+
+    def result(self) -> Result:
+        return self.outcome
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """Some qubits of a circuit that no gate connects with the others.
+
+    Attributes:
+        circuit: Their gates, without measurements.
+        qubits: Their numbers on the device.
+        measured: Pairs of a qubit of `circuit` and the classical bit that it is read into.
+    """
+
+    circuit: QuantumCircuit
+    qubits: tuple[int, ...]
+    measured: tuple[tuple[int, int], ...]
+
+
+class _States:
+    """Samples of a circuit's states with and without errors."""
+
+    def __init__(
+        self,
+        ideal: QuantumCircuit,
+        noisy: QuantumCircuit,
+        num_sites: int,
+        values: Mapping[Parameter, np.ndarray],
+        rows: int,
+    ) -> None:
+        self._ideal, self._noisy = ideal, noisy
+        self._num_sites = num_sites
+        self._values, self._rows = values, rows
+        # Aer fuses gates on many qubits only, unless told that it pays on fewer.
+        self._simulator = AerSimulator(
+            method="statevector",
+            fusion_threshold=_FUSED_QUBITS,
+            max_parallel_threads=processors(),
+            max_parallel_experiments=processors(),
+        )
+        many = ideal.num_qubits > _FEW_QUBITS
+        self._shared = _SHARED_SHOTS if many else 1
+
+    def sample(self, sampler: ErrorSampler, shots: int, rng: np.random.Generator) -> np.ndarray:
+        """Return what ideal readout would show, shape (n_rows, shots, n_qubits)."""
+        bits = np.empty((self._rows, shots, self._ideal.num_qubits), dtype=bool)
+        chance = sampler.error_probability if self._num_sites else 0.0
+        faulty = rng.binomial(shots, chance, size=self._rows)
+        clean = shots - faulty
+        if clean.max():
+            drawn = self._run(self._ideal, self._values, int(clean.max()), rng)
+            # Without parameters all rows are one experiment; its shots must not serve them twice.
+            for row, count in enumerate(clean):
+                bits[row, :count] = drawn[row, :count]
+        groups = -(-faulty // self._shared)
+        if groups.any():
+            owner = np.repeat(np.arange(self._rows), groups)
+            codes = sampler.draw_faulty(len(owner), rng)
+            drawn = self._faulty(codes, owner, rng)
+            for row, count in enumerate(faulty):
+                mine = drawn[owner == row].reshape(-1, bits.shape[-1])
+                bits[row, clean[row] :] = mine[:count]
+        # Regions are put side by side shot by shot: those without errors must not all come first.
+        return _shuffled(bits, rng)
+
+    def _faulty(self, codes: np.ndarray, owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        circuit, flips, phases = self._with_sites
+        values = {p: column[owner] for p, column in self._values.items()}
+        is_x, is_z = (codes == 1) | (codes == 2), codes >= 2
+        values |= {p: np.pi * is_x[:, site] for site, p in enumerate(flips)}
+        values |= {p: np.pi * is_z[:, site] for site, p in enumerate(phases)}
+        return self._run(circuit, values, self._shared, rng, rows=len(owner))
+
+    @cached_property
+    def _with_sites(self) -> tuple[QuantumCircuit, list[Parameter], list[Parameter]]:
+        """The circuit with Paulis at its error sites that are on or off by two angles."""
+        circuit = self._noisy.copy_empty_like()
+        flips: list[Parameter] = []
+        phases: list[Parameter] = []
+        for item in self._noisy.data:
+            if not isinstance(item.operation, ErrorSite):
+                circuit.append(item)
+                continue
+            flips.append(Parameter(f"flip {len(flips)}"))
+            phases.append(Parameter(f"phase {len(phases)}"))
+            circuit.rx(flips[-1], item.qubits[0])
+            circuit.rz(phases[-1], item.qubits[0])
+        return circuit, flips, phases
+
+    def _run(
+        self,
+        circuit: QuantumCircuit,
+        values: Mapping[Parameter, np.ndarray],
+        shots: int,
+        rng: np.random.Generator,
+        rows: int | None = None,
+    ) -> np.ndarray:
+        """Return samples of a circuit, shape (n_rows, shots, n_qubits)."""
+        rows = self._rows if rows is None else rows
+        most = max(1, _GATES_AT_ONCE // max(1, len(circuit.data)))
+        if values and rows > most:
+            parts = [
+                {p: column[first : first + most] for p, column in values.items()}
+                for first in range(0, rows, most)
+            ]
+            return np.concatenate(
+                [self._run(circuit, p, shots, rng, rows=len(next(iter(p.values())))) for p in parts]
+            )
+        measured = circuit.copy()
+        measured.global_phase = 0
+        measured.measure_all()
+        # A circuit without parameters is one experiment, whatever the number of rows.
+        each = shots if values else shots * rows
+        binds = [{p: column.tolist() for p, column in values.items()}] if values else None
+        result = self._simulator.run(
+            measured,
+            shots=each,
+            memory=True,
+            parameter_binds=binds,
+            seed_simulator=int(rng.integers(2**31)),
+        ).result()
+        if not result.success:
+            raise QHybridError(f"Aer did not simulate the circuit: {result.status}")
+        memory = [result.data(index)["memory"] for index in range(len(result.results))]
+        numbers = np.array([[int(word, 16) for word in row] for row in memory], dtype=np.int64)
+        numbers = numbers.reshape(rows, shots)
+        bits: np.ndarray = (numbers[..., None] >> np.arange(circuit.num_qubits) & 1).astype(bool)
+        return bits
+
+
+def _shuffled(bits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the shots of every row in an order of its own."""
+    order = rng.permuted(np.tile(np.arange(bits.shape[1]), (len(bits), 1)), axis=1)
+    shuffled: np.ndarray = np.take_along_axis(bits, order[..., None], axis=1)
+    return shuffled
+
+
+def _misread(bits: np.ndarray, confusion: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return readings of bits, p(m | t) at [t, m]."""
+    wrong: np.ndarray = np.where(bits, confusion[1, 0], confusion[0, 1])
+    flipped: np.ndarray = bits ^ (rng.random(bits.shape) < wrong)
+    return flipped
+
+
+def _regions(circuit: QuantumCircuit) -> list[_Region]:
+    """Return the parts of a circuit that are measured, each of as few qubits as possible.
+
+    Parts that are small are joined, as long as they stay small: a run has a cost of its own.
+    """
+    leader = list(range(circuit.num_qubits))
+
+    def find(qubit: int) -> int:
+        while leader[qubit] != qubit:
+            qubit = leader[qubit]
+        return qubit
+
+    read: dict[int, list[int]] = {}
+    for item in circuit.data:
+        places = [circuit.find_bit(bit).index for bit in item.qubits]
+        if isinstance(item.operation, Measure):
+            read.setdefault(places[0], []).append(circuit.find_bit(item.clbits[0]).index)
+        elif not isinstance(item.operation, Barrier):
+            for other in places[1:]:
+                leader[find(other)] = find(places[0])
+    groups: dict[int, list[int]] = {}
+    for qubit in range(circuit.num_qubits):
+        groups.setdefault(find(qubit), []).append(qubit)
+    kept = [group for group in groups.values() if any(qubit in read for qubit in group)]
+    return [_region(circuit, qubits, read) for qubits in _joined(kept)]
+
+
+def _joined(groups: Sequence[list[int]]) -> list[list[int]]:
+    joined: list[list[int]] = []
+    for group in sorted(groups, key=len, reverse=True):
+        room = (part for part in joined if len(part) + len(group) <= _FEW_QUBITS)
+        part = next(room, None)
+        if part is None:
+            joined.append(list(group))
+        else:
+            part.extend(group)
+    return [sorted(part) for part in joined]
+
+
+def _region(
+    circuit: QuantumCircuit, qubits: Sequence[int], read: Mapping[int, Sequence[int]]
+) -> _Region:
+    position = {qubit: index for index, qubit in enumerate(qubits)}
+    small = QuantumCircuit(len(qubits))
+    for item in circuit.data:
+        if isinstance(item.operation, Barrier | Measure):
+            continue
+        places = [circuit.find_bit(bit).index for bit in item.qubits]
+        if places[0] in position:
+            small.append(item.operation, [position[place] for place in places], copy=False)
+    measured = tuple((position[q], clbit) for q in qubits for clbit in read.get(q, ()))
+    return _Region(small, tuple(qubits), measured)
+
+
+def _as_hex(bits: np.ndarray) -> list[str]:
+    """Return each shot's classical bits (shots, n_clbits) as Aer writes them, bit 0 last."""
+    padded = np.pad(bits[:, ::-1], ((0, 0), (-bits.shape[1] % 8, 0)))
+    packed = np.packbits(padded, axis=1)
+    return [f"0x{row.tobytes().hex()}" for row in packed]

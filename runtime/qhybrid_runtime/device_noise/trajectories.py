@@ -1,0 +1,221 @@
+import math
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target
+
+from qhybrid_circuits import RequestError
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.lowering.targets import with_fractional_gates
+from qhybrid_runtime.backends.lowering_estimator import Estimates, LoweredTask
+from qhybrid_runtime.device_noise.device_noise import DeviceNoise
+from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
+from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
+from qhybrid_runtime.device_noise.readout import with_readout_error
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import compile_program
+
+#: Faulty trajectories that every sample gets: enough to estimate their variance.
+_LEAST = 16
+
+#: Trajectories that are evaluated at once: their angles and errors are all in memory.
+_LANES = 8192
+
+#: Lowered circuits that an executor keeps prepared.
+_KEPT = 64
+
+#: Tuples of observables that it keeps prepared for each of them.
+_KEPT_OBSERVABLES = 8
+
+
+class TrajectoryExecutor:
+    """Estimates noisy expectation values from Pauli trajectories of lowered circuits.
+
+    A trajectory is a run of the circuit with a random Pauli error after some of its gates; the
+    engine returns its exact expectation values, so that a few dozen are worth a thousand shots.
+    The trajectory without any error is computed once and weighted with its exact probability; the
+    others are drawn given that there is an error.
+
+    The noise is that of `DeviceNoise`. Readout errors are part of the observables.
+
+    Attributes:
+        target: The device whose noise it is.
+        rounds: Rounds that were run. With a seed, a round's errors follow from it and this number.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        seed: int | None = None,
+        idling: bool = True,
+        max_trajectories: int = 1 << 14,
+    ) -> None:
+        """Prepare to run circuits that were lowered for `target`.
+
+        Args:
+            target: With calibration data; what is missing counts as free of noise.
+            seed: Of the random errors; from the operating system where omitted.
+            idling: Whether qubits relax while they wait for others. Aer's own noise model of a
+                device leaves this out unless the circuit is scheduled.
+            max_trajectories: Bound on the faulty trajectories of one sample.
+
+        Raises:
+            RequestError: The seed is not a whole number of at least 0.
+        """
+        check_seed(seed)
+        self.target = target
+        self.rounds = 0
+        self._seed = secrets.randbits(64) if seed is None else seed
+        self._idling = idling
+        self._bound = max_trajectories
+        self._noise: dict[bool, DeviceNoise] = {}
+        self._prepared: dict[int, _Prepared] = {}
+
+    def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
+        """Estimate every observable of every sample.
+
+        The number of trajectories follows from the variance among the first ones, so standard
+        errors are estimates themselves.
+
+        Args:
+            tasks: Circuits with their samples.
+            precision: Standard error to reach, or `max_trajectories`.
+
+        Raises:
+            RequestError: The precision is not positive.
+            CircuitError: A circuit was not lowered for the target.
+        """
+        if not precision > 0:
+            raise RequestError(
+                f"Precision must be positive, but is {precision}: Pauli trajectories give "
+                "estimates; ask for a standard error such as 0.03, or use an exact backend"
+            )
+        number, self.rounds = self.rounds, self.rounds + 1
+        with torch.no_grad():
+            return [
+                self._estimate(task, precision, np.random.default_rng([self._seed, number, index]))
+                for index, task in enumerate(tasks)
+            ]
+
+    def _estimate(self, task: LoweredTask, precision: float, rng: np.random.Generator) -> Estimates:
+        circuit = self._prepare(task.lowered)
+        observables = circuit.observed(task.observables)
+        inputs = np.asarray(task.inputs, dtype=np.float32)
+        perfect = circuit.values(observables, inputs, None)
+        # The part of the trajectories that is not free of errors.
+        share = circuit.sampler.error_probability
+        moments = _Moments(perfect.shape)
+        rows, extra = np.arange(len(inputs) if share else 0), _LEAST
+        while len(rows):
+            for lanes in np.array_split(np.tile(rows, extra), -(-len(rows) * extra // _LANES)):
+                codes = circuit.sampler.draw_faulty(len(lanes), rng)
+                values = circuit.values(observables, inputs[lanes], codes)
+                moments.add(lanes, values - perfect[lanes])
+            rows, extra = self._lacking(moments, precision / share)
+        values = perfect + share * moments.mean
+        return Estimates(values, share * moments.standard_error)
+
+    def _lacking(self, moments: "_Moments", precision: float) -> tuple[np.ndarray, int]:
+        """Return the samples that need more trajectories, and how many more."""
+        few = np.any(moments.standard_error > precision, axis=1)
+        # A number that follows from a sample's own first few values would bias their mean.
+        everyone = moments.count.max() == _LEAST and few.any()
+        rows = np.flatnonzero((few | everyone) & (moments.count < self._bound))
+        if not len(rows):
+            return rows, 0
+        wanted = math.ceil(moments.variance[rows].mean(axis=0).max() / precision**2)
+        count = int(moments.count[rows].max())
+        return rows, min(max(wanted - count, _LEAST), self._bound - count)
+
+    def _prepare(self, lowered: LoweredCircuit) -> "_Prepared":
+        """Return a lowered circuit's program, made when it is first seen."""
+        known = self._prepared.pop(id(lowered), None)
+        if known is None:
+            known = _Prepared(lowered, self._noise_of(lowered), idling=self._idling)
+        self._prepared[id(lowered)] = known
+        for oldest in list(self._prepared)[:-_KEPT]:
+            self._prepared.pop(oldest, None)
+        return known
+
+    def _noise_of(self, lowered: LoweredCircuit) -> DeviceNoise:
+        if lowered.fractional not in self._noise:
+            target = with_fractional_gates(self.target) if lowered.fractional else self.target
+            self._noise[lowered.fractional] = DeviceNoise(target)
+        return self._noise[lowered.fractional]
+
+
+class _Prepared:
+    """A lowered circuit, compiled with its error sites."""
+
+    def __init__(self, lowered: LoweredCircuit, noise: DeviceNoise, *, idling: bool) -> None:
+        # Kept, so that its id cannot come to mean another one.
+        self.lowered = lowered
+        circuit, self._layout = lowered.compact()
+        noisy = with_device_noise(circuit, noise, lowered.qubits, idling=idling)
+        self.sampler = ErrorSampler(noisy.locations, noisy.num_sites)
+        self._program = compile_program(noisy.circuit, inputs=circuit.parameters)
+        self._confusion = {qubit: noise.confusion(lowered.qubits[qubit]) for qubit in self._layout}
+        self._observed: dict[tuple[object, ...], ObservableSet] = {}
+
+    def observed(self, observables: Sequence[SparsePauliOp]) -> ObservableSet:
+        """Return what faulty readings of the circuit's qubits tell of logical observables."""
+        key = tuple(
+            (o.paulis.z.tobytes(), o.paulis.x.tobytes(), o.coeffs.tobytes()) for o in observables
+        )
+        if key not in self._observed:
+            if len(self._observed) >= _KEPT_OBSERVABLES:
+                self._observed.clear()
+            width = self._program.num_qubits
+            placed = [o.apply_layout(list(self._layout), width) for o in observables]
+            read = [with_readout_error(o, self._confusion) for o in placed]
+            self._observed[key] = ObservableSet(read, width)
+        return self._observed[key]
+
+    def values(
+        self, observables: ObservableSet, inputs: np.ndarray, codes: np.ndarray | None
+    ) -> np.ndarray:
+        """Return (N, n_obs) for inputs (N, n_parameters) and errors (N, n_sites), if any."""
+        errors = None if codes is None else torch.as_tensor(codes)
+        values = expectations(
+            self._program, observables, torch.as_tensor(inputs), torch.empty(0), errors=errors
+        )
+        array: np.ndarray = values.double().numpy()
+        return array
+
+
+class _Moments:
+    """Running sums of how far each sample's trajectories are from the perfect one."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.count = np.zeros(shape[0], dtype=np.int64)
+        self._sum, self._squares = np.zeros(shape), np.zeros(shape)
+
+    def add(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Add values (n, n_obs), each of the sample that `rows` (n,) tells."""
+        np.add.at(self.count, rows, 1)
+        np.add.at(self._sum, rows, values)
+        np.add.at(self._squares, rows, values**2)
+
+    @property
+    def mean(self) -> np.ndarray:
+        mean: np.ndarray = self._sum / self.count.clip(min=1)[:, None]
+        return mean
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Of a single trajectory, shape (N, n_obs)."""
+        count = self.count[:, None]
+        squares = self._squares - self._sum * self.mean
+        variance: np.ndarray = squares.clip(min=0) / (count - 1).clip(min=1)
+        return variance
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """Of the mean, shape (N, n_obs)."""
+        error: np.ndarray = np.sqrt(self.variance / self.count.clip(min=1)[:, None])
+        return error

@@ -1,0 +1,91 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+"""Kernels for what is measured: expectation values, and the co-state that they start."""
+
+from qhybrid_runtime.engine.cpu.lanes import load, splat, store
+from qhybrid_runtime.engine.cpu.registers import compiled
+
+#: Amplitudes that are added up to one number.
+ADDED_AT_ONCE = 1 << 10
+
+
+@compiled
+def measure(state, final, diagonal, moves, rows, phases, values, start, stop):
+    """Add up expectation values, one vector an observable.
+
+    Args:
+        state: Amplitudes; those of the last register start at `final`.
+        final: See above.
+        diagonal: Shape (2**n, n_obs): the eigenvalues of the diagonal parts.
+        moves: Shape (n_terms, 3): XOR of a term's amplitudes, first and last + 1 entry in `rows`.
+        rows: The observable that each row of `phases` belongs to.
+        phases: Shape (n_rows, 2**n, 2), the non-diagonal parts.
+        values: Shape (n_obs * LANES,), to add to.
+        start: The first amplitude to go through.
+        stop: The one after the last.
+    """
+    count = diagonal.shape[1]
+    for k in range(start, stop):
+        xr, xi = load(state, 2 * (final + k)), load(state, 2 * (final + k) + 1)
+        probability = xr * xr + xi * xi
+        for row in range(count):
+            store(values, row, load(values, row) + splat(diagonal[k, row]) * probability)
+    for move, first, last in moves:
+        for k in range(start, stop):
+            source, target = 2 * (final + k), 2 * (final + (k ^ move))
+            xr, xi = load(state, source), load(state, source + 1)
+            yr, yi = load(state, target), load(state, target + 1)
+            real, imag = yr * xr + yi * xi, yr * xi - yi * xr
+            for index in range(first, last):
+                pr, pi = splat(phases[index, k, 0]), splat(phases[index, k, 1])
+                row = rows[index]
+                store(values, row, load(values, row) + (pr * real - pi * imag))
+
+
+@compiled
+def measure_precisely(state, final, observed, values, part, start, stop):
+    """Do what `measure` does, from values of zero, by sums of parts that are not long.
+
+    A single precision sum over many amplitudes loses digits.
+
+    Args:
+        observed: Arguments of `measure`: diagonal, moves, rows, phases.
+        part: Room for values.
+    """
+    values[:] = 0
+    for first in range(start, stop, ADDED_AT_ONCE):
+        part[:] = 0
+        measure(state, final, *observed, part, first, min(first + ADDED_AT_ONCE, stop))
+        values += part
+
+
+@compiled
+def start_costate(
+    state, final, diagonal, moves, rows, phases, cotangents, costate, start, stop
+):  # fmt: skip
+    """Write amplitudes `start` to `stop` of 2 * sum_i c_i O_i |state>.
+
+    The cotangents c are one vector an observable; the other arguments are those of `measure`.
+    """
+    count = diagonal.shape[1]
+    for k in range(start, stop):
+        xr, xi = load(state, 2 * (final + k)), load(state, 2 * (final + k) + 1)
+        weight = xr - xr
+        for row in range(count):
+            weight += splat(diagonal[k, row]) * load(cotangents, row)
+        weight += weight
+        store(costate, 2 * (final + k), weight * xr)
+        store(costate, 2 * (final + k) + 1, weight * xi)
+    for move, first, last in moves:
+        for k in range(start, stop):
+            # A string moves k XOR `move` to k.
+            source, target = k ^ move, 2 * (final + k)
+            xr = load(state, 2 * (final + source))
+            xi = load(state, 2 * (final + source) + 1)
+            real, imag = xr - xr, xr - xr
+            for index in range(first, last):
+                cotangent = load(cotangents, rows[index])
+                cotangent += cotangent
+                real += splat(phases[index, source, 0]) * cotangent
+                imag += splat(phases[index, source, 1]) * cotangent
+            store(costate, target, load(costate, target) + (real * xr - imag * xi))
+            store(costate, target + 1, load(costate, target + 1) + (real * xi + imag * xr))

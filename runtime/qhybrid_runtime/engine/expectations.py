@@ -1,0 +1,177 @@
+import math
+from collections.abc import Sequence
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from qiskit.quantum_info import SparsePauliOp
+from torch import Tensor
+
+from qhybrid_circuits import ShapeError
+from qhybrid_runtime.checks import check_finite, check_memory, check_real_pair, check_shape
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import Program
+from qhybrid_runtime.engine.torch.executor import DeviceExecutor
+
+#: Qubits whose states no machine that runs this is too small for.
+_SURELY_FIT = 24
+
+
+class Executor(Protocol):
+    """A program planned for one kind of device."""
+
+    def __call__(
+        self,
+        observables: ObservableSet,
+        weight_angles: Tensor,
+        data_angles: Tensor,
+        codes: Tensor | None,
+    ) -> Tensor:
+        """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles).
+
+        `codes` (n_sites, G, B) says which Pauli operator acts at each error site.
+        """
+
+
+_PLANNED: WeakKeyDictionary[Program, dict[tuple[str, frozenset[int]], Executor]] = (
+    WeakKeyDictionary()
+)
+
+
+def executor_for(program: Program, device_type: str, support: frozenset[int]) -> Executor:
+    """Return the executor of a program, planned at the first call.
+
+    Args:
+        program: A compiled circuit.
+        device_type: "cpu" for compiled kernels; anything else is torch operations.
+        support: The qubits that are measured.
+    """
+    planned = _PLANNED.setdefault(program, {})
+    key = (device_type, support)
+    if key not in planned:
+        # What is made in inference mode could not be used in training afterwards.
+        with torch.inference_mode(False):
+            planned[key] = _plan(program, device_type, support)
+    return planned[key]
+
+
+def _plan(program: Program, device_type: str, support: frozenset[int]) -> Executor:
+    if device_type != "cpu":
+        return DeviceExecutor(program, support)
+    # Imported here: compiled kernels take a third of a second to load.
+    from qhybrid_runtime.engine.cpu.executor import CpuExecutor
+
+    return CpuExecutor(program, support)
+
+
+def expectations(
+    program: Program,
+    observables: ObservableSet | Sequence[SparsePauliOp],
+    inputs: Tensor,
+    weights: Tensor,
+    errors: Tensor | None = None,
+) -> Tensor:
+    """Return exact expectation values, differentiable in inputs and weights.
+
+    Leading dimensions broadcast as usual: one weight vector serves any batch; with weights
+    (G, n_w) and inputs (G, B, n_in) G circuits of one structure are evaluated as one.
+
+    Args:
+        program: From `compile_program`.
+        observables: Hermitian sums of Pauli strings. Prepare an `ObservableSet` once where the
+            same ones are used again and again.
+        inputs: Real, shape (..., B, n_inputs). For a circuit without inputs B may still be any
+            number, with n_inputs = 0.
+        weights: Real, same dtype and device, shape (..., n_weights).
+        errors: Which Pauli operator acts on each sample at each `ErrorSite` of the circuit: 0 for
+            none, 1 for X, 2 for Y, 3 for Z; uint8, same device, shape (..., B, n_sites) with the
+            leading dimensions of the result. No errors where omitted.
+
+    Returns:
+        Shape (..., B, n_observables), same dtype and device.
+
+    Raises:
+        ShapeError: The shapes or dtypes do not fit the program or each other.
+        NotFiniteError: A number is NaN or infinite (checked in the host's memory only).
+        RequestError: The states do not fit into memory, or all amplitudes of a start state are zero
+            (checked in the host's memory only).
+        CircuitError: An observable does not fit the program.
+    """
+    check_shape("inputs", inputs, "(..., B, n_inputs)", last=program.num_inputs, least_dims=2)
+    check_shape("weights", weights, "(..., n_weights)", last=program.num_weights, least_dims=1)
+    check_real_pair("inputs", inputs, "weights", weights)
+    check_finite("inputs", inputs)
+    check_finite("weights", weights)
+    if errors is not None:
+        check_shape("errors", errors, "(..., B, n_sites)", last=program.num_sites, least_dims=2)
+    if program.num_qubits > _SURELY_FIT and inputs.device.type == "cpu":
+        # One state and co-state at the least; a plan for many more qubits could not be written.
+        needed = 4 * inputs.element_size() << program.num_qubits
+        check_memory(f"Simulating {program.num_qubits} qubits", needed)
+    measured = (
+        observables
+        if isinstance(observables, ObservableSet)
+        else ObservableSet(observables, program.num_qubits)
+    )
+    # Mixed precision is for the network around the circuit; amplitudes keep their dtype.
+    with torch.autocast(inputs.device.type, enabled=False):
+        lead, grouped_inputs, grouped_weights = _group(inputs, weights)
+        codes = None if errors is None else _codes(errors, lead, grouped_inputs)
+        values = _evaluate(program, measured, grouped_inputs, grouped_weights, codes)
+    if torch.is_grad_enabled() and not values.requires_grad:
+        # No gate carries a parameter: the derivative is zero, which is not the same as none.
+        values = values + 0 * inputs.sum() + 0 * weights.sum()
+    return values.reshape(*lead, measured.count)
+
+
+def _group(inputs: Tensor, weights: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
+    """Return the shape to give back, inputs (G, B, n_in) and weights (G, n_w)."""
+    if weights.dim() == 1:
+        # One weight vector: every leading dimension is more of the batch.
+        lead = tuple(inputs.shape[:-1])
+        return lead, inputs.reshape(1, math.prod(lead), inputs.shape[-1]), weights[None]
+    try:
+        lead = np.broadcast_shapes(inputs.shape[:-2], weights.shape[:-1])
+    except ValueError as error:
+        raise ShapeError(
+            "Leading dimensions of `inputs` (..., B, n_inputs) and `weights` (..., n_weights) must "
+            f"broadcast, but are {tuple(inputs.shape[:-2])} and {tuple(weights.shape[:-1])}"
+        ) from error
+    samples, width = inputs.shape[-2:]
+    groups = math.prod(lead)
+    spread_inputs = inputs.expand(*lead, samples, width).reshape(groups, samples, width)
+    spread_weights = weights.expand(*lead, weights.shape[-1]).reshape(groups, weights.shape[-1])
+    return (*lead, samples), spread_inputs, spread_weights
+
+
+def _codes(errors: Tensor, lead: tuple[int, ...], inputs: Tensor) -> Tensor:
+    """Return the errors of samples (..., B) as (n_sites, G, B)."""
+    if errors.dtype != torch.uint8 or errors.device != inputs.device:
+        raise ShapeError(
+            f"Argument `errors` must be uint8 on {inputs.device}, but is {errors.dtype} on "
+            f"{errors.device}"
+        )
+    if tuple(errors.shape[:-1]) != lead:
+        raise ShapeError(
+            f"Argument `errors` must have shape {(*lead, errors.shape[-1])}, one row a sample, but "
+            f"has shape {tuple(errors.shape)}"
+        )
+    if errors.device.type == "cpu" and errors.numel() and int(errors.max()) > 3:
+        raise ShapeError(
+            f"Argument `errors` must hold codes of 0, 1, 2 or 3 (none, X, Y, Z), but holds "
+            f"{int(errors.max())}"
+        )
+    return errors.reshape(*inputs.shape[:2], errors.shape[-1]).movedim(-1, 0)
+
+
+def _evaluate(
+    program: Program,
+    observables: ObservableSet,
+    inputs: Tensor,
+    weights: Tensor,
+    codes: Tensor | None,
+) -> Tensor:
+    """Return (G, B, n_obs) for inputs (G, B, n_in), weights (G, n_w), codes (n_sites, G, B)."""
+    executor = executor_for(program, inputs.device.type, observables.support)
+    return executor(observables, *program.angles(inputs, weights, check=True), codes)

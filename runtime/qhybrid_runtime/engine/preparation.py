@@ -1,0 +1,116 @@
+"""Registers that start in a state whose amplitudes are data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qhybrid_circuits.encoding.amplitude import check_amplitudes
+from qhybrid_runtime.engine.angles import AngleTable
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A register that starts in given amplitudes rather than in |0...0>.
+
+    Attributes:
+        qubits: The first one is the least significant bit of an amplitude's number.
+        real: Columns of the program's data angles that hold the real parts, 2**n_qubits.
+        imaginary: Those of the imaginary parts, or none where all amplitudes are real.
+    """
+
+    qubits: tuple[int, ...]
+    real: tuple[int, ...]
+    imaginary: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """All columns, which are consecutive."""
+        return self.real + self.imaginary
+
+    def state(self, data_angles: Tensor) -> Tensor:
+        """Return the amplitudes (G, 2**n_qubits, B) in data angles (G, B, n_data_angles)."""
+        real = _part(data_angles, self.real)
+        imaginary = _part(data_angles, self.imaginary) if self.imaginary else 0 * real
+        return torch.complex(real, imaginary)
+
+
+def _part(table: Tensor, columns: Sequence[int]) -> Tensor:
+    return table[..., columns[0] : columns[-1] + 1].transpose(1, 2).contiguous()
+
+
+@dataclass(frozen=True, eq=False)
+class Amplitudes:
+    """The amplitudes of all prepared registers as a differentiable function of parameters.
+
+    Attributes:
+        features: What they are proportional to, a function of inputs and weights side by side.
+        registers: In the order of the features.
+    """
+
+    features: AngleTable
+    registers: tuple[Preparation, ...] = ()
+
+    def __call__(self, parameters: Tensor) -> Tensor:
+        """Return the amplitudes (..., n_features), each register's of length one.
+
+        They are NaN where all features of a register are zero.
+        """
+        parts = self._split(self.features(parameters))
+        return torch.cat([_normalized(part) for part in parts], dim=-1)
+
+    def check(self, amplitudes: Tensor, parameters: Tensor) -> None:
+        """Check what a call returned, in the host's memory only.
+
+        Args:
+            amplitudes: Shape (G, B, n_features).
+            parameters: What it was called with, shape (G, B, n_parameters).
+
+        Raises:
+            RequestError: All features of a register are zero in some sample.
+            NotFiniteError: A feature is NaN or infinite.
+        """
+        if amplitudes.device.type != "cpu" or bool(amplitudes.isfinite().all()):
+            return
+        features = self.features(parameters).detach()
+        for part in self._split(features[0] if len(features) == 1 else features):
+            check_amplitudes(part.numpy())
+
+    def rates(self, parameters: Tensor) -> list[Tensor]:
+        """Return how far each register's state moves with each parameter, at the most.
+
+        Args:
+            parameters: Shape (B, n_parameters).
+
+        Returns:
+            For each register (B, n_parameters): the largest slope of its features over the length
+            of them all; zero where that is zero.
+        """
+        slopes = torch.as_tensor(self.features.coefficients).to(parameters).abs()
+        sizes = [len(register.columns) for register in self.registers]
+        rates = []
+        for part, own in zip(
+            self._split(self.features(parameters)),
+            slopes.split_with_sizes(sizes, dim=1),
+            strict=True,
+        ):
+            lengths = part.square().sum(dim=-1, keepdim=True).sqrt()
+            rates.append(torch.where(lengths > 0, own.amax(dim=1) / lengths, 0.0))
+        return rates
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for equal functions and registers."""
+        return (self.registers, self.features.key)
+
+    def _split(self, features: Tensor) -> tuple[Tensor, ...]:
+        sizes = [len(register.columns) for register in self.registers]
+        return features.split_with_sizes(sizes, dim=-1)
+
+
+def _normalized(features: Tensor) -> Tensor:
+    # Squares of large or small numbers would leave the range of single precision. The result does
+    # not depend on the scale, so neither does its derivative.
+    scaled = features / features.detach().abs().amax(dim=-1, keepdim=True)
+    return scaled / scaled.square().sum(dim=-1, keepdim=True).sqrt()

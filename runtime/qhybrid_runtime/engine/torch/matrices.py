@@ -1,0 +1,302 @@
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qhybrid_runtime.engine.fusion import Block, Plan
+from qhybrid_runtime.engine.gates import gate_series
+from qhybrid_runtime.engine.patterns import embedding
+from qhybrid_runtime.engine.program import Operation, Source
+from qhybrid_runtime.engine.torch.starts import start_state
+
+#: Real dtype of inputs and weights -> the dtype of amplitudes.
+COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+
+#: Rows of every table of values.
+_ZERO, _ONE = 0, 1
+
+#: Entries of the Pauli matrices in the order of their codes: I, X, Y, Z. Y is Z after X here, which
+#: differs by a phase that no expectation value sees.
+_PAULI_VALUES = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1, -1, 0], [1, 0, 0, -1]])
+
+
+class _Series:
+    """The values of gates with one number of angles."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        """Stack the gates' series; all must have a formula."""
+        series = [gate_series(str(operation.base)) for operation in operations]
+        terms = max(s.coefficients.shape[1] for s in series)
+        widths = [terms - s.coefficients.shape[1] for s in series]
+        self.counts = [len(s.coefficients) for s in series]
+        self.columns = torch.from_numpy(
+            np.repeat([operation.angles for operation in operations], self.counts, axis=0)
+        )
+        self._coefficients = np.concatenate(
+            [np.pad(s.coefficients, ((0, 0), (0, w))) for s, w in zip(series, widths, strict=True)]
+        )
+        self._frequencies = np.concatenate(
+            [
+                np.pad(s.frequencies, ((0, 0), (0, w), (0, 0)))
+                for s, w in zip(series, widths, strict=True)
+            ]
+        )
+        self._tensors: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, angles: Tensor) -> Tensor:
+        """Return values (n_values, ...) at angles (n_angles, ...)."""
+        like = (1,) * (angles.dim() - 1)
+        coefficients, frequencies = self._on(angles)
+        columns = self.columns.to(angles.device)
+        turns = sum(
+            (
+                angles.index_select(0, columns[:, j])[:, None]
+                * frequencies[:, :, j].reshape(*coefficients.shape, *like)
+                for j in range(columns.shape[1])
+            ),
+            angles.new_zeros(()),
+        )
+        waves = torch.complex(torch.cos(turns), torch.sin(turns))
+        return (coefficients.reshape(*coefficients.shape, *like) * waves).sum(1)
+
+    def _on(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        where = (like.dtype, like.device)
+        if where not in self._tensors:
+            # What is made in inference mode could not be used in training afterwards.
+            with torch.inference_mode(False):
+                coefficients = torch.as_tensor(self._coefficients).to(like.device)
+                self._tensors[where] = (
+                    coefficients.to(COMPLEX[like.dtype]),
+                    torch.as_tensor(self._frequencies).to(like),
+                )
+        return self._tensors[where]
+
+
+class ValueTable:
+    """Every distinct entry of some operations' matrices: constants, then functions of angles."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        unique = {operation.key: operation for operation in operations}
+        constants: dict[complex, int] = {0j: _ZERO, 1 + 0j: _ONE}
+        # Not of the unique ones alone: equal operations may differ in the last bit.
+        for operation in operations:
+            if operation.matrix is not None:
+                for number in operation.matrix.flat:
+                    constants.setdefault(complex(number), len(constants))
+        self._constant_rows = constants
+        self._constants = np.array(list(constants))
+        self._first: dict[tuple[object, ...], int] = {}
+        self._series: list[tuple[Source, _Series]] = []
+        count = len(constants)
+        alike: dict[tuple[Source, int], list[Operation]] = defaultdict(list)
+        for operation in unique.values():
+            if operation.base is not None:
+                alike[operation.source, len(operation.angles)].append(operation)
+        for (source, _), members in alike.items():
+            series = _Series(members)
+            self._series.append((source, series))
+            for operation, values in zip(members, series.counts, strict=True):
+                self._first[operation.key] = count
+                count += values
+        errors = [op for op in unique.values() if op.source == "errors"]
+        self._sites = torch.tensor([op.angles[0] for op in errors], dtype=torch.int64)
+        self._first |= {op.key: count + 4 * place for place, op in enumerate(errors)}
+
+    def index(self, operation: Operation, targets: Sequence[int]) -> np.ndarray:
+        """Return the row of each entry (D, D) of an operation's matrix on `targets`."""
+        if operation.matrix is not None:
+            rows = np.array([self._constant_rows[complex(v)] for v in operation.matrix.flat])
+        elif operation.base is None:
+            rows = self._first[operation.key] + np.arange(4)
+        else:
+            value = gate_series(operation.base).value.reshape(-1)
+            rows = np.where(value < 0, _ZERO, self._first[operation.key] + value)
+        # Entries that are zero or one in any case are numbered from the end.
+        table: np.ndarray = np.append(rows, [_ONE, _ZERO])[embedding(operation, targets)]
+        return table
+
+    def __call__(self, angles: dict[Source, Tensor], codes: Tensor | None, like: Tensor) -> Tensor:
+        """Return the values (n_values, ...) in the shape and on the device of `like` (...).
+
+        Args:
+            angles: Tables (n_angles, ...) that broadcast with `like`.
+            codes: The Pauli operator of each site, shape (n_sites, ...).
+            like: Real.
+        """
+        dtype, trailing = COMPLEX[like.dtype], (1,) * like.dim()
+        constants = torch.as_tensor(self._constants).to(like.device, dtype)
+        parts = [constants.reshape(-1, *trailing).expand(-1, *like.shape)]
+        for source, series in self._series:
+            values = series(angles[source])
+            parts.append(values.expand(-1, *like.shape))
+        if len(self._sites):
+            if codes is None:
+                parts.append(_no_errors(len(self._sites), like, dtype))
+            else:
+                picked = codes.index_select(0, self._sites.to(codes.device)).long()
+                values = _PAULI_VALUES.to(codes.device)[picked].movedim(-1, 1)
+                parts.append(values.flatten(0, 1).to(dtype))
+        return torch.cat(parts)
+
+
+def _no_errors(sites: int, like: Tensor, dtype: torch.dtype) -> Tensor:
+    identity = _PAULI_VALUES[0].to(like.device, dtype).repeat(sites)
+    return identity.reshape(-1, *(1,) * like.dim()).expand(-1, *like.shape)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Blocks whose matrices come as one tensor.
+
+    Attributes:
+        blocks: Their indices in the plan; those of more operations come first.
+        differs: Whether the matrices differ from sample to sample.
+        rounds: Rows of the value table for the first operation of each block, then for the second
+            of those that have one, and so on; shape (n, D, D) each.
+    """
+
+    blocks: tuple[int, ...]
+    differs: bool
+    rounds: tuple[Tensor, ...]
+
+
+class MatrixBuilder:
+    """All matrices of a plan as differentiable functions of a call's angles.
+
+    Entries are computed once for all gates, put together to matrices by looking them up, and the
+    matrices of a block are multiplied together with those of all other blocks of its size. So the
+    cost is that of a few tensor operations, whatever the number of gates and of kinds of gates.
+    Samples are innermost throughout.
+
+    Attributes:
+        stacks: What the tensors that `build` returns hold.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Prepare the look-ups."""
+        self._plan = plan
+        alike: dict[tuple[bool, int], list[int]] = defaultdict(list)
+        for index, block in enumerate(plan.blocks):
+            alike[block.source in ("data", "errors"), len(block.targets)].append(index)
+        self._tables = {
+            False: ValueTable(_operations(plan, alike, False)),
+            True: ValueTable(
+                [*_operations(plan, alike, True), *(op for run in plan.starts for op in run)]
+            ),
+        }
+        self.stacks = tuple(
+            self._stack(plan.blocks, members, differs) for (differs, _), members in alike.items()
+        )
+        runs = sorted(range(plan.num_qubits), key=lambda qubit: -len(plan.starts[qubit]))
+        self._qubits = torch.from_numpy(np.argsort(runs))
+        self._starts = self._rounds(
+            [(plan.starts[qubit], (qubit,)) for qubit in runs], self._tables[True]
+        )
+
+    def _stack(self, blocks: Sequence[Block], members: Sequence[int], differs: bool) -> Stack:
+        ordered = sorted(members, key=lambda index: -len(blocks[index].operations))
+        sequences = [(blocks[index].operations, blocks[index].targets) for index in ordered]
+        return Stack(tuple(ordered), differs, self._rounds(sequences, self._tables[differs]))
+
+    def _rounds(
+        self,
+        sequences: Sequence[tuple[Sequence[Operation], Sequence[int]]],
+        table: ValueTable,
+    ) -> tuple[Tensor, ...]:
+        """Return the rows of each sequence's operations; sequences are sorted, longest first."""
+        rounds = []
+        for step in range(max((len(operations) for operations, _ in sequences), default=0)):
+            rounds.append(
+                torch.from_numpy(
+                    np.stack(
+                        [
+                            table.index(operations[step], targets)
+                            for operations, targets in sequences
+                            if step < len(operations)
+                        ]
+                    )
+                )
+            )
+        return tuple(rounds)
+
+    def build(
+        self, weight_angles: Tensor, data_angles: Tensor, codes: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the start state and the matrices of the stacks.
+
+        Args:
+            weight_angles: Shape (G, n_weight_angles), G weight sets.
+            data_angles: Shape (G, B, n_data_angles).
+            codes: Pauli operators, shape (n_sites, G, B); none where omitted.
+
+        Returns:
+            The start state (G, 2**n, B), and for each of `stacks` a tensor (n, D, D, G), or
+            (n, D, D, G, B) where its blocks differ from sample to sample.
+        """
+        shared = self._from_weights(weight_angles)
+        angles: dict[Source, Tensor] = {
+            "weights": weight_angles.movedim(-1, 0)[..., None],
+            "data": data_angles.movedim(-1, 0),
+        }
+        like = data_angles.new_empty(()).expand(data_angles.shape[:2])
+        table = self._tables[True](angles, codes, like)
+        stacks = [
+            _multiplied(stack.rounds, table) if stack.differs else shared[index]
+            for index, stack in enumerate(self.stacks)
+        ]
+        return start_state(self._plan, self._qubit_states(table), data_angles), stacks
+
+    def _from_weights(self, weight_angles: Tensor) -> dict[int, Tensor]:
+        """Return the stacks that depend on weights alone, by index."""
+        angles: dict[Source, Tensor] = {"weights": weight_angles.movedim(-1, 0)}
+        table = self._tables[False](angles, None, weight_angles.new_empty(len(weight_angles)))
+        return {
+            index: _multiplied(stack.rounds, table)
+            for index, stack in enumerate(self.stacks)
+            if not stack.differs
+        }
+
+    def _qubit_states(self, table: Tensor) -> Tensor:
+        """Return (n_qubits, 2, ...) of values (n_values, ...)."""
+        lead = (len(self._qubits), 2)
+        zero = torch.tensor([_ONE, _ZERO], device=table.device).repeat(lead[0])
+        if not self._starts:
+            return table.index_select(0, zero).reshape(*lead, *table.shape[1:])
+        # Only the first column of the first matrix acts on |0>.
+        first = self._starts[0][:, :, 0].reshape(-1).to(table.device)
+        rows = torch.cat([first, zero[len(first) :]])
+        states = table.index_select(0, rows).reshape(*lead, *table.shape[1:])
+        for index in self._starts[1:]:
+            count = len(index)
+            moved = (_looked_up(index, table) * states[:count, None]).sum(2)
+            states = torch.cat([moved, states[count:]])
+        return states.index_select(0, self._qubits.to(table.device))
+
+
+def _operations(
+    plan: Plan, alike: dict[tuple[bool, int], list[int]], differs: bool
+) -> list[Operation]:
+    indices = [
+        index for (kind, _), members in alike.items() if kind == differs for index in members
+    ]
+    return [operation for index in indices for operation in plan.blocks[index].operations]
+
+
+def _looked_up(index: Tensor, table: Tensor) -> Tensor:
+    """Return matrices (n, D, D, ...) whose entries are the rows `index` (n, D, D) of a table."""
+    rows = index.flatten().to(table.device)
+    return table.index_select(0, rows).reshape(*index.shape, *table.shape[1:])
+
+
+def _multiplied(rounds: Sequence[Tensor], table: Tensor) -> Tensor:
+    """Return the products (n, D, D, ...) of the matrices of each block."""
+    product = _looked_up(rounds[0], table)
+    for index in rounds[1:]:
+        count = len(index)
+        matrices = _looked_up(index, table)
+        longer = (matrices[:, :, :, None] * product[:count, None]).sum(2)
+        product = longer if count == len(product) else torch.cat([longer, product[count:]])
+    return product

@@ -1,0 +1,1 @@
+"""Devices: what is known of them, their targets, accounts, bills and the record of paid work."""

@@ -1,0 +1,141 @@
+"""Accounts of IBM Quantum, by the client's own mechanisms, and what they allow.
+
+A token is the client's business: it is never read here but to blank it out of what the client says.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from qhybrid_circuits import QHybridError, RequestError
+from qhybrid_runtime.hardware.saved_account import HOW_TO_SAVE, account_is_saved
+
+#: Plans that may not open sessions.
+_WITHOUT_SESSIONS = ("open",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an instance of an account allows.
+
+    Attributes:
+        name: Such as "open" or "premium"; "unknown" where the service does not tell.
+        sessions: Whether it may open sessions.
+        limit_seconds: QPU time of the current period, or None where it is not limited or told.
+        left_seconds: What is left of it, or None.
+    """
+
+    name: str
+    sessions: bool
+    limit_seconds: float | None = None
+    left_seconds: float | None = None
+
+
+@cache
+def open_service() -> Any:
+    """Return the client's service for the account that it finds.
+
+    Raises:
+        RequestError: There is no account, or the service refuses it.
+        QHybridError: The service cannot be reached.
+    """
+    if not account_is_saved():
+        raise RequestError(f"there is no IBM Quantum account: {HOW_TO_SAVE}")
+    with speaking_to_service("open the IBM Quantum account"):
+        from qiskit_ibm_runtime import QiskitRuntimeService
+
+        # The client warns on standard error which of several instances it has picked.
+        logging.getLogger("qiskit_ibm_runtime").setLevel(logging.ERROR)
+        return QiskitRuntimeService()
+
+
+@contextmanager
+def speaking_to_service(doing: str) -> Iterator[None]:
+    """Turn whatever the client raises into one line without a token in it.
+
+    Args:
+        doing: What is being done, e.g. "open the account".
+
+    Raises:
+        RequestError: The account is refused, or the request is.
+        QHybridError: Anything else went wrong.
+    """
+    try:
+        yield
+    except QHybridError:
+        raise
+    except Exception as error:
+        text = f"cannot {doing}: {without_token(str(error) or type(error).__name__)}"
+        refused = type(error).__name__ in (
+            "IBMNotAuthorizedError",
+            "InvalidAccountError",
+            "AccountNotFoundError",
+            "IBMInputValueError",
+            "QiskitBackendNotFoundError",
+        )
+        # From None: the client's exceptions hold requests, and these hold the token.
+        if isinstance(error, AttributeError | KeyError):
+            # The client takes saved values and the environment apart without looking at them first.
+            raise RequestError(
+                f"cannot {doing}: the client does not understand the account's settings; check "
+                "QISKIT_IBM_TOKEN, QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL, or the saved account"
+            ) from None
+        if refused:
+            raise RequestError(f"{text}; {HOW_TO_SAVE}") from None
+        raise QHybridError(f"{text}; check the network, then try again") from None
+
+
+def without_token(text: str) -> str:
+    """Return a text in one line, with every token that the client may know blanked out."""
+    for token in _tokens():
+        text = text.replace(token, "***")
+    return " ".join(text.split())
+
+
+def _tokens() -> set[str]:
+    tokens = {os.environ.get("QISKIT_IBM_TOKEN", "")}
+    path = Path("~/.qiskit/qiskit-ibm.json").expanduser()
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        tokens |= {str(account.get("token", "")) for account in saved.values()}
+    except (OSError, ValueError, AttributeError):
+        pass  # No file, or not the client's: then it knows no token from there either.
+    return {token for token in tokens if token}
+
+
+def plan_of(service: Any, backend: Any) -> Plan:
+    """Return the plan of the instance that a device of an account belongs to.
+
+    Raises:
+        RequestError: The account is refused.
+        QHybridError: The service cannot be reached.
+    """
+    with speaking_to_service("look up the account's plan"):
+        crn = getattr(backend, "_instance", None) or service.active_instance()
+        names = [str(i.get("plan", "")) for i in service.instances() if i.get("crn") == crn]
+        usage = service.usage()
+    name = (names[0] if names else "").lower() or "unknown"
+    limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
+    # Where the plan is not told, nothing that it may not allow is tried.
+    return Plan(
+        name,
+        sessions=name not in (*_WITHOUT_SESSIONS, "unknown"),
+        limit_seconds=limit,
+        left_seconds=usage.get("usage_remaining_seconds"),
+    )
+
+
+def offered_devices() -> tuple[str, ...] | None:
+    """Return the names of the account's devices, or None where the service does not answer."""
+    try:
+        service = open_service()
+        with speaking_to_service("list the account's devices"):
+            return tuple(sorted(backend.name for backend in service.backends()))
+    except QHybridError:
+        return None

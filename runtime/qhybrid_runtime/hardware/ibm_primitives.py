@@ -1,0 +1,161 @@
+"""Running PUBs by the client-side primitives of qiskit-ibm-runtime, and reading their results."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit.primitives import PrimitiveResult
+from qiskit.quantum_info import SparsePauliOp
+
+from qhybrid_circuits import CircuitError
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.round_plan import DevicePub
+
+#: Name of the register that samplers read.
+_REGISTER = "read"
+
+
+class Run(Protocol):
+    """Submits PUBs, as `run_primitive` does."""
+
+    def __call__(
+        self,
+        mode: Any,
+        pubs: Sequence[DevicePub],
+        settings: PrimitiveSettings,
+        *,
+        tag: str = "",
+        seed: int | None = None,
+    ) -> Any:
+        """Return the client's job."""
+
+
+def run_primitive(
+    mode: Any,
+    pubs: Sequence[DevicePub],
+    settings: PrimitiveSettings,
+    *,
+    tag: str = "",
+    seed: int | None = None,
+) -> Any:
+    """Submit PUBs as one job.
+
+    Args:
+        mode: A backend, session or batch of the client.
+        pubs: With circuits as wide as the backend.
+        settings: Which primitive, and its options.
+        tag: Put on the job, so that it can be found by it.
+        seed: Of a simulator.
+
+    Returns:
+        The client's job.
+
+    Raises:
+        CircuitError: The sampler is asked for an observable that is not diagonal.
+    """
+    # The client takes a second to load, and nothing but a submission needs it.
+    from qiskit_ibm_runtime.executor_estimator import Estimator
+    from qiskit_ibm_runtime.executor_sampler import Sampler
+
+    options = _options(settings, tag, seed)
+    if settings.primitive == "sampler":
+        sampled = [(measured_circuit(pub), *_values(pub)) for pub in pubs]
+        return Sampler(mode=mode, options=options).run(sampled, shots=settings.shots)
+    estimated = [_estimator_pub(pub) for pub in pubs]
+    return Estimator(mode=mode, options=options).run(estimated, precision=precision_for(settings))
+
+
+def precision_for(settings: PrimitiveSettings) -> float:
+    """Return the precision that the client turns into exactly as many shots as asked for."""
+    # It rounds 1 / precision**2 up, so that 1,000 shots would become 1,001.
+    return float((settings.shots * (1.0 - 1e-9)) ** -0.5)
+
+
+def _options(settings: PrimitiveSettings, tag: str, seed: int | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "dynamical_decoupling": {"enable": settings.dynamical_decoupling},
+        "environment": {"job_tags": [tag] if tag else []},
+        # The default rounds angles to 1e-5 of a quarter turn.
+        "simulator": {"seed_simulator": seed, "angle_decimals": 12},
+    }
+    if settings.primitive == "estimator":
+        options["resilience_level"] = settings.resilience_level
+    if settings.twirling is not None:
+        options["twirling"] = {"enable_gates": settings.twirling}
+    return options
+
+
+def _values(pub: DevicePub) -> list[np.ndarray]:
+    return [pub.values] if pub.values.shape[1] else []
+
+
+def _estimator_pub(pub: DevicePub) -> tuple[Any, ...]:
+    column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
+    return (pub.lowered.circuit, column, *_values(pub))
+
+
+def measured_circuit(pub: DevicePub) -> QuantumCircuit:
+    """Return the circuit with one Z measurement of the qubits that observables act on.
+
+    Raises:
+        CircuitError: An observable is not diagonal.
+    """
+    circuit = pub.lowered.circuit.copy()
+    support = _support(pub.observables)
+    register = ClassicalRegister(len(support), _REGISTER)
+    circuit.add_register(register)
+    circuit.measure([pub.lowered.final_layout[qubit] for qubit in support], register)
+    return circuit
+
+
+def _support(observables: Sequence[SparsePauliOp]) -> list[int]:
+    """Return the logical qubits that diagonal observables act on; the first one if on none."""
+    acts = np.zeros(observables[0].num_qubits, dtype=bool)
+    for observable in observables:
+        if observable.paulis.x.any():
+            raise CircuitError(
+                f"Observable {observable.paulis.to_labels()[0]} is not diagonal, but the sampler "
+                "measures in the Z basis only; use the option primitive='estimator'"
+            )
+        acts |= observable.paulis.z.any(axis=0)
+    return np.flatnonzero(acts).tolist() or [0]
+
+
+def primitive_values(
+    result: PrimitiveResult[Any], pubs: Sequence[DevicePub], settings: PrimitiveSettings
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return values and standard errors (n_observables, n_rows) of each PUB.
+
+    Args:
+        result: Of the job that `run_primitive` submitted.
+        pubs: What it was asked for.
+        settings: How.
+    """
+    tables = []
+    for data, pub in zip((entry.data for entry in result), pubs, strict=True):
+        if settings.primitive == "sampler":
+            tables.append(_from_counts(data[_REGISTER], pub))
+            continue
+        shape = (len(pub.observables), len(pub.values))
+        values, errors = np.asarray(data.evs, dtype=float), np.asarray(data.stds, dtype=float)
+        tables.append((np.broadcast_to(values, shape), np.broadcast_to(errors, shape)))
+    return tables
+
+
+def _from_counts(counts: Any, pub: DevicePub) -> tuple[np.ndarray, np.ndarray]:
+    """Return expectation values of diagonal observables, and their standard errors."""
+    support = _support(pub.observables)
+    rows = len(pub.values)
+    values, errors = np.empty((len(pub.observables), rows)), np.empty((len(pub.observables), rows))
+    bits = np.asarray(counts.to_bool_array(order="little"))
+    # Without parameters the counts have no axis for the rows.
+    signs = 1 - 2 * bits.reshape(rows, -1, len(support)).astype(np.int8)
+    count = signs.shape[1]
+    for number, observable in enumerate(pub.observables):
+        shots = np.zeros(signs.shape[:2])
+        for z, coefficient in zip(observable.paulis.z, observable.coeffs.real, strict=True):
+            shots += coefficient * signs[..., z[support]].prod(axis=-1)
+        values[number] = shots.mean(axis=1)
+        errors[number] = shots.std(axis=1, ddof=min(1, count - 1)) / np.sqrt(count)
+    return values, errors

@@ -1,0 +1,101 @@
+import uuid
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from qiskit.transpiler import Target
+
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.lowering.targets import restricted_target
+from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.executor import JobFailed, Tables
+from qhybrid_runtime.hardware.ibm_primitives import Run, primitive_values, run_primitive
+from qhybrid_runtime.hardware.round_plan import DevicePub
+
+#: Simulators that a client keeps: each knows the noise of the qubits of one circuit.
+_KEPT = 64
+
+
+class LocalClient:
+    """Runs jobs on this machine, in the local mode of qiskit-ibm-runtime.
+
+    Everything is as on the device, up to the primitives' own processing, except who runs the
+    circuits in the end. A circuit is given a device that consists of the qubits that it uses, so
+    one job of a round becomes one call of the primitive for each of its circuits: the primitive
+    measures, and mitigates, all qubits of a device, and would never be done with 156 of them.
+    Circuits side by side stay one circuit with one bill; the simulator takes them apart.
+    """
+
+    def __init__(
+        self, target: Target, *, seed: int | None = None, run: Run = run_primitive
+    ) -> None:
+        """Simulate a device.
+
+        Args:
+            target: With calibration data; what is missing counts as free of noise.
+            seed: Of the samples; from the operating system where omitted.
+            run: Submits to the primitives.
+        """
+        self._target, self._run = target, run
+        self._seeds = np.random.SeedSequence(seed)
+        self._simulators: dict[tuple[int, ...], RegionSimulator] = {}
+        self._results: dict[str, list[Tables]] = {}
+
+    def submit(self, pubs: Sequence[DevicePub], settings: PrimitiveSettings, tag: str) -> str:
+        """Run a job to its end."""
+        job_id = f"local-{uuid.uuid4().hex[:12]}"
+        self._results[job_id] = [self._tables(pub, settings) for pub in pubs]
+        return job_id
+
+    def find(self, tag: str) -> str | None:
+        """Return None: nothing outlives the process."""
+        return None
+
+    def wait(
+        self,
+        job_id: str,
+        pubs: Sequence[DevicePub],
+        settings: PrimitiveSettings,
+        notify: Callable[[str, int | None], None],
+    ) -> list[Tables]:
+        """Return the values of a job of this process.
+
+        Raises:
+            JobFailed: It is of another process.
+        """
+        if job_id not in self._results:
+            raise JobFailed("it ran in another process, which has ended")
+        return self._results.pop(job_id)
+
+    def spent_seconds(self, job_id: str) -> float | None:
+        """Return None: what the device would have taken is an estimate."""
+        return None
+
+    def _tables(self, pub: DevicePub, settings: PrimitiveSettings) -> Tables:
+        small = compacted(pub)
+        seed = int(self._seeds.spawn(1)[0].generate_state(1)[0] >> 1)
+        simulator = self._simulator(pub.lowered.qubits)
+        job = self._run(simulator, [small], settings, seed=seed)
+        return primitive_values(job.result(), [small], settings)[0]
+
+    def _simulator(self, qubits: tuple[int, ...]) -> RegionSimulator:
+        if qubits not in self._simulators:
+            if len(self._simulators) >= _KEPT:
+                self._simulators.clear()
+            self._simulators[qubits] = RegionSimulator(restricted_target(self._target, qubits))
+        return self._simulators[qubits]
+
+
+def compacted(pub: DevicePub) -> DevicePub:
+    """Return the PUB on a device that has only the qubits in use."""
+    circuit, final_layout = pub.lowered.compact()
+    lowered = LoweredCircuit(
+        pub.lowered.name,
+        circuit,
+        tuple(range(circuit.num_qubits)),
+        final_layout,
+        pub.lowered.fractional,
+        pub.lowered.success_probability,
+        pub.lowered.swaps,
+    )
+    return DevicePub(lowered, pub.observables, pub.values)

@@ -1,0 +1,51 @@
+"""The fake devices that come with qiskit-ibm-runtime, known without importing it."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A fake device in figures.
+
+    Attributes:
+        name: What `get_backend` takes, e.g. "fake_fez".
+        qubits: How many it has, or None where the table does not know the device.
+        two_qubit_gate: Name of its entangling gate, or None where it has none.
+        two_qubit_error: Median error of that gate over all pairs that work, or None.
+    """
+
+    name: str
+    qubits: int | None
+    two_qubit_gate: str | None
+    two_qubit_error: float | None
+
+
+@cache
+def snapshot_folders() -> dict[str, Path]:
+    """Return the folder of every fake device by its name, empty without qiskit-ibm-runtime."""
+    # Finding a top-level package imports nothing; a submodule's would import its parents.
+    spec = find_spec("qiskit_ibm_runtime")
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    root = Path(spec.submodule_search_locations[0]) / "fake_provider" / "backends"
+    if not root.is_dir():
+        return {}
+    return {
+        f"fake_{folder.name}": folder
+        for folder in sorted(root.iterdir())
+        if (folder / f"fake_{folder.name}.py").is_file()
+    }
+
+
+@cache
+def snapshots() -> dict[str, Snapshot]:
+    """Return what is known of every fake device that is installed, largest devices first."""
+    table = json.loads(files("qhybrid_runtime.hardware").joinpath("snapshots.json").read_text())
+    known = [Snapshot(name, *table.get(name, (None, None, None))) for name in snapshot_folders()]
+    known.sort(key=lambda snapshot: (-(snapshot.qubits or 0), snapshot.name))
+    return {snapshot.name: snapshot for snapshot in known}

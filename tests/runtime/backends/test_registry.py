@@ -1,0 +1,148 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qhybrid_circuits import RequestError, UnknownNameError
+from qhybrid_runtime.backends.registry import (
+    BACKENDS,
+    check_backend_name,
+    check_gradient,
+    noise_numbers,
+)
+from qhybrid_runtime.hardware.retired import RETIRED
+from qhybrid_runtime.hardware.snapshots import snapshots
+
+
+@pytest.fixture(autouse=True)
+def _no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "exact", "argument"),
+    [
+        ("statevector", "statevector", True, "statevector"),
+        ("aer", "aer", True, "aer"),
+        ("aer:fake_fez", "noise", False, "fake_fez"),
+        ("aer:depolarizing=0.01,readout=0.02", "noise", False, "depolarizing=0.01,readout=0.02"),
+        ("aer:readout=1e-3", "noise", False, "readout=1e-3"),
+        ("fake_brisbane", "fake", False, "fake_brisbane"),
+        ("ibm", "ibm", False, "ibm"),
+        ("ibm_fez", "ibm", False, "ibm_fez"),
+    ],
+)
+def test_names_are_read(name: str, kind: str, exact: bool, argument: str) -> None:
+    info = check_backend_name(name)
+    assert (info.name, info.kind, info.exact, info.argument) == (name, kind, exact, argument)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("aero", "aer"),
+        ("statevectr", "statevector"),
+        ("fake_fex", "fake_fez"),
+        ("fez", "fake_fez"),
+        ("FAKE_FEZ", "fake_fez"),
+        ("aer:fake_kingstn", "aer:fake_kingston"),
+        ("aer:fez", "aer:fake_fez"),
+    ],
+)
+def test_unknown_names_get_the_nearest_and_the_forms(name: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match="unknown backend") as caught:
+        check_backend_name(name)
+    message = str(caught.value)
+    assert near in message.split("known:")[0]
+    assert "statevector, aer, aer:fake_NAME" in message
+    # Seventy devices are too many for one line.
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize("name", ["ae", "ibn", "statevec"])
+def test_no_name_is_suggested_twice(name: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        check_backend_name(name)
+    suggested = re.findall(r"did you mean (.*)\?", str(caught.value))[0].split(" or ")
+    assert len(set(suggested)) == len(suggested)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "depolarizing=2",
+        "depolarizing=",
+        "readout",
+        "readout=0.1,readout=0.1",
+        "t1=3",
+        "readout=nan",
+    ],
+)
+def test_wrong_numbers_of_noise_are_named(noise: str) -> None:
+    name = f"aer:{noise if '=' in noise else noise + '='}"
+    with pytest.raises(RequestError, match=r"e\.g\. aer:depolarizing=0\.01,readout=0\.02"):
+        check_backend_name(name)
+
+
+def test_noise_numbers_default_to_zero() -> None:
+    assert noise_numbers("readout=0.02") == {"depolarizing": 0.0, "readout": 0.02}
+
+
+@pytest.mark.parametrize("name", RETIRED)
+def test_retired_devices_explain_themselves(name: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        check_backend_name(name)
+    message = str(caught.value)
+    fake = f"fake_{name.removeprefix('ibm_')}"
+    assert RETIRED[name] in message
+    assert f"`{fake}`" in message
+    assert "`--backend ibm`" in message
+    assert fake in snapshots()
+
+
+def test_retired_devices_name_what_the_account_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    import qhybrid_runtime.hardware.accounts as accounts
+
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", "planted")
+    monkeypatch.setattr(accounts, "offered_devices", lambda: ("ibm_boston", "ibm_fez"))
+    with pytest.raises(RequestError, match="the account offers ibm_boston, ibm_fez"):
+        check_backend_name("ibm_torino")
+
+
+def test_every_name_of_the_table_is_accepted() -> None:
+    assert len(BACKENDS) == len(list(BACKENDS)) > 100
+    assert all(check_backend_name(name).name == name for name in BACKENDS)
+
+
+def test_gradients_best_first() -> None:
+    assert check_gradient("aer", None) == "adjoint"
+    assert check_gradient("fake_fez", None) == "spsa"
+    assert check_gradient("aer:fake_fez", "adjoint") == "adjoint"
+    with pytest.raises(UnknownNameError, match="did you mean adjoint"):
+        check_gradient("aer", "adjont")
+
+
+def test_names_load_nothing_heavy() -> None:
+    script = """
+import json, sys
+from qhybrid_runtime.backends.registry import check_backend_name
+from qhybrid_runtime.backends.catalog import backend_catalog
+names = [record["name"] for record in backend_catalog()]
+for name in ("fake_fez", "fake_fes", "ibm_brisbane"):
+    try:
+        check_backend_name(name)
+    except ValueError:
+        pass
+heavy = {"torch", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "numpy"} & set(sys.modules)
+print(json.dumps([sorted(heavy), names]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    heavy, names = json.loads(done.stdout)
+    assert heavy == []
+    assert {"statevector", "aer", "ibm", "fake_fez"} <= set(names)

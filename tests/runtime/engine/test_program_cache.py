@@ -1,0 +1,59 @@
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from qhybrid_runtime.engine import program_cache
+from qhybrid_runtime.engine.program_cache import ProgramCache
+
+
+def test_programs_are_compiled_once_and_the_oldest_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[int] = []
+    real = program_cache.compile_program
+    monkeypatch.setattr(
+        program_cache,
+        "compile_program",
+        lambda circuit, inputs: compiled.append(circuit.num_qubits) or real(circuit, inputs),
+    )
+    one, two, three = (QuantumCircuit(n) for n in (1, 2, 3))
+    cache = ProgramCache(kept=2)
+    for circuit in (one, two, one, three, one, two):
+        assert cache.get(circuit, ()).num_qubits == circuit.num_qubits
+    assert compiled == [1, 2, 3, 2]  # two was the oldest when three came
+
+
+def test_inputs_are_part_of_what_is_looked_up() -> None:
+    x = Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x, 0)
+    cache = ProgramCache()
+    assert cache.get(circuit, [x]).num_inputs == 1
+    assert cache.get(circuit, []).num_inputs == 0
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_threads_may_look_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_cache, "compile_program", lambda circuit, inputs: circuit)
+    cache = ProgramCache(kept=1)
+    circuits = [QuantumCircuit(1) for _ in range(8)]
+
+    def look_up(start: int) -> bool:
+        chosen = [circuits[(start + step) % len(circuits)] for step in range(3000)]
+        return all(cache.get(circuit, ()) is circuit for circuit in chosen)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(look_up, range(4)))
