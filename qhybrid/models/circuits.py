@@ -126,7 +126,7 @@ def _sorted_by_structure(
     for calls in rounds:
         counts: Counter[tuple[str, int]] = Counter()
         for layer, weights, samples in calls:
-            variational = layer.neural_network.variational
+            variational = layer.variational
             key = keys.setdefault(id(variational), "") or circuit_key(variational)
             keys[id(variational)] = key
             structures.setdefault(key, _Structure(layer, weights)).circuits += 1
@@ -136,7 +136,7 @@ def _sorted_by_structure(
     settings = {"layers": spec.ansatz_layers, "variant": spec.variant}
     uses = []
     for structure in structures.values():
-        variational = structure.layer.neural_network.variational
+        variational = structure.layer.variational
         options = ansatz_options(variational, settings)
         uses.append(CircuitUse(variational, structure.weights, structure.circuits, options))
     return tuple(uses), tuple(parts)

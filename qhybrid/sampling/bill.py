@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from qhybrid.models.spec import ModelSpec
 from qhybrid.sampling.request import SamplingPlan
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime import Backend, BroadcastEstimatorQNN, QuantumLayer
+from qhybrid_runtime import Backend, QuantumLayer
 from qhybrid_runtime.backends.qpu import Device, DeviceBackend
+from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware.billing import SECONDS_A_JOB, SECONDS_AN_EXECUTION, Bill, total
 from qhybrid_runtime.hardware.quote import Quote
 
@@ -130,15 +131,15 @@ class _Recorder(Backend):
 
     def evaluate(
         self,
-        networks: Sequence[BroadcastEstimatorQNN],
+        circuits: Sequence[CompiledCircuit],
         inputs: Sequence[Tensor],
         weights: Sequence[Tensor],
     ) -> list[Tensor]:
-        self.quotes.append(self._backend.quote(networks, inputs, weights))
-        self.circuits += len(networks)
+        self.quotes.append(self._backend.quote(circuits, inputs, weights))
+        self.circuits += len(circuits)
         return [
-            rows.new_zeros(len(rows), network.variational.num_outputs)
-            for network, rows in zip(networks, inputs, strict=True)
+            rows.new_zeros(len(rows), circuit.variational.num_outputs)
+            for circuit, rows in zip(circuits, inputs, strict=True)
         ]
 
 

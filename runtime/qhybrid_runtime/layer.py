@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from qhybrid_circuits import ShapeError, VariationalCircuit
 from qhybrid_runtime.backends.backend import Backend
-from qhybrid_runtime.gradients.method import GradientMethod
+from qhybrid_runtime.gradients.method import GradientMethod, RandomStream
 from qhybrid_runtime.gradients.registry import gradient_method
 from qhybrid_runtime.qnn import BroadcastEstimatorQNN
+from qhybrid_runtime.round import evaluate_round
 
 
 class QuantumLayer(TorchConnector):
@@ -23,21 +24,17 @@ class QuantumLayer(TorchConnector):
     key `weight`; a stock state_dict, with `_weights` beside it, loads too.
     """
 
-    def __init__(
-        self, network: BroadcastEstimatorQNN, backend: Backend, initial_weights: Tensor
-    ) -> None:
+    def __init__(self, network: BroadcastEstimatorQNN, initial_weights: Tensor) -> None:
         """Wrap a network; `quantum_layer` is the usual way to get here.
 
         Args:
-            network: The circuit with its estimator.
-            backend: Evaluates the network.
+            network: The circuit on its backend.
             initial_weights: Shape (n_weights,).
         """
         # The stock constructor would register the weights twice; only nn.Module's is called.
         nn.Module.__init__(self)
         self._neural_network: BroadcastEstimatorQNN = network
         self._sparse = False
-        self.backend = backend
         self.register_parameter("weight", nn.Parameter(initial_weights))
         self.register_load_state_dict_pre_hook(_accept_stock_names)  # type: ignore[no-untyped-call]
 
@@ -53,8 +50,22 @@ class QuantumLayer(TorchConnector):
 
     @property
     def neural_network(self) -> BroadcastEstimatorQNN:
-        """The circuit with its estimator."""
+        """The circuit on its backend, as qiskit-machine-learning sees it."""
         return self._neural_network
+
+    @property
+    def variational(self) -> VariationalCircuit:
+        """The circuit."""
+        return self._neural_network.variational
+
+    @property
+    def backend(self) -> Backend:
+        """Where the circuit runs, whether torch or numpy asks; setting it moves both."""
+        return self._neural_network.backend
+
+    @backend.setter
+    def backend(self, backend: Backend) -> None:
+        self._neural_network.backend = backend
 
     def forward(self, input_data: Tensor | None = None) -> Tensor:
         """Return the expectation values (..., n_outputs) for inputs (..., n_inputs).
@@ -71,7 +82,7 @@ class QuantumLayer(TorchConnector):
 
     def extra_repr(self) -> str:
         method = self.neural_network.gradient_method.name
-        return f"{self.neural_network.variational}, backend={self.backend.name}, gradient={method}"
+        return f"{self.variational}, backend={self.backend.name}, gradient={method}"
 
 
 def _accept_stock_names(
@@ -98,7 +109,7 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
     """
     if len(layers) != len(inputs):
         raise ShapeError(f"{len(layers)} circuits need as many inputs, but got {len(inputs)}")
-    rows, weights = [], []
+    points = []
     for layer, features in zip(layers, inputs, strict=True):
         network = layer.neural_network
         if features.dim() == 0 or features.shape[-1] != network.num_inputs:
@@ -115,10 +126,10 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
         if dtype != torch.float64:
             dtype = torch.float32
         samples = math.prod(features.shape[:-1])
-        rows.append(features.reshape(samples, network.num_inputs).to(dtype))
-        weights.append(layer.weight.to(dtype))
-    networks = [layer.neural_network for layer in layers]
-    values = layers[0].backend.evaluate(networks, rows, weights)
+        rows = features.reshape(samples, network.num_inputs).to(dtype)
+        points.append(network.point(rows, layer.weight.to(dtype)))
+    methods = [layer.neural_network.gradient_method for layer in layers]
+    values = evaluate_round(layers[0].backend, points, methods)
     return [
         value.reshape(*features.shape[:-1], value.shape[-1])
         for value, features in zip(values, inputs, strict=True)
@@ -161,13 +172,12 @@ def quantum_layer(
         )
     network = BroadcastEstimatorQNN(
         variational,
-        backend.estimator(),
-        precision=backend.precision,
+        backend,
         gradient_method=method,
         # Circuits that start from different weights are perturbed differently too.
-        stream=zlib.crc32(weights.cpu().numpy().tobytes()),
+        stream=RandomStream(zlib.crc32(weights.cpu().numpy().tobytes())),
     )
-    return QuantumLayer(network, backend, weights)
+    return QuantumLayer(network, weights)
 
 
 #: More rounds than a step of training has: those of each step are numbered apart.
@@ -186,6 +196,6 @@ def continue_at(module: nn.Module, step: int) -> None:
     """
     layers = [child for child in module.modules() if isinstance(child, QuantumLayer)]
     for layer in layers:
-        layer.neural_network.gradient_calls = step * _ROUNDS_A_STEP
+        layer.neural_network.stream.calls = step * _ROUNDS_A_STEP
     for backend in {id(layer.backend): layer.backend for layer in layers}.values():
         backend.at_round(step * _ROUNDS_A_STEP)

@@ -212,7 +212,8 @@ def test_one_lowered_circuit_prepares_all_samples(backend: str) -> None:
     # Noise and shots; the values of other samples are further away.
     np.testing.assert_allclose(first.detach(), exact, atol=0.1)
     np.testing.assert_allclose(second.detach(), exact[::-1], atol=0.1)
-    pub = cast(QuantumLayer, bank.layers[0]).neural_network.pub(x, np.zeros(0))
+    compiled = cast(QuantumLayer, bank.layers[0]).neural_network.compiled
+    pub = compiled.pub(torch.tensor(x), torch.zeros(0), where.precision)
     (task,) = where.estimator().lowered_tasks([pub])
     # Three norms, three phases and three angles a sample.
     assert task.inputs.shape == (3, 9)

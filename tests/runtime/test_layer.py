@@ -28,11 +28,11 @@ from qhybrid_runtime import (
     AdjointEstimatorGradient,
     BroadcastEstimatorQNN,
     CircuitBank,
-    engine_round,
+    compiled,
     get_backend,
-    qnn,
     quantum_layer,
 )
+from qhybrid_runtime.backends import statevector
 
 BACKENDS = ["statevector", "aer"]
 
@@ -117,9 +117,9 @@ def test_a_bank_is_its_layers(backend: str, generator) -> None:
 
 def test_circuits_of_one_structure_are_one_engine_call(monkeypatch) -> None:
     calls = []
-    real = engine_round.expectations
+    real = statevector.expectations
     monkeypatch.setattr(
-        engine_round, "expectations", lambda *args: calls.append(args[2].shape) or real(*args)
+        statevector, "expectations", lambda *args: calls.append(args[2].shape) or real(*args)
     )
     bank = CircuitBank(
         [hqconv(channels=1) for _ in range(5)] + [basic_entangling()], get_backend("statevector")
@@ -285,15 +285,15 @@ def test_layers_pickle_once_used(backend: str) -> None:
 def test_structures_are_shared_by_copies_and_forgotten_with_their_networks() -> None:
     def structures() -> int:
         gc.collect()
-        return len(qnn._STRUCTURES)
+        return len(compiled._STRUCTURES)
 
     before = structures()
     layer = quantum_layer(hqconv(channels=1, layers=5), get_backend())
-    mine = layer.neural_network.structure
+    mine = layer.neural_network.compiled.structure
     assert pickle.loads(pickle.dumps(mine)) is mine
-    assert copy.deepcopy(layer).neural_network.structure is mine
+    assert copy.deepcopy(layer).neural_network.compiled.structure is mine
     other = quantum_layer(fqconv(channels=1, layers=5), get_backend())
-    assert other.neural_network.structure is not mine
+    assert other.neural_network.compiled.structure is not mine
     assert structures() == before + 2
     del layer, mine, other
     assert structures() == before

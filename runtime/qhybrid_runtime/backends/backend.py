@@ -1,19 +1,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.transpiler import Target
 from torch import Tensor
 
-from qhybrid_runtime.round import evaluate_by_estimator
-
-if TYPE_CHECKING:
-    from qhybrid_runtime.qnn import BroadcastEstimatorQNN
+from qhybrid_runtime.compiled import CompiledCircuit
 
 
 class Backend(ABC):
     """Where circuits run, and what can be done there.
+
+    A subclass has a name, says what it can do, and returns a primitive; see CONTRIBUTING.md.
 
     Attributes:
         name: What `get_backend` takes for it.
@@ -21,6 +21,7 @@ class Backend(ABC):
         gradients: The gradient methods it supports, best first.
         target: What circuits must be lowered for, or None where any circuit runs.
         precision: The standard error that is asked of every expectation value; 0 where exact.
+        differentiable: Whether torch can differentiate what `evaluate` returns.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Backend(ABC):
     gradients: tuple[str, ...]
     target: Target | None = None
     precision: float = 0.0
+    differentiable: bool = False
 
     @abstractmethod
     def estimator(self) -> BaseEstimatorV2:
@@ -35,7 +37,7 @@ class Backend(ABC):
 
     def evaluate(
         self,
-        networks: Sequence["BroadcastEstimatorQNN"],
+        circuits: Sequence[CompiledCircuit],
         inputs: Sequence[Tensor],
         weights: Sequence[Tensor],
     ) -> list[Tensor]:
@@ -44,14 +46,25 @@ class Backend(ABC):
         Here: one job with one PUB a circuit.
 
         Args:
-            networks: One a circuit, all of this backend.
+            circuits: What to evaluate.
             inputs: Shape (B, n_inputs) each.
             weights: Shape (n_weights,) each.
 
         Returns:
-            Shape (B, n_outputs) each, differentiable by the networks' gradient method.
+            Expectation values, shape (B, n_outputs) each.
+
+        Raises:
+            NotFiniteError: An input or weight is NaN or infinite.
         """
-        return evaluate_by_estimator(networks, inputs, weights)
+        pubs = [
+            circuit.pub(rows, vector, self.precision)
+            for circuit, rows, vector in zip(circuits, inputs, weights, strict=True)
+        ]
+        result = self.estimator().run(pubs).result()
+        return [
+            torch.as_tensor(np.asarray(pub.data.evs).T).to(rows)
+            for pub, rows in zip(result, inputs, strict=True)
+        ]
 
     def at_round(self, number: int) -> None:  # noqa: B027
         """Let what is random from now on follow from this number, and from the backend's seed.

@@ -1,6 +1,4 @@
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -9,17 +7,17 @@ from qiskit.transpiler import Target
 from torch import Tensor
 
 from qhybrid_circuits import VariationalCircuit
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.backends.backend import Backend
-from qhybrid_runtime.backends.statevector_estimator import StatevectorEngineEstimator
+from qhybrid_runtime.backends.exact_estimator import ExactEstimator
+from qhybrid_runtime.compiled import CompiledCircuit, Structure, stacks
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
 from qhybrid_runtime.device_noise.logical_noise import find_logical_noise
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
 from qhybrid_runtime.hardware.targets import fake_target
-
-if TYPE_CHECKING:
-    from qhybrid_runtime.qnn import BroadcastEstimatorQNN, Structure
+from qhybrid_runtime.tasks import Task
 
 
 def get_noise_aware_backend(name: str, seed: int) -> "NoiseAwareBackend":
@@ -52,6 +50,7 @@ class NoiseAwareBackend(Backend):
 
     exact = False
     gradients = ("adjoint",)
+    differentiable = True
 
     def __init__(self, name: str, *, seed: int = 0) -> None:
         """Load a fake device's calibration.
@@ -69,15 +68,16 @@ class NoiseAwareBackend(Backend):
         self.device = fake_target(name)
         self.calls = 0
         self._seed = seed
+        self._estimator = NoiseAwareEstimator(self)
         self._known: WeakKeyDictionary[Structure, _NoisyProgram] = WeakKeyDictionary()
 
-    def estimator(self) -> StatevectorEngineEstimator:
-        """Return the exact engine: a primitive draws no errors."""
-        return StatevectorEngineEstimator()
+    def estimator(self) -> "NoiseAwareEstimator":
+        """Return a primitive that draws errors, one trajectory a parameter set."""
+        return self._estimator
 
     def evaluate(
         self,
-        networks: Sequence["BroadcastEstimatorQNN"],
+        circuits: Sequence[CompiledCircuit],
         inputs: Sequence[Tensor],
         weights: Sequence[Tensor],
     ) -> list[Tensor]:
@@ -87,28 +87,51 @@ class NoiseAwareBackend(Backend):
         """
         rng = np.random.default_rng([self._seed, self.calls])
         self.calls += 1
-        stacks: dict[tuple[object, ...], list[int]] = defaultdict(list)
-        for index, (network, rows) in enumerate(zip(networks, inputs, strict=True)):
-            stacks[network.structure, rows.shape, rows.dtype, rows.device].append(index)
-        values: dict[int, Tensor] = {}
-        for members in stacks.values():
-            first = networks[members[0]]
-            stacked = self._program(first).values(
-                torch.stack([inputs[index] for index in members]),
-                torch.stack([weights[index] for index in members]),
-                rng,
-            )
-            values.update(zip(members, stacked.unbind(0), strict=True))
-        return [values[index] for index in range(len(networks))]
+        values: list[Tensor] = [torch.empty(0)] * len(circuits)
+        for stack in stacks(circuits, inputs, weights):
+            found = self._program(stack.circuit).values(stack.inputs, stack.weights, rng)
+            for index, each in zip(stack.members, found.unbind(0), strict=True):
+                values[index] = each
+        return values
 
     def at_round(self, number: int) -> None:
         """Go on with the errors of this round."""
         self.calls = number
 
-    def _program(self, network: "BroadcastEstimatorQNN") -> "_NoisyProgram":
-        if network.structure not in self._known:
-            self._known[network.structure] = _NoisyProgram(network.variational, self.device)
-        return self._known[network.structure]
+    def _program(self, circuit: CompiledCircuit) -> "_NoisyProgram":
+        if circuit.structure not in self._known:
+            self._known[circuit.structure] = _NoisyProgram(circuit.variational, self.device)
+        return self._known[circuit.structure]
+
+
+class NoiseAwareEstimator(ExactEstimator):
+    """An EstimatorV2 on a noise-aware backend."""
+
+    def __init__(self, backend: NoiseAwareBackend) -> None:
+        super().__init__()
+        self._backend = backend
+        self._compiled: Cache[CompiledCircuit] = Cache(64)
+
+    def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
+        circuits = [self._circuit(task) for task in tasks]
+        inputs = [torch.as_tensor(task.values) for task in tasks]
+        # A primitive's job runs in a thread of its own, where gradients are on by default.
+        with torch.no_grad():
+            values = self._backend.evaluate(
+                circuits, inputs, [torch.empty(0).double()] * len(tasks)
+            )
+        return [each.numpy() for each in values]
+
+    def _circuit(self, task: Task) -> CompiledCircuit:
+        measured = tuple(repr(observable) for observable in task.observables)
+        return self._compiled.get(
+            (Identity(task.circuit), measured),
+            lambda: CompiledCircuit(
+                VariationalCircuit(
+                    task.circuit.name, task.circuit, task.circuit.parameters, [], task.observables
+                )
+            ),
+        )
 
 
 class _NoisyProgram:

@@ -5,7 +5,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import numpy as np
 from qiskit.transpiler import Target
 from torch import Tensor
 
@@ -13,12 +12,12 @@ from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
 from qhybrid_runtime.backends.registry import DEVICE_GRADIENTS
+from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware.billing import Primitive, PrimitiveSettings
 from qhybrid_runtime.hardware.executor import HardwareExecutor, JobClient, JobEvent
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.packing import Pack, Packing
 from qhybrid_runtime.hardware.quote import Quote, quote_round
-from qhybrid_runtime.qnn import BroadcastEstimatorQNN
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,6 @@ class DeviceOptions:
         )
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().cpu().double().numpy()
-    return array
-
-
 def _check_whole(name: str, value: Any, least: int, most: int) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not least <= value <= most:
@@ -176,14 +170,14 @@ class DeviceBackend(Backend):
 
     def quote(
         self,
-        networks: Sequence[BroadcastEstimatorQNN],
+        circuits: Sequence[CompiledCircuit],
         inputs: Sequence[Tensor],
         weights: Sequence[Tensor],
     ) -> Quote:
         """Return what `evaluate` with the same arguments would cost, without running anything.
 
         Args:
-            networks: One a circuit.
+            circuits: What to evaluate.
             inputs: Shape (B, n_inputs) each.
             weights: Shape (n_weights,) each.
 
@@ -191,8 +185,8 @@ class DeviceBackend(Backend):
             RequestError: A single parameter set exceeds the service's limits.
         """
         pubs = [
-            network.pub(_array(rows), _array(vector))
-            for network, rows, vector in zip(networks, inputs, weights, strict=True)
+            circuit.pub(rows, vector, self.precision)
+            for circuit, rows, vector in zip(circuits, inputs, weights, strict=True)
         ]
         tasks = self._estimator.lowered_tasks(pubs)
         return quote_round(tasks, self.settings, self._packing)

@@ -1,12 +1,17 @@
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.backends.exact_estimator import ExactEstimator
 from qhybrid_runtime.backends.registry import BACKENDS
-from qhybrid_runtime.backends.statevector_estimator import StatevectorEngineEstimator
-from qhybrid_runtime.qnn import BroadcastEstimatorQNN
-from qhybrid_runtime.round import evaluate_by_engine
+from qhybrid_runtime.compiled import CompiledCircuit, stacks
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program_cache import ProgramCache
+from qhybrid_runtime.tasks import Task, constant_columns
 
 
 class StatevectorBackend(Backend):
@@ -15,16 +20,65 @@ class StatevectorBackend(Backend):
     name = "statevector"
     exact = True
     gradients = BACKENDS["statevector"].gradients
+    differentiable = True
 
-    def estimator(self) -> StatevectorEngineEstimator:
+    def __init__(self) -> None:
+        self._estimator = StatevectorEngineEstimator()
+
+    def estimator(self) -> "StatevectorEngineEstimator":
         """Return the engine as a primitive, for use in any EstimatorQNN."""
-        return StatevectorEngineEstimator()
+        return self._estimator
 
     def evaluate(
         self,
-        networks: Sequence[BroadcastEstimatorQNN],
+        circuits: Sequence[CompiledCircuit],
         inputs: Sequence[Tensor],
         weights: Sequence[Tensor],
     ) -> list[Tensor]:
         """Evaluate one round, circuits of one structure as one batched call."""
-        return evaluate_by_engine(networks, inputs, weights)
+        return exact_values(circuits, inputs, weights)
+
+
+def exact_values(
+    circuits: Sequence[CompiledCircuit], inputs: Sequence[Tensor], weights: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return the exact expectation values of a round's circuits, differentiable.
+
+    The arguments and the result are those of `Backend.evaluate`.
+    """
+    values: list[Tensor] = [torch.empty(0)] * len(circuits)
+    for stack in stacks(circuits, inputs, weights):
+        circuit = stack.circuit
+        found = expectations(circuit.program, circuit.observables, stack.inputs, stack.weights)
+        for index, each in zip(stack.members, found.unbind(0), strict=True):
+            values[index] = each
+    return values
+
+
+class StatevectorEngineEstimator(ExactEstimator):
+    """Exact expectation values from the engine, in double precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._programs = ProgramCache()
+
+    def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
+        # A primitive's job runs in a thread of its own, where gradients are on by default.
+        with torch.no_grad():
+            return [self._values(task) for task in tasks]
+
+    def _values(self, task: Task) -> np.ndarray:
+        if not len(task.values):
+            return np.empty((0, len(task.observables)))
+        # Parameters that all samples share play the part of weights: their gates are built once.
+        shared = constant_columns(task.values)
+        inputs = [p for p, same in zip(task.circuit.parameters, shared, strict=True) if not same]
+        program = self._programs.get(task.circuit, inputs)
+        observables = ObservableSet(task.observables, program.num_qubits)
+        values: np.ndarray = expectations(
+            program,
+            observables,
+            torch.as_tensor(task.values[:, ~shared]),
+            torch.as_tensor(task.values[0, shared]),
+        ).numpy()
+        return values

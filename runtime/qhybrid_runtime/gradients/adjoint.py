@@ -7,30 +7,38 @@ import torch
 from torch import Tensor
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_runtime.engine_round import engine_values
-from qhybrid_runtime.gradients.estimator_gradient import jacobian
-from qhybrid_runtime.gradients.method import GradientMethod, Point, Products
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.backends.statevector import exact_values
+from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import Program
+from qhybrid_runtime.gradients.method import GradientMethod, Point, Vjp
 
 
 @dataclass(frozen=True)
 class Adjoint(GradientMethod):
-    """The derivative of the ideal circuit, by the engine's adjoint sweep.
+    """The derivative of a differentiable backend's values; elsewhere, of the ideal circuit.
 
-    Exact where the backend is exact. On any other backend it is a straight-through choice: values
-    come from the device, derivatives from the circuit as it would be without noise. It costs the
-    device nothing and has no shot noise, but it is biased: it does not know how noise flattens the
-    expectation values (under depolarizing noise it is too long by the factor by which they have
-    shrunk), nor the slopes that coherent errors and readout add. Its direction is good as long as
-    the device is nearly right; where values are mostly noise, use `ParameterShift` or `Spsa`.
+    On the exact engine this is the adjoint sweep, and exact. On noise-aware training's backend it
+    is the derivative of the same random trajectories as the values. On any other backend it is a
+    straight-through choice: values come from there, derivatives from the circuit as it would be
+    without noise. That costs a QPU nothing and has no shot noise, but it is biased: it ignores
+    that noise flattens the expectation values (under depolarizing noise the gradient is too long
+    by the factor by which they have shrunk), and the slopes that coherent errors and readout add.
+    Its direction is good as long as the QPU is nearly right; where values are mostly noise, use
+    `ParameterShift` or `Spsa`.
     """
 
     name: ClassVar[str] = "adjoint"
 
-    def products(self, points: Sequence[Point], cotangents: Sequence[Tensor]) -> list[Products]:
+    def vjp(
+        self, points: Sequence[Point], cotangents: Sequence[Tensor], backend: Backend
+    ) -> list[Vjp]:
+        evaluate = backend.evaluate if backend.differentiable else exact_values
         with torch.enable_grad():
             inputs = [point.inputs.detach().requires_grad_(point.by_inputs) for point in points]
             weights = [point.weights.detach().requires_grad_(point.by_weights) for point in points]
-            values = engine_values([point.network for point in points], inputs, weights)
+            values = evaluate([point.circuit for point in points], inputs, weights)
         leaves = [leaf for leaf in (*inputs, *weights) if leaf.requires_grad]
         needed = [index for index, value in enumerate(values) if value.requires_grad]
         gradients = iter(
@@ -43,20 +51,61 @@ class Adjoint(GradientMethod):
         )
         by_inputs = [next(gradients) if leaf.requires_grad else None for leaf in inputs]
         by_weights = [next(gradients) if leaf.requires_grad else None for leaf in weights]
-        return list(zip(by_inputs, by_weights, strict=True))
+        return list(map(Vjp, by_inputs, by_weights))
 
-    def jacobian(self, point: Point) -> np.ndarray:
-        parameters = torch.cat(
-            [point.inputs, point.weights.expand(len(point.inputs), -1)], dim=1
-        ).detach()
-        network = point.network
-        table = jacobian(network.jacobian_program, network.observable_set, parameters).numpy()
-        split = network.num_inputs
-        table[..., :split] *= point.by_inputs
-        table[..., split:] *= point.by_weights
-        return table
+    def jacobian(self, point: Point, backend: Backend) -> np.ndarray:
+        samples, split = len(point.inputs), point.inputs.shape[1]
+        weights = point.weights.expand(samples, -1)
+        if backend.differentiable and not backend.exact:
+            table = _jacobian_of(backend, point, weights)
+        else:
+            parameters = torch.cat([point.inputs, weights], dim=1)
+            circuit = point.circuit
+            table = jacobian(circuit.jacobian_program, circuit.observables, parameters)
+        array: np.ndarray = table.numpy()
+        array[..., :split] *= point.by_inputs
+        array[..., split:] *= point.by_weights
+        return array
 
     def parameter_sets(
         self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
     ) -> int:
         return 0
+
+
+def jacobian(program: Program, observables: ObservableSet, parameters: Tensor) -> Tensor:
+    """Return each sample's derivatives: one adjoint sweep of the batch an observable.
+
+    Args:
+        program: A circuit compiled with all of its parameters as inputs, so that every sample has
+            values, and derivatives, of its own.
+        observables: What is measured.
+        parameters: Shape (N, n_parameters).
+
+    Returns:
+        Shape (N, n_obs, n_parameters).
+    """
+    with torch.enable_grad():
+        leaf = parameters.detach().requires_grad_()
+        values = expectations(program, observables, leaf, parameters.new_empty(0))
+    return _derivatives(values, [leaf])
+
+
+def _jacobian_of(backend: Backend, point: Point, weights: Tensor) -> Tensor:
+    """Return the derivatives (B, n_outputs, n_parameters) of the values that a backend draws."""
+    with torch.enable_grad():
+        rows = point.inputs.detach().requires_grad_()
+        own = weights.detach().clone().requires_grad_()
+        # Each sample is a circuit of the round with weights of its own.
+        circuits = [point.circuit] * len(rows)
+        values = torch.cat(backend.evaluate(circuits, rows.split(1), own.unbind()))
+    return _derivatives(values, [rows, own])
+
+
+def _derivatives(values: Tensor, leaves: Sequence[Tensor]) -> Tensor:
+    """Return derivatives (N, n_obs, n) of values (N, n_obs) in all columns of the leaves (N, _)."""
+    rows = [
+        torch.cat(torch.autograd.grad(column.sum(), leaves, retain_graph=True), dim=1)
+        for column in values.unbind(1)
+    ]
+    return torch.stack(rows, dim=1)

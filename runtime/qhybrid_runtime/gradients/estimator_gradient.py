@@ -9,36 +9,11 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
-from torch import Tensor
 
-from qhybrid_runtime.backends.statevector_estimator import StatevectorEngineEstimator
-from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.backends.statevector import StatevectorEngineEstimator
 from qhybrid_runtime.engine.observables import ObservableSet
-from qhybrid_runtime.engine.program import Program
 from qhybrid_runtime.engine.program_cache import ProgramCache
-
-
-def jacobian(program: Program, observables: ObservableSet, parameters: Tensor) -> Tensor:
-    """Return each sample's derivatives: one adjoint sweep of the batch an observable.
-
-    Args:
-        program: A circuit compiled with all of its parameters as inputs, so that every sample has
-            values, and derivatives, of its own.
-        observables: What is measured.
-        parameters: Shape (N, n_parameters).
-
-    Returns:
-        Shape (N, n_obs, n_parameters).
-    """
-    none = parameters.new_empty(0)
-    with torch.enable_grad():
-        leaf = parameters.detach().requires_grad_()
-        values = expectations(program, observables, leaf, none)
-        rows = [
-            torch.autograd.grad(values[:, row].sum(), leaf, retain_graph=True)[0]
-            for row in range(observables.count)
-        ]
-    return torch.stack(rows, dim=1)
+from qhybrid_runtime.gradients.adjoint import jacobian
 
 
 class AdjointEstimatorGradient(BaseEstimatorGradient):

@@ -1,36 +1,66 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from qiskit.circuit import Parameter
 from torch import Tensor
 
 from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.compiled import CompiledCircuit
 
-if TYPE_CHECKING:
-    from qhybrid_runtime.qnn import BroadcastEstimatorQNN
 
-#: The gradients of a point's inputs (B, n_inputs) and weights (n_weights,); None where not needed.
-Products = tuple[Tensor | None, Tensor | None]
+class Vjp(NamedTuple):
+    """Vector-Jacobian products of one circuit; None where they are not needed.
+
+    Attributes:
+        by_inputs: Shape (B, n_inputs).
+        by_weights: Shape (n_weights,), summed over the batch.
+    """
+
+    by_inputs: Tensor | None
+    by_weights: Tensor | None
+
+
+@dataclass(eq=False)
+class RandomStream:
+    """The random numbers that one circuit's gradients are drawn from.
+
+    Attributes:
+        number: Which stream of a seed it is, so that circuits with equal seeds draw different
+            numbers; not negative.
+        calls: How often was drawn. The next draw follows from the seed, `number` and `calls`.
+    """
+
+    number: int = 0
+    calls: int = 0
+
+    def draw(self, seed: int) -> np.random.Generator:
+        """Return the generator of the next draw."""
+        generator = np.random.default_rng([seed, self.number, self.calls])
+        self.calls += 1
+        return generator
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Where one circuit of a round is to be differentiated, and in what.
+    """Where one circuit of a round is to be evaluated, and differentiated in what.
 
     Attributes:
-        network: The circuit with its estimator.
+        circuit: The circuit.
         inputs: Shape (B, n_inputs).
         weights: Shape (n_weights,).
+        stream: Random numbers of methods that draw some.
         by_inputs: Whether derivatives in the inputs are needed.
         by_weights: Whether derivatives in the weights are needed.
     """
 
-    network: "BroadcastEstimatorQNN"
+    circuit: CompiledCircuit
     inputs: Tensor
     weights: Tensor
+    stream: RandomStream = field(default_factory=RandomStream)
     by_inputs: bool = True
     by_weights: bool = True
 
@@ -47,16 +77,19 @@ class GradientMethod(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def products(self, points: Sequence[Point], cotangents: Sequence[Tensor]) -> list[Products]:
+    def vjp(
+        self, points: Sequence[Point], cotangents: Sequence[Tensor], backend: Backend
+    ) -> list[Vjp]:
         """Return the vector-Jacobian products of the circuits of one round.
 
         Args:
             points: One a circuit, all with this method.
             cotangents: Shape (B, n_outputs) each.
+            backend: Where the circuits run.
         """
 
     @abstractmethod
-    def jacobian(self, point: Point) -> np.ndarray:
+    def jacobian(self, point: Point, backend: Backend) -> np.ndarray:
         """Return each sample's derivatives, shape (B, n_outputs, n_inputs + n_weights).
 
         Derivatives that are not needed are zero.
@@ -69,7 +102,7 @@ class GradientMethod(ABC):
         """Return how many parameter sets a gradient takes on the backend, per sample.
 
         The forward pass, one more set a sample, is not counted. A parameter set yields all outputs;
-        on a device it is executed as often as there are shots.
+        on a QPU it is executed as often as there are shots.
 
         Args:
             variational: The circuit.

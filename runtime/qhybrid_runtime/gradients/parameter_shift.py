@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,18 +31,19 @@ class ParameterShift(ProbingMethod):
     name: ClassVar[str] = "parameter-shift"
 
     def probes(self, point: Point) -> Probes:
-        circuit = point.network.angle_circuit
+        variational = point.circuit.variational
+        circuit = _angle_circuit(variational)
         parameters = side_by_side(point)
         shifts, coefficients = _shifts(
             circuit,
-            point.network.variational,
+            variational,
             by_inputs=point.by_inputs,
             by_weights=point.by_weights,
         )
         angles = circuit.at(parameters)
         moved = _moved_features(
             circuit,
-            point.network.variational,
+            variational,
             by_inputs=point.by_inputs,
             by_weights=point.by_weights,
         )
@@ -71,10 +73,21 @@ class ParameterShift(ProbingMethod):
     def parameter_sets(
         self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
     ) -> int:
-        circuit = AngleCircuit(variational)
+        circuit = _angle_circuit(variational)
         moved = _moved_features(circuit, variational, by_inputs=by_inputs, by_weights=by_weights)
         shifts, _ = _shifts(circuit, variational, by_inputs=by_inputs, by_weights=by_weights)
         return len(shifts) + 2 * sum(map(len, moved)) + any(moved)
+
+
+#: Circuits are few, and their angle circuits are the same objects each time, so that they are
+#: lowered once.
+_ANGLE_CIRCUITS: WeakKeyDictionary[VariationalCircuit, AngleCircuit] = WeakKeyDictionary()
+
+
+def _angle_circuit(variational: VariationalCircuit) -> AngleCircuit:
+    if variational not in _ANGLE_CIRCUITS:
+        _ANGLE_CIRCUITS[variational] = AngleCircuit(variational)
+    return _ANGLE_CIRCUITS[variational]
 
 
 def _moved_features(

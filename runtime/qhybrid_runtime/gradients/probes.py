@@ -10,7 +10,8 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from torch import Tensor
 
-from qhybrid_runtime.gradients.method import GradientMethod, Point, Products
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.gradients.method import GradientMethod, Point, Vjp
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,46 +41,52 @@ class ProbingMethod(GradientMethod):
     def probes(self, point: Point) -> Probes:
         """Return what to evaluate."""
 
-    def products(self, points: Sequence[Point], cotangents: Sequence[Tensor]) -> list[Products]:
+    def vjp(
+        self, points: Sequence[Point], cotangents: Sequence[Tensor], backend: Backend
+    ) -> list[Vjp]:
         probes = [self.probes(point) for point in points]
         results = []
         for point, probe, values, cotangent in zip(
-            points, probes, _evaluate(points, probes), cotangents, strict=True
+            points, probes, _evaluate(points, probes, backend), cotangents, strict=True
         ):
             weighed = np.einsum("pbo,bo->pb", values, cotangent.detach().cpu().double().numpy())
             table = torch.as_tensor(probe.combine(weighed))
-            split = point.network.num_inputs
+            split = point.inputs.shape[1]
             by_inputs = table[:, :split].to(point.inputs) if point.by_inputs else None
             by_weights = table[:, split:].sum(0).to(point.weights) if point.by_weights else None
-            results.append((by_inputs, by_weights))
+            results.append(Vjp(by_inputs, by_weights))
         return results
 
-    def jacobian(self, point: Point) -> np.ndarray:
+    def jacobian(self, point: Point, backend: Backend) -> np.ndarray:
         probe = self.probes(point)
-        values = _evaluate([point], [probe])[0]
+        values = _evaluate([point], [probe], backend)[0]
         return np.stack([probe.combine(output) for output in np.moveaxis(values, -1, 0)], axis=1)
 
 
-def _evaluate(points: Sequence[Point], probes: Sequence[Probes]) -> list[np.ndarray]:
+def _evaluate(
+    points: Sequence[Point], probes: Sequence[Probes], backend: Backend
+) -> list[np.ndarray]:
     """Return values (n_probes, B, n_outputs) of each circuit, from one job."""
-    pubs = [_pubs(point, probe) for point, probe in zip(points, probes, strict=True)]
+    pubs = [
+        _pubs(point, probe, backend.precision) for point, probe in zip(points, probes, strict=True)
+    ]
     # A job without circuits is not sent, let alone paid for.
     job = [pub for some in pubs for pub in some]
-    results = iter(points[0].network.estimator.run(job).result() if job else ())
+    results = iter(backend.estimator().run(job).result() if job else ())
     values = []
     for point, probe, some in zip(points, probes, pubs, strict=True):
-        shape = (*probe.values.shape[:2], point.network.output_shape[0])
+        shape = (*probe.values.shape[:2], point.circuit.variational.num_outputs)
         parts = [np.asarray(next(results).data.evs).T for _ in some]
         values.append(np.concatenate(parts).reshape(shape) if parts else np.zeros(shape))
     return values
 
 
-def _pubs(point: Point, probe: Probes) -> list[EstimatorPub]:
+def _pubs(point: Point, probe: Probes, precision: float) -> list[EstimatorPub]:
     """Return the circuit's PUBs; none where there is nothing to find out."""
     if not probe.values.size:
         return []
     rows = [part.reshape(-1, part.shape[-1]) for part in np.split(probe.values, probe.pubs)]
-    return [point.network.pub_of(probe.circuit, part) for part in rows]
+    return [point.circuit.pub_of(probe.circuit, part, precision) for part in rows]
 
 
 def side_by_side(point: Point) -> np.ndarray:

@@ -27,8 +27,7 @@ class Spsa(ProbingMethod):
     bias of second order in it. A single one is mostly noise, its size growing with the square root
     of the number of parameters: small learning rates, large batches or more `samples` average it.
 
-    What is drawn follows from the seed, the network's `stream` and how often its gradient was asked
-    for (`gradient_calls`); see `continue_at`.
+    What is drawn follows from the seed and the circuit's `RandomStream`; see `continue_at`.
 
     Attributes:
         perturbation: How far each parameter is moved, as the angle in radians by which the gate
@@ -66,11 +65,10 @@ class Spsa(ProbingMethod):
                 )
 
     def probes(self, point: Point) -> Probes:
-        network, here = point.network, side_by_side(point)
+        circuit, here = point.circuit, side_by_side(point)
         moves = self._moves(point)
         if not moves.any():
             moves = moves[:0]  # values around here are all the same, and not worth a job
-        network.gradient_calls += 1
         pairs = np.stack([here + moves, here - moves], axis=1)
         around = pairs.reshape(2 * len(moves), *here.shape)
 
@@ -81,21 +79,19 @@ class Spsa(ProbingMethod):
             gradient: np.ndarray = np.where(still, 0, slopes).sum(axis=0) / self.samples
             return gradient
 
-        weights_move = bool(moves[..., network.num_inputs :].any())
+        weights_move = bool(moves[..., point.inputs.shape[1] :].any())
         apart = weights_move and len(around) <= _FEW
         return Probes(
-            circuit=network.named_circuit,
-            values=around[..., network.active],
+            circuit=circuit.circuit,
+            values=around[..., circuit.active],
             pubs=len(around) if apart else 1,
             combine=combine,
         )
 
     def _moves(self, point: Point) -> np.ndarray:
         """Return the perturbations of each sample, shape (samples, B, n_inputs + n_weights)."""
-        network = point.network
-        seeds = [self.seed, network.stream, network.gradient_calls]
-        generator = np.random.default_rng(seeds)
-        samples, features, weights = len(point.inputs), network.num_inputs, network.num_weights
+        generator = point.stream.draw(self.seed)
+        (samples, features), weights = point.inputs.shape, len(point.weights)
         # Weights first: what they get does not depend on the size of the batch.
         by_weights = generator.integers(0, 2, (self.samples, 1, weights)) * 2.0 - 1
         by_inputs = generator.integers(0, 2, (self.samples, samples, features)) * 2.0 - 1
@@ -106,7 +102,7 @@ class Spsa(ProbingMethod):
             ],
             axis=-1,
         )
-        moves: np.ndarray = signs * network.active * self.perturbation / _speeds(point)
+        moves: np.ndarray = signs * point.circuit.active * self.perturbation / _speeds(point)
         return moves
 
     def parameter_sets(
@@ -119,8 +115,8 @@ class Spsa(ProbingMethod):
 
 def _speeds(point: Point) -> np.ndarray:
     """Return by how many radians each input's and weight's fastest gate turns with it, (B, n)."""
-    network, here = point.network, side_by_side(point)
-    program, split = network.program, network.num_inputs
+    here = side_by_side(point)
+    program, split = point.circuit.program, point.inputs.shape[1]
     fastest = np.zeros_like(here)
     fastest += np.abs(program.data_angles.coefficients).max(axis=1, initial=0)
     by_weights = np.abs(program.weight_angles.coefficients).max(axis=1, initial=0)

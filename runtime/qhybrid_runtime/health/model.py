@@ -142,7 +142,7 @@ _KNOWN: WeakKeyDictionary[VariationalCircuit, dict[Any, tuple[int, ...]]] = Weak
 def _holders_of_weights(model: nn.Module) -> list[tuple[str, QuantumLayer | WeightTable]]:
     """Return the layers that have weights, and the tables of weights of layers."""
     layers = [module for module in model.modules() if isinstance(module, QuantumLayer)]
-    circuits = {id(layer.neural_network.variational) for layer in layers}
+    circuits = {id(layer.variational) for layer in layers}
     return [
         (name, module)
         for name, module in model.named_modules()
@@ -155,7 +155,7 @@ def _dead_weights(holder: QuantumLayer | WeightTable) -> int:
     """Return how many weights of a layer or a table are dead."""
     dtype = holder.weight.dtype
     if isinstance(holder, QuantumLayer):
-        return len(_dead(dead_weights, holder.neural_network.variational, dtype))
+        return len(_dead(dead_weights, holder.variational, dtype))
     columns = sum(i >= holder.first for i in _dead(dead_inputs, holder.variational, dtype))
     return columns * (holder.weight.numel() // holder.num_columns)
 

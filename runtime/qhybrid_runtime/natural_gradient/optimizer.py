@@ -106,14 +106,14 @@ class QuantumNaturalGradient(Optimizer):
             # Kept in the weights' dtype, as load_state_dict casts it: a resumed run is the same.
             state["metric"] = self._metric(layer, options).to(weight.dtype)
         state["step"] = done + 1
-        acting = _acting(layer.neural_network.variational).to(weight.device)
+        acting = _acting(layer.variational).to(weight.device)
         metric = state["metric"].double()[acting][:, acting]
         metric.diagonal().add_(options["regularization"])
         direction = torch.linalg.solve(metric, weight.grad.double()[acting])  # type: ignore[union-attr]
         weight[acting] -= (options["lr"] * direction).to(weight.dtype)
 
     def _metric(self, layer: QuantumLayer, options: dict[str, Any]) -> Tensor:
-        variational = layer.neural_network.variational
+        variational = layer.variational
         rows = self._recorder.inputs_of(layer)
         if rows is None or not len(rows):
             raise RequestError(

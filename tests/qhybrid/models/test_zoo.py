@@ -126,7 +126,7 @@ def test_circuits_are_those_of_the_catalog(name: str) -> None:
     assert (len(rounds), sum(rounds)) == ((0, 0) if without else ROUNDS[kind[0]])
     layers = _quantum_layers(model)
     assert bool(layers) != without
-    most = max((layer.neural_network.variational.num_qubits for layer in layers), default=0)
+    most = max((layer.variational.num_qubits for layer in layers), default=0)
     assert entry["qubits"] == most
 
 

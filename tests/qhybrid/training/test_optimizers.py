@@ -118,7 +118,7 @@ def test_a_step_is_the_solution_of_the_regularized_system(tmp_path: Path) -> Non
     for name in names:
         layer = model.get_submodule(name.removesuffix(".weight"))
         inputs = fed[name.removesuffix(".weight")]
-        variational, weight = layer.neural_network.variational, layer.weight
+        variational, weight = layer.variational, layer.weight
         rows = inputs.reshape(-1, inputs.shape[-1])[[0, 5, 10]]
         metric = fubini_study_metric(variational, rows, weight)
         damped = metric + 0.05 * torch.eye(len(weight))

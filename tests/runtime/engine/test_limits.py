@@ -16,7 +16,7 @@ from qhybrid_circuits import NotFiniteError, RequestError
 from qhybrid_circuits.ansatz import hqconv
 from qhybrid_runtime import get_backend, quantum_layer
 from qhybrid_runtime.backends.aer_estimator import AerStatevectorEstimator
-from qhybrid_runtime.backends.statevector_estimator import StatevectorEngineEstimator
+from qhybrid_runtime.backends.statevector import StatevectorEngineEstimator
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.program import compile_program
 

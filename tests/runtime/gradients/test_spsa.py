@@ -97,7 +97,7 @@ def test_a_gradient_is_two_parameter_sets_a_sample_in_one_job(monkeypatch) -> No
 def test_weights_that_no_gate_takes_have_no_gradient(monkeypatch) -> None:
     layer = quantum_layer(hqconv(channels=2, variant="released"), get_backend(), "spsa")
     layer(torch.randn(5, 8)).square().sum().backward()
-    used = layer.neural_network.active[8:]
+    used = layer.neural_network.compiled.active[8:]
     assert 0 < used.sum() < len(used)
     np.testing.assert_array_equal(layer.weight.grad.numpy() != 0, used)
 
@@ -137,10 +137,10 @@ def test_draws_follow_from_the_seed_and_the_number_of_calls(generator) -> None:
         continue_at(torch.nn.Sequential(layer), 2)
     drawn = series(undisturbed, 2)
     assert all(torch.equal(a, b) for a, b in zip(drawn, series(resumed, 2), strict=True))
-    calls = resumed.neural_network.gradient_calls
+    calls = resumed.neural_network.stream.calls
     with torch.no_grad():
         resumed(inputs)  # values alone draw nothing
-    assert resumed.neural_network.gradient_calls == calls
+    assert resumed.neural_network.stream.calls == calls
 
 
 def test_copies_and_pickles_go_on_where_the_original_was(generator) -> None:

@@ -163,7 +163,6 @@ def test_a_bank_is_one_job_a_round(generator, tmp_path) -> None:
     again = get_backend("fake_manila", seed=2, shots=256, ledger=tmp_path, pack="auto")
     for layer in bank.layers:
         layer.backend = again
-        layer.neural_network.estimator = again.estimator()
     with torch.no_grad():
         repeated = bank(inputs)
     assert again.ledger.num_jobs == 1
@@ -215,8 +214,8 @@ def test_the_bill_is_known_before_the_round(options, generator) -> None:
         [ring(3, "first"), ring(3, "second"), ring(2)], backend, "adjoint", generator=generator
     )
     inputs = [torch.rand(7, width, generator=generator) for width in (3, 3, 2)]
-    networks = [layer.neural_network for layer in bank.layers]
-    quote = backend.quote(networks, inputs, [layer.weight for layer in bank.layers])
+    circuits = [layer.neural_network.compiled for layer in bank.layers]
+    quote = backend.quote(circuits, inputs, [layer.weight for layer in bank.layers])
     assert backend.ledger.num_jobs == 0
     with torch.no_grad():
         bank(inputs)

@@ -33,7 +33,7 @@ def test_step_solves_the_regularized_system() -> None:
     optimizer = QuantumNaturalGradient(layer, 0.2, regularization=0.05, metric_samples=4)
     loss_of(layer, inputs).backward()
     optimizer.step()
-    metric = fubini_study_metric(layer.neural_network.variational, inputs[::3], before)
+    metric = fubini_study_metric(layer.variational, inputs[::3], before)
     moved = (before - layer.weight.detach()) / 0.2
     assert layer.weight.grad is not None
     left = metric @ moved + 0.05 * moved
@@ -65,7 +65,7 @@ def test_weights_in_no_gate_are_left_alone() -> None:
     assert layer.weight.grad is not None
     layer.weight.grad += 1.0
     optimizer.step()
-    variational = layer.neural_network.variational
+    variational = layer.variational
     acting = torch.tensor([variational.circuit.has_parameter(w) for w in variational.weights])
     assert 0 < acting.sum() < len(acting)
     assert torch.equal(layer.weight[~acting], before[~acting])
@@ -191,7 +191,7 @@ def test_a_circuit_without_weights_is_no_reason_for_it() -> None:
 
 def test_all_that_a_circuit_was_fed_for_a_step_counts() -> None:
     layer = hqconv().double()
-    variational, parts = layer.neural_network.variational, [batch(3).double(), batch(5, 1).double()]
+    variational, parts = layer.variational, [batch(3).double(), batch(5, 1).double()]
     optimizer = QuantumNaturalGradient(layer, 0.1, metric_samples=100)
     for _ in range(2):
         before = layer.weight.detach().clone()

@@ -1,0 +1,175 @@
+"""A circuit, ready to be evaluated again and again: by the engine, by a primitive, on a QPU."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.primitives.containers import BindingsArray, ObservablesArray
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from torch import Tensor
+
+from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.checks import check_finite
+from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.program import Program, compile_program
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """The function that a circuit computes. Equal ones are one object: comparing is fast."""
+
+    key: tuple[object, ...]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A copy, in another process too, is the object that is known there.
+        return structure_of, (self.key,)
+
+
+#: Every structure that a circuit has at present. Numbers instead would mean other structures in
+#: another process, and the table would only grow.
+_STRUCTURES: WeakValueDictionary[tuple[object, ...], Structure] = WeakValueDictionary()
+
+
+def structure_of(key: tuple[object, ...]) -> Structure:
+    """Return the one structure with this key."""
+    return _STRUCTURES.setdefault(key, Structure(key))
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledCircuit:
+    """A variational circuit with everything that is made from it once.
+
+    Nothing here changes from call to call, and nothing depends on where the circuit runs. Parts are
+    made on first use, since a QPU needs others than the engine does.
+
+    Attributes:
+        variational: The circuit with its inputs, weights and observables.
+    """
+
+    variational: VariationalCircuit
+
+    @cached_property
+    def program(self) -> Program:
+        """The circuit, compiled for the engine."""
+        return compile_program(self.variational)
+
+    @cached_property
+    def jacobian_program(self) -> Program:
+        """The circuit compiled with its weights as further inputs, each sample's its own."""
+        variational = self.variational
+        return compile_program(
+            variational.circuit, inputs=[*variational.inputs, *variational.weights]
+        )
+
+    @cached_property
+    def observables(self) -> ObservableSet:
+        """The observables, prepared for the engine."""
+        return ObservableSet(self.variational.observables, self.variational.num_qubits)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The same object for circuits that compute the same function of inputs and weights."""
+        return structure_of((self.program.key, self.observables.key))
+
+    @cached_property
+    def active(self) -> np.ndarray:
+        """Which inputs and weights, side by side, stand in a gate; bool (n_inputs + n_weights,)."""
+        variational = self.variational
+        listed = [*variational.inputs, *variational.weights]
+        return np.array([variational.circuit.has_parameter(each) for each in listed], dtype=bool)
+
+    @cached_property
+    def circuit(self) -> QuantumCircuit:
+        """The circuit with its parameters named `inputs[...]` and `weights[...]`, and so sorted."""
+        variational = self.variational
+        named = [
+            *ParameterVector("inputs", variational.num_inputs),
+            *ParameterVector("weights", variational.num_weights),
+        ]
+        listed = [*variational.inputs, *variational.weights]
+        return variational.circuit.assign_parameters(
+            {old: new for old, new, used in zip(listed, named, self.active, strict=True) if used}
+        )
+
+    @cached_property
+    def _column(self) -> ObservablesArray:
+        return ObservablesArray([[observable] for observable in self.variational.observables])
+
+    def pub(self, inputs: Tensor, weights: Tensor, precision: float) -> EstimatorPub:
+        """Return the PUB of a batch, of shape (n_outputs, B).
+
+        Args:
+            inputs: Shape (B, n_inputs).
+            weights: Shape (n_weights,).
+            precision: The standard error to ask for; 0 where values are exact.
+
+        Raises:
+            NotFiniteError: An input or weight is NaN or infinite.
+        """
+        rows, vector = _array("inputs", inputs), _array("weights", weights)
+        values = np.concatenate([rows, np.broadcast_to(vector, (len(rows), len(vector)))], axis=1)
+        return self.pub_of(self.circuit, values[:, self.active], precision)
+
+    def pub_of(self, circuit: QuantumCircuit, values: np.ndarray, precision: float) -> EstimatorPub:
+        """Return a PUB of the observables, of shape (n_outputs, N).
+
+        Args:
+            circuit: This circuit, or another form of it on the same qubits.
+            values: In the order of `circuit.parameters`, shape (N, n_parameters).
+            precision: The standard error to ask for; 0 where values are exact.
+        """
+        bindings = BindingsArray({tuple(circuit.parameters): values}, shape=(len(values),))
+        # Validating would write each observable out once more at every call.
+        return EstimatorPub(circuit, self._column, bindings, precision, validate=False)
+
+
+def _array(name: str, tensor: Tensor) -> np.ndarray:
+    on_host = tensor.detach().cpu()
+    check_finite(name, on_host)
+    array: np.ndarray = on_host.double().numpy()
+    return array
+
+
+class Stack(NamedTuple):
+    """Circuits of a round that are one batched call.
+
+    Attributes:
+        members: Their places in the round.
+        circuit: The first of them; all have its structure.
+        inputs: Shape (G, B, n_inputs).
+        weights: Shape (G, n_weights).
+    """
+
+    members: list[int]
+    circuit: CompiledCircuit
+    inputs: Tensor
+    weights: Tensor
+
+
+def stacks(
+    circuits: Sequence[CompiledCircuit], inputs: Sequence[Tensor], weights: Sequence[Tensor]
+) -> Iterator[Stack]:
+    """Yield the circuits of a round, those of one structure, batch size and dtype together.
+
+    Args:
+        circuits: The round's.
+        inputs: Shape (B, n_inputs) each.
+        weights: Shape (n_weights,) each.
+    """
+    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for index, (circuit, rows) in enumerate(zip(circuits, inputs, strict=True)):
+        alike[circuit.structure, rows.shape, rows.dtype, rows.device].append(index)
+    for members in alike.values():
+        yield Stack(
+            members,
+            circuits[members[0]],
+            torch.stack([inputs[index] for index in members]),
+            torch.stack([weights[index] for index in members]),
+        )
