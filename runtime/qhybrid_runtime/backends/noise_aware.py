@@ -128,7 +128,7 @@ class NoiseAwareEstimator(ExactEstimator):
             (Identity(task.circuit), measured),
             lambda: CompiledCircuit(
                 VariationalCircuit(
-                    task.circuit.name, task.circuit, task.circuit.parameters, [], task.observables
+                    task.circuit.name, task.circuit, task.circuit.parameters, (), task.observables
                 )
             ),
         )

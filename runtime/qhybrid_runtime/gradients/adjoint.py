@@ -98,7 +98,7 @@ def _jacobian_of(backend: Backend, point: Point, weights: Tensor) -> Tensor:
         own = weights.detach().clone().requires_grad_()
         # Each sample is a circuit of the round with weights of its own.
         circuits = [point.circuit] * len(rows)
-        values = torch.cat(backend.evaluate(circuits, rows.split(1), own.unbind()))
+        values = torch.cat(backend.evaluate(circuits, torch.split(rows, 1), own.unbind()))
     return _derivatives(values, [rows, own])
 
 

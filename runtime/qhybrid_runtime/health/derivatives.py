@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program, compile_program
-from qhybrid_runtime.gradients.estimator_gradient import jacobian
+from qhybrid_runtime.gradients.adjoint import jacobian
 
 Array = NDArray[np.float64]
 
