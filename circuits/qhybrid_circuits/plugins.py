@@ -77,7 +77,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
             if name in self._entry_points:
                 self._loaded[name] = self._adapted(name, self._entry_points[name].load)
             elif _REFERENCE.fullmatch(name):
-                self._loaded[name] = self._adapted(name, lambda: _referred(name))
+                self._loaded[name] = self._adapted(name, lambda: _load_from_here(name))
             else:
                 raise KeyError(name)
         return self._loaded[name]
@@ -118,13 +118,18 @@ class Registry(Mapping[str, Row], Generic[Row]):
         return self._adapt(name, loaded)
 
 
-def _referred(reference: str) -> Any:
+def load_reference(reference: str) -> Any:
+    """Return what "module:name" refers to; the module is imported."""
     module, _, attribute = reference.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        # A console script does not search the folder that it runs in, as `python -m` does.
-        sys.path.append(folder)
     found: Any = importlib.import_module(module)
     for part in attribute.split("."):
         found = getattr(found, part)
     return found
+
+
+def _load_from_here(reference: str) -> Any:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        # A console script does not search the folder that it runs in, as `python -m` does.
+        sys.path.append(folder)
+    return load_reference(reference)

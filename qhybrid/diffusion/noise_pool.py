@@ -50,7 +50,7 @@ def open_noise(
 
 def _announcement(spec: NoiseSpec, count: int) -> str:
     text = f"measuring {count:,} numbers of noise on {spec.backend}"
-    if check_backend_name(spec.backend).kind != "ibm":
+    if not check_backend_name(spec.backend).paid:
         return text
     return f"{text}, about {measured_seconds(count, LEAST_QUBITS):.0f} QPU seconds"
 

@@ -11,7 +11,8 @@ from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.settings.specs import NoiseSpec, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime.backends.registry import BackendInfo, check_backend_name
+from qhybrid_runtime.backends.info import BackendInfo
+from qhybrid_runtime.backends.registry import check_backend_name
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 
 MOST_IMAGES = 10_000_000
@@ -25,9 +26,6 @@ DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
 
 STATE_SHOTS = 256
 """For models of states: in 81 bases, 1,024 executions each would be more than a job may hold."""
-
-_HARDWARE = ("fake", "ibm")
-_TAKEN_BY_NOISE = ("shots", "fractional")
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ class SamplingPlan:
     @property
     def on_hardware(self) -> bool:
         """Whether circuits are jobs on a device, fake or real, that are recorded and billed."""
-        return check_backend_name(self.backend).kind in _HARDWARE
+        return check_backend_name(self.backend).runs_jobs
 
     def lasting(self) -> dict[str, Any]:
         """What makes the images, as plain values: a resumed run must have the same."""
@@ -158,8 +156,7 @@ class SamplingPlan:
 
     def backend_options(self) -> dict[str, Any]:
         """Keyword arguments of `get_backend`."""
-        kind = check_backend_name(self.backend).kind
-        seeded = {"seed": self.seed} if kind in ("fake", "noise") else {}
+        seeded = {"seed": self.seed} if check_backend_name(self.backend).seeded else {}
         return {**self.execution.given(), **seeded}
 
 
@@ -216,9 +213,9 @@ def _noise(
     usual = config.noise_spec
     source = usual.source if request.noise_source is None else request.noise_source
     # Any device of an account will do: "ibm" has become one by name when a run is resumed.
-    kinds = {check_backend_name(name).kind for name in (backend, usual.backend)}
+    paid = all(check_backend_name(name).paid for name in (backend, usual.backend))
     kept = usual.pool is not None and run.noise_file.exists()
-    serves = backend == usual.backend or kinds == {"ibm"}
+    serves = backend == usual.backend or paid
     if kept and serves and source == "quantum" and request.noise_pool is None:
         return usual, True
     return NoiseSpec(source, backend, request.noise_pool), False
@@ -227,7 +224,7 @@ def _noise(
 def _sampler(
     config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
 ) -> tuple[str, int]:
-    on_hardware, states = info.kind in _HARDWARE, has_states(config.model.name)
+    on_hardware, states = info.runs_jobs, has_states(config.model.name)
     usual = DEVICE_SAMPLER if on_hardware and not states else config.sampling.sampler
     sampler = check_sampler(usual if request.sampler is None else request.sampler)
     steps = request.steps
@@ -242,7 +239,7 @@ def _sampler(
 
 
 def _with_shots(execution: ExecutionRequest, config: Config, info: BackendInfo) -> ExecutionRequest:
-    if execution.shots is None and info.kind in _HARDWARE and has_states(config.model.name):
+    if execution.shots is None and info.runs_jobs and has_states(config.model.name):
         return replace(execution, shots=STATE_SHOTS)
     return execution
 
@@ -255,18 +252,11 @@ def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
         given.append("max_qpu_seconds")
     if request.hardware_steps is not None:
         given.append("hardware_steps")
-    if info.exact:
-        refused, why = given, "computes exactly, without shots or jobs"
-    elif info.kind == "noise":
-        allowed = (*_TAKEN_BY_NOISE, "hardware_steps")
-        refused, why = [name for name in given if name not in allowed], "simulates noise, not jobs"
-    else:
-        refused = ["mode"] if info.kind == "fake" and "mode" in given else []
-        why = "runs on this machine"
+    refused = [name for name in given if name not in info.takes]
     if refused:
         raise RequestError(
             f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
-            f"{why}; leave it out, or choose another --backend"
+            f"{info.refusal}; leave it out, or choose another --backend"
         )
 
 

@@ -230,7 +230,7 @@ class NoiseSpec:
             return
         if self.pool is not None and not 1 <= self.pool <= MOST_NUMBERS:
             raise RequestError(f"noise_pool must be 1 to {MOST_NUMBERS:,}, but is {self.pool}")
-        if self.pool is None and check_backend_name(self.backend).kind == "ibm":
+        if self.pool is None and check_backend_name(self.backend).paid:
             raise RequestError(self._price())
 
     def _price(self) -> str:

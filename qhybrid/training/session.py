@@ -158,7 +158,7 @@ def _backend(config: Config) -> Backend:
     quantum, seed = config.quantum, config.training.seed
     if quantum.noise_aware is not None:
         return get_backend(f"noise-aware:{quantum.noise_aware}", seed=seed)
-    seeded = check_backend_name(quantum.backend).kind in ("noise", "fake")
+    seeded = check_backend_name(quantum.backend).seeded
     return get_backend(quantum.backend, **({"seed": seed} if seeded else {}))
 
 

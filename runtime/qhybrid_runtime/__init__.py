@@ -6,8 +6,7 @@ from qhybrid_circuits._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from qhybrid_runtime.backends.backend import Backend
-    from qhybrid_runtime.backends.factory import get_backend
-    from qhybrid_runtime.backends.registry import BACKENDS
+    from qhybrid_runtime.backends.registry import BACKENDS, get_backend
     from qhybrid_runtime.bank import CircuitBank
     from qhybrid_runtime.gradients import (
         Adjoint,
@@ -69,7 +68,7 @@ __getattr__, __dir__ = lazy_exports(
         "Spsa": ".gradients",
         "WeightTable": ".weight_table",
         "continue_at": ".layer",
-        "get_backend": ".backends.factory",
+        "get_backend": ".backends.registry",
         "quantum_layer": ".layer",
     },
 )

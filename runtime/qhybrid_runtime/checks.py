@@ -1,11 +1,10 @@
 """The one place where what callers pass to the engine is checked."""
 
-import os
-
 import torch
 from torch import Tensor
 
 from qhybrid_circuits import NotFiniteError, RequestError, ShapeError
+from qhybrid_runtime.machine import available_bytes
 
 _GIB = 1 << 30
 
@@ -65,21 +64,10 @@ def check_memory(what: str, needed: int) -> None:
         what: What the memory is for, e.g. "a state of 30 qubits".
         needed: Bytes.
     """
-    available = _available_bytes()
+    available = available_bytes()
     if needed > available:
         raise RequestError(
             f"{what} needs {needed / _GIB:.1f} GiB, but {available / _GIB:.1f} GiB of memory are "
             "available; use fewer qubits, single precision or fewer threads "
             "(torch.set_num_threads)"
         )
-
-
-def _available_bytes() -> int:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # Not Linux: what the machine has in all is the next best answer.
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

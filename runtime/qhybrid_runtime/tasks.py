@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,7 +10,9 @@ from qiskit import QuantumCircuit
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target
 
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.checks import check_finite
 
 
@@ -26,6 +29,56 @@ class Task:
     circuit: QuantumCircuit
     observables: tuple[SparsePauliOp, ...]
     values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredTask:
+    """Samples of one lowered circuit.
+
+    Attributes:
+        lowered: The circuit in the device's gates, symbolic in what differs between samples.
+        observables: On the circuit's logical qubits.
+        inputs: Parameter values in the order of `lowered.circuit.parameters`, shape
+            (N, n_parameters).
+        logical: The circuit before lowering, with the same parameters: what the task asks for,
+            whatever the device's calibration of the day makes of it. None where it is not known.
+    """
+
+    lowered: LoweredCircuit
+    observables: tuple[SparsePauliOp, ...]
+    inputs: np.ndarray
+    logical: QuantumCircuit | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """What came back for a task.
+
+    Attributes:
+        values: Expectation values, shape (N, n_observables).
+        standard_errors: Their standard errors, same shape.
+    """
+
+    values: np.ndarray
+    standard_errors: np.ndarray
+
+
+class RoundExecutor(Protocol):
+    """Runs the lowered circuits of one round together.
+
+    Attributes:
+        target: What circuits must be lowered for.
+    """
+
+    target: Target
+
+    def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
+        """Return the estimates of each task.
+
+        Args:
+            tasks: Lowered for `target`.
+            precision: The standard error to aim at; greater than 0.
+        """
 
 
 #: A circuit's identity, the number of samples, and their parameter values.

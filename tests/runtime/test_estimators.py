@@ -18,7 +18,7 @@ from random_circuits import STANDARD_GATES, exact_values, random_variational
 
 from qhybrid_circuits import RequestError, VariationalCircuit
 from qhybrid_circuits.ansatz import fqconv, hqconv
-from qhybrid_runtime.backends.aer_estimator import AerStatevectorEstimator
+from qhybrid_runtime.backends.aer import AerStatevectorEstimator
 from qhybrid_runtime.backends.statevector import StatevectorEngineEstimator
 
 ESTIMATORS = [AerStatevectorEstimator, StatevectorEngineEstimator]

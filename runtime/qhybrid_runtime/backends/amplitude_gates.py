@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from qiskit import QuantumCircuit
 
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_circuits.encoding.state_tree import (
     PreparedCircuit,
     preparation_angles,
@@ -23,8 +24,7 @@ class AmplitudeGates:
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, _Gates | None] = {}
-        self._circuits: dict[int, QuantumCircuit] = {}
+        self._known: Cache[_Gates | None] = Cache(_KEPT)
 
     def task(self, task: Task) -> Task:
         """Return a task with the same expectation values.
@@ -34,19 +34,15 @@ class AmplitudeGates:
             NotFiniteError: A feature is NaN or infinite.
             CircuitError: A symbolic encoding is not the first instruction on its qubits.
         """
-        key = id(task.circuit)
-        if key not in self._known:
-            while len(self._known) >= _KEPT:
-                oldest = next(iter(self._known))
-                del self._known[oldest], self._circuits[oldest]
-            prepared = with_preparation_gates(task.circuit)
-            self._known[key] = _Gates(task.circuit, prepared) if prepared.encodings else None
-            # The circuit is kept, so that its id cannot come to mean another one.
-            self._circuits[key] = task.circuit
-        gates = self._known[key]
+        gates = self._known.get(Identity(task.circuit), lambda: _gates_of(task.circuit))
         if gates is None:
             return task
         return replace(task, circuit=gates.prepared.circuit, values=gates.values(task.values))
+
+
+def _gates_of(circuit: QuantumCircuit) -> "_Gates | None":
+    prepared = with_preparation_gates(circuit)
+    return _Gates(circuit, prepared) if prepared.encodings else None
 
 
 class _Gates:

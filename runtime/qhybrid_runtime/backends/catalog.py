@@ -4,7 +4,9 @@ import statistics
 from typing import Any
 
 from qhybrid_circuits.errors import QHybridError
-from qhybrid_runtime.backends.registry import DEVICE_GRADIENTS, EXACT_GRADIENTS
+from qhybrid_circuits.plugins import load_reference
+from qhybrid_runtime.backends.info import BackendInfo
+from qhybrid_runtime.backends.registry import OTHERS, ROWS
 from qhybrid_runtime.hardware.retired import RETIRED
 from qhybrid_runtime.hardware.saved_account import account_is_saved
 from qhybrid_runtime.hardware.snapshots import Snapshot, snapshots
@@ -13,6 +15,10 @@ Record = dict[str, Any]
 
 #: Fake devices whose error values are made up.
 _MADE_UP = ("fake_nighthawk",)
+
+
+#: A list of records longer than this comes after the short ones.
+_LONG = 20
 
 
 def backend_catalog() -> list[Record]:
@@ -24,36 +30,57 @@ def backend_catalog() -> list[Record]:
         Records of `name`, `qubits`, `two_qubit_error` (median over all pairs), `exact`,
         `gradients`, `usable` (on this machine, as it is) and `note`.
     """
-    simulators = [
-        _record("statevector", "exact; qhybrid's own engine, the fastest", exact=True),
-        _record("aer", "exact; values from Qiskit Aer's statevector simulator", exact=True),
-        _record("aer:fake_NAME", "the noise of any fake device below", usable=bool(snapshots())),
-        _record("aer:depolarizing=P,readout=P", "the same error on every cz and every readout"),
+    lists = [_records(row) for row in [*ROWS, *OTHERS.values()]]
+    return [record for each in sorted(lists, key=lambda each: len(each) > _LONG) for record in each]
+
+
+def _records(row: BackendInfo) -> list[Record]:
+    if row.listing is not None:
+        records: list[Record] = load_reference(row.listing)(row)
+        return records
+    # Names of a form with a placeholder are those that the row knows.
+    return [
+        _record(row, form, note, usable="NAME" not in form or any(row.names()))
+        for form, note in (row.forms or {}).items()
     ]
-    return [*simulators, *_account_records(), *map(_fake_record, snapshots().values())]
+
+
+def fake_records(row: BackendInfo) -> list[Record]:
+    """Return a record of every fake device."""
+    return [_fake_record(row, snapshot) for snapshot in snapshots().values()]
+
+
+def account_records(row: BackendInfo) -> list[Record]:
+    """Return a record of every QPU of the account, or one that says why there is none."""
+    if not account_is_saved():
+        return [_record(row, "ibm", "needs an account; none is saved", usable=False)]
+    try:
+        return _qpus_of_account(row)
+    except QHybridError as error:
+        return [_record(row, "ibm", str(error), usable=False)]
 
 
 def _record(
+    info: BackendInfo,
     name: str,
     note: str,
     *,
     qubits: int | None = None,
     two_qubit_error: float | None = None,
-    exact: bool = False,
     usable: bool = True,
 ) -> Record:
     return {
         "name": name,
         "qubits": qubits,
         "two_qubit_error": two_qubit_error,
-        "exact": exact,
-        "gradients": list(EXACT_GRADIENTS if exact else DEVICE_GRADIENTS),
+        "exact": info.exact,
+        "gradients": list(info.gradients),
         "usable": usable,
         "note": note,
     }
 
 
-def _fake_record(snapshot: Snapshot) -> Record:
+def _fake_record(row: BackendInfo, snapshot: Snapshot) -> Record:
     real = f"ibm_{snapshot.name.removeprefix('fake_')}"
     note = f"offline; two-qubit gate {snapshot.two_qubit_gate or 'none'}"
     if snapshot.name in _MADE_UP:
@@ -64,6 +91,7 @@ def _fake_record(snapshot: Snapshot) -> Record:
     if broken:
         note += "; none works in this calibration"
     return _record(
+        row,
         snapshot.name,
         note,
         qubits=snapshot.qubits,
@@ -72,16 +100,7 @@ def _fake_record(snapshot: Snapshot) -> Record:
     )
 
 
-def _account_records() -> list[Record]:
-    if not account_is_saved():
-        return [_record("ibm", "needs an account; none is saved", usable=False)]
-    try:
-        return _devices_of_account()
-    except QHybridError as error:
-        return [_record("ibm", str(error), usable=False)]
-
-
-def _devices_of_account() -> list[Record]:
+def _qpus_of_account(row: BackendInfo) -> list[Record]:
     from qhybrid_runtime.hardware.accounts import open_service, plan_of, speaking_to_service
 
     service = open_service()
@@ -89,7 +108,7 @@ def _devices_of_account() -> list[Record]:
         backends = sorted(service.backends(), key=lambda backend: str(backend.name))
         status = {backend.name: backend.status() for backend in backends}
     plans = {backend.name: plan_of(service, backend) for backend in backends}
-    records = [_record("ibm", "the least busy device of the account", usable=bool(backends))]
+    records = [_record(row, "ibm", "the least busy device of the account", usable=bool(backends))]
     for backend in backends:
         plan, state = plans[backend.name], status[backend.name]
         note = f"plan {plan.name}: {'sessions' if plan.sessions else 'no sessions'}"
@@ -98,6 +117,7 @@ def _devices_of_account() -> list[Record]:
         note += f"; {state.pending_jobs} jobs waiting"
         records.append(
             _record(
+                row,
                 str(backend.name),
                 note,
                 qubits=int(backend.target.num_qubits),

@@ -1,7 +1,4 @@
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -14,14 +11,13 @@ from qiskit.primitives import (
     PubResult,
 )
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
-from qiskit.quantum_info import SparsePauliOp
-from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.backends.amplitude_gates import AmplitudeGates
-from qhybrid_runtime.tasks import Task, TaskTable, constant_columns
+from qhybrid_runtime.tasks import LoweredTask, RoundExecutor, Task, TaskTable, constant_columns
 
 #: Weight vectors of one PUB that are lowered each for itself. More are left symbolic: lowering
 #: takes longer than what it saves.
@@ -29,56 +25,6 @@ MOST_WEIGHT_VECTORS = 4
 
 #: Lowered circuits that an estimator remembers.
 _KEPT = 256
-
-
-@dataclass(frozen=True, eq=False)
-class LoweredTask:
-    """Samples of one lowered circuit.
-
-    Attributes:
-        lowered: The circuit in the device's gates, symbolic in what differs between samples.
-        observables: On the circuit's logical qubits.
-        inputs: Parameter values in the order of `lowered.circuit.parameters`, shape
-            (N, n_parameters).
-        logical: The circuit before lowering, with the same parameters: what the task asks for,
-            whatever the device's calibration of the day makes of it. None where it is not known.
-    """
-
-    lowered: LoweredCircuit
-    observables: tuple[SparsePauliOp, ...]
-    inputs: np.ndarray
-    logical: QuantumCircuit | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Estimates:
-    """What came back for a task.
-
-    Attributes:
-        values: Expectation values, shape (N, n_observables).
-        standard_errors: Their standard errors, same shape.
-    """
-
-    values: np.ndarray
-    standard_errors: np.ndarray
-
-
-class RoundExecutor(Protocol):
-    """Runs the lowered circuits of one round together.
-
-    Attributes:
-        target: What circuits must be lowered for.
-    """
-
-    target: Target
-
-    def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
-        """Return the estimates of each task.
-
-        Args:
-            tasks: Lowered for `target`.
-            precision: The standard error to aim at; greater than 0.
-        """
 
 
 class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
@@ -107,9 +53,7 @@ class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
         self._precision = precision
         self._fractional = fractional
         self._amplitudes = AmplitudeGates()
-        self._lowered: OrderedDict[
-            object, tuple[QuantumCircuit, QuantumCircuit, LoweredCircuit]
-        ] = OrderedDict()
+        self._lowered: Cache[tuple[QuantumCircuit, LoweredCircuit]] = Cache(_KEPT)
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
@@ -196,27 +140,20 @@ class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
         measured = tuple(
             sorted({label for o in task.observables for label in o.paulis.to_labels()})
         )
-        key = (id(task.circuit), bound.tobytes(), row.tobytes(), measured)
-        # The table holds the circuit, so that its id cannot come to mean another one.
-        known = self._lowered.get(key)
-        if known is not None:
-            self._lowered.move_to_end(key)
-            return known[1], known[2]
+        key = (Identity(task.circuit), bound.tobytes(), row.tobytes(), measured)
+        return self._lowered.get(key, lambda: self._newly_lowered(task, bound, row))
+
+    def _newly_lowered(
+        self, task: Task, bound: np.ndarray, row: np.ndarray
+    ) -> tuple[QuantumCircuit, LoweredCircuit]:
         parameters = [p for p, fixed in zip(task.circuit.parameters, bound, strict=True) if fixed]
         logical = task.circuit.assign_parameters(
             {p: float(value) for p, value in zip(parameters, row, strict=True)}
         )
         # Qiskit names a circuit anew when it binds parameters.
         logical.name = task.circuit.name
-        lowered = lower(
-            logical,
-            self.executor.target,
-            observables=task.observables,
-            fractional=self._fractional,
-        )
-        self._lowered[key] = (task.circuit, logical, lowered)
-        if len(self._lowered) > _KEPT:
-            self._lowered.popitem(last=False)
+        target = self.executor.target
+        lowered = lower(logical, target, observables=task.observables, fractional=self._fractional)
         return logical, lowered
 
 

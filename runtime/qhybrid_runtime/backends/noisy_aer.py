@@ -2,8 +2,9 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
-from qhybrid_runtime.backends.registry import DEVICE_GRADIENTS, noise_numbers
+from qhybrid_runtime.backends.names import noise_numbers
 from qhybrid_runtime.device_noise.trajectories import TrajectoryExecutor
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
 

@@ -3,15 +3,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from qiskit.transpiler import Target
 from torch import Tensor
 
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
-from qhybrid_runtime.backends.registry import DEVICE_GRADIENTS
 from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware.billing import Primitive, PrimitiveSettings
 from qhybrid_runtime.hardware.executor import HardwareExecutor, JobClient, JobEvent
@@ -124,6 +124,7 @@ class DeviceBackend(Backend):
 
     exact = False
     gradients = DEVICE_GRADIENTS
+    options: ClassVar[type[DeviceOptions]] = DeviceOptions
     target: Target
 
     def __init__(

@@ -1,91 +1,162 @@
-"""The names of backends and gradient methods, known without importing torch or Qiskit."""
+"""The table of backends, one row each, known without importing torch or Qiskit."""
 
-import re
+import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_circuits.plugins import Registry, load_reference
+from qhybrid_runtime.backends.info import (
+    DEVICE_GRADIENTS,
+    EXACT_GRADIENTS,
+    JOB_OPTIONS,
+    BackendInfo,
+)
+from qhybrid_runtime.backends.names import (
+    SEE_BACKENDS,
+    read_fake,
+    read_ibm,
+    read_noise_aware,
+    read_noisy_aer,
+)
 from qhybrid_runtime.hardware.retired import RETIRED, retirement
 from qhybrid_runtime.hardware.snapshots import snapshots
 
-Kind = Literal["statevector", "aer", "noise", "noise-aware", "fake", "ibm"]
+if TYPE_CHECKING:
+    from qhybrid_runtime.backends.backend import Backend
 
-#: What an exact simulator offers: the adjoint costs about two evaluations whatever the number of
-#: parameters, parameter-shift at least two a parameter, and spsa is an estimate of the same.
-EXACT_GRADIENTS = ("adjoint", "parameter-shift", "spsa")
-
-#: What noise and devices offer. SPSA takes two evaluations whatever the number of parameters;
-#: parameter-shift is unbiased but takes hundreds; adjoint is the ideal circuit's derivative at the
-#: device's values, free but biased, so it has to be asked for.
-DEVICE_GRADIENTS = ("spsa", "parameter-shift", "adjoint")
-
-#: How names are written, for people; every `aer:` and `ibm_` name is of one of these forms.
-FORMS = (
-    "statevector",
-    "aer",
-    "aer:fake_NAME",
-    "aer:depolarizing=P,readout=P",
-    "fake_NAME",
-    "ibm",
-    "ibm_NAME",
+ROWS = (
+    BackendInfo(
+        "statevector",
+        "qhybrid_runtime.backends.statevector:StatevectorBackend",
+        forms={"statevector": "exact; qhybrid's own engine, the fastest"},
+        exact=True,
+        gradients=EXACT_GRADIENTS,
+        bits="qhybrid_runtime.randomness.factory:engine_bits",
+    ),
+    BackendInfo(
+        "aer",
+        "qhybrid_runtime.backends.aer:AerBackend",
+        forms={"aer": "exact; values from Qiskit Aer's statevector simulator"},
+        exact=True,
+        gradients=EXACT_GRADIENTS,
+        bits="qhybrid_runtime.randomness.factory:aer_bits",
+    ),
+    BackendInfo(
+        "aer:",
+        "qhybrid_runtime.backends.noisy_aer:NoisyAerBackend",
+        read=read_noisy_aer,
+        argument="noise",
+        forms={
+            "aer:fake_NAME": "the noise of any fake device below",
+            "aer:depolarizing=P,readout=P": "the same error on every cz and every readout",
+        },
+        names=lambda: (f"aer:{name}" for name in snapshots()),
+        seeded=True,
+        takes=frozenset({"shots", "fractional", "hardware_steps"}),
+        refusal="simulates noise, not jobs",
+        bits="qhybrid_runtime.randomness.factory:simulated_bits",
+    ),
+    BackendInfo(
+        "fake",
+        "qhybrid_runtime.backends.fake:FakeBackend",
+        read=read_fake,
+        argument="name",
+        forms={"fake_NAME": "a device's last calibration, simulated here"},
+        names=snapshots,
+        seeded=True,
+        runs_jobs=True,
+        takes=JOB_OPTIONS - {"mode"},
+        refusal="runs on this machine",
+        bits="qhybrid_runtime.randomness.factory:simulated_bits",
+        listing="qhybrid_runtime.backends.catalog:fake_records",
+    ),
+    BackendInfo(
+        "ibm",
+        "qhybrid_runtime.backends.ibm:IbmBackend",
+        read=read_ibm,
+        argument="name",
+        forms={"ibm": "the least busy QPU of the account", "ibm_NAME": "a QPU of the account"},
+        names=lambda: ("ibm",),
+        runs_jobs=True,
+        paid=True,
+        takes=JOB_OPTIONS,
+        bits="qhybrid_runtime.randomness.factory:ibm_bits",
+        listing="qhybrid_runtime.backends.catalog:account_records",
+    ),
+    # What `quantum.noise_aware` trains on: its gradient is that of the values, errors included.
+    BackendInfo(
+        "noise-aware:",
+        "qhybrid_runtime.backends.noise_aware:NoiseAwareBackend",
+        read=read_noise_aware,
+        argument="name",
+        gradients=("adjoint",),
+        seeded=True,
+        takes=frozenset({"hardware_steps"}),
+        refusal="draws errors without shots or jobs",
+        bits="qhybrid_runtime.randomness.factory:simulated_bits",
+    ),
 )
-
-_NOISE_KEYS = ("depolarizing", "readout")
-
-
-@dataclass(frozen=True)
-class BackendInfo:
-    """What can be said of a backend before it is loaded.
-
-    Attributes:
-        name: What `get_backend` and `--backend` take.
-        kind: The family that it belongs to; it decides the class.
-        exact: Whether expectation values are free of sampling and device noise.
-        gradients: The gradient methods it supports, best first.
-        argument: What follows "aer:", else the name itself.
-    """
-
-    name: str
-    kind: Kind
-    exact: bool
-    gradients: tuple[str, ...]
-    argument: str = ""
+"""The built-in backends, the default first."""
 
 
 class _Backends(Mapping[str, BackendInfo]):
-    """Every backend that has a name of its own here, the default first."""
-
-    def __init__(self) -> None:
-        self._fixed = {
-            info.name: info
-            for info in (
-                BackendInfo("statevector", "statevector", True, EXACT_GRADIENTS, "statevector"),
-                BackendInfo("aer", "aer", True, EXACT_GRADIENTS, "aer"),
-                BackendInfo("ibm", "ibm", False, DEVICE_GRADIENTS, "ibm"),
-            )
-        }
+    """Every backend that has a name of its own here; those of installed packages last."""
 
     def __getitem__(self, name: str) -> BackendInfo:
-        if name in self._fixed:
-            return self._fixed[name]
-        kind: Kind = "noise" if name.startswith("aer:") else "fake"
-        device = name.removeprefix("aer:")
-        if device not in snapshots():
-            raise KeyError(name)
-        return BackendInfo(name, kind, False, DEVICE_GRADIENTS, device)
+        for row in ROWS:
+            if row.forms is not None and name in _names(row):
+                return replace(row, name=name, value=_read(row, name) or "")
+        return OTHERS[name]
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._fixed
-        yield from snapshots()
-        yield from (f"aer:{name}" for name in snapshots())
+        for row in ROWS:
+            if row.forms is not None:
+                yield from _names(row)
+        yield from OTHERS
 
     def __len__(self) -> int:
-        return len(self._fixed) + 2 * len(snapshots())
+        return sum(1 for _ in self)
 
+
+def _names(row: BackendInfo) -> tuple[str, ...]:
+    return tuple(row.names()) or (row.name,)
+
+
+def _read(row: BackendInfo, name: str) -> str | None:
+    if row.read is None:
+        return name if name == row.name else None
+    return row.read(name)
+
+
+def _adapt(name: str, found: Any) -> BackendInfo:
+    """Return the row of an installed package's backend: a row, or a subclass of `Backend`."""
+    if isinstance(found, BackendInfo):
+        return replace(found, name=name)
+    from qhybrid_runtime.backends.backend import Backend
+
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise RequestError(
+            f"backend '{name}' is a {type(found).__name__}, but must be a subclass of "
+            "qhybrid_runtime.Backend or a BackendInfo"
+        )
+    return BackendInfo(
+        name,
+        f"{found.__module__}:{found.__qualname__}",
+        forms={name: (inspect.getdoc(found) or found.__name__).splitlines()[0]},
+        exact=found.exact,
+        gradients=found.gradients,
+        seeded="seed" in inspect.signature(found).parameters,
+        refusal="takes no such option",
+    )
+
+
+OTHERS: Registry[BackendInfo] = Registry("backend", (), group="qhybrid.backends", adapt=_adapt)
+"""The backends of installed packages, and those named as `module:Class`."""
 
 BACKENDS: Mapping[str, BackendInfo] = _Backends()
-"""Backend name -> what is known of it, without an account's devices and `aer:` with numbers."""
+"""Backend name -> what is known of it, without an account's QPUs and `aer:` with numbers."""
 
 
 def check_backend_name(name: str) -> BackendInfo:
@@ -95,58 +166,22 @@ def check_backend_name(name: str) -> BackendInfo:
 
     Raises:
         UnknownNameError: There is no backend of this name.
-        RequestError: The device is retired, or the numbers after `aer:` are not allowed.
+        RequestError: The QPU is retired, or the numbers after `aer:` are not allowed.
     """
     if name in RETIRED:
         raise RequestError(retirement(name, _offered()))
-    if re.fullmatch(r"ibm_[a-z0-9_]+", name):
-        return BackendInfo(name, "ibm", False, DEVICE_GRADIENTS, name)
-    if name.startswith("aer:") and "=" in name:
-        noise = name.removeprefix("aer:")
-        noise_numbers(noise)
-        return BackendInfo(name, "noise", False, DEVICE_GRADIENTS, noise)
-    if name.startswith("noise-aware:"):
-        # Training's own: its gradient is that of the values, errors included.
-        device = name.removeprefix("noise-aware:")
-        if device not in snapshots():
-            hint = "see `qhybrid backends`"
-            raise UnknownNameError("device", device, ("fake_NAME",), hint, more=snapshots())
-        return BackendInfo(name, "noise-aware", False, ("adjoint",), device)
-    if name not in BACKENDS:
-        hint = "see `qhybrid backends`"
-        if name.startswith(("fake_", "aer:")) and not snapshots():
+    for row in ROWS:
+        value = _read(row, name)
+        if value is not None:
+            return replace(row, name=name, value=value)
+    ours = name.startswith(("fake_", "aer:"))
+    if ours or (name not in OTHERS and ":" not in name):
+        hint = SEE_BACKENDS
+        if ours and not snapshots():
             hint = "fake devices come with qiskit-ibm-runtime: pip install qiskit-ibm-runtime"
-        raise UnknownNameError("backend", name, FORMS, hint, more=BACKENDS)
-    return BACKENDS[name]
-
-
-def noise_numbers(noise: str) -> dict[str, float]:
-    """Return the error probabilities of a noise like "depolarizing=0.01,readout=0.02".
-
-    Returns:
-        Values of "depolarizing", the error of every two-qubit gate, and "readout", the probability
-        that a qubit is read wrongly; 0 where omitted.
-
-    Raises:
-        RequestError: A part is not one of these with a number in [0, 0.5].
-    """
-    numbers = dict.fromkeys(_NOISE_KEYS, 0.0)
-    given: set[str] = set()
-    for part in noise.split(","):
-        key, _, text = part.partition("=")
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if key not in numbers or key in given or not 0 <= value <= 0.5:
-            raise RequestError(
-                f"backend 'aer:{noise}' has the part '{part}', but must be made of "
-                f"{' and '.join(f'{known}=P' for known in _NOISE_KEYS)}, each once, P from 0 to "
-                "0.5; e.g. aer:depolarizing=0.01,readout=0.02"
-            )
-        numbers[key] = value
-        given.add(key)
-    return numbers
+        forms = [form for row in ROWS for form in row.forms or ()]
+        raise UnknownNameError("backend", name, [*forms, *OTHERS], hint, more=BACKENDS)
+    return OTHERS.find(name, SEE_BACKENDS)
 
 
 def check_gradient(backend: str, gradient: str | None) -> str:
@@ -170,8 +205,47 @@ def check_gradient(backend: str, gradient: str | None) -> str:
     return gradient
 
 
+def get_backend(name: str = "statevector", **options: Any) -> "Backend":
+    """Return the backend of a name.
+
+    Args:
+        name: As `qhybrid backends` lists them: `statevector`, `aer`, `aer:fake_NAME`,
+            `aer:depolarizing=P,readout=P`, `fake_NAME`, `ibm`, `ibm_NAME`; that of an installed
+            package; or `module:Class`.
+        options: Keyword arguments of the backend's class.
+
+    Raises:
+        UnknownNameError: There is no backend of this name.
+        RequestError: The QPU is retired; the backend does not take one of the options, or
+            refuses its value; there is no account, or it has no such QPU.
+        QHybridError: The service cannot be reached.
+    """
+    info = check_backend_name(name)
+    backend_class = load_reference(info.home)
+    allowed = [option for option in _options_of(backend_class) if option != info.argument]
+    unknown = [option for option in options if option not in allowed]
+    if unknown:
+        takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+        raise RequestError(
+            f"backend '{name}' does not take the options {', '.join(unknown)}; {takes}"
+        )
+    if info.argument is not None:
+        options[info.argument] = info.value
+    backend: Backend = backend_class(**options)
+    return backend
+
+
+def _options_of(backend_class: Any) -> list[str]:
+    """Return the keyword arguments of a class; where it takes more, those of its `options`."""
+    parameters = inspect.signature(backend_class).parameters.values()
+    named = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    if len(named) < len(parameters):
+        named += list(inspect.signature(backend_class.options).parameters)
+    return named
+
+
 def _offered() -> tuple[str, ...] | None:
-    """Return the names of the account's devices, or None where there is no account to ask."""
+    """Return the names of the account's QPUs, or None where there is no account to ask."""
     from qhybrid_runtime.hardware.saved_account import account_is_saved
 
     if not account_is_saved():

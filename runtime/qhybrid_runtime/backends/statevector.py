@@ -6,7 +6,7 @@ from torch import Tensor
 
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
-from qhybrid_runtime.backends.registry import BACKENDS
+from qhybrid_runtime.backends.info import EXACT_GRADIENTS
 from qhybrid_runtime.compiled import CompiledCircuit, stacks
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
@@ -19,7 +19,7 @@ class StatevectorBackend(Backend):
 
     name = "statevector"
     exact = True
-    gradients = BACKENDS["statevector"].gradients
+    gradients = EXACT_GRADIENTS
     differentiable = True
 
     def __init__(self) -> None:

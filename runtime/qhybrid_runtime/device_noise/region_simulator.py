@@ -12,11 +12,11 @@ from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
 
 from qhybrid_circuits import QHybridError
-from qhybrid_runtime.backends.aer_estimator import processors
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler
 from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
 from qhybrid_runtime.engine.error_site import ErrorSite
+from qhybrid_runtime.machine import processors
 
 #: Qubits up to which every shot with an error is a trajectory of its own.
 _FEW_QUBITS = 6

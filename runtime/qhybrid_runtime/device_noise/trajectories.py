@@ -10,7 +10,6 @@ from qiskit.transpiler import Target
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import with_fractional_gates
-from qhybrid_runtime.backends.lowering_estimator import Estimates, LoweredTask
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
 from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
@@ -18,6 +17,7 @@ from qhybrid_runtime.device_noise.readout import with_readout_error
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
+from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 #: Faulty trajectories that every sample gets: enough to estimate their variance.
 _LEAST = 16

@@ -9,7 +9,6 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_runtime.backends.lowering_estimator import Estimates, LoweredTask
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
 from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
@@ -23,6 +22,7 @@ from qhybrid_runtime.hardware.round_plan import (
     part_executions,
     plan_jobs,
 )
+from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 #: Submissions of the same PUBs before the work is given up.
 MOST_ATTEMPTS = 3

@@ -1,7 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qhybrid_runtime.backends.lowering_estimator import LoweredTask
 from qhybrid_runtime.hardware.billing import (
     Bill,
     PrimitiveSettings,
@@ -11,6 +10,7 @@ from qhybrid_runtime.hardware.billing import (
 )
 from qhybrid_runtime.hardware.packing import Packing
 from qhybrid_runtime.hardware.round_plan import Limits, part_executions, plan_jobs
+from qhybrid_runtime.tasks import LoweredTask
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_runtime.backends.lowering_estimator import Estimates, LoweredTask
 from qhybrid_runtime.hardware.billing import (
     MOST_EXECUTIONS,
     MOST_INSTRUCTIONS,
     PrimitiveSettings,
 )
 from qhybrid_runtime.hardware.measurement import measurement_bases
+from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 
 class Part(NamedTuple):

@@ -1,9 +1,13 @@
 from typing import Any
 
-from qhybrid_runtime.backends.registry import check_backend_name, noise_numbers
+from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.plugins import load_reference
+from qhybrid_runtime.backends.info import BackendInfo
+from qhybrid_runtime.backends.names import noise_numbers
+from qhybrid_runtime.backends.registry import check_backend_name
 from qhybrid_runtime.randomness.coins import BitSource
 
-#: Qubits of a noisy device that are simulated: more cost as much time a bit, and more a call.
+#: Qubits of a noisy QPU that are simulated: more cost as much time a bit, and more a call.
 _NOISY_QUBITS = 12
 
 
@@ -16,44 +20,55 @@ def bit_source(name: str, *, service: Any = None) -> BitSource:
 
     Raises:
         UnknownNameError: There is no backend of this name.
-        RequestError: The device is retired, or there is no account, or it has no such device.
+        RequestError: The QPU is retired, or there is no account, or it has no such QPU; or the
+            backend is no source of random bits.
         QHybridError: The service cannot be reached.
     """
     info = check_backend_name(name)
-    if info.kind == "ibm":
-        return _ibm_bits(name, service)
-    if info.kind == "aer":
-        from qhybrid_runtime.randomness.simulators import AerBits
-
-        return AerBits()
-    if info.kind == "statevector":
-        from qhybrid_runtime.randomness.simulators import EngineBits
-
-        return EngineBits()
-    return _simulated_bits(name, info.argument)
+    if info.bits is None:
+        raise RequestError(f"the backend '{name}' is no source of random bits; take another one")
+    source: BitSource = load_reference(info.bits)(info, service)
+    return source
 
 
-def _simulated_bits(name: str, device: str) -> BitSource:
-    """Return the bits of a fake device, or of one that is told by two numbers."""
+def engine_bits(info: BackendInfo, service: Any) -> BitSource:
+    """Return bits from measuring states of the exact engine."""
+    from qhybrid_runtime.randomness.simulators import EngineBits
+
+    return EngineBits()
+
+
+def aer_bits(info: BackendInfo, service: Any) -> BitSource:
+    """Return bits from measuring states of Aer."""
+    from qhybrid_runtime.randomness.simulators import AerBits
+
+    return AerBits()
+
+
+def simulated_bits(info: BackendInfo, service: Any) -> BitSource:
+    """Return the bits of a fake device, or of a QPU that is described by two numbers."""
     from qhybrid_circuits.lowering.targets import restricted_target
     from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
     from qhybrid_runtime.hardware.targets import fake_target, uniform_target
     from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
 
-    if "=" in device:
-        whole = uniform_target(_NOISY_QUBITS, **noise_numbers(device))
+    if "=" in info.value:
+        whole = uniform_target(_NOISY_QUBITS, **noise_numbers(info.value))
     else:
-        whole = fake_target(device)
+        whole = fake_target(info.value)
     chosen = readable_qubits(whole)[:_NOISY_QUBITS]
     target = restricted_target(whole, chosen)
-    return DeviceBits(name, RegionSimulator(target), target, range(len(chosen)), simulated=True)
+    return DeviceBits(
+        info.name, RegionSimulator(target), target, range(len(chosen)), simulated=True
+    )
 
 
-def _ibm_bits(name: str, service: Any) -> BitSource:
+def ibm_bits(info: BackendInfo, service: Any) -> BitSource:
+    """Return the bits of a QPU of the account."""
     from qhybrid_runtime.backends.ibm import find_device
     from qhybrid_runtime.hardware.accounts import open_service
     from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
 
-    backend = find_device(open_service() if service is None else service, name)
+    backend = find_device(open_service() if service is None else service, info.name)
     target = backend.target
     return DeviceBits(str(backend.name), backend, target, readable_qubits(target), simulated=False)

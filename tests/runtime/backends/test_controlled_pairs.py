@@ -5,7 +5,7 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator
 
 from qhybrid_circuits.ansatz import fqconv, hqconv
-from qhybrid_runtime.backends.controlled_pairs import merge_controlled_pairs
+from qhybrid_runtime.backends.aer import merge_controlled_pairs
 
 
 @pytest.mark.parametrize(("build", "pairs"), [(hqconv, 18), (fqconv, 16)])

@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 import subprocess
@@ -7,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from qhybrid_circuits import RequestError, UnknownNameError
+from qhybrid_circuits.plugins import load_reference
+from qhybrid_runtime.backends.info import JOB_OPTIONS, BackendInfo
+from qhybrid_runtime.backends.names import noise_numbers
+from qhybrid_runtime.backends.qpu import DeviceBackend
 from qhybrid_runtime.backends.registry import (
     BACKENDS,
+    ROWS,
     check_backend_name,
     check_gradient,
-    noise_numbers,
 )
 from qhybrid_runtime.hardware.retired import RETIRED
 from qhybrid_runtime.hardware.snapshots import snapshots
@@ -24,21 +29,39 @@ def _no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "exact", "argument"),
+    ("name", "home", "exact", "value"),
     [
-        ("statevector", "statevector", True, "statevector"),
-        ("aer", "aer", True, "aer"),
-        ("aer:fake_fez", "noise", False, "fake_fez"),
-        ("aer:depolarizing=0.01,readout=0.02", "noise", False, "depolarizing=0.01,readout=0.02"),
-        ("aer:readout=1e-3", "noise", False, "readout=1e-3"),
-        ("fake_brisbane", "fake", False, "fake_brisbane"),
-        ("ibm", "ibm", False, "ibm"),
-        ("ibm_fez", "ibm", False, "ibm_fez"),
+        ("statevector", "StatevectorBackend", True, "statevector"),
+        ("aer", "AerBackend", True, "aer"),
+        ("aer:fake_fez", "NoisyAerBackend", False, "fake_fez"),
+        (
+            "aer:depolarizing=0.01,readout=0.02",
+            "NoisyAerBackend",
+            False,
+            "depolarizing=0.01,readout=0.02",
+        ),
+        ("aer:readout=1e-3", "NoisyAerBackend", False, "readout=1e-3"),
+        ("fake_brisbane", "FakeBackend", False, "fake_brisbane"),
+        ("ibm", "IbmBackend", False, "ibm"),
+        ("ibm_fez", "IbmBackend", False, "ibm_fez"),
+        ("noise-aware:fake_fez", "NoiseAwareBackend", False, "fake_fez"),
     ],
 )
-def test_names_are_read(name: str, kind: str, exact: bool, argument: str) -> None:
+def test_names_are_read(name: str, home: str, exact: bool, value: str) -> None:
     info = check_backend_name(name)
-    assert (info.name, info.kind, info.exact, info.argument) == (name, kind, exact, argument)
+    assert (info.name, info.exact, info.value) == (name, exact, value)
+    assert info.home.endswith(f":{home}")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_row_says_of_its_class_what_the_class_says(row: BackendInfo) -> None:
+    backend = load_reference(row.home)
+    assert (row.exact, row.gradients) == (backend.exact, backend.gradients)
+    assert row.seeded == ("seed" in inspect.signature(backend).parameters)
+    assert row.runs_jobs == issubclass(backend, DeviceBackend)
+    assert row.takes <= JOB_OPTIONS
+    assert row.bits is not None
+    assert callable(load_reference(row.bits))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from qhybrid_circuits import RequestError, VariationalCircuit, build_ansatz
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import restricted_target, with_fractional_gates
-from qhybrid_runtime.backends.lowering_estimator import LoweredTask
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
 from qhybrid_runtime.device_noise.readout import with_readout_error
 from qhybrid_runtime.device_noise.trajectories import TrajectoryExecutor
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
+from qhybrid_runtime.tasks import LoweredTask
 
 CASES = {
     "basic_entangling": build_ansatz("basic_entangling"),

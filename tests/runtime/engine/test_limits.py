@@ -15,7 +15,7 @@ import qhybrid_runtime.checks as checks
 from qhybrid_circuits import NotFiniteError, RequestError
 from qhybrid_circuits.ansatz import hqconv
 from qhybrid_runtime import get_backend, quantum_layer
-from qhybrid_runtime.backends.aer_estimator import AerStatevectorEstimator
+from qhybrid_runtime.backends.aer import AerStatevectorEstimator
 from qhybrid_runtime.backends.statevector import StatevectorEngineEstimator
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.program import compile_program

@@ -6,13 +6,14 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lower import lower
-from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator, LoweredTask
+from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.executor import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.packing import Packing
 from qhybrid_runtime.hardware.quote import quote_round
 from qhybrid_runtime.hardware.round_plan import Limits, part_executions, plan_jobs
+from qhybrid_runtime.tasks import LoweredTask
 
 SETTINGS = PrimitiveSettings("sampler", 100)
 

@@ -1,0 +1,78 @@
+"""How the built-in backends' names are read, without importing torch or Qiskit."""
+
+import re
+
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_runtime.hardware.snapshots import snapshots
+
+SEE_BACKENDS = "see `qhybrid backends`"
+
+_NOISE_KEYS = ("depolarizing", "readout")
+
+
+def read_fake(name: str) -> str | None:
+    """Return the name if it is that of a fake device."""
+    return name if name in snapshots() else None
+
+
+def read_ibm(name: str) -> str | None:
+    """Return the name if it can be that of an IBM QPU; whether it is, only an account knows."""
+    return name if name == "ibm" or re.fullmatch(r"ibm_[a-z0-9_]+", name) else None
+
+
+def read_noisy_aer(name: str) -> str | None:
+    """Return the device noise of `aer:NOISE`, a fake device or numbers.
+
+    Raises:
+        RequestError: The numbers are not allowed.
+    """
+    if not name.startswith("aer:"):
+        return None
+    noise = name.removeprefix("aer:")
+    if "=" in noise:
+        noise_numbers(noise)
+        return noise
+    return read_fake(noise)
+
+
+def read_noise_aware(name: str) -> str | None:
+    """Return the fake device of `noise-aware:NAME`.
+
+    Raises:
+        UnknownNameError: There is no such fake device.
+    """
+    if not name.startswith("noise-aware:"):
+        return None
+    device = name.removeprefix("noise-aware:")
+    if device not in snapshots():
+        raise UnknownNameError("device", device, ("fake_NAME",), SEE_BACKENDS, more=snapshots())
+    return device
+
+
+def noise_numbers(noise: str) -> dict[str, float]:
+    """Return the error probabilities of a noise like "depolarizing=0.01,readout=0.02".
+
+    Returns:
+        Values of "depolarizing", the error of every two-qubit gate, and "readout", the probability
+        that a qubit is read wrongly; 0 where omitted.
+
+    Raises:
+        RequestError: A part is not one of these with a number in [0, 0.5].
+    """
+    numbers = dict.fromkeys(_NOISE_KEYS, 0.0)
+    given: set[str] = set()
+    for part in noise.split(","):
+        key, _, text = part.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if key not in numbers or key in given or not 0 <= value <= 0.5:
+            raise RequestError(
+                f"backend 'aer:{noise}' has the part '{part}', but must be made of "
+                f"{' and '.join(f'{known}=P' for known in _NOISE_KEYS)}, each once, P from 0 to "
+                "0.5; e.g. aer:depolarizing=0.01,readout=0.02"
+            )
+        numbers[key] = value
+        given.add(key)
+    return numbers
