@@ -16,11 +16,11 @@ from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.quantum_vertex import QuantumResNetBlock, QuantumVertexConv
 from qhybrid.models.unet import UNet
 from qhybrid.models.vertex import Vertex
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime import get_backend
 

@@ -15,7 +15,7 @@ from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import GaussianNoise, QuantumNoise
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_runtime.randomness.factory import bit_source
 
 

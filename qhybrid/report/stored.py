@@ -45,7 +45,7 @@ def subject_circuits(subject: Subject, store: LoweringCache) -> SubjectCircuits:
     known = _recall(store, key)
     if known is not None:
         return known
-    from qhybrid.models.circuits import model_circuits
+    from qhybrid.report.model_circuits import model_circuits
 
     found = model_circuits(subject)
     _keep(store, key, found)

@@ -4,12 +4,12 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
+from qhybrid.diffusion.samplers import check_sampler, sampler_steps
+from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
 from qhybrid.models.model_file import read_spec
-from qhybrid.models.spec import has_states
+from qhybrid.models.rows import MODELS
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
-from qhybrid.settings.specs import NoiseSpec, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.registry import check_backend_name
@@ -23,9 +23,6 @@ MOST_SHOTS = 10_000_000
 
 DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
 """What is taken on a device unless told otherwise: every step is paid for."""
-
-STATE_SHOTS = 256
-"""For models of states: in 81 bases, 1,024 executions each would be more than a job may hold."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class SamplingRequest:
             takes its own default, and a device 10.
         backend: Where the circuits run.
         seed: Of the noise: the same seed gives the same images on an exact backend.
-        noise_source: A key of `qhybrid.settings.specs.NOISE_SOURCES`.
+        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
         noise_pool: Numbers of quantum noise that are measured before the first image; without it
             those of a training run on the same backend serve, if it has any.
         batch_size: Images in one evaluation of the model.
@@ -224,8 +221,9 @@ def _noise(
 def _sampler(
     config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
 ) -> tuple[str, int]:
-    on_hardware, states = info.runs_jobs, has_states(config.model.name)
-    usual = DEVICE_SAMPLER if on_hardware and not states else config.sampling.sampler
+    on_hardware, process = info.runs_jobs, MODELS[config.model.name].process
+    free = on_hardware and process.sampler is None
+    usual = DEVICE_SAMPLER if free else config.sampling.sampler
     sampler = check_sampler(usual if request.sampler is None else request.sampler)
     steps = request.steps
     if steps is None and on_hardware and sampler.default_steps is not None:
@@ -233,14 +231,14 @@ def _sampler(
     elif steps is None and sampler.name == config.sampling.sampler:
         steps = config.sampling.steps
     steps = sampler_steps(sampler.name, schedule, steps)
-    if states:
-        check_ancestral(schedule, sampler.name, steps)
+    process.check_sampler(schedule, sampler.name, steps)
     return sampler.name, steps
 
 
 def _with_shots(execution: ExecutionRequest, config: Config, info: BackendInfo) -> ExecutionRequest:
-    if execution.shots is None and info.runs_jobs and has_states(config.model.name):
-        return replace(execution, shots=STATE_SHOTS)
+    shots = MODELS[config.model.name].process.shots
+    if execution.shots is None and info.runs_jobs and shots is not None:
+        return replace(execution, shots=shots)
     return execution
 
 

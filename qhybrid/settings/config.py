@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from qhybrid.settings.process_settings import with_process_settings
 from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 if TYPE_CHECKING:
-    from qhybrid.settings.specs import NoiseSpec, ScheduleSpec
+    from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
 
 
 def _as_text(value: Any) -> Any:
@@ -98,7 +99,7 @@ class DiffusionSection(Section):
     """The noise schedule and the P2 weights (k + SNR)^-gamma of the loss.
 
     Attributes:
-        schedule: A key of `qhybrid.settings.specs.SCHEDULES`.
+        schedule: A key of `qhybrid.diffusion.specs.SCHEDULES`.
         timesteps: Length of the diffusion.
         beta_start: First beta, of schedules that run from one beta to another; None is 1e-4.
         beta_end: Last beta, of the same; None is 0.02.
@@ -118,7 +119,7 @@ class DiffusionSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _is_as_long_as_its_betas(cls, values: Any) -> Any:
-        from qhybrid.settings.specs import TRAINED_BETAS
+        from qhybrid.diffusion.specs import TRAINED_BETAS
 
         if not isinstance(values, dict) or not isinstance(values.get("betas"), list | tuple):
             return values
@@ -138,7 +139,7 @@ class DiffusionSection(Section):
     @property
     def schedule_spec(self) -> "ScheduleSpec":
         """The schedule as the diffusion process takes it."""
-        from qhybrid.settings.specs import ScheduleSpec
+        from qhybrid.diffusion.specs import ScheduleSpec
 
         return ScheduleSpec(
             self.schedule, self.timesteps, self.beta_start, self.beta_end, self.betas
@@ -163,7 +164,7 @@ class TrainingSection(Section):
         precision: `32`, or `bf16` for mixed precision.
         device: `auto` takes a GPU where there is one.
         seed: Of everything random in the run.
-        noise_source: A key of `qhybrid.settings.specs.NOISE_SOURCES`; `quantum` measures a circuit
+        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
             on the run's backend.
         noise_pool: Numbers of quantum noise that are measured before the run and then used over and
             over; None measures new ones for every step.
@@ -331,19 +332,19 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _has_a_metric(self) -> Self:
-        from qhybrid.models.catalog import catalog
-        from qhybrid.models.spec import has_states
+        from qhybrid.models.rows import MODELS
         from qhybrid_runtime.backends.registry import check_backend_name
 
         if self.training.optimizer != "qng":
             return self
         instead = "use --optimizer adam"
-        if self.model.name in [e["name"] for e in catalog() if not e["circuits_per_step"]]:
+        row = MODELS[self.model.name]
+        if not row.circuits:
             raise RequestError(
                 f"optimizer 'qng' is for the weights of circuits, but {self.model.name} has no "
                 f"circuits; {instead}, or a hybrid that `qhybrid models` lists"
             )
-        if has_states(self.model.name):
+        if not row.circuit_weights:
             raise RequestError(
                 "optimizer 'qng' is for the weights of circuits, but the circuit of "
                 f"{self.model.name} has inputs only; {instead}"
@@ -368,7 +369,7 @@ class Config(Section):
     @property
     def noise_spec(self) -> "NoiseSpec":
         """Where the noise of training comes from."""
-        from qhybrid.settings.specs import NoiseSpec
+        from qhybrid.diffusion.specs import NoiseSpec
 
         training = self.training
         return NoiseSpec(training.noise_source, self.quantum.backend, training.noise_pool)
@@ -376,15 +377,17 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _takes_its_own_steps(cls, values: Any) -> Any:
-        from qhybrid.models.state_settings import with_state_settings
-
-        return with_state_settings(values) if isinstance(values, dict) else values
+        return with_process_settings(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _steps_fit_the_schedule(self) -> Self:
-        from qhybrid.models.state_settings import check_state_settings
+        from qhybrid.models.rows import MODELS
+        from qhybrid.models.spec import ModelSpec
 
-        check_state_settings(self.model.name, self.diffusion, self.sampling)
+        diffusion, sampling = self.diffusion, self.sampling
+        ModelSpec(self.model.name, timesteps=diffusion.timesteps)
+        process = MODELS[self.model.name].process
+        process.check_sampler(diffusion.schedule_spec, sampling.sampler, sampling.steps)
         if self.sampling.steps > self.diffusion.timesteps:
             raise ValueError(
                 f"sampling.steps ({self.sampling.steps}) must not exceed diffusion.timesteps "

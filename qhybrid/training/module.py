@@ -13,11 +13,9 @@ from torch.utils.data import DataLoader
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.diffusion.ema import Ema
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
-from qhybrid.diffusion.objective import objective
-from qhybrid.diffusion.state_sampling import StateSampling
-from qhybrid.models.spec import has_states
+from qhybrid.diffusion.specs import EmaSpec, P2Weighting
+from qhybrid.models.rows import MODELS
 from qhybrid.settings.config import Config
-from qhybrid.settings.specs import EmaSpec, P2Weighting
 from qhybrid.training.batches import NOISE, BatchStream, StepPlan, derive_seed
 from qhybrid.training.losses import LossMeter
 from qhybrid.training.optimizers import JointOptimizer, make_optimizer
@@ -41,8 +39,7 @@ class DenoisingModule(L.LightningModule):
         step: Optimizer steps done.
         learning_rate: Adam's in the last of them.
         noise: Where the noise of training and of its samples comes from.
-        objective: The loss.
-        states: How a model of states is sampled; None for other models.
+        process: What the model predicts: the loss, and how images are drawn.
         interval_loss: Losses since the last row of metrics.csv.
         epoch_loss: Losses since the last epoch ended.
     """
@@ -72,11 +69,9 @@ class DenoisingModule(L.LightningModule):
         self._class_ids: Tensor
         class_ids = torch.tensor(sorted(dataset.class_names))
         self.register_buffer("_class_ids", class_ids, persistent=False)
-        states = has_states(config.model.name)
         weighting = P2Weighting(diffusion.p2_k, diffusion.p2_gamma)
-        self.objective = objective(self.schedule, weighting, states=states)
-        classes = len(dataset.class_names)
-        self.states = StateSampling(self.schedule, classes) if states else None
+        info = MODELS[config.model.name].process
+        self.process = info.build(self.schedule, weighting, len(dataset.class_names))
         self._generator = torch.Generator()
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
@@ -112,7 +107,7 @@ class DenoisingModule(L.LightningModule):
         continue_at(self.model, number)
         images, ids = batch
         labels = torch.searchsorted(self._class_ids, ids)
-        loss = self.objective.loss(self.model, images, labels, self._generator, self.noise)
+        loss = self.process.loss(self.model, images, labels, self._generator, self.noise)
         self.interval_loss.add(loss, self.step + 1)
         self.epoch_loss.add(loss, self.step + 1)
         return loss

@@ -66,7 +66,7 @@ class SampleGrids(StepCallback):
                     device=module.device,
                     on_step=may_go_on,
                     noise=module.noise,
-                    states=module.states,
+                    process=module.process,
                 )
             except _Abandoned:
                 return

@@ -15,7 +15,6 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
 from qhybrid.diffusion.noise_pool import open_noise
-from qhybrid.diffusion.state_process import check_not_black
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
 from qhybrid.models.spec import ModelSpec
@@ -135,8 +134,6 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         timesteps=config.diffusion.timesteps,
         classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
-    if spec.classes is not None:
-        check_not_black(dataset.images)
     backend = _backend(config)
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)
@@ -149,6 +146,7 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         max_steps=settings.max_steps,
     )
     module = DenoisingModule(network, dataset, config, plan)
+    module.process.check_images(dataset.images)
     gradient = config.quantum.gradient or backend.gradients[0]
     return Session(config, dataset, spec, module, device, gradient, transfer)
 

@@ -267,7 +267,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(
     def loss(*args: Any) -> torch.Tensor:
         return denoising_loss(*args) * (float("nan") if next(losses) == 5 else 1.0)
 
-    monkeypatch.setattr("qhybrid.diffusion.objective.denoising_loss", loss)
+    monkeypatch.setattr("qhybrid.diffusion.epsilon.denoising_loss", loss)
     with pytest.raises(TrainingDiverged, match=r"step 6 .*step-0000005\.ckpt"):
         train(small(), out=tmp_path / "run")
     run = Run(tmp_path / "run")
