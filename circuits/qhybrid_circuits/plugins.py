@@ -76,7 +76,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
         if name not in self._loaded:
             if name in self._entry_points:
                 self._loaded[name] = self._adapted(name, self._entry_points[name].load)
-            elif _REFERENCE.fullmatch(name):
+            elif is_reference(name):
                 self._loaded[name] = self._adapted(name, lambda: _load_from_here(name))
             else:
                 raise KeyError(name)
@@ -116,6 +116,11 @@ class Registry(Mapping[str, Row], Generic[Row]):
                 "check the name, or mend or uninstall the package that it comes from"
             ) from error
         return self._adapt(name, loaded)
+
+
+def is_reference(name: str) -> bool:
+    """Return whether a name is written as `module:function`."""
+    return _REFERENCE.fullmatch(name) is not None
 
 
 def load_reference(reference: str) -> Any:

@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from typing import TypedDict
 
-from qhybrid.models.rows import MODELS
+from qhybrid.models.rows import MODELS, ModelRow
 
 
 class CatalogEntry(TypedDict):
@@ -48,14 +48,13 @@ def catalog() -> list[CatalogEntry]:
     """Return all models in the order of `MODELS`."""
     text = files("qhybrid.models").joinpath("catalog.json").read_text(encoding="utf-8")
     measured = {record["name"]: record for record in json.loads(text)}
-    return [_entry(name, measured.get(name, {})) for name in MODELS]
+    return [_entry(MODELS[name], measured.get(name, {})) for name in MODELS]
 
 
-def _entry(name: str, measured: dict[str, int]) -> CatalogEntry:
-    row = MODELS[name]
+def _entry(row: ModelRow, measured: dict[str, int]) -> CatalogEntry:
     parameters, qubits, circuits, rounds, dead, alive = (measured.get(key) for key in _FIGURES)
     return {
-        "name": name,
+        "name": row.name,
         "paper": row.paper,
         "parameters": parameters,
         "qubits": qubits,

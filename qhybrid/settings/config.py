@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from qhybrid.settings.process_settings import with_process_settings
 from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_circuits.plugins import is_reference
 
 if TYPE_CHECKING:
     from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
@@ -64,16 +65,17 @@ class DataSection(Section):
     @field_validator("dataset")
     @classmethod
     def _names_data(cls, dataset: str) -> str:
-        from qhybrid.data.catalog import DATASETS, resolve_dataset
+        from qhybrid.data.catalog import resolve_dataset
 
-        if dataset in DATASETS:
-            return dataset
         try:
-            resolve_dataset(dataset)
+            if resolve_dataset(dataset).path is None:
+                return dataset
         except UnknownNameError:
             raise
         except RequestError:
-            pass  # A run's configuration stays readable without its images; who reads them checks.
+            if is_reference(dataset):
+                raise
+            # A run's configuration stays readable without its images; who reads them checks.
         return str(Path(os.path.expanduser(dataset)).absolute())
 
     @field_validator("image_size")

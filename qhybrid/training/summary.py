@@ -62,12 +62,14 @@ def _counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def _backend(session: Session) -> str:
-    entry = next(entry for entry in catalog() if entry["name"] == session.config.model.name)
-    if not entry["circuits_per_step"]:
+    if not session.spec.row.circuits:
         return "none needed, the model has no circuits"
+    text = f"{session.config.quantum.backend}, gradient {session.gradient}"
+    entry = next((each for each in catalog() if each["name"] == session.spec.name), None)
+    if entry is None or entry["qubits"] is None:
+        return text
     return (
-        f"{session.config.quantum.backend}, gradient {session.gradient}, "
-        f"{entry['qubits']} qubits, {entry['circuits_per_step']} circuits a denoising step"
+        f"{text}, {entry['qubits']} qubits, {entry['circuits_per_step']} circuits a denoising step"
     )
 
 
