@@ -134,6 +134,6 @@ def _log_success(properties: InstructionProperties | None, unknown: float) -> fl
 
 
 def _idle(target: Target, qubit: int, seconds: float) -> float:
-    from qhybrid_circuits.lowering.success import idle_success
+    from qhybrid_circuits.lowering.cost.success import idle_success
 
     return math.log(max(idle_success(target, qubit, seconds), 1e-12))
