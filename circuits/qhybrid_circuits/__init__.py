@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from qhybrid_circuits._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from qhybrid_circuits.ansatz import ANSATZE, build_ansatz
+    from qhybrid_circuits.ansatz_registry import ANSATZE, build_ansatz
     from qhybrid_circuits.errors import (
         CircuitError,
         NotFiniteError,
@@ -45,8 +45,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "ANSATZE": ".ansatz",
-        "build_ansatz": ".ansatz",
+        "ANSATZE": ".ansatz_registry",
+        "build_ansatz": ".ansatz_registry",
         "CircuitError": ".errors",
         "NotFiniteError": ".errors",
         "QHybridError": ".errors",

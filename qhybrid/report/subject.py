@@ -9,7 +9,7 @@ from qhybrid.files import user_path
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.spec import MODEL_NAMES, ModelSpec
 from qhybrid.run_folder import Run, open_run
-from qhybrid_circuits.ansatz import ANSATZE
+from qhybrid_circuits import ANSATZE
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 Kind = Literal["model", "ansatz", "run"]
