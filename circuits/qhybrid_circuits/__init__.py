@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qhybrid_circuits.lowering import (
         LoweredCircuit,
         lower,
+        lowering_pass_manager,
         restricted_target,
         success_probability,
     )
@@ -37,6 +38,7 @@ __all__ = [
     "VariationalCircuit",
     "build_ansatz",
     "lower",
+    "lowering_pass_manager",
     "resource_report",
     "restricted_target",
     "success_probability",
@@ -55,6 +57,7 @@ __getattr__, __dir__ = lazy_exports(
         "UnknownNameError": ".errors",
         "LoweredCircuit": ".lowering",
         "lower": ".lowering",
+        "lowering_pass_manager": ".lowering",
         "restricted_target": ".lowering",
         "success_probability": ".lowering",
         "CircuitFigures": ".report",
