@@ -11,8 +11,7 @@ import numpy as np
 from qhybrid.report.circuits import SEED, CircuitUse
 from qhybrid.report.devices import Device
 from qhybrid.report.stored import source_fingerprint
-from qhybrid_circuits.ansatz import build_ansatz
-from qhybrid_circuits.ansatz.registry import ansatz_builder
+from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
 from qhybrid_circuits.disk_cache import content_key, use_cache
 from qhybrid_circuits.variational import VariationalCircuit
 

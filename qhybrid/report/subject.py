@@ -10,7 +10,7 @@ from qhybrid.models.model_file import read_spec
 from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run, open_run
-from qhybrid_circuits.ansatz import ANSATZE
+from qhybrid_circuits import ANSATZE
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 Kind = Literal["model", "ansatz", "run"]

@@ -7,7 +7,6 @@ import rustworkx
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
-from qiskit.transpiler.exceptions import TranspilerError
 
 from qhybrid_circuits.disk_cache import (
     LoweringCache,
@@ -20,22 +19,18 @@ from qhybrid_circuits.disk_cache import (
 )
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.blocks import collect_blocks
-from qhybrid_circuits.lowering.couplings import BROKEN, Couplings, couplings_of
+from qhybrid_circuits.lowering.blocks.collect import collect_blocks
+from qhybrid_circuits.lowering.cost.couplings import BROKEN, Couplings, couplings_of
+from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
-from qhybrid_circuits.lowering.placement import find_placements, move, pattern_of
 from qhybrid_circuits.lowering.planner import Planner
-from qhybrid_circuits.lowering.stock import stock_candidates
-from qhybrid_circuits.lowering.success import success_probability
+from qhybrid_circuits.lowering.stock import stock_candidates, used_qubits
 from qhybrid_circuits.lowering.targets import (
     can_synthesize,
     with_angle_bounds,
     with_fractional_gates,
 )
 from qhybrid_circuits.variational import VariationalCircuit
-
-#: Placements of a circuit from the stock passes whose success is computed.
-_EXACT = 8
 
 
 def lower(
@@ -95,7 +90,7 @@ def lower(
         planner = Planner(store, device, device_target, device_content, measured)
         candidates += planner.lower(blocks)
     if not candidates or device.num_qubits <= 2 * bound.num_qubits:
-        candidates += _stock(bound, (usable, device), device_target, seeds, measured)
+        candidates += stock_candidates(bound, (usable, device), device_target, seeds, measured)
     best = min(
         (_lowered(name, each, device_target, measured, fractional) for each in candidates),
         key=_rank,
@@ -181,41 +176,6 @@ def _largest_part(num_qubits: int, pairs: Iterable[Sequence[int]]) -> int:
     return max((len(part) for part in rustworkx.connected_components(graph)), default=0)
 
 
-def _stock(
-    circuit: QuantumCircuit,
-    devices: tuple[Couplings, Couplings],
-    target: Target,
-    seeds: Sequence[int],
-    measured: Sequence[int],
-) -> list[Candidate]:
-    """Lower by Qiskit's own passes, and move each result to the places that promise most.
-
-    The second of `devices` is taken where the circuit's parts do not fit on the first.
-    """
-    device = devices[0]
-    try:
-        found = stock_candidates(circuit, target, device, seeds)
-    except TranspilerError:
-        device = devices[1]
-        found = stock_candidates(circuit, target, device, seeds)
-    candidates = []
-    for candidate in found:
-        candidates.append(candidate)
-        lowered, final, swaps = candidate
-        qubits = _used(lowered, final)
-        pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
-        for place in find_placements(pattern, device)[:_EXACT]:
-            at = dict(zip(qubits, place, strict=True))
-            moved = move(lowered, qubits, place, target)
-            candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
-    return candidates
-
-
-def _used(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
-    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
-    return tuple(sorted(acting | set(final)))
-
-
 def _lowered(
     name: str,
     candidate: Candidate,
@@ -226,7 +186,9 @@ def _lowered(
     circuit, final, swaps = candidate
     circuit.name = name
     success = success_probability(circuit, target, [final[qubit] for qubit in measured])
-    return LoweredCircuit(name, circuit, _used(circuit, final), final, fractional, success, swaps)
+    return LoweredCircuit(
+        name, circuit, used_qubits(circuit, final), final, fractional, success, swaps
+    )
 
 
 def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:

@@ -5,21 +5,17 @@ from typing import Any
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.disk_cache import LoweringCache, content_key
-from qhybrid_circuits.lowering.blocks import BlockCircuit
-from qhybrid_circuits.lowering.condense import ENOUGH_CZ, ENOUGH_RZZ, condensable, condense
-from qhybrid_circuits.lowering.couplings import Couplings
-from qhybrid_circuits.lowering.frames import FramePlan, FrameProblem, find_frames
+from qhybrid_circuits.lowering.blocks.collect import BlockCircuit
+from qhybrid_circuits.lowering.blocks.condense import ENOUGH_CZ, ENOUGH_RZZ, condensable, condense
+from qhybrid_circuits.lowering.cost.couplings import Couplings
+from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, find_frames
+from qhybrid_circuits.lowering.frames.reframe import reframe
 from qhybrid_circuits.lowering.lowered import Candidate
-from qhybrid_circuits.lowering.parts import Part, split_problem
-from qhybrid_circuits.lowering.plan import (
-    Plan,
-    find_routings,
-    fits_directly,
-    make_plan,
-    routing_problem,
-)
-from qhybrid_circuits.lowering.reframe import reframe
-from qhybrid_circuits.lowering.routing import BeamOptions, Routing, RoutingProblem
+from qhybrid_circuits.lowering.plan import LoweringPlan, make_plan, routing_problem
+from qhybrid_circuits.lowering.routing.beam import BeamOptions
+from qhybrid_circuits.lowering.routing.parts import CircuitPart, split_problem
+from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
+from qhybrid_circuits.lowering.routing.routings import find_routings, fits_directly
 
 #: Searches that are run for a new structure. Found by trying on HQConv and FQConv.
 PORTFOLIO = (
@@ -53,14 +49,14 @@ class Planner:
             candidates.append(Candidate(circuit, final, plan.routing.swaps))
         return candidates
 
-    def plan(self, blocks: BlockCircuit) -> Plan | None:
+    def plan(self, blocks: BlockCircuit) -> LoweringPlan | None:
         """Return the plan for a circuit's structure: the known one, or a new one."""
         problem = routing_problem(blocks, self._fractional)
         key = content_key("plan", problem, self.device_content, self.measured, self.portfolio)
         plan = self.store.get(key)
-        if isinstance(plan, Plan):
+        if isinstance(plan, LoweringPlan):
             return plan
-        plan = self.store.read_json(key, Plan.from_json)
+        plan = self.store.read_json(key, LoweringPlan.from_json)
         if plan is None:
             plan = self._new_plan(blocks, problem)
             if plan is None:
@@ -69,7 +65,7 @@ class Planner:
         self.store.remember(key, plan)
         return plan
 
-    def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> Plan | None:
+    def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> LoweringPlan | None:
         """Return a plan that uses what is out of order only where there is no other."""
         working = self.device.working()
         # The routings of the whole device serve every calibration; most have a place without what
@@ -131,7 +127,7 @@ class Planner:
         ]
         return condense(blocks, long, self._fractional) if long else None
 
-    def _gates(self, part: Part) -> int:
+    def _gates(self, part: CircuitPart) -> int:
         """Return the two-qubit gates that a part takes with its swaps."""
         routings = self._routings(part.problem, self.device)
         return min((routing.gates for routing in routings), default=0)

@@ -3,9 +3,11 @@ from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target, generate_preset_pass_manager
+from qiskit.transpiler.exceptions import TranspilerError
 
-from qhybrid_circuits.lowering.couplings import Couplings
+from qhybrid_circuits.lowering.cost.couplings import Couplings
 from qhybrid_circuits.lowering.lowered import Candidate
+from qhybrid_circuits.lowering.placement.placements import find_placements, move, pattern_of
 from qhybrid_circuits.lowering.targets import part_of_target
 
 #: A device of up to this many times the circuit's qubits is given to the pass manager whole.
@@ -17,8 +19,46 @@ _EXTRA = 4
 #: Qiskit's passes that add swaps for the couplings' sake.
 _ROUTING_PASSES = ("SabreLayout", "SabreSwap")
 
+#: Placements of each result whose success is computed.
+_EXACT = 8
+
 
 def stock_candidates(
+    circuit: QuantumCircuit,
+    devices: tuple[Couplings, Couplings],
+    target: Target,
+    seeds: Sequence[int],
+    measured: Sequence[int],
+) -> list[Candidate]:
+    """Lower by Qiskit's own passes, and move each result to the places that promise most.
+
+    The second of `devices` is taken where the circuit's parts do not fit on the first.
+    """
+    device = devices[0]
+    try:
+        found = _candidates(circuit, target, device, seeds)
+    except TranspilerError:
+        device = devices[1]
+        found = _candidates(circuit, target, device, seeds)
+    candidates = []
+    for candidate in found:
+        candidates.append(candidate)
+        lowered, final, swaps = candidate
+        qubits = used_qubits(lowered, final)
+        pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
+        for place in find_placements(pattern, device)[:_EXACT]:
+            at = dict(zip(qubits, place, strict=True))
+            moved = move(lowered, qubits, place, target)
+            candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
+    return candidates
+
+
+def used_qubits(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
+    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
+    return tuple(sorted(acting | set(final)))
+
+
+def _candidates(
     circuit: QuantumCircuit, target: Target, device: Couplings, seeds: Iterable[int]
 ) -> list[Candidate]:
     """Lower a circuit by Qiskit's own pass manager at its highest level, once a seed.

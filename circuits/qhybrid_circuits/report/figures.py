@@ -6,7 +6,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
-from qhybrid_circuits.lowering.success import success_probability
+from qhybrid_circuits.lowering.cost.success import success_probability
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,13 @@ from functools import cache
 
 import numpy as np
 
-from qhybrid_circuits.lowering.blocks import BlockCircuit, BlockCollector, Matrix, interaction_count
-from qhybrid_circuits.lowering.frames import (
+from qhybrid_circuits.lowering.blocks.collect import (
+    BlockCircuit,
+    BlockCollector,
+    Matrix,
+    interaction_count,
+)
+from qhybrid_circuits.lowering.frames.pauli_frames import (
     BITS,
     Event,
     FramePlan,
@@ -16,8 +21,8 @@ from qhybrid_circuits.lowering.frames import (
     anticommute,
     pauli,
 )
-from qhybrid_circuits.lowering.rotations import Rotation, RotationCircuit, as_rotations
-from qhybrid_circuits.lowering.stars import Star, find_stars
+from qhybrid_circuits.lowering.frames.rotations import Rotation, RotationCircuit, as_rotations
+from qhybrid_circuits.lowering.frames.stars import Star, find_stars
 
 #: A gate: vertices, its matrix with the first vertex less significant, and -1; or a rotation that
 #: goes beyond a star: its vertex, its Pauli matrix there, and its number.

@@ -5,8 +5,8 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator, random_unitary
 
 from qhybrid_circuits.ansatz import hqconv
-from qhybrid_circuits.lowering.blocks import collect_blocks
-from qhybrid_circuits.lowering.rotations import RotationCircuit, as_rotations
+from qhybrid_circuits.lowering.blocks.collect import collect_blocks
+from qhybrid_circuits.lowering.frames.rotations import RotationCircuit, as_rotations
 
 
 def rotations_of(circuit: QuantumCircuit) -> RotationCircuit | None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import rustworkx
 
-from qhybrid_circuits.lowering.routing import Routing, RoutingProblem
+from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 
 
 @dataclass(frozen=True)
-class Part:
+class CircuitPart:
     """Some of a circuit's blocks and qubits.
 
     Attributes:
@@ -23,7 +23,7 @@ class Part:
     problem: RoutingProblem
 
 
-def split_problem(problem: RoutingProblem) -> list[Part]:
+def split_problem(problem: RoutingProblem) -> list[CircuitPart]:
     """Split a circuit into parts that no block connects; qubits without a block are in none.
 
     Qubits are numbered in the order in which blocks meet them, so that alike parts are equal.
@@ -37,12 +37,12 @@ def split_problem(problem: RoutingProblem) -> list[Part]:
         if not blocks:
             continue
         qubits = tuple(dict.fromkeys(q for k in blocks for q in problem.pairs[k]))
-        parts.append(Part(qubits, blocks, _restricted(problem, qubits, blocks)))
+        parts.append(CircuitPart(qubits, blocks, _restricted(problem, qubits, blocks)))
     return parts
 
 
 def join_routings(
-    parts: Sequence[tuple[Part, Routing]], num_qubits: int, num_vertices: int
+    parts: Sequence[tuple[CircuitPart, Routing]], num_qubits: int, num_vertices: int
 ) -> Routing:
     """Return one routing in which every part has `num_vertices` vertices of its own."""
     steps: list[tuple[int, int, int]] = []

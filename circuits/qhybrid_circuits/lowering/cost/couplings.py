@@ -7,6 +7,7 @@ import rustworkx
 from qiskit.transpiler import InstructionProperties, Target
 
 from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.cost.success import idle_success
 from qhybrid_circuits.lowering.targets import two_qubit_gate
 
 #: A coupling whose gate fails this often is out of order: calibrations write 1 for those.
@@ -134,6 +135,4 @@ def _log_success(properties: InstructionProperties | None, unknown: float) -> fl
 
 
 def _idle(target: Target, qubit: int, seconds: float) -> float:
-    from qhybrid_circuits.lowering.success import idle_success
-
     return math.log(max(idle_success(target, qubit, seconds), 1e-12))

@@ -10,10 +10,10 @@ from qiskit.transpiler import CouplingMap, Target
 
 from qhybrid_circuits import lower
 from qhybrid_circuits.ansatz import hqconv
-from qhybrid_circuits.lowering.blocks import BlockCircuit, collect_blocks
-from qhybrid_circuits.lowering.frames import FramePlan, FrameProblem, find_frames
-from qhybrid_circuits.lowering.reframe import Reframed, reframe
-from qhybrid_circuits.lowering.stars import find_stars
+from qhybrid_circuits.lowering.blocks.collect import BlockCircuit, collect_blocks
+from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, find_frames
+from qhybrid_circuits.lowering.frames.reframe import Reframed, reframe
+from qhybrid_circuits.lowering.frames.stars import find_stars
 
 
 def rings(sizes: tuple[int, ...], rounds: int, seed: int) -> QuantumCircuit:

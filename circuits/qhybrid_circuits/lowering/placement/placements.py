@@ -8,8 +8,8 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import PassManager, Target
 from qiskit.transpiler.passes import GateDirection
 
-from qhybrid_circuits.lowering.couplings import Couplings
-from qhybrid_circuits.lowering.synthesis import to_target_gates
+from qhybrid_circuits.lowering.blocks.synthesis import to_target_gates
+from qhybrid_circuits.lowering.cost.couplings import Couplings
 
 #: Physical qubit of each vertex of a pattern.
 Placement = tuple[int, ...]

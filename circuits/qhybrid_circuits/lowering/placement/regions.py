@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.couplings import Couplings, couplings_of
+from qhybrid_circuits.lowering.cost.couplings import Couplings, couplings_of
+from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_circuits.lowering.placement import (
+from qhybrid_circuits.lowering.placement.placements import (
     Pattern,
     Placement,
     find_placements,
@@ -15,7 +16,6 @@ from qhybrid_circuits.lowering.placement import (
     pattern_of,
     placement_score,
 )
-from qhybrid_circuits.lowering.success import success_probability
 from qhybrid_circuits.lowering.targets import with_fractional_gates
 
 #: Placements that are compared for each copy in turn.

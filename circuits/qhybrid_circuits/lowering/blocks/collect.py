@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Operation, QuantumCircuit
 from qiskit.circuit.library import SwapGate, UnitaryGate
+from qiskit.exceptions import QiskitError
+from qiskit.quantum_info import Operator
 from qiskit.synthesis import TwoQubitWeylDecomposition
 
 Matrix = NDArray[np.complex128]
@@ -74,9 +76,8 @@ def collect_blocks(circuit: QuantumCircuit) -> BlockCircuit | None:
         if symbolic:
             collector.add_symbolic(operation, qubits[0])
             continue
-        try:
-            matrix = np.asarray(operation.to_matrix(), dtype=complex)
-        except (AttributeError, TypeError, ValueError):
+        matrix = _matrix(operation)
+        if matrix is None:
             return None
         if len(qubits) == 1:
             collector.add_single(matrix, qubits[0])
@@ -84,6 +85,17 @@ def collect_blocks(circuit: QuantumCircuit) -> BlockCircuit | None:
             collector.add_pair(matrix, (qubits[0], qubits[1]))
     phase = circuit.global_phase
     return None if getattr(phase, "parameters", None) else collector.finish(float(phase))
+
+
+def _matrix(operation: Operation) -> Matrix | None:
+    """Return the matrix of an operation with numbers, None where it is no unitary gate."""
+    try:
+        try:
+            return np.asarray(operation.to_matrix(), dtype=complex)
+        except QiskitError:  # a gate that tells only its definition
+            return np.asarray(Operator(operation).data, dtype=complex)
+    except (AttributeError, TypeError, ValueError, QiskitError):
+        return None
 
 
 class BlockCollector:

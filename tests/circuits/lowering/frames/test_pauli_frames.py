@@ -4,7 +4,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.library import PauliEvolutionGate
 from qiskit.quantum_info import Clifford, Pauli
 
-from qhybrid_circuits.lowering.frames import (
+from qhybrid_circuits.lowering.frames.pauli_frames import (
     BITS,
     Event,
     FramePlan,

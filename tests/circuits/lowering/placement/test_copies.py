@@ -10,8 +10,8 @@ from qiskit.transpiler import CouplingMap, Target
 
 from qhybrid_circuits import CircuitError, LoweredCircuit, ShapeError, lower
 from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
-from qhybrid_circuits.lowering.packing import pack
-from qhybrid_circuits.lowering.regions import disjoint_regions, lower_copies
+from qhybrid_circuits.lowering.placement.copies import pack
+from qhybrid_circuits.lowering.placement.regions import disjoint_regions, lower_copies
 
 FakeTarget = Callable[[str], Target]
 

@@ -4,8 +4,8 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator, random_unitary
 
-from qhybrid_circuits.lowering.blocks import BlockCircuit, collect_blocks, interaction_count
-from qhybrid_circuits.lowering.condense import condensable, condense
+from qhybrid_circuits.lowering.blocks.collect import BlockCircuit, collect_blocks, interaction_count
+from qhybrid_circuits.lowering.blocks.condense import condensable, condense
 
 
 def rebuilt(blocks: BlockCircuit) -> QuantumCircuit:

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares  # type: ignore[import-untyped]
 
-from qhybrid_circuits.lowering.blocks import Block, BlockCircuit, BlockCollector, Matrix, widen
+from qhybrid_circuits.lowering.blocks.collect import (
+    Block,
+    BlockCircuit,
+    BlockCollector,
+    Matrix,
+    widen,
+)
 
 #: Two-qubit gates that are enough for any unitary on a chain of three qubits.
 ENOUGH_CZ, ENOUGH_RZZ = 14, 11

@@ -7,7 +7,7 @@ import numpy as np
 from qiskit.circuit import Operation
 from qiskit.synthesis import TwoQubitWeylDecomposition
 
-from qhybrid_circuits.lowering.blocks import BlockCircuit, Matrix
+from qhybrid_circuits.lowering.blocks.collect import BlockCircuit, Matrix
 
 #: Angles below this are zero, in radians.
 _NO_ROTATION = 1e-9
