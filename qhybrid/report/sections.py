@@ -115,6 +115,13 @@ def probability(value: float | None) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
 
 
+def figure(key: str, value: float | None) -> str:
+    """Return a figure that is compared with stock as text."""
+    if key == "success_probability":
+        return probability(value)
+    return shown(value, 0 if isinstance(value, int) else 2)
+
+
 def saved(ours: float, stock: float) -> str:
     """Return how much less one figure is than another, e.g. "-50 %"."""
     return "-" if not stock else f"{100 * (ours - stock) / stock:+.0f} %"
@@ -191,7 +198,6 @@ def _stock(reports: Sequence[Mapping[str, Any]]) -> Section:
     for report in reports:
         stock, bound = report["stock"], report["stock_bound"]
         for key, name in compared.items():
-            show = probability if key == "success_probability" else _plain
             ours, theirs = report[key], None if stock is None else stock[key]
             change = None if ours is None or theirs is None else saved(ours, theirs)
             rows.append(
@@ -199,9 +205,9 @@ def _stock(reports: Sequence[Mapping[str, Any]]) -> Section:
                     report["circuit"],
                     report["target"],
                     name,
-                    show(ours),
-                    _FAILED if stock is None else show(theirs),
-                    _FAILED if bound is None else show(bound[key]),
+                    figure(key, ours),
+                    _FAILED if stock is None else figure(key, theirs),
+                    _FAILED if bound is None else figure(key, bound[key]),
                     change or NOT_KNOWN,
                 )
             )
@@ -211,12 +217,6 @@ def _stock(reports: Sequence[Mapping[str, Any]]) -> Section:
         "bound: the same with the weights as numbers",
     )
     return Section("Against stock transpilation", headings, tuple(rows), notes, (0, 1, 2))
-
-
-def _plain(value: float | None) -> str:
-    if value is None:
-        return NOT_KNOWN
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
 def _gates(reports: Sequence[Mapping[str, Any]]) -> Section:
