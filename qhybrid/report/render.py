@@ -38,7 +38,7 @@ def _markdown(report: Report) -> str:
     for section in sections(report.content):
         lines += ["", f"## {section.title}", ""]
         columns = range(len(section.headings))
-        rule = ["---" if index in section.texts else "---:" for index in columns]
+        rule = ["---" if index < section.texts else "---:" for index in columns]
         for row in (section.headings, rule, *section.rows):
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
         lines += [f"\n{note}" for note in section.notes]
@@ -69,7 +69,7 @@ def _rich_table(section: Section) -> object:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, heading in enumerate(section.headings):
-        right = index not in section.texts
+        right = index >= section.texts
         table.add_column(Text(heading), justify="right" if right else "left", overflow="fold")
     for row in _without_repeats(section.rows):
         table.add_row(*(Text(cell) for cell in row))

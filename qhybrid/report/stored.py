@@ -23,13 +23,13 @@ from qhybrid.report.subject import Subject
 from qhybrid_circuits.disk_cache import LoweringCache, content_key, pack_file, unpack_file
 from qhybrid_circuits.variational import VariationalCircuit
 
-#: Packages whose source decides which circuits a model has.
+#: Folders whose source decides which circuits a model has.
 _SOURCES = (
-    "qhybrid.models",
-    "qhybrid.report",
-    "qhybrid_circuits.ansatz",
-    "qhybrid_circuits.encoding",
-    "qhybrid_runtime.health",
+    "qhybrid/models",
+    "qhybrid/report",
+    "qhybrid_circuits/ansatz",
+    "qhybrid_circuits/encoding",
+    "qhybrid_runtime/health",
 )
 
 
@@ -56,8 +56,10 @@ def subject_circuits(subject: Subject, store: LoweringCache) -> SubjectCircuits:
 def source_fingerprint() -> str:
     """Return a hash of the source code that decides which circuits there are."""
     digest = hashlib.sha256()
-    for package in _SOURCES:
-        for path in sorted(files(package).iterdir(), key=lambda path: path.name):
+    for folder in _SOURCES:
+        # Importing the package itself may take torch, which a second report does without.
+        package, _, inner = folder.partition("/")
+        for path in sorted(files(package).joinpath(inner).iterdir(), key=lambda path: path.name):
             if path.name.endswith(".py"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
