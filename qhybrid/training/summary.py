@@ -1,18 +1,13 @@
 """What is printed before and after a run."""
 
-from __future__ import annotations
-
 import shlex
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from qhybrid.models.catalog import catalog
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
-
-if TYPE_CHECKING:
-    from qhybrid.training.session import Session
+from qhybrid.training.session import Session
 
 
 def show_start(console: Console, run: Run, session: Session) -> None:
