@@ -14,9 +14,9 @@ from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
 from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware.billing import Primitive, PrimitiveSettings
-from qhybrid_runtime.hardware.executor import HardwareExecutor, JobClient, JobEvent
+from qhybrid_runtime.hardware.job_packing import Pack, Packing
+from qhybrid_runtime.hardware.jobs import HardwareExecutor, JobClient, JobEvent
 from qhybrid_runtime.hardware.ledger import Ledger
-from qhybrid_runtime.hardware.packing import Pack, Packing
 from qhybrid_runtime.hardware.quote import Quote, quote_round
 
 

@@ -21,7 +21,7 @@ _WITHOUT_SESSIONS = ("open",)
 
 
 @dataclass(frozen=True)
-class Plan:
+class AccountPlan:
     """What an instance of an account allows.
 
     Attributes:
@@ -109,7 +109,7 @@ def _tokens() -> set[str]:
     return {token for token in tokens if token}
 
 
-def plan_of(service: Any, backend: Any) -> Plan:
+def plan_of(service: Any, backend: Any) -> AccountPlan:
     """Return the plan of the instance that a device of an account belongs to.
 
     Raises:
@@ -123,7 +123,7 @@ def plan_of(service: Any, backend: Any) -> Plan:
     name = (names[0] if names else "").lower() or "unknown"
     limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
     # Where the plan is not told, nothing that it may not allow is tried.
-    return Plan(
+    return AccountPlan(
         name,
         sessions=name not in (*_WITHOUT_SESSIONS, "unknown"),
         limit_seconds=limit,

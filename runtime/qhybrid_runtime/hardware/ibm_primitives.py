@@ -10,19 +10,19 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import CircuitError
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Name of the register that samplers read.
 _REGISTER = "read"
 
 
-class Run(Protocol):
+class Submit(Protocol):
     """Submits PUBs, as `run_primitive` does."""
 
     def __call__(
         self,
         mode: Any,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         *,
         tag: str = "",
@@ -33,7 +33,7 @@ class Run(Protocol):
 
 def run_primitive(
     mode: Any,
-    pubs: Sequence[DevicePub],
+    pubs: Sequence[LoweredPub],
     settings: PrimitiveSettings,
     *,
     tag: str = "",
@@ -86,16 +86,16 @@ def _options(settings: PrimitiveSettings, tag: str, seed: int | None) -> dict[st
     return options
 
 
-def _values(pub: DevicePub) -> list[np.ndarray]:
+def _values(pub: LoweredPub) -> list[np.ndarray]:
     return [pub.values] if pub.values.shape[1] else []
 
 
-def _estimator_pub(pub: DevicePub) -> tuple[Any, ...]:
+def _estimator_pub(pub: LoweredPub) -> tuple[Any, ...]:
     column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
     return (pub.lowered.circuit, column, *_values(pub))
 
 
-def measured_circuit(pub: DevicePub) -> QuantumCircuit:
+def measured_circuit(pub: LoweredPub) -> QuantumCircuit:
     """Return the circuit with one Z measurement of the qubits that observables act on.
 
     Raises:
@@ -123,7 +123,7 @@ def _support(observables: Sequence[SparsePauliOp]) -> list[int]:
 
 
 def primitive_values(
-    result: PrimitiveResult[Any], pubs: Sequence[DevicePub], settings: PrimitiveSettings
+    result: PrimitiveResult[Any], pubs: Sequence[LoweredPub], settings: PrimitiveSettings
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return values and standard errors (n_observables, n_rows) of each PUB.
 
@@ -143,7 +143,7 @@ def primitive_values(
     return tables
 
 
-def _from_counts(counts: Any, pub: DevicePub) -> tuple[np.ndarray, np.ndarray]:
+def _from_counts(counts: Any, pub: LoweredPub) -> tuple[np.ndarray, np.ndarray]:
     """Return expectation values of diagonal observables, and their standard errors."""
     support = _support(pub.observables)
     rows = len(pub.values)

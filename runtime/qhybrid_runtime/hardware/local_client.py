@@ -8,9 +8,9 @@ from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import restricted_target
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.executor import JobFailed, Tables
-from qhybrid_runtime.hardware.ibm_primitives import Run, primitive_values, run_primitive
-from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
+from qhybrid_runtime.hardware.jobs import JobFailed, Tables
+from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Simulators that a client keeps: each knows the noise of the qubits of one circuit.
 _KEPT = 64
@@ -27,7 +27,7 @@ class LocalClient:
     """
 
     def __init__(
-        self, target: Target, *, seed: int | None = None, run: Run = run_primitive
+        self, target: Target, *, seed: int | None = None, run: Submit = run_primitive
     ) -> None:
         """Simulate a device.
 
@@ -41,7 +41,7 @@ class LocalClient:
         self._simulators: dict[tuple[int, ...], RegionSimulator] = {}
         self._results: dict[str, list[Tables]] = {}
 
-    def submit(self, pubs: Sequence[DevicePub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
         """Run a job to its end."""
         job_id = f"local-{uuid.uuid4().hex[:12]}"
         self._results[job_id] = [self._tables(pub, settings) for pub in pubs]
@@ -54,7 +54,7 @@ class LocalClient:
     def wait(
         self,
         job_id: str,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:
@@ -71,7 +71,7 @@ class LocalClient:
         """Return None: what the device would have taken is an estimate."""
         return None
 
-    def _tables(self, pub: DevicePub, settings: PrimitiveSettings) -> Tables:
+    def _tables(self, pub: LoweredPub, settings: PrimitiveSettings) -> Tables:
         small = compacted(pub)
         seed = int(self._seeds.spawn(1)[0].generate_state(1)[0] >> 1)
         simulator = self._simulator(pub.lowered.qubits)
@@ -86,7 +86,7 @@ class LocalClient:
         return self._simulators[qubits]
 
 
-def compacted(pub: DevicePub) -> DevicePub:
+def compacted(pub: LoweredPub) -> LoweredPub:
     """Return the PUB on a device that has only the qubits in use."""
     circuit, final_layout = pub.lowered.compact()
     lowered = LoweredCircuit(
@@ -98,4 +98,4 @@ def compacted(pub: DevicePub) -> DevicePub:
         pub.lowered.success_probability,
         pub.lowered.swaps,
     )
-    return DevicePub(lowered, pub.observables, pub.values)
+    return LoweredPub(lowered, pub.observables, pub.values)

@@ -8,7 +8,7 @@ from qhybrid_runtime.hardware.billing import (
     estimate_stock,
     job_seconds,
 )
-from qhybrid_runtime.hardware.packing import Packing
+from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.round_plan import Limits, part_executions, plan_jobs
 from qhybrid_runtime.tasks import LoweredTask
 

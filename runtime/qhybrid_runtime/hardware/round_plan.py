@@ -19,7 +19,7 @@ from qhybrid_runtime.hardware.measurement import measurement_bases
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 
-class Part(NamedTuple):
+class PubPart(NamedTuple):
     """Samples of one task that become one PUB.
 
     Attributes:
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class DevicePub:
+class LoweredPub:
     """What a primitive is asked for.
 
     Attributes:
@@ -73,7 +73,7 @@ def plan_jobs(
     copies: Sequence[int],
     settings: PrimitiveSettings,
     limits: Limits,
-) -> list[list[Part]]:
+) -> list[list[PubPart]]:
     """Divide a round among as few jobs as the limits allow, in order.
 
     Args:
@@ -85,7 +85,7 @@ def plan_jobs(
     Raises:
         RequestError: A single parameter set exceeds a limit.
     """
-    jobs: list[list[Part]] = [[]]
+    jobs: list[list[PubPart]] = [[]]
     room_left = _room(limits, settings)
     for number, (task, side_by_side) in enumerate(zip(tasks, copies, strict=True)):
         depth = max(1, task.lowered.circuit.depth())
@@ -108,7 +108,7 @@ def plan_jobs(
                 room_left = _room(limits, settings)
                 continue
             stop = min(start + rows * side_by_side, len(task.inputs))
-            part = Part(number, start, stop, side_by_side)
+            part = PubPart(number, start, stop, side_by_side)
             jobs[-1].append(part)
             room_left = tuple(
                 room - part.rows * each for room, each in zip(room_left, cost, strict=True)
@@ -129,14 +129,14 @@ def _room(limits: Limits, settings: PrimitiveSettings) -> tuple[int, ...]:
 
 
 def part_executions(
-    tasks: Sequence[LoweredTask], parts: Sequence[Part], settings: PrimitiveSettings
+    tasks: Sequence[LoweredTask], parts: Sequence[PubPart], settings: PrimitiveSettings
 ) -> int:
     """Return the executions of a job, calibration included."""
     measured = sum(part.rows * measurement_bases(tasks[part.task].observables) for part in parts)
     return measured * settings.executions + settings.calibration
 
 
-def device_pub(task: LoweredTask, part: Part, lowered: LoweredCircuit) -> DevicePub:
+def lowered_pub(task: LoweredTask, part: PubPart, lowered: LoweredCircuit) -> LoweredPub:
     """Return the PUB of a part.
 
     Args:
@@ -155,11 +155,11 @@ def device_pub(task: LoweredTask, part: Part, lowered: LoweredCircuit) -> Device
         for copy in range(part.copies)
         for observable in task.observables
     )
-    return DevicePub(lowered, observables, values)
+    return LoweredPub(lowered, observables, values)
 
 
 def part_estimates(
-    part: Part, num_observables: int, values: np.ndarray, errors: np.ndarray
+    part: PubPart, num_observables: int, values: np.ndarray, errors: np.ndarray
 ) -> Estimates:
     """Return a part's estimates in the order of its samples.
 

@@ -11,13 +11,13 @@ from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
+from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
-from qhybrid_runtime.hardware.packing import Packing
 from qhybrid_runtime.hardware.round_plan import (
-    DevicePub,
     Limits,
-    Part,
-    device_pub,
+    LoweredPub,
+    PubPart,
+    lowered_pub,
     part_estimates,
     part_executions,
     plan_jobs,
@@ -55,7 +55,7 @@ class JobEvent:
 class JobClient(Protocol):
     """Submits jobs to a device and waits for them."""
 
-    def submit(self, pubs: Sequence[DevicePub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
         """Submit a job and return its id, or that of the job that has this tag already."""
 
     def find(self, tag: str) -> str | None:
@@ -64,7 +64,7 @@ class JobClient(Protocol):
     def wait(
         self,
         job_id: str,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:
@@ -262,21 +262,21 @@ class _Pubs:
         self._packing = packing
         self._packed: dict[tuple[int, int], LoweredCircuit] = {}
 
-    def of(self, job: JobRecord) -> list[DevicePub]:
+    def of(self, job: JobRecord) -> list[LoweredPub]:
         pubs = []
-        for part in map(Part._make, job.parts):
+        for part in map(PubPart._make, job.parts):
             task = self.tasks[part.task]
             key = (part.task, part.copies)
             if key not in self._packed:
                 self._packed[key] = self._packing.side_by_side(task.lowered, part.copies)
-            pubs.append(device_pub(task, part, self._packed[key]))
+            pubs.append(lowered_pub(task, part, self._packed[key]))
         return pubs
 
 
 def _fill(job: JobRecord, pubs: _Pubs, tables: Sequence[Tables]) -> None:
     estimates = [
         part_estimates(part, len(pubs.tasks[part.task].observables), *table)
-        for part, table in zip(map(Part._make, job.parts), tables, strict=True)
+        for part, table in zip(map(PubPart._make, job.parts), tables, strict=True)
     ]
     job.standard_errors = [estimate.standard_errors.tolist() for estimate in estimates]
     job.values = [estimate.values.tolist() for estimate in estimates]
@@ -290,7 +290,7 @@ def _assembled(tasks: Sequence[LoweredTask], record: RoundRecord) -> list[Estima
     ]
     for job in record.jobs:
         for part, values, errors in zip(
-            map(Part._make, job.parts), job.values or (), job.standard_errors or (), strict=True
+            map(PubPart._make, job.parts), job.values or (), job.standard_errors or (), strict=True
         ):
             estimates[part.task].values[part.start : part.stop] = values
             estimates[part.task].standard_errors[part.start : part.stop] = errors
