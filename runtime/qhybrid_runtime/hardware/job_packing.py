@@ -1,11 +1,12 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from qiskit.circuit import ParameterVector
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.packing import pack
 from qhybrid_circuits.lowering.regions import disjoint_regions, lower_copies
@@ -18,9 +19,6 @@ _MOST_COPIES = 32
 #: Circuits whose places on the device are remembered.
 _KEPT = 64
 
-#: Returns placements of a lowered circuit on disjoint qubits, the best one first.
-Place = Callable[[LoweredCircuit, Target, int], Sequence[LoweredCircuit]]
-
 
 class Packing:
     """Puts several samples of a circuit side by side on a device, so that one execution serves all.
@@ -29,14 +27,13 @@ class Packing:
         text: Part of what a round is known by.
     """
 
-    def __init__(self, limit: Pack, target: Target, place: Place | None = None) -> None:
+    def __init__(self, limit: Pack, target: Target) -> None:
         """Prepare to pack circuits that are lowered for `target`.
 
         Args:
             limit: Copies of a circuit that an execution holds at most, which must fit; 1 does not
                 pack, "auto" puts down as many as the device has room for.
             target: The device.
-            place: Finds the places of the copies.
 
         Raises:
             RequestError: `limit` is neither "auto" nor a whole number of at least 1.
@@ -48,8 +45,8 @@ class Packing:
             )
         self.text = f"pack {limit}"
         self._limit, self._most = limit, _MOST_COPIES if limit == "auto" else int(limit)
-        self._target, self._place = target, place or place_copies
-        self._placed: dict[int, tuple[LoweredCircuit, Sequence[LoweredCircuit]]] = {}
+        self._target = target
+        self._placed: Cache[Sequence[LoweredCircuit]] = Cache(_KEPT)
 
     def copies(self, lowered: LoweredCircuit, samples: int) -> int:
         """Return how many samples to put side by side.
@@ -108,13 +105,9 @@ class Packing:
         return min((chance for chance in each if chance is not None), default=None)
 
     def _places(self, lowered: LoweredCircuit) -> Sequence[LoweredCircuit]:
-        if id(lowered) not in self._placed:
-            if len(self._placed) >= _KEPT:
-                self._placed.clear()
-            placed = self._place(lowered, self._target, self._most)
-            # With the circuit itself, so that its id cannot come to mean another one.
-            self._placed[id(lowered)] = (lowered, placed)
-        return self._placed[id(lowered)][1]
+        return self._placed.get(
+            Identity(lowered), lambda: place_copies(lowered, self._target, self._most)
+        )
 
 
 def joined(copies: Sequence[LoweredCircuit]) -> LoweredCircuit:

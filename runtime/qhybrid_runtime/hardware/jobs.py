@@ -1,14 +1,13 @@
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
-from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
 from qhybrid_runtime.hardware.job_packing import Packing
@@ -259,17 +258,13 @@ class _Pubs:
 
     def __init__(self, tasks: Sequence[LoweredTask], packing: Packing) -> None:
         self.tasks = tasks
-        self._packing = packing
-        self._packed: dict[tuple[int, int], LoweredCircuit] = {}
+        self._side_by_side = cache(packing.side_by_side)
 
     def of(self, job: JobRecord) -> list[LoweredPub]:
         pubs = []
         for part in map(PubPart._make, job.parts):
             task = self.tasks[part.task]
-            key = (part.task, part.copies)
-            if key not in self._packed:
-                self._packed[key] = self._packing.side_by_side(task.lowered, part.copies)
-            pubs.append(lowered_pub(task, part, self._packed[key]))
+            pubs.append(lowered_pub(task, part, self._side_by_side(task.lowered, part.copies)))
         return pubs
 
 

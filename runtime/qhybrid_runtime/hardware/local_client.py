@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from qiskit.transpiler import Target
 
+from qhybrid_circuits.caching import Cache
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import restricted_target
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
@@ -38,7 +39,7 @@ class LocalClient:
         """
         self._target, self._run = target, run
         self._seeds = np.random.SeedSequence(seed)
-        self._simulators: dict[tuple[int, ...], RegionSimulator] = {}
+        self._simulators: Cache[RegionSimulator] = Cache(_KEPT)
         self._results: dict[str, list[Tables]] = {}
 
     def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
@@ -74,16 +75,12 @@ class LocalClient:
     def _tables(self, pub: LoweredPub, settings: PrimitiveSettings) -> Tables:
         small = compacted(pub)
         seed = int(self._seeds.spawn(1)[0].generate_state(1)[0] >> 1)
-        simulator = self._simulator(pub.lowered.qubits)
+        qubits = pub.lowered.qubits
+        simulator = self._simulators.get(
+            qubits, lambda: RegionSimulator(restricted_target(self._target, qubits))
+        )
         job = self._run(simulator, [small], settings, seed=seed)
         return primitive_values(job.result(), [small], settings)[0]
-
-    def _simulator(self, qubits: tuple[int, ...]) -> RegionSimulator:
-        if qubits not in self._simulators:
-            if len(self._simulators) >= _KEPT:
-                self._simulators.clear()
-            self._simulators[qubits] = RegionSimulator(restricted_target(self._target, qubits))
-        return self._simulators[qubits]
 
 
 def compacted(pub: LoweredPub) -> LoweredPub:
