@@ -155,7 +155,7 @@ class HardwareExecutor:
     def _key(self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> str:
         # What is asked for, not what the calibration of the day makes of it: a round that is paid
         # for stays paid for when the device is calibrated anew.
-        parts: list[str | bytes] = [self._name, repr(settings), self._packing.text]
+        parts: list[str | bytes] = [self._name, settings.text, self._packing.text]
         for task in tasks:
             parts.append(circuit_text(task.logical or task.lowered.circuit))
             parts.append(observables_text(task.observables))
