@@ -1,5 +1,8 @@
+"""Put samples of a circuit side by side in the circuits of a job."""
+
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from qiskit.circuit import ParameterVector
@@ -10,21 +13,22 @@ from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.packing import pack
 from qhybrid_circuits.lowering.regions import disjoint_regions, lower_copies
+from qhybrid_runtime.hardware.billing import least_known
 
 Pack = int | Literal["auto"]
 
-#: Copies of a circuit that are looked for at most: a device of today has no room for more.
+#: Copies of a circuit that are looked for at most: a QPU of today has no room for more.
 _MOST_COPIES = 32
 
-#: Circuits whose places on the device are remembered.
+#: Circuits whose places on the QPU are kept.
 _KEPT = 64
 
 
 class Packing:
-    """Puts several samples of a circuit side by side on a device, so that one execution serves all.
+    """Places several samples of a circuit side by side, so that one execution serves all.
 
     Attributes:
-        text: Part of what a round is known by.
+        text: The limit as part of a round's key.
     """
 
     def __init__(self, limit: Pack, target: Target) -> None:
@@ -32,8 +36,8 @@ class Packing:
 
         Args:
             limit: Copies of a circuit that an execution holds at most, which must fit; 1 does not
-                pack, "auto" puts down as many as the device has room for.
-            target: The device.
+                pack, "auto" places as many as the QPU has room for.
+            target: The QPU.
 
         Raises:
             RequestError: `limit` is neither "auto" nor a whole number of at least 1.
@@ -49,18 +53,14 @@ class Packing:
         self._placed: Cache[Sequence[LoweredCircuit]] = Cache(_KEPT)
 
     def copies(self, lowered: LoweredCircuit, samples: int) -> int:
-        """Return how many samples to put side by side.
+        """Return how many of a circuit's samples to put side by side.
 
-        The fewest that need no more executions than the most that fit would: where ten samples
-        take two executions with eight places, five a time on the five best places do too.
-
-        Args:
-            lowered: Their circuit.
-            samples: How many there are.
+        These are the fewest that need no more executions than the most that fit: where ten samples
+        take two executions on eight places, they also do on the five best places.
 
         Raises:
-            RequestError: As many were asked for as do not fit: the bill would be larger than
-                whoever asked for them reckons.
+            RequestError: The number that was asked for does not fit, so that the bill would be
+                larger than expected.
         """
         most = min(self._most, samples)
         if most <= 1:
@@ -81,10 +81,10 @@ class Packing:
         second, and so on.
 
         Raises:
-            RequestError: The device has not so many places for the circuit.
+            RequestError: The QPU does not have as many places for the circuit.
         """
         if copies == 1:
-            # Where it was put for a single copy; there is none better.
+            # A single circuit is already on its best place.
             return lowered
         places = self._places(lowered)
         if len(places) < copies:
@@ -95,23 +95,30 @@ class Packing:
         return joined(places[:copies])
 
     def success_probability(self, lowered: LoweredCircuit, copies: int) -> float | None:
-        """Return the estimated success of the worst of several copies, or None if not known.
+        """Return the least estimated success probability (ESP) of several copies, if known.
 
-        Copies err each for itself: what happens to one does not spoil the others' samples.
+        An error of one copy does not change the samples of the others.
         """
         if copies == 1:
             return lowered.success_probability
-        each = [place.success_probability for place in self._places(lowered)[:copies]]
-        return min((chance for chance in each if chance is not None), default=None)
+        return least_known(p.success_probability for p in self._places(lowered)[:copies])
 
     def _places(self, lowered: LoweredCircuit) -> Sequence[LoweredCircuit]:
-        return self._placed.get(
-            Identity(lowered), lambda: place_copies(lowered, self._target, self._most)
-        )
+        """Return copies of a lowered circuit on disjoint parts of its QPU, the best one first.
+
+        Copies are kept apart by a qubit that is not used, so that they hardly disturb each other.
+        """
+
+        def placed() -> Sequence[LoweredCircuit]:
+            regions = disjoint_regions(self._target, lowered, self._most)
+            # There always is room where the circuit is already.
+            return lower_copies(lowered, self._target, regions) or [lowered]
+
+        return self._placed.get(Identity(lowered), placed)
 
 
 def joined(copies: Sequence[LoweredCircuit]) -> LoweredCircuit:
-    """Return lowered circuits on disjoint qubits of one device as one circuit.
+    """Return lowered circuits on disjoint qubits of one QPU as one circuit.
 
     Its parameters are new: those of the first circuit in their order, then those of the second,
     and so on.
@@ -120,32 +127,12 @@ def joined(copies: Sequence[LoweredCircuit]) -> LoweredCircuit:
     old = [parameter for names in packed.parameters for parameter in names]
     # A vector's elements sort by their numbers, names with numbers in them would not.
     fresh = ParameterVector("packed", len(old))
-    return LoweredCircuit(
-        copies[0].name,
-        packed.circuit.assign_parameters(dict(zip(old, fresh, strict=True))),
-        tuple(sorted(qubit for copy in copies for qubit in copy.qubits)),
-        tuple(qubit for copy in copies for qubit in copy.final_layout),
-        copies[0].fractional,
-        packed.success_probability,
-        _added_swaps(copies),
+    swaps = [copy.swaps for copy in copies]
+    return replace(
+        copies[0],
+        circuit=packed.circuit.assign_parameters(dict(zip(old, fresh, strict=True))),
+        qubits=tuple(sorted(qubit for copy in copies for qubit in copy.qubits)),
+        final_layout=tuple(qubit for copy in copies for qubit in copy.final_layout),
+        success_probability=packed.success_probability,
+        swaps=None if None in swaps else sum(swaps),  # type: ignore[arg-type]
     )
-
-
-def _added_swaps(copies: Sequence[LoweredCircuit]) -> int | None:
-    swaps = [copy.swaps for copy in copies if copy.swaps is not None]
-    return sum(swaps) if len(swaps) == len(copies) else None
-
-
-def place_copies(lowered: LoweredCircuit, target: Target, most: int) -> Sequence[LoweredCircuit]:
-    """Return copies of a lowered circuit on disjoint parts of its device, the best one first.
-
-    Copies are kept apart by a qubit that is not used, so that they hardly disturb each other.
-
-    Args:
-        lowered: The circuit.
-        target: Its device.
-        most: Copies that are wanted; fewer where no more have room.
-    """
-    copies = lower_copies(lowered, target, disjoint_regions(target, lowered, most))
-    # At the least there is room where the circuit is already.
-    return copies or [lowered]

@@ -1,11 +1,11 @@
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.caching import Cache
-from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import restricted_target
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
@@ -20,17 +20,17 @@ _KEPT = 64
 class LocalClient:
     """Runs jobs on this machine, in the local mode of qiskit-ibm-runtime.
 
-    Everything is as on the device, up to the primitives' own processing, except who runs the
-    circuits in the end. A circuit is given a device that consists of the qubits that it uses, so
-    one job of a round becomes one call of the primitive for each of its circuits: the primitive
-    measures, and mitigates, all qubits of a device, and would never be done with 156 of them.
-    Circuits side by side stay one circuit with one bill; the simulator takes them apart.
+    Everything is as on the QPU, the primitives' own processing included, except that a simulator
+    runs the circuits. Each circuit runs on a target of only the qubits that it uses, so that one
+    job of a round becomes a call of the primitive for each of its circuits: the primitive measures,
+    and mitigates, all qubits of a target, which would take forever for 156 of them. Circuits side
+    by side stay one circuit with one bill; the simulator separates them.
     """
 
     def __init__(
         self, target: Target, *, seed: int | None = None, run: Submit = run_primitive
     ) -> None:
-        """Simulate a device.
+        """Simulate a QPU.
 
         Args:
             target: With calibration data; what is missing counts as free of noise.
@@ -69,7 +69,7 @@ class LocalClient:
         return self._results.pop(job_id)
 
     def spent_seconds(self, job_id: str) -> float | None:
-        """Return None: what the device would have taken is an estimate."""
+        """Return None: the time that a QPU would have taken is an estimate."""
         return None
 
     def _tables(self, pub: LoweredPub, settings: PrimitiveSettings) -> Tables:
@@ -84,15 +84,8 @@ class LocalClient:
 
 
 def compacted(pub: LoweredPub) -> LoweredPub:
-    """Return the PUB on a device that has only the qubits in use."""
+    """Return the PUB for a target that has only the qubits in use."""
     circuit, final_layout = pub.lowered.compact()
-    lowered = LoweredCircuit(
-        pub.lowered.name,
-        circuit,
-        tuple(range(circuit.num_qubits)),
-        final_layout,
-        pub.lowered.fractional,
-        pub.lowered.success_probability,
-        pub.lowered.swaps,
-    )
-    return LoweredPub(lowered, pub.observables, pub.values)
+    qubits = tuple(range(circuit.num_qubits))
+    lowered = replace(pub.lowered, circuit=circuit, qubits=qubits, final_layout=final_layout)
+    return replace(pub, lowered=lowered)
