@@ -221,7 +221,7 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
     if not isinstance(backend, DeviceBackend):
         yield
         return
-    from qhybrid_runtime.hardware.executor import JobEvent
+    from qhybrid_runtime.hardware.jobs import JobEvent
 
     def show(event: JobEvent) -> None:
         queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"

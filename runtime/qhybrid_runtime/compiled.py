@@ -137,7 +137,7 @@ def _array(name: str, tensor: Tensor) -> np.ndarray:
     return array
 
 
-class Stack(NamedTuple):
+class CircuitStack(NamedTuple):
     """Circuits of a round that are one batched call.
 
     Attributes:
@@ -155,7 +155,7 @@ class Stack(NamedTuple):
 
 def stacks(
     circuits: Sequence[CompiledCircuit], inputs: Sequence[Tensor], weights: Sequence[Tensor]
-) -> Iterator[Stack]:
+) -> Iterator[CircuitStack]:
     """Yield the circuits of a round, those of one structure, batch size and dtype together.
 
     Args:
@@ -167,7 +167,7 @@ def stacks(
     for index, (circuit, rows) in enumerate(zip(circuits, inputs, strict=True)):
         alike[circuit.structure, rows.shape, rows.dtype, rows.device].append(index)
     for members in alike.values():
-        yield Stack(
+        yield CircuitStack(
             members,
             circuits[members[0]],
             torch.stack([inputs[index] for index in members]),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from qhybrid_circuits import ShapeError, VariationalCircuit
 from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.gradients.by_name import gradient_method
 from qhybrid_runtime.gradients.method import GradientMethod, RandomStream
-from qhybrid_runtime.gradients.registry import gradient_method
 from qhybrid_runtime.qnn import BroadcastEstimatorQNN
 from qhybrid_runtime.round import evaluate_round
 

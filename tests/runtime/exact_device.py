@@ -6,9 +6,9 @@ import numpy as np
 from qiskit.primitives import StatevectorEstimator
 
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.executor import Tables
+from qhybrid_runtime.hardware.jobs import Tables
 from qhybrid_runtime.hardware.local_client import compacted
-from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 
 class ExactClient:
@@ -19,9 +19,9 @@ class ExactClient:
     """
 
     def __init__(self) -> None:
-        self.jobs: list[list[DevicePub]] = []
+        self.jobs: list[list[LoweredPub]] = []
 
-    def submit(self, pubs: Sequence[DevicePub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
         self.jobs.append(list(pubs))
         return str(len(self.jobs) - 1)
 
@@ -31,7 +31,7 @@ class ExactClient:
     def wait(
         self,
         job_id: str,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:
@@ -41,7 +41,7 @@ class ExactClient:
         return None
 
 
-def _values(pub: DevicePub) -> Tables:
+def _values(pub: LoweredPub) -> Tables:
     column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
     result = StatevectorEstimator().run([(pub.lowered.circuit, column, pub.values)]).result()
     values = np.asarray(result[0].data.evs)

@@ -12,7 +12,7 @@ from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeJobNotFound
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.ibm_primitives import run_primitive
-from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.round_plan import LoweredPub
 from qhybrid_runtime.hardware.targets import fake_target
 
 
@@ -128,7 +128,7 @@ class ServiceDouble:
     def run(
         self,
         mode: Any,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         *,
         tag: str = "",

@@ -7,8 +7,8 @@ from qhybrid_circuits.errors import QHybridError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.registry import OTHERS, ROWS
+from qhybrid_runtime.hardware.accounts import account_is_saved
 from qhybrid_runtime.hardware.retired import RETIRED
-from qhybrid_runtime.hardware.saved_account import account_is_saved
 from qhybrid_runtime.hardware.snapshots import Snapshot, snapshots
 
 Record = dict[str, Any]

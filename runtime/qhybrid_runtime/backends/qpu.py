@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
@@ -13,10 +13,10 @@ from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
 from qhybrid_runtime.compiled import CompiledCircuit
-from qhybrid_runtime.hardware.billing import Primitive, PrimitiveSettings
-from qhybrid_runtime.hardware.executor import HardwareExecutor, JobClient, JobEvent
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.job_packing import Pack, Packing
+from qhybrid_runtime.hardware.jobs import HardwareExecutor, JobClient, JobEvent
 from qhybrid_runtime.hardware.ledger import Ledger
-from qhybrid_runtime.hardware.packing import Pack, Packing
 from qhybrid_runtime.hardware.quote import Quote, quote_round
 
 
@@ -42,26 +42,16 @@ class Device:
 
 
 @dataclass(frozen=True)
-class DeviceOptions:
-    """The options that fake devices and real ones share.
+class DeviceOptions(PrimitiveSettings):
+    """The options that fake devices and real ones share: those of the primitives, and how to pack.
 
     Attributes:
-        shots: Executions of a circuit with one parameter set.
-        primitive: "estimator", or "sampler", whose raw counts are cheaper to reason about.
-        resilience_level: The estimator's: 0 no mitigation, 1 readout, 2 extrapolation to no noise.
-        dynamical_decoupling: Whether pulses are played on qubits that wait.
-        twirling: Whether gates are twirled; None leaves it to the resilience level.
         pack: Samples that share an execution side by side: a number, or "auto".
         fractional: Whether to use rzz and rx of any angle, where the device has them.
         ledger: Folder of the record of jobs; in memory only where omitted.
         max_qpu_seconds: QPU time, with that in the ledger, that must not be exceeded.
     """
 
-    shots: int = 1024
-    primitive: Primitive = "estimator"
-    resilience_level: int = 1
-    dynamical_decoupling: bool = False
-    twirling: bool | None = None
     pack: Pack = 1
     fractional: bool = False
     ledger: Path | str | None = None
@@ -93,13 +83,8 @@ class DeviceOptions:
     @property
     def settings(self) -> PrimitiveSettings:
         """What concerns the primitives."""
-        return PrimitiveSettings(
-            self.primitive,
-            self.shots,
-            self.resilience_level,
-            self.twirling,
-            self.dynamical_decoupling,
-        )
+        own = fields(PrimitiveSettings)
+        return PrimitiveSettings(*(getattr(self, option.name) for option in own))
 
 
 def _check_whole(name: str, value: Any, least: int, most: int) -> None:

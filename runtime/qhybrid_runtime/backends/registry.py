@@ -246,7 +246,7 @@ def _options_of(backend_class: Any) -> list[str]:
 
 def _offered() -> tuple[str, ...] | None:
     """Return the names of the account's QPUs, or None where there is no account to ask."""
-    from qhybrid_runtime.hardware.saved_account import account_is_saved
+    from qhybrid_runtime.hardware.accounts import account_is_saved
 
     if not account_is_saved():
         return None

@@ -12,7 +12,12 @@ from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.device_noise.channels import PauliChannel
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.noisy_circuit import FaultLocation, noise_after, waiting_times
-from qhybrid_runtime.device_noise.two_qubit_runs import Run, locally_equal, swapped, two_qubit_runs
+from qhybrid_runtime.device_noise.two_qubit_runs import (
+    GateRun,
+    locally_equal,
+    swapped,
+    two_qubit_runs,
+)
 
 #: A Pauli channel, and the site of each of its qubits; -1 where the qubit holds nothing.
 _Fault = tuple[PauliChannel, tuple[int, ...]]
@@ -27,7 +32,10 @@ class _UnreadableError(Exception):
 
 
 def attribute_noise(
-    runs: Sequence[Run], wires: Sequence[Sequence[int]], lowered: LoweredCircuit, noise: DeviceNoise
+    runs: Sequence[GateRun],
+    wires: Sequence[Sequence[int]],
+    lowered: LoweredCircuit,
+    noise: DeviceNoise,
 ) -> list[FaultLocation]:
     """Return the noise of a lowered circuit as faults after the logical circuit's runs.
 
@@ -68,7 +76,7 @@ class _Reader:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[GateRun],
         wires: Sequence[Sequence[int]],
         circuit: QuantumCircuit,
         layout: Sequence[int],
@@ -78,7 +86,7 @@ class _Reader:
         # What each physical qubit holds, and the runs of each logical qubit that are still to come,
         # each with its number on the qubit.
         self._holds: dict[int, int] = {physical: q for q, physical in enumerate(layout)}
-        self._left: list[dict[Run, int]] = [{} for _ in layout]
+        self._left: list[dict[GateRun, int]] = [{} for _ in layout]
         for run in runs:
             for qubit in run.qubits:
                 self._left[qubit][run] = len(self._left[qubit])
@@ -92,7 +100,7 @@ class _Reader:
         runs = two_qubit_runs(self._circuit)
         begins = {run.members[0]: run for run in runs}
         ends = {run.members[-1]: run for run in runs}
-        meanings: dict[Run, tuple[Run | None, bool]] = {}
+        meanings: dict[GateRun, tuple[GateRun | None, bool]] = {}
         for number in reversed(range(len(self._circuit.data))):
             if number in ends:
                 meanings[ends[number]] = self._meaning(ends[number])
@@ -105,7 +113,7 @@ class _Reader:
         if any(self._left):
             raise _UnreadableError
 
-    def _meaning(self, physical: Run) -> tuple[Run | None, bool]:
+    def _meaning(self, physical: GateRun) -> tuple[GateRun | None, bool]:
         """Return the logical run that a physical one is, if any, and whether it swaps."""
         first, second = (self._holds.get(qubit) for qubit in physical.qubits)
         if first is not None and second is not None:
@@ -123,7 +131,7 @@ class _Reader:
             return None, False
         raise _UnreadableError
 
-    def _undo(self, physical: Run, logical: Run | None, swaps: bool) -> None:
+    def _undo(self, physical: GateRun, logical: GateRun | None, swaps: bool) -> None:
         if logical is not None:
             for qubit in logical.qubits:
                 del self._left[qubit][logical]
@@ -142,7 +150,7 @@ class _Reader:
 
 
 def _spread(
-    runs: Sequence[Run],
+    runs: Sequence[GateRun],
     wires: Sequence[Sequence[int]],
     circuit: QuantumCircuit,
     layout: Sequence[int],

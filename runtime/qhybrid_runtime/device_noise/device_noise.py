@@ -7,9 +7,13 @@ from qiskit.utils import apply_prefix
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
 from qhybrid_circuits import CircuitError
+from qhybrid_circuits.caching import Cache
 from qhybrid_runtime.device_noise.channels import PauliChannel
 
 Qubits = tuple[int, ...]
+
+#: Gates on their qubits whose noise is kept: those of a thousand qubits.
+_KEPT = 1 << 13
 
 
 class DeviceNoise:
@@ -22,8 +26,8 @@ class DeviceNoise:
     def __init__(self, target: Target) -> None:
         """Look up noise in `target`, which must not be changed afterwards."""
         self.target = target
-        self._channels: dict[tuple[str, Qubits], PauliChannel | None] = {}
-        self._confusion: dict[int, np.ndarray] = {}
+        self._channels: Cache[PauliChannel | None] = Cache(_KEPT)
+        self._confusion: Cache[np.ndarray] = Cache(_KEPT)
 
     def after(self, name: str, qubits: Qubits) -> PauliChannel | None:
         """Return the noise that follows a gate, or None where the gate has none.
@@ -31,10 +35,7 @@ class DeviceNoise:
         Raises:
             CircuitError: The target does not have this gate on these qubits.
         """
-        key = (name, qubits)
-        if key not in self._channels:
-            self._channels[key] = self._twirled(name, qubits)
-        return self._channels[key]
+        return self._channels.get((name, qubits), lambda: self._twirled(name, qubits))
 
     def duration(self, name: str, qubits: Qubits) -> float:
         """Return how long a gate takes, in seconds; 0 where it is not known.
@@ -73,9 +74,7 @@ class DeviceNoise:
 
     def confusion(self, qubit: int) -> np.ndarray:
         """Return p(read m | is t) at [t, m], shape (2, 2)."""
-        if qubit not in self._confusion:
-            self._confusion[qubit] = self._readout(qubit)
-        return self._confusion[qubit]
+        return self._confusion.get(qubit, lambda: self._readout(qubit))
 
     def _readout(self, qubit: int) -> np.ndarray:
         if "measure" not in self.target.operation_names:

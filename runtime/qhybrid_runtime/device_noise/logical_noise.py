@@ -19,7 +19,7 @@ from qhybrid_runtime.device_noise.attribution import attribute_noise
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.noisy_circuit import NoisyCircuit
 from qhybrid_runtime.device_noise.readout import with_readout_error
-from qhybrid_runtime.device_noise.two_qubit_runs import Run, two_qubit_runs
+from qhybrid_runtime.device_noise.two_qubit_runs import GateRun, two_qubit_runs
 from qhybrid_runtime.engine.error_site import ErrorSite
 
 
@@ -120,7 +120,9 @@ def with_logical_noise(
     return NoisyCircuit(with_sites, sum(map(len, wires)), tuple(locations))
 
 
-def _with_sites(circuit: QuantumCircuit, runs: list[Run]) -> tuple[QuantumCircuit, list[list[int]]]:
+def _with_sites(
+    circuit: QuantumCircuit, runs: list[GateRun]
+) -> tuple[QuantumCircuit, list[list[int]]]:
     """Return the circuit with a site on each qubit of every run, and the sites of each qubit.
 
     A qubit without runs has a site at its end.

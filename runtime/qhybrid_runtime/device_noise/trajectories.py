@@ -8,6 +8,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import with_fractional_gates
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
@@ -73,8 +74,8 @@ class TrajectoryExecutor:
         self._seed = secrets.randbits(64) if seed is None else seed
         self._idling = idling
         self._bound = max_trajectories
-        self._noise: dict[bool, DeviceNoise] = {}
-        self._prepared: dict[int, _Prepared] = {}
+        self._noise: Cache[DeviceNoise] = Cache(2)
+        self._prepared: Cache[_Prepared] = Cache(_KEPT)
 
     def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
         """Estimate every observable of every sample.
@@ -134,47 +135,41 @@ class TrajectoryExecutor:
 
     def _prepare(self, lowered: LoweredCircuit) -> "_Prepared":
         """Return a lowered circuit's program, made when it is first seen."""
-        known = self._prepared.pop(id(lowered), None)
-        if known is None:
-            known = _Prepared(lowered, self._noise_of(lowered), idling=self._idling)
-        self._prepared[id(lowered)] = known
-        for oldest in list(self._prepared)[:-_KEPT]:
-            self._prepared.pop(oldest, None)
-        return known
+        return self._prepared.get(
+            Identity(lowered),
+            lambda: _Prepared(lowered, self._noise_of(lowered.fractional), idling=self._idling),
+        )
 
-    def _noise_of(self, lowered: LoweredCircuit) -> DeviceNoise:
-        if lowered.fractional not in self._noise:
-            target = with_fractional_gates(self.target) if lowered.fractional else self.target
-            self._noise[lowered.fractional] = DeviceNoise(target)
-        return self._noise[lowered.fractional]
+    def _noise_of(self, fractional: bool) -> DeviceNoise:
+        target = self.target
+        return self._noise.get(
+            fractional,
+            lambda: DeviceNoise(with_fractional_gates(target) if fractional else target),
+        )
 
 
 class _Prepared:
     """A lowered circuit, compiled with its error sites."""
 
     def __init__(self, lowered: LoweredCircuit, noise: DeviceNoise, *, idling: bool) -> None:
-        # Kept, so that its id cannot come to mean another one.
-        self.lowered = lowered
         circuit, self._layout = lowered.compact()
         noisy = with_device_noise(circuit, noise, lowered.qubits, idling=idling)
         self.sampler = ErrorSampler(noisy.locations, noisy.num_sites)
         self._program = compile_program(noisy.circuit, inputs=circuit.parameters)
         self._confusion = {qubit: noise.confusion(lowered.qubits[qubit]) for qubit in self._layout}
-        self._observed: dict[tuple[object, ...], ObservableSet] = {}
+        self._observed: Cache[ObservableSet] = Cache(_KEPT_OBSERVABLES)
 
     def observed(self, observables: Sequence[SparsePauliOp]) -> ObservableSet:
         """Return what faulty readings of the circuit's qubits tell of logical observables."""
         key = tuple(
             (o.paulis.z.tobytes(), o.paulis.x.tobytes(), o.coeffs.tobytes()) for o in observables
         )
-        if key not in self._observed:
-            if len(self._observed) >= _KEPT_OBSERVABLES:
-                self._observed.clear()
-            width = self._program.num_qubits
-            placed = [o.apply_layout(list(self._layout), width) for o in observables]
-            read = [with_readout_error(o, self._confusion) for o in placed]
-            self._observed[key] = ObservableSet(read, width)
-        return self._observed[key]
+        return self._observed.get(key, lambda: self._read(observables))
+
+    def _read(self, observables: Sequence[SparsePauliOp]) -> ObservableSet:
+        width = self._program.num_qubits
+        placed = [o.apply_layout(list(self._layout), width) for o in observables]
+        return ObservableSet([with_readout_error(o, self._confusion) for o in placed], width)
 
     def values(
         self, observables: ObservableSet, inputs: np.ndarray, codes: np.ndarray | None

@@ -14,7 +14,7 @@ _CLOSE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class GateRun:
     """Gates on one pair of qubits that no other two-qubit gate of either comes between.
 
     Attributes:
@@ -48,7 +48,7 @@ def swapped(unitary: np.ndarray) -> np.ndarray:
     return np.asarray(_SWAP @ unitary)
 
 
-def two_qubit_runs(circuit: QuantumCircuit) -> list[Run]:
+def two_qubit_runs(circuit: QuantumCircuit) -> list[GateRun]:
     """Return the runs of a circuit without parameters and of gates of at most two qubits.
 
     They are in an order in which they may act.
@@ -76,7 +76,7 @@ def two_qubit_runs(circuit: QuantumCircuit) -> list[Run]:
         for qubit in qubits:
             last[qubit], single[qubit] = run, []
     return [
-        Run(pair, tuple(sorted(gates)), _unitary(circuit, pair, sorted(gates)))
+        GateRun(pair, tuple(sorted(gates)), _unitary(circuit, pair, sorted(gates)))
         for pair, gates in zip(pairs, members, strict=True)
     ]
 

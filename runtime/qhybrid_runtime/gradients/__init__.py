@@ -1,10 +1,10 @@
 """How derivatives of expectation values are had: methods that a backend declares support for."""
 
 from qhybrid_runtime.gradients.adjoint import Adjoint
+from qhybrid_runtime.gradients.by_name import gradient_method
 from qhybrid_runtime.gradients.estimator_gradient import AdjointEstimatorGradient
 from qhybrid_runtime.gradients.method import GradientMethod
 from qhybrid_runtime.gradients.parameter_shift import ParameterShift
-from qhybrid_runtime.gradients.registry import gradient_method
 from qhybrid_runtime.gradients.spsa import Spsa
 
 __all__ = [

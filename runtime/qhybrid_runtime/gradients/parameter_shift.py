@@ -1,10 +1,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from qhybrid_circuits import VariationalCircuit
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.gradients.angle_circuit import AngleCircuit
 from qhybrid_runtime.gradients.chain import chain
 from qhybrid_runtime.gradients.method import Point, needed_parameters
@@ -79,15 +79,12 @@ class ParameterShift(ProbingMethod):
         return len(shifts) + 2 * sum(map(len, moved)) + any(moved)
 
 
-#: Circuits are few, and their angle circuits are the same objects each time, so that they are
-#: lowered once.
-_ANGLE_CIRCUITS: WeakKeyDictionary[VariationalCircuit, AngleCircuit] = WeakKeyDictionary()
+#: The angle circuits are the same objects each time, so that they are lowered once.
+_ANGLE_CIRCUITS: Cache[AngleCircuit] = Cache(1024)
 
 
 def _angle_circuit(variational: VariationalCircuit) -> AngleCircuit:
-    if variational not in _ANGLE_CIRCUITS:
-        _ANGLE_CIRCUITS[variational] = AngleCircuit(variational)
-    return _ANGLE_CIRCUITS[variational]
+    return _ANGLE_CIRCUITS.get(Identity(variational), lambda: AngleCircuit(variational))
 
 
 def _moved_features(

@@ -1,1 +1,1 @@
-"""Devices: what is known of them, their targets, accounts, bills and the record of paid work."""
+"""What only QPUs need: targets, accounts, jobs, their bills and the record of paid work."""

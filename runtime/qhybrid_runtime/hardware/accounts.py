@@ -1,6 +1,7 @@
-"""Accounts of IBM Quantum, by the client's own mechanisms, and what they allow.
+"""Find accounts of IBM Quantum by the client's own mechanisms, and what they allow.
 
-A token is the client's business: it is never read here but to blank it out of what the client says.
+The client itself is imported by the first call that needs it. Tokens are read only in order to
+blank them out of the client's messages.
 """
 
 import json
@@ -14,15 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from qhybrid_circuits import QHybridError, RequestError
-from qhybrid_runtime.hardware.saved_account import HOW_TO_SAVE, account_is_saved
 
-#: Plans that may not open sessions.
-_WITHOUT_SESSIONS = ("open",)
+#: The advice to somebody who has no account.
+HOW_TO_SAVE = (
+    'save one with `python -c "from qiskit_ibm_runtime import QiskitRuntimeService as S; '
+    "S.save_account(token='<API key>')\"` (or set QISKIT_IBM_TOKEN), or run offline with "
+    "`--backend fake_fez`"
+)
+
+#: Plans that may not open sessions, or are not told: nothing that they may not allow is tried.
+_WITHOUT_SESSIONS = ("open", "unknown")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What an instance of an account allows.
+class AccountPlan:
+    """The plan of an account's instance.
 
     Attributes:
         name: Such as "open" or "premium"; "unknown" where the service does not tell.
@@ -35,6 +42,25 @@ class Plan:
     sessions: bool
     limit_seconds: float | None = None
     left_seconds: float | None = None
+
+
+def account_is_saved() -> bool:
+    """Return whether the client would find an account: in the environment or in its file."""
+    if os.environ.get("QISKIT_IBM_TOKEN"):
+        return True
+    # The old channel is gone; the client ignores accounts of it.
+    return any(account.get("channel") != "ibm_quantum" for account in _saved_accounts())
+
+
+def _saved_accounts() -> list[dict[str, Any]]:
+    """Return the accounts in the client's file; none where it is not there or not the client's."""
+    path = Path("~/.qiskit/qiskit-ibm.json").expanduser()
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    accounts = saved.values() if isinstance(saved, dict) else ()
+    return [account for account in accounts if isinstance(account, dict)]
 
 
 @cache
@@ -81,7 +107,7 @@ def speaking_to_service(doing: str) -> Iterator[None]:
         )
         # From None: the client's exceptions hold requests, and these hold the token.
         if isinstance(error, AttributeError | KeyError):
-            # The client takes saved values and the environment apart without looking at them first.
+            # The client uses saved values and the environment without looking at them first.
             raise RequestError(
                 f"cannot {doing}: the client does not understand the account's settings; check "
                 "QISKIT_IBM_TOKEN, QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL, or the saved account"
@@ -93,24 +119,14 @@ def speaking_to_service(doing: str) -> Iterator[None]:
 
 def without_token(text: str) -> str:
     """Return a text in one line, with every token that the client may know blanked out."""
-    for token in _tokens():
+    saved = [str(account.get("token", "")) for account in _saved_accounts()]
+    for token in filter(None, [os.environ.get("QISKIT_IBM_TOKEN"), *saved]):
         text = text.replace(token, "***")
     return " ".join(text.split())
 
 
-def _tokens() -> set[str]:
-    tokens = {os.environ.get("QISKIT_IBM_TOKEN", "")}
-    path = Path("~/.qiskit/qiskit-ibm.json").expanduser()
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        tokens |= {str(account.get("token", "")) for account in saved.values()}
-    except (OSError, ValueError, AttributeError):
-        pass  # No file, or not the client's: then it knows no token from there either.
-    return {token for token in tokens if token}
-
-
-def plan_of(service: Any, backend: Any) -> Plan:
-    """Return the plan of the instance that a device of an account belongs to.
+def plan_of(service: Any, backend: Any) -> AccountPlan:
+    """Return the plan of the instance that a QPU of an account belongs to.
 
     Raises:
         RequestError: The account is refused.
@@ -121,18 +137,16 @@ def plan_of(service: Any, backend: Any) -> Plan:
         names = [str(i.get("plan", "")) for i in service.instances() if i.get("crn") == crn]
         usage = service.usage()
     name = (names[0] if names else "").lower() or "unknown"
-    limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
-    # Where the plan is not told, nothing that it may not allow is tried.
-    return Plan(
+    return AccountPlan(
         name,
-        sessions=name not in (*_WITHOUT_SESSIONS, "unknown"),
-        limit_seconds=limit,
+        sessions=name not in _WITHOUT_SESSIONS,
+        limit_seconds=usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds"),
         left_seconds=usage.get("usage_remaining_seconds"),
     )
 
 
 def offered_devices() -> tuple[str, ...] | None:
-    """Return the names of the account's devices, or None where the service does not answer."""
+    """Return the names of the account's QPUs, or None where the service does not answer."""
     try:
         service = open_service()
         with speaking_to_service("list the account's devices"):

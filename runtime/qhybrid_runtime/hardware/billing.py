@@ -1,4 +1,4 @@
-"""What a round of circuits costs on a QPU, before it is submitted.
+"""The cost of a round of circuits on a QPU, estimated before it is submitted.
 
 Figures are estimates: IBM's own rule of thumb is 2 s a job and 0.35 ms an execution.
 """
@@ -36,17 +36,16 @@ _RANDOMIZATIONS, _LEAST_SHOTS = 32, 64
 
 @dataclass(frozen=True)
 class RoundSize:
-    """What one round holds of one circuit, as far as the bill is concerned.
+    """The figures of one circuit of a round that its bill follows from.
 
     Attributes:
         parameter_sets: Samples.
         observables: Outputs.
-        copies: Samples that run side by side on the device.
+        copies: Samples that run side by side on the QPU.
         circuits: Circuits of this kind in the round.
-        success_probability: That one sample's circuit runs without any error, at its worst place;
-            None where it is not known.
-        bases: In how many bases the circuit is measured; 1 where all outputs are diagonal. See
-            `measurement_bases`.
+        success_probability: The estimated success probability (ESP) of one sample's circuit at its
+            worst place; None where it is not known.
+        bases: Bases that the circuit is measured in; see `measurement_bases`.
     """
 
     parameter_sets: int
@@ -59,63 +58,63 @@ class RoundSize:
 
 @dataclass(frozen=True)
 class PrimitiveSettings:
-    """How a primitive runs circuits.
+    """The options of IBM's primitives that fake QPUs and real ones take.
 
     Attributes:
-        primitive: "estimator" or "sampler".
         shots: Executions of a circuit with one parameter set.
-        resilience_level: 0 to 2; ignored by the sampler.
-        twirling: Whether gates are twirled; None leaves it to the resilience level.
+        primitive: "estimator", or "sampler", whose raw counts are cheaper to reason about.
+        resilience_level: Of the estimator: 0 no mitigation, 1 readout, 2 extrapolation to no noise.
         dynamical_decoupling: Whether pulses are played on qubits that wait; costs nothing.
+        twirling: Whether gates are twirled; None leaves it to the resilience level.
     """
 
-    primitive: Primitive = "estimator"
     shots: int = 1024
+    primitive: Primitive = "estimator"
     resilience_level: int = 1
-    twirling: bool | None = None
     dynamical_decoupling: bool = False
+    twirling: bool | None = None
+
+    @property
+    def text(self) -> str:
+        """The settings as part of a round's key; to change it would lose the rounds on record."""
+        names = ("primitive", "shots", "resilience_level", "twirling", "dynamical_decoupling")
+        listed = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"PrimitiveSettings({listed})"
 
     @property
     def executions(self) -> int:
         """Executions of one circuit with one parameter set in one measurement basis."""
-        return self._shots * self._factors
+        extrapolates = self.primitive == "estimator" and self.resilience_level == 2
+        return self._shots * (_NOISE_FACTORS if extrapolates else 1)
 
     @property
     def calibration(self) -> int:
         """Executions that a job adds in order to learn the readout errors."""
-        mitigates = self.primitive == "estimator" and self.resilience_level > 0
-        return self._shots if mitigates else 0
+        return self._shots if self._mitigates else 0
 
     @property
-    def _twirled(self) -> bool:
-        if self.primitive == "sampler":
-            return bool(self.twirling)
-        return self.resilience_level > 0 or bool(self.twirling)
+    def _mitigates(self) -> bool:
+        return self.primitive == "estimator" and self.resilience_level > 0
 
     @property
     def _shots(self) -> int:
-        if not self._twirled:
+        if not (self._mitigates or self.twirling):
             return self.shots
-        # The client divides shots among randomizations and rounds up.
+        # The client divides the shots of a twirled circuit among randomizations and rounds up.
         each = max(_LEAST_SHOTS, math.ceil(self.shots / _RANDOMIZATIONS))
         return math.ceil(self.shots / each) * each
-
-    @property
-    def _factors(self) -> int:
-        extrapolates = self.primitive == "estimator" and self.resilience_level == 2
-        return _NOISE_FACTORS if extrapolates else 1
 
 
 @dataclass(frozen=True)
 class Bill:
-    """What rounds cost.
+    """The cost of rounds.
 
     Attributes:
         jobs: Submissions.
         pubs: Circuits with their parameter sets, over all jobs.
         executions: Circuit executions, calibration included.
         qpu_seconds: Estimated QPU time.
-        success_probability: The least of all circuits, or None where it is not known.
+        success_probability: The least ESP of all circuits, or None where it is not known.
     """
 
     jobs: int
@@ -157,9 +156,8 @@ def estimate(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
     """
     _check(sizes, settings)
     rows = sum(s.circuits * s.bases * math.ceil(s.parameter_sets / s.copies) for s in sizes)
-    return _bill(
-        rows * settings.executions, settings, sum(s.circuits for s in sizes), _least(sizes)
-    )
+    worst = least_known(size.success_probability for size in sizes)
+    return _bill(rows * settings.executions, settings, sum(s.circuits for s in sizes), worst)
 
 
 def estimate_stock(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
@@ -171,29 +169,28 @@ def estimate_stock(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> B
         RequestError: A number is not positive.
     """
     _check(sizes, settings)
-    bills = [
-        _bill(
-            size.parameter_sets * size.observables * settings.executions,
-            settings,
-            size.observables,
-            None,
-        ).times(size.circuits)
-        for size in sizes
-    ]
-    return total(bills)
+    each = [size.parameter_sets * size.observables * settings.executions for size in sizes]
+    return total(
+        _bill(executions, settings, size.observables, None).times(size.circuits)
+        for executions, size in zip(each, sizes, strict=True)
+    )
 
 
 def total(bills: Iterable[Bill]) -> Bill:
     """Return the bill of several rounds, one after the other."""
     listed = list(bills)
-    known = [b.success_probability for b in listed if b.success_probability is not None]
     return Bill(
         sum(bill.jobs for bill in listed),
         sum(bill.pubs for bill in listed),
         sum(bill.executions for bill in listed),
         sum(bill.qpu_seconds for bill in listed),
-        min(known, default=None),
+        least_known(bill.success_probability for bill in listed),
     )
+
+
+def least_known(figures: Iterable[float | None]) -> float | None:
+    """Return the least of the figures that are known, or None where none is."""
+    return min((figure for figure in figures if figure is not None), default=None)
 
 
 def _bill(executions: int, settings: PrimitiveSettings, pubs: int, success: float | None) -> Bill:
@@ -204,17 +201,9 @@ def _bill(executions: int, settings: PrimitiveSettings, pubs: int, success: floa
     return Bill(jobs, pubs, executions, seconds, success)
 
 
-def _least(sizes: Sequence[RoundSize]) -> float | None:
-    known = [s.success_probability for s in sizes if s.success_probability is not None]
-    return min(known, default=None)
-
-
 def _check(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> None:
-    numbers = [("shots", settings.shots)]
-    for size in sizes:
-        numbers += [("parameter_sets", size.parameter_sets), ("copies", size.copies)]
-        numbers += [("observables", size.observables), ("circuits", size.circuits)]
-        numbers += [("bases", size.bases)]
-    for name, value in numbers:
+    names = ("parameter_sets", "copies", "observables", "circuits", "bases")
+    numbers = [(name, getattr(size, name)) for size in sizes for name in names]
+    for name, value in [("shots", settings.shots), *numbers]:
         if value < 1:
             raise RequestError(f"`{name}` must be at least 1, but is {value}")

@@ -1,7 +1,7 @@
-"""Running PUBs by the client-side primitives of qiskit-ibm-runtime, and reading their results."""
+"""Run PUBs by the client-side primitives of qiskit-ibm-runtime, and read their results."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
@@ -10,30 +10,18 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import CircuitError
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Name of the register that samplers read.
 _REGISTER = "read"
 
-
-class Run(Protocol):
-    """Submits PUBs, as `run_primitive` does."""
-
-    def __call__(
-        self,
-        mode: Any,
-        pubs: Sequence[DevicePub],
-        settings: PrimitiveSettings,
-        *,
-        tag: str = "",
-        seed: int | None = None,
-    ) -> Any:
-        """Return the client's job."""
+#: A function that submits PUBs, as `run_primitive` does.
+Submit = Callable[..., Any]
 
 
 def run_primitive(
     mode: Any,
-    pubs: Sequence[DevicePub],
+    pubs: Sequence[LoweredPub],
     settings: PrimitiveSettings,
     *,
     tag: str = "",
@@ -68,7 +56,7 @@ def run_primitive(
 
 def precision_for(settings: PrimitiveSettings) -> float:
     """Return the precision that the client turns into exactly as many shots as asked for."""
-    # It rounds 1 / precision**2 up, so that 1,000 shots would become 1,001.
+    # The client rounds 1 / precision**2 up, so that 1,000 shots would become 1,001.
     return float((settings.shots * (1.0 - 1e-9)) ** -0.5)
 
 
@@ -86,16 +74,16 @@ def _options(settings: PrimitiveSettings, tag: str, seed: int | None) -> dict[st
     return options
 
 
-def _values(pub: DevicePub) -> list[np.ndarray]:
+def _values(pub: LoweredPub) -> list[np.ndarray]:
     return [pub.values] if pub.values.shape[1] else []
 
 
-def _estimator_pub(pub: DevicePub) -> tuple[Any, ...]:
+def _estimator_pub(pub: LoweredPub) -> tuple[Any, ...]:
     column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
     return (pub.lowered.circuit, column, *_values(pub))
 
 
-def measured_circuit(pub: DevicePub) -> QuantumCircuit:
+def measured_circuit(pub: LoweredPub) -> QuantumCircuit:
     """Return the circuit with one Z measurement of the qubits that observables act on.
 
     Raises:
@@ -110,7 +98,7 @@ def measured_circuit(pub: DevicePub) -> QuantumCircuit:
 
 
 def _support(observables: Sequence[SparsePauliOp]) -> list[int]:
-    """Return the logical qubits that diagonal observables act on; the first one if on none."""
+    """Return the logical qubits that diagonal observables act on; qubit 0 if there is none."""
     acts = np.zeros(observables[0].num_qubits, dtype=bool)
     for observable in observables:
         if observable.paulis.x.any():
@@ -123,15 +111,9 @@ def _support(observables: Sequence[SparsePauliOp]) -> list[int]:
 
 
 def primitive_values(
-    result: PrimitiveResult[Any], pubs: Sequence[DevicePub], settings: PrimitiveSettings
+    result: PrimitiveResult[Any], pubs: Sequence[LoweredPub], settings: PrimitiveSettings
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return values and standard errors (n_observables, n_rows) of each PUB.
-
-    Args:
-        result: Of the job that `run_primitive` submitted.
-        pubs: What it was asked for.
-        settings: How.
-    """
+    """Return values and standard errors (n_observables, n_rows) of each PUB."""
     tables = []
     for data, pub in zip((entry.data for entry in result), pubs, strict=True):
         if settings.primitive == "sampler":
@@ -143,11 +125,11 @@ def primitive_values(
     return tables
 
 
-def _from_counts(counts: Any, pub: DevicePub) -> tuple[np.ndarray, np.ndarray]:
+def _from_counts(counts: Any, pub: LoweredPub) -> tuple[np.ndarray, np.ndarray]:
     """Return expectation values of diagonal observables, and their standard errors."""
     support = _support(pub.observables)
     rows = len(pub.values)
-    values, errors = np.empty((len(pub.observables), rows)), np.empty((len(pub.observables), rows))
+    values, errors = np.empty((2, len(pub.observables), rows))
     bits = np.asarray(counts.to_bool_array(order="little"))
     # Without parameters the counts have no axis for the rows.
     signs = 1 - 2 * bits.reshape(rows, -1, len(support)).astype(np.int8)

@@ -17,13 +17,13 @@ class JobRecord:
     """One job of a round, from before its submission to its result.
 
     Attributes:
-        parts: What it holds: (task, first sample, behind the last sample, copies) a PUB.
-        tag: Goes with the job, so that it is found even if its id was never received.
-        estimated_seconds: QPU time that was expected.
+        parts: Its PUBs: (task, first sample, one more than the last sample, copies) each.
+        tag: A tag of the job, by which it is found even if its id was never received.
+        estimated_seconds: QPU time that is expected.
         job_id: None until it is submitted.
         failed: Ids of jobs that were submitted for these parts before, and failed.
-        spent_seconds: QPU time of this job and of the failed ones; as far as it is known.
-        values: Shape (n_samples, n_observables) a part, or None until they are there.
+        spent_seconds: QPU time of this job and of the failed ones, as far as it is known.
+        values: Shape (n_samples, n_observables) a part; None until there is a result.
         standard_errors: The same for standard errors.
     """
 
@@ -38,20 +38,20 @@ class JobRecord:
 
     @property
     def pending_seconds(self) -> float:
-        """What a job that is under way is expected to take."""
+        """Expected QPU time of a job that is under way, 0 of any other."""
         under_way = self.job_id is not None and self.values is None
         return self.estimated_seconds if under_way else 0.0
 
 
 class RoundRecord:
-    """What is known of one round; every change is on disk before the next step."""
+    """The jobs of one round, in a file that every change is written to at once."""
 
     def __init__(self, path: Path | None, key: str, jobs: list[JobRecord]) -> None:
         """Record a round.
 
         Args:
             path: Its file, or None to keep nothing.
-            key: Hash of what the round asks for.
+            key: Hash of the round's circuits, inputs and options.
             jobs: In the order of submission; empty until the round is planned.
         """
         self.path, self.key, self.jobs = path, key, jobs
@@ -81,19 +81,19 @@ class RoundRecord:
 
 
 class Ledger:
-    """The record of everything that was submitted to a device, one small file a round.
+    """The record of everything that was submitted to a QPU, one small file a round.
 
-    A round is known by what it asks for: circuits, inputs, precision and options. A program that
-    starts again with the same ledger asks for the same rounds in the same order; those that are
+    A round is identified by a key: a hash of its circuits, inputs, precision and options. A program
+    that starts again with the same ledger runs the same rounds in the same order; those that are
     finished cost nothing, and jobs that were submitted are fetched by their ids. A round that is
-    asked for twice is recorded twice, as its shots are drawn twice.
+    run twice is recorded twice, as its shots are drawn twice.
     """
 
     def __init__(self, folder: Path | str | None) -> None:
         """Open a ledger.
 
         Args:
-            folder: Where its files are; made when there is something to write. None keeps the
+            folder: The folder of its files, made when there is something to write. None keeps the
                 record in memory only.
         """
         self._folder = None if folder is None else Path(folder)
@@ -170,10 +170,8 @@ def _read(path: Path) -> tuple[str, list[JobRecord]]:
 def _job(entry: dict[str, Any]) -> JobRecord:
     job = JobRecord(**entry)
     job.parts = [(int(t), int(first), int(last), int(n)) for t, first, last, n in job.parts]
-    job.spent_seconds, job.estimated_seconds = (
-        float(job.spent_seconds),
-        float(job.estimated_seconds),
-    )
+    job.spent_seconds = float(job.spent_seconds)
+    job.estimated_seconds = float(job.estimated_seconds)
     for table in (job.values, job.standard_errors):
         if table is not None and len(table) != len(job.parts):
             raise ValueError(f"{len(table)} results for {len(job.parts)} parts")

@@ -1,16 +1,17 @@
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from qiskit.transpiler import Target
 
-from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.caching import Cache
 from qhybrid_circuits.lowering.targets import restricted_target
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.executor import JobFailed, Tables
-from qhybrid_runtime.hardware.ibm_primitives import Run, primitive_values, run_primitive
-from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
+from qhybrid_runtime.hardware.jobs import JobFailed, Tables
+from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Simulators that a client keeps: each knows the noise of the qubits of one circuit.
 _KEPT = 64
@@ -19,17 +20,17 @@ _KEPT = 64
 class LocalClient:
     """Runs jobs on this machine, in the local mode of qiskit-ibm-runtime.
 
-    Everything is as on the device, up to the primitives' own processing, except who runs the
-    circuits in the end. A circuit is given a device that consists of the qubits that it uses, so
-    one job of a round becomes one call of the primitive for each of its circuits: the primitive
-    measures, and mitigates, all qubits of a device, and would never be done with 156 of them.
-    Circuits side by side stay one circuit with one bill; the simulator takes them apart.
+    Everything is as on the QPU, the primitives' own processing included, except that a simulator
+    runs the circuits. Each circuit runs on a target of only the qubits that it uses, so that one
+    job of a round becomes a call of the primitive for each of its circuits: the primitive measures,
+    and mitigates, all qubits of a target, which would take forever for 156 of them. Circuits side
+    by side stay one circuit with one bill; the simulator separates them.
     """
 
     def __init__(
-        self, target: Target, *, seed: int | None = None, run: Run = run_primitive
+        self, target: Target, *, seed: int | None = None, run: Submit = run_primitive
     ) -> None:
-        """Simulate a device.
+        """Simulate a QPU.
 
         Args:
             target: With calibration data; what is missing counts as free of noise.
@@ -38,10 +39,10 @@ class LocalClient:
         """
         self._target, self._run = target, run
         self._seeds = np.random.SeedSequence(seed)
-        self._simulators: dict[tuple[int, ...], RegionSimulator] = {}
+        self._simulators: Cache[RegionSimulator] = Cache(_KEPT)
         self._results: dict[str, list[Tables]] = {}
 
-    def submit(self, pubs: Sequence[DevicePub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
         """Run a job to its end."""
         job_id = f"local-{uuid.uuid4().hex[:12]}"
         self._results[job_id] = [self._tables(pub, settings) for pub in pubs]
@@ -54,7 +55,7 @@ class LocalClient:
     def wait(
         self,
         job_id: str,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:
@@ -68,34 +69,23 @@ class LocalClient:
         return self._results.pop(job_id)
 
     def spent_seconds(self, job_id: str) -> float | None:
-        """Return None: what the device would have taken is an estimate."""
+        """Return None: the time that a QPU would have taken is an estimate."""
         return None
 
-    def _tables(self, pub: DevicePub, settings: PrimitiveSettings) -> Tables:
+    def _tables(self, pub: LoweredPub, settings: PrimitiveSettings) -> Tables:
         small = compacted(pub)
         seed = int(self._seeds.spawn(1)[0].generate_state(1)[0] >> 1)
-        simulator = self._simulator(pub.lowered.qubits)
+        qubits = pub.lowered.qubits
+        simulator = self._simulators.get(
+            qubits, lambda: RegionSimulator(restricted_target(self._target, qubits))
+        )
         job = self._run(simulator, [small], settings, seed=seed)
         return primitive_values(job.result(), [small], settings)[0]
 
-    def _simulator(self, qubits: tuple[int, ...]) -> RegionSimulator:
-        if qubits not in self._simulators:
-            if len(self._simulators) >= _KEPT:
-                self._simulators.clear()
-            self._simulators[qubits] = RegionSimulator(restricted_target(self._target, qubits))
-        return self._simulators[qubits]
 
-
-def compacted(pub: DevicePub) -> DevicePub:
-    """Return the PUB on a device that has only the qubits in use."""
+def compacted(pub: LoweredPub) -> LoweredPub:
+    """Return the PUB for a target that has only the qubits in use."""
     circuit, final_layout = pub.lowered.compact()
-    lowered = LoweredCircuit(
-        pub.lowered.name,
-        circuit,
-        tuple(range(circuit.num_qubits)),
-        final_layout,
-        pub.lowered.fractional,
-        pub.lowered.success_probability,
-        pub.lowered.swaps,
-    )
-    return DevicePub(lowered, pub.observables, pub.values)
+    qubits = tuple(range(circuit.num_qubits))
+    lowered = replace(pub.lowered, circuit=circuit, qubits=qubits, final_layout=final_layout)
+    return replace(pub, lowered=lowered)

@@ -1,8 +1,8 @@
-"""Devices that are no longer in service, known without asking any account."""
+"""QPUs that are no longer in service, known without asking any account."""
 
 from collections.abc import Mapping
 
-#: Retired device -> the day of its retirement, as IBM Quantum announced it.
+#: Retired QPU -> the day of its retirement, as IBM Quantum announced it.
 RETIRED: Mapping[str, str] = {
     "ibm_sherbrooke": "2025-07-31",
     "ibm_brisbane": "2025-11-03",
@@ -13,11 +13,11 @@ RETIRED: Mapping[str, str] = {
 
 
 def retirement(name: str, offered: tuple[str, ...] | None) -> str:
-    """Return one line about a retired device.
+    """Return one line about a QPU of `RETIRED`.
 
     Args:
-        name: One of `RETIRED`.
-        offered: The devices that the account offers, or None where it could not be asked.
+        name: The QPU's name.
+        offered: The QPUs that the account offers, or None where it could not be asked.
     """
     if offered is None:
         instead = "`--backend ibm` takes the least busy device of an account"

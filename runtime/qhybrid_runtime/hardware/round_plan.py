@@ -1,4 +1,4 @@
-"""How the samples of a round are divided among PUBs and jobs, and how they are put together."""
+"""Divide the samples of a round among PUBs and jobs, and put their estimates together."""
 
 import math
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from qhybrid_runtime.hardware.measurement import measurement_bases
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 
-class Part(NamedTuple):
+class PubPart(NamedTuple):
     """Samples of one task that become one PUB.
 
     Attributes:
         task: Number of the task.
         start: The first sample.
-        stop: Behind the last sample.
+        stop: One more than the last sample.
         copies: Samples that run side by side in one execution.
     """
 
@@ -41,8 +41,8 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class DevicePub:
-    """What a primitive is asked for.
+class LoweredPub:
+    """A lowered circuit, its observables and its parameter sets: a PUB for a primitive.
 
     Attributes:
         lowered: The circuit; where samples run side by side, all copies of it in one.
@@ -57,7 +57,7 @@ class DevicePub:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a job may hold.
+    """The most that a job may hold.
 
     Attributes:
         executions: Executions of circuits.
@@ -73,112 +73,100 @@ def plan_jobs(
     copies: Sequence[int],
     settings: PrimitiveSettings,
     limits: Limits,
-) -> list[list[Part]]:
+) -> list[list[PubPart]]:
     """Divide a round among as few jobs as the limits allow, in order.
 
     Args:
-        tasks: The round.
-        copies: How many samples of each task run side by side.
-        settings: How often each parameter set is executed.
-        limits: Of a job.
+        tasks: The tasks of the round.
+        copies: Samples of each task that run side by side.
+        settings: Options of the primitives, which say how often a parameter set is executed.
+        limits: The most that a job may hold.
 
     Raises:
         RequestError: A single parameter set exceeds a limit.
     """
-    jobs: list[list[Part]] = [[]]
-    room_left = _room(limits, settings)
+    room = (limits.executions - settings.calibration, limits.instructions)
+    jobs: list[list[PubPart]] = [[]]
+    left = room
     for number, (task, side_by_side) in enumerate(zip(tasks, copies, strict=True)):
         depth = max(1, task.lowered.circuit.depth())
         bases = measurement_bases(task.observables)
         executions = settings.executions * bases
         cost = (executions, executions * depth)
-        most = min(room // each for room, each in zip(_room(limits, settings), cost, strict=True))
-        if most < 1:
+        if _rows(room, cost) < 1:
+            most = int(settings.shots * min(room[0] / cost[0], room[1] / cost[1]))
             raise RequestError(
                 f"One parameter set of circuit '{task.lowered.name}' takes {cost[0]:,} executions "
                 f"of {depth} gate layers in {bases} measurement bases, but a job may hold "
                 f"{limits.executions:,} executions and {limits.instructions:,} layers; use fewer "
-                f"shots{_most_shots(limits, settings, cost)}, or fewer observables"
+                f"shots{f', at most {most}' if most > 0 else ''}, or fewer observables"
             )
         start = 0
         while start < len(task.inputs):
-            rows = min(room // each for room, each in zip(room_left, cost, strict=True))
+            rows = _rows(left, cost)
             if rows < 1:
                 jobs.append([])
-                room_left = _room(limits, settings)
+                left = room
                 continue
             stop = min(start + rows * side_by_side, len(task.inputs))
-            part = Part(number, start, stop, side_by_side)
+            part = PubPart(number, start, stop, side_by_side)
             jobs[-1].append(part)
-            room_left = tuple(
-                room - part.rows * each for room, each in zip(room_left, cost, strict=True)
-            )
+            left = (left[0] - part.rows * cost[0], left[1] - part.rows * cost[1])
             start = stop
     return [job for job in jobs if job]
 
 
-def _most_shots(limits: Limits, settings: PrimitiveSettings, cost: tuple[int, int]) -> str:
-    """Return how many shots would fit, in words; nothing where not even one would."""
-    share = min(room / each for room, each in zip(_room(limits, settings), cost, strict=True))
-    most = int(settings.shots * share)
-    return f", at most {most}" if most > 0 else ""
-
-
-def _room(limits: Limits, settings: PrimitiveSettings) -> tuple[int, ...]:
-    return limits.executions - settings.calibration, limits.instructions
+def _rows(room: tuple[int, int], cost: tuple[int, int]) -> int:
+    """Return how many parameter sets fit, by executions and by gate layers."""
+    return min(room[0] // cost[0], room[1] // cost[1])
 
 
 def part_executions(
-    tasks: Sequence[LoweredTask], parts: Sequence[Part], settings: PrimitiveSettings
+    tasks: Sequence[LoweredTask], parts: Sequence[PubPart], settings: PrimitiveSettings
 ) -> int:
     """Return the executions of a job, calibration included."""
     measured = sum(part.rows * measurement_bases(tasks[part.task].observables) for part in parts)
     return measured * settings.executions + settings.calibration
 
 
-def device_pub(task: LoweredTask, part: Part, lowered: LoweredCircuit) -> DevicePub:
+def lowered_pub(task: LoweredTask, part: PubPart, lowered: LoweredCircuit) -> LoweredPub:
     """Return the PUB of a part.
 
     Args:
         task: The part's task.
-        part: Which samples.
+        part: The samples.
         lowered: The task's circuit, `part.copies` times side by side. Its parameters are those of
             the first copy, then those of the second, and so on.
     """
     samples = task.inputs[part.start : part.stop]
     missing = part.rows * part.copies - len(samples)
-    # Regions for which there is no sample left run the last one again; nobody looks at it.
+    # Regions for which no sample is left run the last one again; those results are dropped.
     filled = np.concatenate([samples, np.repeat(samples[-1:], missing, axis=0)])
     values = filled.reshape(part.rows, part.copies * samples.shape[1])
-    observables = tuple(
-        _on_copy(observable, copy, part.copies)
-        for copy in range(part.copies)
-        for observable in task.observables
-    )
-    return DevicePub(lowered, observables, values)
+    observables = []
+    for copy in range(part.copies):
+        for observable in task.observables:
+            width = observable.num_qubits
+            own = range(copy * width, (copy + 1) * width)
+            observables.append(observable.apply_layout(own, part.copies * width))
+    return LoweredPub(lowered, tuple(observables), values)
 
 
 def part_estimates(
-    part: Part, num_observables: int, values: np.ndarray, errors: np.ndarray
+    part: PubPart, num_observables: int, values: np.ndarray, errors: np.ndarray
 ) -> Estimates:
     """Return a part's estimates in the order of its samples.
 
     Args:
-        part: Which samples.
-        num_observables: Of the task.
-        values: What the primitive returned, shape (copies * n_observables, n_rows).
-        errors: The same for standard errors.
+        part: The part that its PUB was made of.
+        num_observables: Observables of the task.
+        values: The primitive's values, shape (copies * n_observables, n_rows).
+        errors: Their standard errors, same shape.
     """
-    count = part.stop - part.start
 
     def unpacked(table: np.ndarray) -> np.ndarray:
         split = table.reshape(part.copies, num_observables, part.rows)
-        samples: np.ndarray = split.transpose(2, 0, 1).reshape(-1, num_observables)[:count]
-        return samples
+        samples = split.transpose(2, 0, 1).reshape(-1, num_observables)
+        return np.asarray(samples[: part.stop - part.start])
 
     return Estimates(unpacked(values), unpacked(errors))
-
-
-def _on_copy(observable: SparsePauliOp, copy: int, copies: int) -> SparsePauliOp:
-    width = observable.num_qubits
-    return observable.apply_layout(range(copy * width, (copy + 1) * width), copies * width)

@@ -6,11 +6,11 @@ from typing import Any, Literal, TypeVar
 from qiskit.exceptions import QiskitError
 
 from qhybrid_circuits import QHybridError, RequestError
-from qhybrid_runtime.hardware.accounts import Plan, without_token
+from qhybrid_runtime.hardware.accounts import AccountPlan, without_token
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.executor import JobFailed, Tables
-from qhybrid_runtime.hardware.ibm_primitives import Run, primitive_values, run_primitive
-from qhybrid_runtime.hardware.round_plan import DevicePub
+from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
+from qhybrid_runtime.hardware.jobs import JobFailed, Tables
+from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 ModeName = Literal["session", "batch", "job"]
 
@@ -40,10 +40,10 @@ class ServiceClient:
         self,
         service: Any,
         backend: Any,
-        plan: Plan,
+        plan: AccountPlan,
         *,
         mode: ModeName | None = None,
-        run: Run = run_primitive,
+        run: Submit = run_primitive,
         open_mode: Callable[[ModeName, Any], Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -72,7 +72,7 @@ class ServiceClient:
         self._opened: Any = None
         self._jobs: dict[str, Any] = {}
 
-    def submit(self, pubs: Sequence[DevicePub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
         """Submit a job and return its id.
 
         Where the connection breaks before the answer, the job is looked for by its tag, and
@@ -118,7 +118,7 @@ class ServiceClient:
     def wait(
         self,
         job_id: str,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:

@@ -1,4 +1,4 @@
-"""Make the table of fake devices anew: `python -m qhybrid_runtime.hardware.snapshot_table`.
+"""Make the table of fake QPUs anew: `python -m qhybrid_runtime.hardware.snapshot_table`.
 
 It reads the calibration files of the installed qiskit-ibm-runtime; run it after an upgrade.
 """
@@ -12,7 +12,7 @@ from qhybrid_runtime.hardware.snapshots import snapshot_folders
 
 TABLE = Path(__file__).with_name("snapshots.json")
 
-#: Errors from here on mark a pair that does not work: nobody could run a circuit on it.
+#: Errors from here on mark a pair of qubits that does not work.
 _BROKEN = 0.5
 
 

@@ -1,4 +1,4 @@
-"""The fake devices that come with qiskit-ibm-runtime, known without importing it."""
+"""List the fake QPUs that come with qiskit-ibm-runtime, without importing it."""
 
 import json
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A fake device in figures.
+    """The figures of a fake QPU.
 
     Attributes:
         name: What `get_backend` takes, e.g. "fake_fez".
-        qubits: How many it has, or None where the table does not know the device.
+        qubits: How many it has, or None where the table does not have it.
         two_qubit_gate: Name of its entangling gate, or None where it has none.
         two_qubit_error: Median error of that gate over all pairs that work, or None.
     """
@@ -27,7 +27,7 @@ class Snapshot:
 
 @cache
 def snapshot_folders() -> dict[str, Path]:
-    """Return the folder of every fake device by its name, empty without qiskit-ibm-runtime."""
+    """Return the folder of every fake QPU by its name, empty without qiskit-ibm-runtime."""
     # Finding a top-level package imports nothing; a submodule's would import its parents.
     spec = find_spec("qiskit_ibm_runtime")
     if spec is None or not spec.submodule_search_locations:
@@ -44,7 +44,7 @@ def snapshot_folders() -> dict[str, Path]:
 
 @cache
 def snapshots() -> dict[str, Snapshot]:
-    """Return what is known of every fake device that is installed, largest devices first."""
+    """Return what is known of every fake QPU that is installed, the largest first."""
     table = json.loads(files("qhybrid_runtime.hardware").joinpath("snapshots.json").read_text())
     known = [Snapshot(name, *table.get(name, (None, None, None))) for name in snapshot_folders()]
     known.sort(key=lambda snapshot: (-(snapshot.qubits or 0), snapshot.name))

@@ -1,4 +1,4 @@
-"""Qiskit targets by name: fake devices, and devices that are made of two numbers."""
+"""Make Qiskit targets: of fake QPUs by name, and of QPUs that two numbers describe."""
 
 import importlib
 import inspect
@@ -14,16 +14,16 @@ from qiskit.transpiler import InstructionProperties, Target
 from qhybrid_circuits import RequestError, UnknownNameError
 from qhybrid_runtime.hardware.snapshots import snapshots
 
-#: One-qubit gates err this much less often than two-qubit gates on the devices of today.
+#: One-qubit gates err this much less often than two-qubit gates on the QPUs of today.
 ONE_QUBIT_SHARE = 0.1
 
 
 @cache
 def fake_backend(name: str) -> Any:
-    """Return the backend of a fake device; no other device is loaded.
+    """Return the backend of a fake QPU; no other one is loaded.
 
     Raises:
-        UnknownNameError: There is no fake device of this name.
+        UnknownNameError: There is no fake QPU of this name.
     """
     if name not in snapshots():
         raise UnknownNameError("fake device", name, ("fake_fez", "fake_brisbane"), more=snapshots())
@@ -37,24 +37,24 @@ def fake_backend(name: str) -> Any:
         if getattr(member, "backend_name", None) == name
     )
     with warnings.catch_warnings():
-        # Some devices warn that their error values are made up; `qhybrid backends` says so too.
+        # Some QPUs warn that their error values are made up; `qhybrid backends` says so too.
         warnings.simplefilter("ignore", UserWarning)
         return backend_class()
 
 
 @cache
 def fake_target(name: str) -> Target:
-    """Return the target of a fake device, always the same object; not to be changed.
+    """Return the target of a fake QPU, always the same object; not to be changed.
 
     Raises:
-        UnknownNameError: There is no fake device of this name.
+        UnknownNameError: There is no fake QPU of this name.
     """
     return fake_backend(name).target
 
 
 @cache
 def uniform_target(num_qubits: int, *, depolarizing: float = 0.0, readout: float = 0.0) -> Target:
-    """Return a device in which every pair is coupled and every gate of a kind errs equally.
+    """Return a target in which every pair is coupled and every gate of a kind errs equally.
 
     Its gates are cz, sx, x and rz; gates take no time, so that nothing relaxes. The target holds
     average gate infidelities, as calibration data do: 3/4 of a two-qubit gate's depolarizing

@@ -1,12 +1,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from qhybrid_circuits import VariationalCircuit
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.bank import CircuitBank
 from qhybrid_runtime.health.circuit import dead_inputs, dead_weights
 from qhybrid_runtime.layer import QuantumLayer
@@ -136,7 +136,7 @@ def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
     return float((usual - without).square().mean().sqrt() / usual.std())
 
 
-_KNOWN: WeakKeyDictionary[VariationalCircuit, dict[Any, tuple[int, ...]]] = WeakKeyDictionary()
+_KNOWN: Cache[tuple[int, ...]] = Cache(256)
 
 
 def _holders_of_weights(model: nn.Module) -> list[tuple[str, QuantumLayer | WeightTable]]:
@@ -164,11 +164,8 @@ def _dead(
     examine: Callable[..., tuple[int, ...]], variational: VariationalCircuit, dtype: torch.dtype
 ) -> tuple[int, ...]:
     """Return what an examination finds; layers of one circuit are examined once."""
-    known = _KNOWN.setdefault(variational, {})
-    key = (examine, dtype)
-    if key not in known:
-        known[key] = examine(variational, dtype=dtype)
-    return known[key]
+    key = (Identity(variational), examine, dtype)
+    return _KNOWN.get(key, lambda: examine(variational, dtype=dtype))
 
 
 def _reached(

@@ -1,9 +1,8 @@
-from weakref import WeakKeyDictionary
-
 import torch
 from torch import Tensor
 
 from qhybrid_circuits import ShapeError, VariationalCircuit
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.checks import check_finite, check_memory, check_shape
 from qhybrid_runtime.engine.program import compile_program
 from qhybrid_runtime.natural_gradient.slices import time_slices
@@ -15,7 +14,7 @@ _NUMBERS_AT_ONCE = 1 << 21
 #: Copies of the derivatives that one step of the evolution has at once.
 _COPIES = 4
 
-_EVOLUTIONS: WeakKeyDictionary[VariationalCircuit, TangentEvolution] = WeakKeyDictionary()
+_EVOLUTIONS: Cache[TangentEvolution] = Cache(256)
 
 
 def fubini_study_metric(
@@ -65,9 +64,9 @@ def fubini_study_metric(
     if at.device.type == "cpu":
         what = f"The metric of {variational.num_weights} weights on {variational.num_qubits} qubits"
         check_memory(what, _COPIES * 16 * amplitudes)
-    if variational not in _EVOLUTIONS:
-        _EVOLUTIONS[variational] = TangentEvolution(compile_program(variational))
-    evolution = _EVOLUTIONS[variational]
+    evolution = _EVOLUTIONS.get(
+        Identity(variational), lambda: TangentEvolution(compile_program(variational))
+    )
     for part in torch.split(rows, max(1, _NUMBERS_AT_ONCE // evolution.numbers_a_sample)):
         columns, order = evolution(part, at)
         found = torch.tensor(order, dtype=torch.int64, device=at.device)

@@ -12,9 +12,9 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.executor import HardwareExecutor
+from qhybrid_runtime.hardware.job_packing import Packing
+from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
-from qhybrid_runtime.hardware.packing import Packing
 
 
 @pytest.fixture

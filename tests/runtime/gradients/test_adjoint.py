@@ -6,7 +6,7 @@ from counting import counted, replaced
 from qhybrid_circuits.ansatz import hqconv
 from qhybrid_runtime import CircuitBank, ParameterShift, Spsa, get_backend, quantum_layer
 from qhybrid_runtime.gradients.adjoint import Adjoint
-from qhybrid_runtime.gradients.registry import gradient_method
+from qhybrid_runtime.gradients.by_name import gradient_method
 
 
 def test_values_are_the_devices_and_derivatives_the_ideal_circuits(monkeypatch, rng) -> None:

@@ -11,7 +11,7 @@ import qhybrid_runtime.hardware.accounts as accounts
 from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_runtime import get_backend
 from qhybrid_runtime.backends.catalog import backend_catalog
-from qhybrid_runtime.hardware.saved_account import account_is_saved
+from qhybrid_runtime.hardware.accounts import account_is_saved
 
 TOKEN = "planted-token-0123456789"
 

@@ -32,7 +32,7 @@ def native_pub():
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize("twirling", [None, False, True])
 def test_executions_are_those_that_the_estimator_prepares(shots, level, twirling) -> None:
-    settings = PrimitiveSettings("estimator", shots, level, twirling)
+    settings = PrimitiveSettings(shots, "estimator", level, twirling=twirling)
     options = EstimatorOptions(resilience_level=level, twirling={"enable_gates": twirling})
     program, _ = prepare_estimator([native_pub()], options, precision_for(settings))
     executions = program.shots * sum(item.size() for item in program.items)
@@ -41,7 +41,7 @@ def test_executions_are_those_that_the_estimator_prepares(shots, level, twirling
 
 @pytest.mark.parametrize("twirling", [None, True])
 def test_executions_are_those_that_the_sampler_prepares(twirling) -> None:
-    settings = PrimitiveSettings("sampler", 1000, twirling=twirling)
+    settings = PrimitiveSettings(1000, "sampler", twirling=twirling)
     circuit, _, values = native_pub()
     circuit = circuit.measure_all(inplace=False)
     options = SamplerOptions(twirling={"enable_gates": twirling})
@@ -51,7 +51,7 @@ def test_executions_are_those_that_the_sampler_prepares(twirling) -> None:
 
 
 def test_a_round_is_one_job_whatever_the_number_of_circuits() -> None:
-    settings = PrimitiveSettings("sampler", 256)
+    settings = PrimitiveSettings(256, "sampler")
     bill = estimate([RoundSize(16, 12, circuits=13), RoundSize(16, 4)], settings)
     assert (bill.jobs, bill.pubs, bill.executions) == (1, 14, 14 * 16 * 256)
     assert bill.qpu_seconds == pytest.approx(2 + 0.00035 * 14 * 16 * 256)
@@ -75,13 +75,13 @@ def test_sixteen_images_in_ten_steps() -> None:
 
 
 def test_rounds_beyond_the_limits_are_several_jobs() -> None:
-    settings = PrimitiveSettings("sampler", 10_000)
+    settings = PrimitiveSettings(10_000, "sampler")
     bill = estimate([RoundSize(MOST_EXECUTIONS // 10_000 + 1, 1)], settings)
     assert bill.jobs == 2
 
 
 def test_bills_add_up() -> None:
-    settings = PrimitiveSettings("sampler", 100)
+    settings = PrimitiveSettings(100, "sampler")
     bill = estimate([RoundSize(2, 1, success_probability=0.5)], settings)
     both = total([bill, bill.times(3)])
     assert (both.jobs, both.executions, both.success_probability) == (4, 800, 0.5)
@@ -105,7 +105,7 @@ def test_numbers_must_be_positive() -> None:
     ],
 )
 def test_strings_that_do_not_go_together_are_measured_apart(labels, bases, level) -> None:
-    settings = PrimitiveSettings("estimator", 256, level)
+    settings = PrimitiveSettings(256, "estimator", level)
     observables = [SparsePauliOp(label) for label in labels]
     circuit, _, values = native_pub()
     options = EstimatorOptions(resilience_level=level)

@@ -8,6 +8,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import SparsePauliOp, random_unitary
 
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
 
 
@@ -53,3 +54,10 @@ def test_observables_differ_by_coefficients_and_order() -> None:
     z, x = SparsePauliOp("ZI"), SparsePauliOp("XI", np.array([0.5]))
     assert observables_text([z, x]) != observables_text([x, z])
     assert observables_text([z]) != observables_text([2 * z])
+
+
+def test_settings_in_keys_are_spelled_as_in_old_records() -> None:
+    assert PrimitiveSettings(64, "sampler", twirling=True).text == (
+        "PrimitiveSettings(primitive='sampler', shots=64, resilience_level=1, twirling=True, "
+        "dynamical_decoupling=False)"
+    )

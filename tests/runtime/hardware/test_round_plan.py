@@ -8,14 +8,14 @@ from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.executor import HardwareExecutor
+from qhybrid_runtime.hardware.job_packing import Packing
+from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
-from qhybrid_runtime.hardware.packing import Packing
 from qhybrid_runtime.hardware.quote import quote_round
 from qhybrid_runtime.hardware.round_plan import Limits, part_executions, plan_jobs
 from qhybrid_runtime.tasks import LoweredTask
 
-SETTINGS = PrimitiveSettings("sampler", 100)
+SETTINGS = PrimitiveSettings(100, "sampler")
 
 
 def run(pubs, *, pack=1, limits=None, target=None):
@@ -146,7 +146,7 @@ def test_each_measurement_basis_is_an_execution_of_its_own() -> None:
         observables = tuple(SparsePauliOp(label) for label in chosen)
         lowered = lower(variational, target, weights=np.ones(3), cache=False)
         tasks.append(LoweredTask(lowered, observables, np.zeros((4, 3))))
-    settings = PrimitiveSettings("estimator", 100, resilience_level=0)
+    settings = PrimitiveSettings(100, resilience_level=0)
     (parts,) = plan_jobs(tasks, [1] * 3, settings, Limits())
     assert part_executions(tasks, parts, settings) == 4 * 100 * (1 + 2 + 3)
     # A job has room for seven sets of parameters in one basis each, or two in three.

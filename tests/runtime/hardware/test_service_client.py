@@ -152,7 +152,7 @@ def test_failed_jobs_count_against_the_limit(rounds, tmp_path) -> None:
 
 
 def test_large_rounds_are_several_jobs_and_resume_by_job(tmp_path, rng, monkeypatch) -> None:
-    import qhybrid_runtime.hardware.executor as hardware
+    import qhybrid_runtime.hardware.jobs as hardware
 
     small = hardware.Limits(executions=3 * 128)
     monkeypatch.setattr(hardware, "Limits", lambda: small)

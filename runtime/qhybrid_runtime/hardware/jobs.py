@@ -1,7 +1,9 @@
+"""Run rounds as jobs on a QPU, on record, so that nothing is paid for twice."""
+
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -11,13 +13,13 @@ from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
+from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
-from qhybrid_runtime.hardware.packing import Packing
 from qhybrid_runtime.hardware.round_plan import (
-    DevicePub,
     Limits,
-    Part,
-    device_pub,
+    LoweredPub,
+    PubPart,
+    lowered_pub,
     part_estimates,
     part_executions,
     plan_jobs,
@@ -32,17 +34,17 @@ Tables = tuple[np.ndarray, np.ndarray]
 
 
 class JobFailed(Exception):
-    """A job ended without a result; the message says why."""
+    """The end of a job without a result; the message says why."""
 
 
 @dataclass(frozen=True)
 class JobEvent:
-    """Something that happened to a job, for whoever shows progress.
+    """A change of a job's state, for displays of progress.
 
     Attributes:
-        job_id: The service's name of the job.
+        job_id: The service's id of the job.
         status: "SUBMITTED", "RESUMED", "FAILED", "DONE", or what the service says while waiting.
-        pending_jobs: Jobs in the device's queue, or None where it is not known.
+        pending_jobs: Jobs in the QPU's queue, or None where it is not known.
         spent_seconds: QPU seconds so far, those of jobs under way at their estimate.
     """
 
@@ -53,27 +55,27 @@ class JobEvent:
 
 
 class JobClient(Protocol):
-    """Submits jobs to a device and waits for them."""
+    """Submits jobs to a QPU and waits for them."""
 
-    def submit(self, pubs: Sequence[DevicePub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
         """Submit a job and return its id, or that of the job that has this tag already."""
 
     def find(self, tag: str) -> str | None:
-        """Return the id of the job that was submitted with a tag, or None if there is none."""
+        """Return the id of the job that was submitted with a tag, or None."""
 
     def wait(
         self,
         job_id: str,
-        pubs: Sequence[DevicePub],
+        pubs: Sequence[LoweredPub],
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:
         """Return the values of each PUB.
 
         Args:
-            job_id: The job; of this process or of an earlier one.
-            pubs: What it was asked for.
-            settings: How.
+            job_id: A job of this process or of an earlier one.
+            pubs: The PUBs that it was submitted with.
+            settings: The options that it was submitted with.
             notify: Called with the job's status and the number of jobs in the queue.
 
         Raises:
@@ -85,14 +87,14 @@ class JobClient(Protocol):
 
 
 class HardwareExecutor:
-    """Runs rounds as a device wants them: one job, split at the service's limits, on record.
+    """Runs each round as one job, split at the service's limits, and records it.
 
     A job is recorded before it is submitted, again when its id is known, and again with its
     values; so a program that is started again pays for nothing twice, whatever stopped it.
 
     Attributes:
-        target: What circuits must be lowered for.
-        client: Where jobs go.
+        target: The target that circuits must be lowered for.
+        client: The client that jobs are submitted by.
         ledger: The record of all jobs.
         listener: Called with every event, or None.
         rounds: Rounds that were run.
@@ -113,13 +115,13 @@ class HardwareExecutor:
         """Prepare to run rounds.
 
         Args:
-            name: The device's, part of what a round is known by.
-            target: Of the device.
-            client: Where jobs go.
-            settings: How circuits are run; the number of shots follows from each round's precision.
-            packing: How many samples share an execution.
-            ledger: Where jobs are recorded.
-            max_qpu_seconds: QPU time that must not be exceeded, those in the ledger included.
+            name: The QPU's name, part of a round's key.
+            target: The QPU's target.
+            client: The client that jobs are submitted by.
+            settings: Options of the primitives; each round's precision gives the number of shots.
+            packing: How samples share executions.
+            ledger: The record of all jobs.
+            max_qpu_seconds: QPU time that must not be exceeded, that in the ledger included.
             limits: Of a job; the service's own where omitted.
         """
         self.target, self.client, self.ledger = target, client, ledger
@@ -142,21 +144,21 @@ class HardwareExecutor:
         record = self.ledger.round(self._key(tasks, settings))
         if not record.jobs:
             record.jobs = self._planned(tasks, settings)
-        pubs = _Pubs(tasks, self._packing)
         if not record.finished:
-            self._submit_missing(record, pubs, settings)
+            work = _Round(record, tasks, settings, cache(self._packing.side_by_side))
+            self._submit_missing(work)
             for job in record.jobs:
                 if job.values is None:
-                    self._collect(record, job, pubs, settings)
+                    self._collect(work, job)
         estimates = _assembled(tasks, record)
         self.ledger.close(record)
         self.rounds += 1
         return estimates
 
     def _key(self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> str:
-        # What is asked for, not what the calibration of the day makes of it: a round that is paid
-        # for stays paid for when the device is calibrated anew.
-        parts: list[str | bytes] = [self._name, repr(settings), self._packing.text]
+        # Not the lowered circuit, which depends on the calibration of the day: a round that is paid
+        # for stays paid for when the QPU is calibrated anew.
+        parts: list[str | bytes] = [self._name, settings.text, self._packing.text]
         for task in tasks:
             parts.append(circuit_text(task.logical or task.lowered.circuit))
             parts.append(observables_text(task.observables))
@@ -177,10 +179,9 @@ class HardwareExecutor:
             for parts in plan_jobs(tasks, copies, settings, self._limits)
         ]
 
-    def _submit_missing(
-        self, record: RoundRecord, pubs: "_Pubs", settings: PrimitiveSettings
-    ) -> None:
+    def _submit_missing(self, work: "_Round") -> None:
         """Submit the jobs that have no id, so that all of a round wait in the queue together."""
+        record = work.record
         known = record.path is not None and record.path.exists()
         for job in record.jobs:
             if job.job_id is None and known:
@@ -188,17 +189,15 @@ class HardwareExecutor:
                 job.job_id = self.client.find(job.tag)
                 record.save()
             if job.job_id is None:
-                self._submit(record, job, pubs, settings)
+                self._submit(work, job)
             elif job.values is None:
                 self._tell(job.job_id, "RESUMED")
 
-    def _submit(
-        self, record: RoundRecord, job: JobRecord, pubs: "_Pubs", settings: PrimitiveSettings
-    ) -> None:
+    def _submit(self, work: "_Round", job: JobRecord) -> None:
         self._check_limit(job)
-        record.save()
-        job.job_id = self.client.submit(pubs.of(job), settings, job.tag)
-        record.save()
+        work.record.save()
+        job.job_id = self.client.submit(work.pubs(job), work.settings, job.tag)
+        work.record.save()
         self._tell(job.job_id, "SUBMITTED")
 
     def _check_limit(self, job: JobRecord) -> None:
@@ -211,31 +210,28 @@ class HardwareExecutor:
                 "go on with --resume and a higher --max-qpu-seconds"
             )
 
-    def _collect(
-        self, record: RoundRecord, job: JobRecord, pubs: "_Pubs", settings: PrimitiveSettings
-    ) -> None:
-        """Wait for a job; submit what failed again, a few times."""
+    def _collect(self, work: "_Round", job: JobRecord) -> None:
+        """Wait for a job; submit it again, a few times, if it fails."""
         failures = 0
         while job.values is None:
             job_id = job.job_id or ""
+            notify = partial(self._tell, job_id)
             try:
-                tables = self.client.wait(
-                    job_id, pubs.of(job), settings, partial(self._tell, job_id)
-                )
+                tables = self.client.wait(job_id, work.pubs(job), work.settings, notify)
             except JobFailed as failure:
                 failures += 1
-                self._note_failure(record, job, job_id)
+                self._note_failure(work.record, job, job_id)
                 if failures == MOST_ATTEMPTS:
                     raise DeviceJobError(
                         f"job {job_id} on {self._name} failed, as {MOST_ATTEMPTS - 1} before it "
                         f"did: {failure}; all results so far are kept: go on with --resume"
                     ) from failure
-                self._submit(record, job, pubs, settings)
+                self._submit(work, job)
                 continue
             spent = self.client.spent_seconds(job_id)
             job.spent_seconds += job.estimated_seconds if spent is None else spent
-            _fill(job, pubs, tables)
-            record.save()
+            work.fill(job, tables)
+            work.record.save()
             self._tell(job_id, "DONE")
 
     def _note_failure(self, record: RoundRecord, job: JobRecord, job_id: str) -> None:
@@ -254,44 +250,43 @@ def _new_tag() -> str:
     return f"qhybrid-{uuid.uuid4().hex}"
 
 
-class _Pubs:
-    """The PUBs of a round's jobs, made when they are needed."""
+@dataclass(frozen=True, eq=False)
+class _Round:
+    """A round that is run: its record, and what its jobs' PUBs are made of."""
 
-    def __init__(self, tasks: Sequence[LoweredTask], packing: Packing) -> None:
-        self.tasks = tasks
-        self._packing = packing
-        self._packed: dict[tuple[int, int], LoweredCircuit] = {}
+    record: RoundRecord
+    tasks: Sequence[LoweredTask]
+    settings: PrimitiveSettings
+    side_by_side: Callable[[LoweredCircuit, int], LoweredCircuit]
 
-    def of(self, job: JobRecord) -> list[DevicePub]:
-        pubs = []
-        for part in map(Part._make, job.parts):
-            task = self.tasks[part.task]
-            key = (part.task, part.copies)
-            if key not in self._packed:
-                self._packed[key] = self._packing.side_by_side(task.lowered, part.copies)
-            pubs.append(device_pub(task, part, self._packed[key]))
-        return pubs
+    def pubs(self, job: JobRecord) -> list[LoweredPub]:
+        """Return the PUBs of a job."""
+        return [
+            lowered_pub(task, part, self.side_by_side(task.lowered, part.copies))
+            for part in _parts(job)
+            for task in [self.tasks[part.task]]
+        ]
+
+    def fill(self, job: JobRecord, tables: Sequence[Tables]) -> None:
+        """Write what a job returned into its record."""
+        estimates = [
+            part_estimates(part, len(self.tasks[part.task].observables), *table)
+            for part, table in zip(_parts(job), tables, strict=True)
+        ]
+        job.standard_errors = [estimate.standard_errors.tolist() for estimate in estimates]
+        job.values = [estimate.values.tolist() for estimate in estimates]
 
 
-def _fill(job: JobRecord, pubs: _Pubs, tables: Sequence[Tables]) -> None:
-    estimates = [
-        part_estimates(part, len(pubs.tasks[part.task].observables), *table)
-        for part, table in zip(map(Part._make, job.parts), tables, strict=True)
-    ]
-    job.standard_errors = [estimate.standard_errors.tolist() for estimate in estimates]
-    job.values = [estimate.values.tolist() for estimate in estimates]
+def _parts(job: JobRecord) -> list[PubPart]:
+    return list(map(PubPart._make, job.parts))
 
 
 def _assembled(tasks: Sequence[LoweredTask], record: RoundRecord) -> list[Estimates]:
     """Return the estimates of each task from those of the parts."""
-    estimates = [
-        Estimates(*(np.empty((len(task.inputs), len(task.observables))) for _ in range(2)))
-        for task in tasks
-    ]
+    estimates = [Estimates(*np.empty((2, len(t.inputs), len(t.observables)))) for t in tasks]
     for job in record.jobs:
-        for part, values, errors in zip(
-            map(Part._make, job.parts), job.values or (), job.standard_errors or (), strict=True
-        ):
+        tables = zip(_parts(job), job.values or (), job.standard_errors or (), strict=True)
+        for part, values, errors in tables:
             estimates[part.task].values[part.start : part.stop] = values
             estimates[part.task].standard_errors[part.start : part.stop] = errors
     return estimates
