@@ -51,7 +51,7 @@ def main(steps: int = 300, out: Path = Path("own_vertex.png")) -> None:
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(), generator)
+        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -44,7 +44,7 @@ def main(steps: int = 1000, out: Path = Path("quantum_bottleneck.png")) -> None:
         shape=(12, 1, 8, 8),
         spec=schedule,
         sampler="ddpm",
-        process=StateProcess(schedule, P2Weighting(), classes=2),
+        process=StateProcess(schedule, P2Weighting(gamma=1), classes=2),
         keep=schedule.timesteps + 1,
     )
     save_grid(torch.cat((drawn.frames or [])[-5:]), out, columns=12)

@@ -31,7 +31,7 @@ def fit(model: nn.Module, images: Tensor, steps: int, learning_rate: float) -> N
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(), generator)
+        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

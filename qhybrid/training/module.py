@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.diffusion.ema import Ema
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
-from qhybrid.diffusion.specs import EmaSpec, P2Weighting
 from qhybrid.models.rows import MODELS
 from qhybrid.settings.config import Config
 from qhybrid.training.batches import NOISE, BatchStream, StepPlan, derive_seed
@@ -56,9 +55,9 @@ class DenoisingModule(L.LightningModule):
             plan: The run's steps and epochs.
         """
         super().__init__()
-        ema, diffusion = config.ema, config.diffusion
+        diffusion = config.diffusion
         self.model, self.plan = model, plan
-        self.ema = Ema(model, EmaSpec(ema.decay, ema.every, ema.start, ema.power))
+        self.ema = Ema(model, config.ema.spec)
         self.schedule = diffusion.schedule_spec
         self.step = 0
         self.learning_rate = 0.0
@@ -69,9 +68,8 @@ class DenoisingModule(L.LightningModule):
         self._class_ids: Tensor
         class_ids = torch.tensor(sorted(dataset.class_names))
         self.register_buffer("_class_ids", class_ids, persistent=False)
-        weighting = P2Weighting(diffusion.p2_k, diffusion.p2_gamma)
         info = MODELS[config.model.name].process
-        self.process = info.build(self.schedule, weighting, len(dataset.class_names))
+        self.process = info.build(self.schedule, diffusion.weighting, len(dataset.class_names))
         self._generator = torch.Generator()
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
