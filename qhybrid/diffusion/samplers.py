@@ -20,8 +20,8 @@ class SamplerInfo:
         summary: One line on the method.
         default_steps: Model evaluations per image; None means every timestep.
         stochastic: Whether noise is drawn during the steps, not only at the start.
-        scheduler: Function (ScheduleSpec) -> diffusers scheduler that predicts epsilon, or
-            "module:function".
+        scheduler: Function (ScheduleSpec) -> diffusers scheduler of models that predict epsilon,
+            whose `set_timesteps` takes a list; or "module:function".
         options: Further arguments of `scheduler`.
     """
 

@@ -8,8 +8,10 @@ from qhybrid.diffusion.specs import ScheduleSpec
 
 
 def solver(spec: ScheduleSpec) -> Any:
-    """Return diffusers' UniPC solver."""
-    return diffusers.UniPCMultistepScheduler(**beta_options(spec), solver_order=1)
+    """Return diffusers' single-step DPM-Solver++."""
+    return diffusers.DPMSolverSinglestepScheduler(
+        **beta_options(spec), solver_order=1, final_sigmas_type="zero"
+    )
 
 
-ROW = SamplerInfo("euler", "UniPC of first order", 5, False, solver)
+ROW = SamplerInfo("euler", "single-step DPM-Solver++ of first order", 5, False, solver)
