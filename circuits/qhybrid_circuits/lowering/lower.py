@@ -3,7 +3,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import rustworkx
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
@@ -20,7 +19,13 @@ from qhybrid_circuits.disk_cache import (
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.blocks.collect import collect_blocks
-from qhybrid_circuits.lowering.cost.couplings import BROKEN, Couplings, couplings_of
+from qhybrid_circuits.lowering.cost.couplings import (
+    BROKEN,
+    Couplings,
+    couplings_of,
+    graph_of,
+    largest_part,
+)
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
 from qhybrid_circuits.lowering.planner import Planner
@@ -145,13 +150,12 @@ def _usable(name: str, circuit: QuantumCircuit, device: Couplings) -> Couplings:
             f"{device.num_qubits}; take a larger device or fewer qubits"
         )
     pairs = [
-        tuple(circuit.find_bit(bit).index for bit in item.qubits[:2])
+        (circuit.find_bit(item.qubits[0]).index, circuit.find_bit(item.qubits[1]).index)
         for item in circuit.data
         if len(item.qubits) > 1 and item.operation.name != "barrier"
     ]
-    needed, offered = _largest_part(circuit.num_qubits, pairs), 1
-    if pairs:
-        offered = _largest_part(device.num_qubits, device.pairs)
+    needed = largest_part(graph_of(range(circuit.num_qubits), pairs))
+    offered = largest_part(device.graph) if pairs else 1
     if needed > offered:
         raise CircuitError(
             f"Circuit '{name}' connects {needed} qubits, but the target's two-qubit gates connect "
@@ -165,15 +169,8 @@ def _usable(name: str, circuit: QuantumCircuit, device: Couplings) -> Couplings:
             "later calibration"
         )
     enough = device.num_qubits - len(working.excluded) >= circuit.num_qubits
-    fits = enough and needed <= max(1, _largest_part(device.num_qubits, working.pairs))
+    fits = enough and needed <= max(1, largest_part(working.graph))
     return working if fits else device
-
-
-def _largest_part(num_qubits: int, pairs: Iterable[Sequence[int]]) -> int:
-    graph = rustworkx.PyGraph()
-    graph.add_nodes_from(range(num_qubits))
-    graph.add_edges_from_no_data([(pair[0], pair[1]) for pair in pairs])
-    return max((len(part) for part in rustworkx.connected_components(graph)), default=0)
 
 
 def _lowered(

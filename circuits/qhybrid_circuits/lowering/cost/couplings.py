@@ -43,12 +43,14 @@ class Couplings:
     def pairs(self) -> list[tuple[int, int]]:
         return sorted(self.gate)
 
+    @property
+    def graph(self) -> "rustworkx.PyGraph[int, None]":
+        """A graph with node q for qubit q."""
+        return graph_of(range(self.num_qubits), self.pairs)
+
     def distance(self) -> list[list[int]]:
         """Return the number of couplings between any two qubits; num_qubits where no path is."""
-        graph = rustworkx.PyGraph()
-        graph.add_nodes_from(range(self.num_qubits))
-        graph.add_edges_from_no_data(self.pairs)
-        matrix = rustworkx.distance_matrix(graph, null_value=float(self.num_qubits))
+        matrix = rustworkx.distance_matrix(self.graph, null_value=float(self.num_qubits))
         steps: list[list[int]] = matrix.astype(int).tolist()
         return steps
 
@@ -70,6 +72,21 @@ class Couplings:
             for u, row in enumerate(self.neighbours)
         )
         return replace(self, neighbours=neighbours, gate=gate, excluded=frozenset(broken))
+
+
+def graph_of(
+    nodes: Iterable[int], pairs: Iterable[tuple[int, int]]
+) -> "rustworkx.PyGraph[int, None]":
+    """Return a graph with the nodes and an edge for each pair of indices of nodes."""
+    graph: rustworkx.PyGraph[int, None] = rustworkx.PyGraph()
+    graph.add_nodes_from(list(nodes))
+    graph.add_edges_from_no_data(list(pairs))
+    return graph
+
+
+def largest_part(graph: "rustworkx.PyGraph[int, None]") -> int:
+    """Return the number of nodes in the largest connected component."""
+    return max((len(part) for part in rustworkx.connected_components(graph)), default=0)
 
 
 def couplings_of(target: Target) -> Couplings:

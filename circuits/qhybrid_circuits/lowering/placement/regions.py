@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import CircuitError
@@ -105,14 +106,9 @@ def lower_copies(
 
 def _balls(device: Couplings, radius: int) -> list[int]:
     """Return for each qubit the bit mask of all qubits at most `radius` couplings away."""
-    balls = [1 << qubit for qubit in range(device.num_qubits)]
-    for _ in range(radius):
-        wider = list(balls)
-        for qubit, row in enumerate(device.neighbours):
-            for other in row:
-                wider[qubit] |= balls[other]
-        balls = wider
-    return balls
+    # Qubits that no path joins count as `num_qubits` away.
+    near = np.array(device.distance()) <= min(radius, device.num_qubits - 1)
+    return [sum(1 << int(qubit) for qubit in np.flatnonzero(row)) for row in near]
 
 
 def _masks(pool: Sequence[Placement], around: Sequence[int]) -> tuple[list[int], list[int]]:

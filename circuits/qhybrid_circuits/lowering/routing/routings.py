@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 
 import rustworkx
 
-from qhybrid_circuits.lowering.cost.couplings import Couplings
+from qhybrid_circuits.lowering.cost.couplings import Couplings, graph_of
 from qhybrid_circuits.lowering.routing.beam import BeamOptions, Router
 from qhybrid_circuits.lowering.routing.parts import join_routings, split_problem
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
@@ -102,11 +102,8 @@ def _swap_free(problem: RoutingProblem, device: Couplings) -> Routing | None:
     pairs = sorted({(min(pair), max(pair)) for pair in problem.pairs})
     acting = sorted({qubit for pair in pairs for qubit in pair})
     index = {qubit: k for k, qubit in enumerate(acting)}
-    needed, offered = rustworkx.PyGraph(), rustworkx.PyGraph()
-    needed.add_nodes_from(acting)
-    needed.add_edges_from_no_data([(index[a], index[b]) for a, b in pairs])
-    offered.add_nodes_from(range(device.num_qubits))
-    offered.add_edges_from_no_data(device.pairs)
+    needed = graph_of(acting, [(index[a], index[b]) for a, b in pairs])
+    offered = device.graph
     if rustworkx.is_bipartite(offered) and not rustworkx.is_bipartite(needed):
         return None
     mappings = rustworkx.vf2_mapping(
