@@ -9,7 +9,6 @@ import io
 import json
 import os
 import tempfile
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +17,8 @@ from qiskit import qpy
 from qiskit.circuit import Operation, QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.transpiler import Target
+
+from qhybrid_circuits.caching import Cache
 
 T = TypeVar("T")
 
@@ -45,21 +46,51 @@ class LoweringCache:
 
     def __init__(self, directory: Path | None, entries: int = 256) -> None:
         self.directory = directory
-        self._entries = entries
         self._written = 0
-        self._memory: OrderedDict[str, Any] = OrderedDict()
+        self._memory = Cache[Any](entries)
 
-    def get(self, key: str) -> Any | None:
-        """Return what this process has put or remembered under the key."""
-        if key in self._memory:
-            self._memory.move_to_end(key)
-        return self._memory.get(key)
+    def recall(
+        self,
+        name: str,
+        make: Callable[[], T],
+        decode: Callable[[bytes], T | None],
+        encode: Callable[[T], bytes],
+    ) -> T:
+        """Return a result from memory or from its file, or make it and keep it.
 
-    def remember(self, key: str, value: Any) -> None:
-        self._memory[key] = value
-        self._memory.move_to_end(key)
-        while len(self._memory) > self._entries:
-            self._memory.popitem(last=False)
+        Args:
+            name: Of the file.
+            make: Returns the result; None is not written to a file.
+            decode: Reads the file's content; returns None where it is damaged.
+            encode: Writes it.
+        """
+
+        def find() -> T:
+            content = self.read(name)
+            found = None if content is None else decode(content)
+            if found is None:
+                found = make()
+                if found is not None:
+                    self.write(name, encode(found))
+            return found
+
+        value: T = self._memory.get(name, find)
+        return value
+
+    def recall_json(
+        self,
+        key: str,
+        make: Callable[[], T],
+        from_json: Callable[[Any], T],
+        to_json: Callable[[Any], Any],
+    ) -> T:
+        """Return a result that is kept as JSON from memory or its file, or make it and keep it."""
+        return self.recall(
+            f"{key}.json",
+            make,
+            lambda content: _from_json(content, from_json),
+            lambda value: json.dumps(to_json(value)).encode(),
+        )
 
     def read(self, name: str) -> bytes | None:
         if self.directory is None:
@@ -72,10 +103,7 @@ class LoweringCache:
     def read_json(self, key: str, convert: Callable[[Any], T] = _unchanged) -> T | None:
         """Return what `convert` makes of a JSON file, None where the file is missing or damaged."""
         content = self.read(f"{key}.json")
-        try:
-            return None if content is None else convert(json.loads(content))
-        except (ValueError, TypeError, AttributeError):
-            return None
+        return None if content is None else _from_json(content, convert)
 
     def write(self, name: str, content: bytes) -> None:
         if self.directory is None:
@@ -106,6 +134,13 @@ class LoweringCache:
             files.sort(key=lambda path: path.stat().st_mtime)
             for path in files[: len(files) - _MOST_FILES // 2]:
                 path.unlink(missing_ok=True)
+
+
+def _from_json(content: bytes, convert: Callable[[Any], T]) -> T | None:
+    try:
+        return convert(json.loads(content))
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 #: One for each folder, so that what is in memory is shared.

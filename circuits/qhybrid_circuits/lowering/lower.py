@@ -37,6 +37,9 @@ from qhybrid_circuits.lowering.targets import (
 )
 from qhybrid_circuits.variational import VariationalCircuit
 
+#: What is kept of a `LoweredCircuit` beside its circuit.
+_FACTS = ("qubits", "final_layout", "fractional", "success_probability", "swaps")
+
 
 def lower(
     circuit: VariationalCircuit | QuantumCircuit,
@@ -82,26 +85,24 @@ def lower(
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
     device = couplings_of(device_target)
     usable = _usable(name, bound, device)
-    store = use_cache(cache)
+    store, seeds = use_cache(cache), tuple(seeds)
     device_content = target_content(device_target)
-    seeds = tuple(seeds)
+
+    def find() -> LoweredCircuit:
+        blocks = collect_blocks(bound) if can_synthesize(device_target) else None
+        candidates = []
+        if blocks is not None:
+            planner = Planner(store, device, device_target, device_content, measured)
+            candidates += planner.lower(blocks)
+        if not candidates or device.num_qubits <= 2 * bound.num_qubits:
+            candidates += stock_candidates(bound, (usable, device), device_target, seeds, measured)
+        return min(
+            (_lowered(name, each, device_target, measured, fractional) for each in candidates),
+            key=_rank,
+        )
+
     key = content_key(circuit_content(bound), device_content, measured, fractional, seeds)
-    known = _recall(store, key, name, bound)
-    if known is not None:
-        return known
-    blocks = collect_blocks(bound) if can_synthesize(device_target) else None
-    candidates = []
-    if blocks is not None:
-        planner = Planner(store, device, device_target, device_content, measured)
-        candidates += planner.lower(blocks)
-    if not candidates or device.num_qubits <= 2 * bound.num_qubits:
-        candidates += stock_candidates(bound, (usable, device), device_target, seeds, measured)
-    best = min(
-        (_lowered(name, each, device_target, measured, fractional) for each in candidates),
-        key=_rank,
-    )
-    _store(store, key, best)
-    return best
+    return _with_parameters(store.recall(f"{key}.qpy", find, _unpack, _pack), name, bound)
 
 
 def measured_qubits(
@@ -194,31 +195,8 @@ def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:
     return -(lowered.success_probability or 0.0), circuit.num_nonlocal_gates(), depth
 
 
-def _recall(
-    store: LoweringCache, key: str, name: str, circuit: QuantumCircuit
-) -> LoweredCircuit | None:
-    """Return the result that is known for a circuit's content, in this circuit's parameters."""
-    lowered = store.get(key)
-    if lowered is None:
-        content = store.read(f"{key}.qpy")
-        found = None if content is None else unpack_file(content)
-        if found is None:
-            return None
-        saved, facts = found
-        lowered = LoweredCircuit(
-            name,
-            saved,
-            tuple(facts["qubits"]),
-            tuple(facts["final_layout"]),
-            bool(facts["fractional"]),
-            facts["success_probability"],
-            facts["swaps"],
-        )
-        store.remember(key, lowered)
-    return _with_parameters(lowered, name, circuit)
-
-
 def _with_parameters(lowered: LoweredCircuit, name: str, circuit: QuantumCircuit) -> LoweredCircuit:
+    """Return a known result under a circuit's name and with its parameters, which may be others."""
     own = {parameter.name: parameter for parameter in circuit.parameters}
     renamed: dict[Parameter, Parameter] = {
         parameter: own[parameter.name]
@@ -232,13 +210,14 @@ def _with_parameters(lowered: LoweredCircuit, name: str, circuit: QuantumCircuit
     return replace(lowered, name=name, circuit=result)
 
 
-def _store(store: LoweringCache, key: str, lowered: LoweredCircuit) -> None:
-    store.remember(key, lowered)
-    facts = {
-        "qubits": lowered.qubits,
-        "final_layout": lowered.final_layout,
-        "fractional": lowered.fractional,
-        "success_probability": lowered.success_probability,
-        "swaps": lowered.swaps,
-    }
-    store.write(f"{key}.qpy", pack_file(lowered.circuit, facts))
+def _pack(lowered: LoweredCircuit) -> bytes:
+    return pack_file(lowered.circuit, {name: getattr(lowered, name) for name in _FACTS})
+
+
+def _unpack(content: bytes) -> LoweredCircuit | None:
+    found = unpack_file(content)
+    if found is None or found[1].keys() != set(_FACTS):
+        return None
+    circuit, facts = found
+    facts |= {name: tuple(facts[name]) for name in ("qubits", "final_layout")}
+    return LoweredCircuit(circuit.name, circuit, **facts)

@@ -1,6 +1,4 @@
-import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from qiskit.transpiler import Target
 
@@ -53,17 +51,12 @@ class Planner:
         """Return the plan for a circuit's structure: the known one, or a new one."""
         problem = routing_problem(blocks, self._fractional)
         key = content_key("plan", problem, self.device_content, self.measured, self.portfolio)
-        plan = self.store.get(key)
-        if isinstance(plan, LoweringPlan):
-            return plan
-        plan = self.store.read_json(key, LoweringPlan.from_json)
-        if plan is None:
-            plan = self._new_plan(blocks, problem)
-            if plan is None:
-                return None
-            self.store.write(f"{key}.json", json.dumps(plan.to_json()).encode())
-        self.store.remember(key, plan)
-        return plan
+        return self.store.recall_json(
+            key,
+            lambda: self._new_plan(blocks, problem),
+            LoweringPlan.from_json,
+            LoweringPlan.to_json,
+        )
 
     def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> LoweringPlan | None:
         """Return a plan that uses what is out of order only where there is no other."""
@@ -105,17 +98,12 @@ class Planner:
 
     def _frames(self, problem: FrameProblem) -> FramePlan | None:
         """Return the gates of a star: the known ones, or newly found ones."""
-        key = content_key("frames", problem)
-        plan = self.store.get(key)
-        if not isinstance(plan, FramePlan):
-            plan = self.store.read_json(key, FramePlan.from_json)
-        if plan is None:
-            plan = find_frames(problem)
-            if plan is None:
-                return None
-            self.store.write(f"{key}.json", json.dumps(plan.to_json()).encode())
-        self.store.remember(key, plan)
-        return plan
+        return self.store.recall_json(
+            content_key("frames", problem),
+            lambda: find_frames(problem),
+            FramePlan.from_json,
+            FramePlan.to_json,
+        )
 
     def _condensed(self, blocks: BlockCircuit) -> BlockCircuit | None:
         """Return the circuit with its long parts on three qubits written anew, None if none is."""
@@ -135,17 +123,9 @@ class Planner:
     def _routings(self, problem: RoutingProblem, device: Couplings) -> list[Routing]:
         """Return routings for a structure; devices with the same couplings share them."""
         key = content_key("routings", problem, device.pairs, self.portfolio)
-        known: list[Routing] | None = self.store.get(key)
-        if known is not None:
-            return known
-        routings = self.store.read_json(key, _routings_from_json)
-        if routings is None:
-            routings = find_routings(problem, device, self.portfolio)
-            content = json.dumps([each.to_json() for each in routings]).encode()
-            self.store.write(f"{key}.json", content)
-        self.store.remember(key, routings)
-        return routings
-
-
-def _routings_from_json(content: Any) -> list[Routing]:
-    return [Routing.from_json(each) for each in content]
+        return self.store.recall_json(
+            key,
+            lambda: find_routings(problem, device, self.portfolio),
+            lambda content: [Routing.from_json(each) for each in content],
+            lambda routings: [each.to_json() for each in routings],
+        )

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -196,13 +195,12 @@ def _stock(
     key = content_key(
         "stock", _VERSION, circuit_content(circuit), device_content, measured, STOCK_SEEDS
     )
-    saved = store.read_json(key, CircuitFigures.from_dict)
-    if saved is not None:
-        return saved
-    figures = stock_figures(circuit, target, measured)
-    if figures is not None:
-        store.write(f"{key}.json", json.dumps(figures.to_dict()).encode())
-    return figures
+    return store.recall_json(
+        key,
+        lambda: stock_figures(circuit, target, measured),
+        CircuitFigures.from_dict,
+        CircuitFigures.to_dict,
+    )
 
 
 def _figures(figures: CircuitFigures) -> dict[str, Any]:
