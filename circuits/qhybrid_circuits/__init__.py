@@ -1,4 +1,4 @@
-"""What is computed: variational circuits, and the same circuits in a device's own gates."""
+"""What is computed: variational circuits, and the same circuits in a QPU's own gates."""
 
 from typing import TYPE_CHECKING
 

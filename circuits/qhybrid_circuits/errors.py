@@ -55,7 +55,7 @@ class QpuLimitError(QHybridError):
 
 
 class DeviceJobError(QHybridError):
-    """A job on a device failed again and again; what is done so far is kept."""
+    """A job on a QPU failed again and again; what is done so far is kept."""
 
 
 class CircuitError(RequestError):

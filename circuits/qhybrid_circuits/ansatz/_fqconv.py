@@ -29,7 +29,7 @@ def fqconv(
     One channel has no next one (its pairs would be of a qubit with itself); there the controls are
     the channel's own next pixels, as in HQConv's block A. That case is ours, not the paper's.
 
-    The pairs of one pixel form a ring of the channels, which is native to no common device at three
+    The pairs of one pixel form a ring of the channels, which is native to no common QPU at three
     channels. With `topology` "heavy-hex" or "line" (the same here) the last channel is controlled
     by the one before it in place of the first, so that they form a chain; this is ours, not the
     paper's, and another circuit with as many weights.

@@ -36,7 +36,7 @@ def qattention(
     - no output fades. After a chain of CNOTs Z of qubit i is the parity of qubits 0 to i, and its
       derivatives shrink with i; CZ brings in one neighbour on each side a layer. The mean variance
       of the derivatives is nine times that of RY in the place of the published RZ.
-    - it is short: CZ is native to today's devices, and the CZ of a chain take two time steps.
+    - it is short: CZ is native to today's QPUs, and the CZ of a chain take two time steps.
 
     Args:
         qubits: Qubits of the chain, at least two; as many inputs and outputs.

@@ -6,7 +6,7 @@ from qiskit.converters import circuit_to_dag
 from qiskit.dagcircuit import DAGCircuit
 from qiskit.transpiler.passes import WrapAngles
 
-#: Angles of an rzz that devices with fractional gates take, in radians.
+#: Angles of an rzz that QPUs with fractional gates take, in radians.
 RZZ_BOUNDS = (0.0, math.pi / 2)
 
 

@@ -27,9 +27,9 @@ from qhybrid_circuits.lowering.cost.couplings import (
     largest_part,
 )
 from qhybrid_circuits.lowering.cost.success import success_probability
-from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
+from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit, used_qubits
 from qhybrid_circuits.lowering.planner import Planner
-from qhybrid_circuits.lowering.stock import stock_candidates, used_qubits
+from qhybrid_circuits.lowering.stock import stock_candidates
 from qhybrid_circuits.lowering.targets import (
     can_synthesize,
     with_angle_bounds,
@@ -51,13 +51,13 @@ def lower(
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
 ) -> LoweredCircuit:
-    """Express a circuit in a device's gates on its couplings, at the best estimated success.
+    """Express a circuit in a QPU's gates on its couplings, at the best estimated success.
 
     Gates on one pair of qubits, with everything between them, become one block, which takes at
     most three two-qubit gates; swaps are merged into the blocks next to them, or qubits that
     interact in rings move by shorter sequences of Clifford gates; the qubits end where they end,
     and `LoweredCircuit.apply_layout` tells the observables. Which gates move them, and where on the
-    device, depends on the circuit's structure only: for new weights the numbers are computed anew
+    QPU, depends on the circuit's structure only: for new weights the numbers are computed anew
     in milliseconds. Where gates on two qubits keep unbound parameters, Qiskit's own passes do the
     work. The state of the logical qubits stays the same, up to a global phase.
 
@@ -66,7 +66,7 @@ def lower(
 
     Args:
         circuit: What to lower. Measurements at its end are left out.
-        target: The device.
+        target: The QPU.
         weights: Values of a variational circuit's weights, shape (n_weights,); symbolic if None.
         observables: What will be measured, on the logical qubits; only their qubits' readout counts
             in the estimate. A variational circuit's own, or every qubit's, if None.
@@ -83,8 +83,8 @@ def lower(
     """
     name, bound, measured = _convert(circuit, weights, observables)
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
-    device = couplings_of(device_target)
-    usable = _usable(name, bound, device)
+    couplings = couplings_of(device_target)
+    usable = _usable(name, bound, couplings)
     store, seeds = use_cache(cache), tuple(seeds)
     device_content = target_content(device_target)
 
@@ -92,10 +92,10 @@ def lower(
         blocks = collect_blocks(bound) if can_synthesize(device_target) else None
         candidates = []
         if blocks is not None:
-            planner = Planner(store, device, device_target, device_content, measured)
+            planner = Planner(store, couplings, device_target, device_content, measured)
             candidates += planner.lower(blocks)
-        if not candidates or device.num_qubits <= 2 * bound.num_qubits:
-            candidates += stock_candidates(bound, (usable, device), device_target, seeds, measured)
+        if not candidates or couplings.num_qubits <= 2 * bound.num_qubits:
+            candidates += stock_candidates(bound, usable, couplings, device_target, seeds, measured)
         return min(
             (_lowered(name, each, device_target, measured, fractional) for each in candidates),
             key=_rank,
@@ -143,12 +143,12 @@ def _convert(
     return circuit.name, bound, measured_qubits(observables, bound.num_qubits)
 
 
-def _usable(name: str, circuit: QuantumCircuit, device: Couplings) -> Couplings:
-    """Return the device without what is out of order, or whole where the circuit needs that."""
-    if circuit.num_qubits > device.num_qubits:
+def _usable(name: str, circuit: QuantumCircuit, couplings: Couplings) -> Couplings:
+    """Return the QPU without what is out of order, or whole where the circuit needs that."""
+    if circuit.num_qubits > couplings.num_qubits:
         raise CircuitError(
             f"Circuit '{name}' has {circuit.num_qubits} qubits, but the target has only "
-            f"{device.num_qubits}; take a larger device or fewer qubits"
+            f"{couplings.num_qubits}; take a larger device or fewer qubits"
         )
     pairs = [
         (circuit.find_bit(item.qubits[0]).index, circuit.find_bit(item.qubits[1]).index)
@@ -156,22 +156,22 @@ def _usable(name: str, circuit: QuantumCircuit, device: Couplings) -> Couplings:
         if len(item.qubits) > 1 and item.operation.name != "barrier"
     ]
     needed = largest_part(graph_of(range(circuit.num_qubits), pairs))
-    offered = largest_part(device.graph) if pairs else 1
+    offered = largest_part(couplings.graph) if pairs else 1
     if needed > offered:
         raise CircuitError(
             f"Circuit '{name}' connects {needed} qubits, but the target's two-qubit gates connect "
             f"{'none' if offered == 1 else f'at most {offered}'}; take another device"
         )
-    working = device.working()
+    working = couplings.working()
     if needed > 1 and not working.pairs:
         raise CircuitError(
             f"Circuit '{name}' needs two-qubit gates, but the target's calibration has every pair "
             f"out of order (an error of {BROKEN} or more, or none known); take another device or a "
             "later calibration"
         )
-    enough = device.num_qubits - len(working.excluded) >= circuit.num_qubits
+    enough = couplings.num_qubits - len(working.excluded) >= circuit.num_qubits
     fits = enough and needed <= max(1, largest_part(working.graph))
-    return working if fits else device
+    return working if fits else couplings
 
 
 def _lowered(

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,9 +20,15 @@ class Candidate(NamedTuple):
     swaps: int
 
 
+def used_qubits(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
+    """Return the qubits that an instruction acts on or that are in `final`, ascending."""
+    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
+    return tuple(sorted(acting.union(final)))
+
+
 @dataclass(frozen=True, eq=False)
 class LoweredCircuit:
-    """A circuit in a device's own gates, on its own couplings.
+    """A circuit in a QPU's own gates, on its own couplings.
 
     Attributes:
         name: The name of the circuit that was lowered.
@@ -51,7 +58,7 @@ class LoweredCircuit:
         return len(self.final_layout)
 
     def apply_layout(self, observable: SparsePauliOp) -> SparsePauliOp:
-        """Return an observable of the logical qubits as one of the device's qubits.
+        """Return an observable of the logical qubits as one of the QPU's qubits.
 
         Args:
             observable: An operator on `num_logical_qubits` qubits.
@@ -61,7 +68,7 @@ class LoweredCircuit:
     def compact(self) -> tuple[QuantumCircuit, tuple[int, ...]]:
         """Return the circuit on the qubits in use alone, and the final layout in their numbers.
 
-        Qubit k of the circuit is `qubits[k]`, so a simulator need not hold the whole device.
+        Qubit k of the circuit is `qubits[k]`, so a simulator need not hold the whole QPU.
         """
         position = {physical: index for index, physical in enumerate(self.qubits)}
         small = QuantumCircuit(

@@ -25,10 +25,10 @@ PORTFOLIO = (
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans for one device, made once for each structure and then recalled."""
+    """Plans for one QPU, made once for each structure and then recalled."""
 
     store: LoweringCache
-    device: Couplings
+    couplings: Couplings
     target: Target
     device_content: object
     measured: tuple[int, ...]
@@ -60,13 +60,13 @@ class Planner:
 
     def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> LoweringPlan | None:
         """Return a plan that uses what is out of order only where there is no other."""
-        working = self.device.working()
-        # The routings of the whole device serve every calibration; most have a place without what
+        working = self.couplings.working()
+        # The routings of the whole QPU serve every calibration; most have a place without what
         # is broken.
         for routed, placed in (
-            (self.device, working),
+            (self.couplings, working),
             (working, working),
-            (self.device, self.device),
+            (self.couplings, self.couplings),
         ):
             routings = self._routings(problem, routed)
             plan = make_plan(blocks, routings, placed, self.target, self.measured)
@@ -94,7 +94,7 @@ class Planner:
         return Candidate(circuit, layout, plan.routing.swaps)
 
     def _fits(self, blocks: BlockCircuit) -> bool:
-        return fits_directly(routing_problem(blocks, self._fractional), self.device)
+        return fits_directly(routing_problem(blocks, self._fractional), self.couplings)
 
     def _frames(self, problem: FrameProblem) -> FramePlan | None:
         """Return the gates of a star: the known ones, or newly found ones."""
@@ -117,15 +117,15 @@ class Planner:
 
     def _gates(self, part: CircuitPart) -> int:
         """Return the two-qubit gates that a part takes with its swaps."""
-        routings = self._routings(part.problem, self.device)
+        routings = self._routings(part.problem, self.couplings)
         return min((routing.gates for routing in routings), default=0)
 
-    def _routings(self, problem: RoutingProblem, device: Couplings) -> list[Routing]:
-        """Return routings for a structure; devices with the same couplings share them."""
-        key = content_key("routings", problem, device.pairs, self.portfolio)
+    def _routings(self, problem: RoutingProblem, couplings: Couplings) -> list[Routing]:
+        """Return routings for a structure; QPUs with the same couplings share them."""
+        key = content_key("routings", problem, couplings.pairs, self.portfolio)
         return self.store.recall_json(
             key,
-            lambda: find_routings(problem, device, self.portfolio),
+            lambda: find_routings(problem, couplings, self.portfolio),
             lambda content: [Routing.from_json(each) for each in content],
             lambda routings: [each.to_json() for each in routings],
         )

@@ -32,16 +32,16 @@ def can_synthesize(target: Target) -> bool:
 
 
 def restricted_target(target: Target, qubits: Sequence[int]) -> Target:
-    """Return the part of a device that consists of some of its qubits, numbered from 0.
+    """Return the part of a QPU that consists of some of its qubits, numbered from 0.
 
     Gates, couplings, errors, durations, T1, T2 and readout are kept.
 
     Args:
-        target: The device.
+        target: The QPU.
         qubits: Physical qubits; `qubits[k]` becomes qubit k.
 
     Raises:
-        CircuitError: A qubit is named twice, or the device does not have it.
+        CircuitError: A qubit is named twice, or the QPU does not have it.
     """
     available = int(target.num_qubits or 0)
     wrong = [qubit for qubit in qubits if not 0 <= qubit < available]
@@ -60,7 +60,7 @@ def part_of_target(
     pairs: Container[tuple[int, int]] | None = None,
     bound_rzz: bool = False,
 ) -> Target:
-    """Return some qubits of a device, with only the couplings of ascending `pairs` if given."""
+    """Return some qubits of a QPU, with only the couplings of ascending `pairs` if given."""
     position = {physical: index for index, physical in enumerate(qubits)}
     properties = target.qubit_properties
     small = Target(
@@ -99,10 +99,10 @@ def with_fractional_gates(target: Target) -> Target:
     is one pulse, as sx is). Published calibrations have no others.
 
     Args:
-        target: A device whose two-qubit gate is cz, or that has rzz already.
+        target: A QPU whose two-qubit gate is cz, or that has rzz already.
 
     Raises:
-        CircuitError: The device has neither cz nor rzz.
+        CircuitError: The QPU has neither cz nor rzz.
     """
     if "rzz" in target.operation_names and "rx" in target.operation_names:
         return with_angle_bounds(target)
@@ -130,7 +130,7 @@ def with_fractional_gates(target: Target) -> Target:
 
 
 def with_angle_bounds(target: Target) -> Target:
-    """Return the target with rzz limited to 0 to pi/2: devices take no other, and few say so."""
+    """Return the target with rzz limited to 0 to pi/2: QPUs take no other, and few say so."""
     if "rzz" not in target.operation_names:
         return target
     register_folding()

@@ -1,4 +1,4 @@
-"""What a circuit costs on a device, by our lowering and by Qiskit's stock passes."""
+"""What a circuit costs on a QPU, by our lowering and by Qiskit's stock passes."""
 
 from qhybrid_circuits.report.figures import CircuitFigures
 from qhybrid_circuits.report.resource import ResourceReport, resource_report

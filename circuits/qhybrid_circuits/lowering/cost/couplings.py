@@ -19,7 +19,7 @@ _IMPOSSIBLE = -100.0
 
 @dataclass(frozen=True)
 class Couplings:
-    """Which qubits of a device can meet, and how well each works.
+    """Which qubits of a QPU can meet, and how well each works.
 
     Attributes:
         num_qubits: Physical qubits.
@@ -55,7 +55,7 @@ class Couplings:
         return steps
 
     def working(self) -> "Couplings":
-        """Return the device without the couplings and qubits that are out of order."""
+        """Return the QPU without the couplings and qubits that are out of order."""
         least = math.log(BROKEN)
         broken = {
             qubit

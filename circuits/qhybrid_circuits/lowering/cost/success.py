@@ -18,7 +18,7 @@ def success_probability(
 
     Args:
         circuit: In the target's gates, on its qubits, without measurements.
-        target: The device.
+        target: The QPU.
         measured: The physical qubits that are measured at the end.
 
     Returns:

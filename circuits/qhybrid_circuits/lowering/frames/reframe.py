@@ -85,12 +85,12 @@ def reframe(
         blocks: The circuit.
         fractional: Whether rotations of two vertices are gates, rather than cz alone.
         find: Finds the gates of one star.
-        fits: Whether a device has a place where all pairs of a circuit are neighbours; asked before
+        fits: Whether a QPU has a place where all pairs of a circuit are neighbours; asked before
             the search, which takes longer.
 
     Returns:
         A circuit with the same unitary up to a global phase; None where the circuit's blocks are no
-        controlled rotations, or are not in rings, or the device has no place for the stars, or
+        controlled rotations, or are not in rings, or the QPU has no place for the stars, or
         `find` finds nothing.
     """
     counts = {interaction_count(block.matrix, fractional) for block in blocks.blocks}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import rustworkx
 
-#: Qubits of a cluster: no device with few couplings has rings this small, and no vertex of one has
+#: Qubits of a cluster: no QPU with few couplings has rings this small, and no vertex of one has
 #: more than three neighbours.
 _SIZES = (3, 4)
 

@@ -96,7 +96,7 @@ def synthesize(
         routing: Where its blocks and the swaps between them go, on the vertices of a graph.
         placement: Physical qubit of each vertex that the routing uses.
         spare: Physical qubits for the logical ones that no block acts on, in their order.
-        target: The device; an rzz in it is used.
+        target: The QPU; an rzz in it is used.
 
     Returns:
         The circuit on all of the target's qubits, and the final physical qubit of each logical one.
