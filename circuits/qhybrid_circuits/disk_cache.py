@@ -22,13 +22,13 @@ from qhybrid_circuits.caching import Cache
 
 T = TypeVar("T")
 
-#: Part of every key: a change of the lowering's own ways must not meet old results.
+#: Part of every key: to be raised when lowering gives other results than before.
 VERSION = 5
 
 #: Files a folder holds at most (a lowered circuit is some 20 kB), and how often that is looked at.
 _MOST_FILES, _PRUNE_EVERY = 4000, 100
 
-#: Where the cache is, unless told: an environment variable that wins over the user's cache folder.
+#: Environment variable with the folder of the cache; without it, the user's cache folder.
 DIRECTORY_VARIABLE = "QHYBRID_CACHE_DIR"
 
 
@@ -125,7 +125,7 @@ class LoweringCache:
             return
 
     def _prune(self) -> None:
-        """Remove the oldest files of a folder that has too many: training makes ever new ones."""
+        """Remove the oldest files of a folder that has too many."""
         directory = self.directory
         if directory is None:
             return
@@ -192,7 +192,7 @@ def unpack_file(content: bytes) -> tuple[QuantumCircuit, dict[str, Any]] | None:
 
 
 def content_key(*parts: object) -> str:
-    """Return a name for the content of objects whose `repr` tells all of it."""
+    """Return a hash of objects whose `repr` is all of their content."""
     digest = hashlib.sha256(repr(VERSION).encode())
     for part in parts:
         digest.update(b"\0" + repr(part).encode())
@@ -238,11 +238,11 @@ def target_content(target: Target) -> tuple[object, ...]:
 
 
 def _definition_content(operation: Operation) -> object:
-    """Return what a gate consists of, where its name and parameters do not tell."""
+    """Return a gate's definition, None where its name and parameters determine it."""
     kind = getattr(operation, "base_class", type(operation))
-    told = kind.__module__.startswith("qiskit.circuit.library.standard_gates")
+    standard = kind.__module__.startswith("qiskit.circuit.library.standard_gates")
     definition = getattr(operation, "definition", None)
-    if told or kind is UnitaryGate or not isinstance(definition, QuantumCircuit):
+    if standard or kind is UnitaryGate or not isinstance(definition, QuantumCircuit):
         return None
     return circuit_content(definition)
 

@@ -20,7 +20,7 @@ def fqconv(
     variant: Variant = "paper",
     topology: Topology = "paper",
 ) -> VariationalCircuit:
-    """Flat quantum convolution: each channel's qubits are controlled by the next channel's.
+    """Build a flat quantum convolution: the next channel's qubits control each channel's.
 
     De Falco et al. (2024), figure 6. Qubit 4*channel + pixel. For each channel, last first: block
     C, four CRZ, then block D, four CRX, from the same pixel of the next channel (cyclically). A

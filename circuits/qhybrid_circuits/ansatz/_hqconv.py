@@ -27,7 +27,7 @@ def hqconv(
     variant: Variant = "paper",
     topology: Topology = "paper",
 ) -> VariationalCircuit:
-    """Hierarchical quantum convolution: first within each channel, then from channel to channel.
+    """Build a hierarchical quantum convolution: within each channel, then between channels.
 
     De Falco et al. (2024), figure 5. Qubit 4*channel + pixel. A layer has 8 weights a channel
     (block A: a ring of four controlled RZ-then-RX) and 2 for each neighbouring pair of channels

@@ -1,4 +1,4 @@
-"""What the ansätze share: argument checks, and encoding + layers + <Z> of each qubit."""
+"""Parts that ansätze share: argument checks, and encoding + layers + <Z> of each qubit."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args

@@ -81,7 +81,7 @@ def with_preparation_gates(circuit: QuantumCircuit) -> PreparedCircuit:
 
 
 def unwrapped(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return a circuit with those instructions decomposed that hold a symbolic encoding."""
+    """Return a circuit with the instructions decomposed that hold a symbolic encoding."""
     if not any(_wraps(item.operation) for item in circuit.data):
         return circuit
     flat = circuit.copy_empty_like()

@@ -31,8 +31,5 @@ def fold_rzz(angles: Sequence[float], qubits: Sequence[int]) -> DAGCircuit:
 
 
 def register_folding() -> None:
-    """Tell Qiskit's WrapAngles pass how to fold rzz; its pass managers run it where bounds are.
-
-    Qiskit has the pass and the registry, but leaves the folding of each gate to who knows it.
-    """
+    """Register `fold_rzz` with Qiskit's WrapAngles pass, which has no rule for any gate itself."""
     WrapAngles.DEFAULT_REGISTRY.add_wrapper("rzz", fold_rzz)

@@ -51,25 +51,24 @@ def lower(
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
 ) -> LoweredCircuit:
-    """Express a circuit in a QPU's gates on its couplings, at the best estimated success.
+    """Lower a circuit to a target's gates and couplings, at the highest ESP.
 
-    Gates on one pair of qubits, with everything between them, become one block, which takes at
-    most three two-qubit gates; swaps are merged into the blocks next to them, or qubits that
-    interact in rings move by shorter sequences of Clifford gates; the qubits end where they end,
-    and `LoweredCircuit.apply_layout` tells the observables. Which gates move them, and where on the
-    QPU, depends on the circuit's structure only: for new weights the numbers are computed anew
-    in milliseconds. Where gates on two qubits keep unbound parameters, Qiskit's own passes do the
-    work. The state of the logical qubits stays the same, up to a global phase.
+    Gates on one pair of qubits are merged into blocks of at most three two-qubit gates. Swaps are
+    merged into the blocks beside them; qubits that interact in rings are moved by shorter sequences
+    of Clifford gates. Which gates move qubits, and where on the QPU, depends on the circuit's
+    structure only, so that new weights take milliseconds. Where gates on two qubits have unbound
+    parameters, Qiskit's own passes do the work. The state of the logical qubits stays the same, up
+    to a global phase; `LoweredCircuit.apply_layout` maps observables to where the qubits end.
 
-    Amplitude encodings whose features are symbolic become gates with angles of their own, a circuit
-    that can prepare any amplitudes: `with_preparation_gates` and `preparation_angles` tell which.
+    Amplitude encodings with symbolic features become gates with angles of their own: see
+    `with_preparation_gates` and `preparation_angles`.
 
     Args:
         circuit: What to lower. Measurements at its end are left out.
         target: The QPU.
         weights: Values of a variational circuit's weights, shape (n_weights,); symbolic if None.
-        observables: What will be measured, on the logical qubits; only their qubits' readout counts
-            in the estimate. A variational circuit's own, or every qubit's, if None.
+        observables: What will be measured, on the logical qubits: readout of the others is not in
+            the ESP. A variational circuit's own, or every qubit, if None.
         fractional: Use rx of any angle and rzz between 0 and pi/2, also where the target does not
             list them; they are then taken to be as good as the pair's cz.
         seeds: Seeds for Qiskit's passes, where they are used.
@@ -144,7 +143,7 @@ def _convert(
 
 
 def _usable(name: str, circuit: QuantumCircuit, couplings: Couplings) -> Couplings:
-    """Return the QPU without what is out of order, or whole where the circuit needs that."""
+    """Return the couplings without the broken ones, or all where the circuit needs those."""
     if circuit.num_qubits > couplings.num_qubits:
         raise CircuitError(
             f"Circuit '{name}' has {circuit.num_qubits} qubits, but the target has only "

@@ -28,21 +28,20 @@ def used_qubits(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...
 
 @dataclass(frozen=True, eq=False)
 class LoweredCircuit:
-    """A circuit in a QPU's own gates, on its own couplings.
+    """A circuit in the gates of a target, on its couplings.
 
     Attributes:
         name: The name of the circuit that was lowered.
         circuit: As wide as the target, without measurements; parameters that were not bound are
             still symbolic. Not to be changed afterwards.
         qubits: The physical qubits in use, ascending.
-        final_layout: Logical qubit i ends on physical qubit `final_layout[i]`; it may have started
-            on another, all qubits in use start in |0>.
+        final_layout: Logical qubit i ends on physical qubit `final_layout[i]`. It may start on
+            another; all qubits in use start in |0>.
         fractional: Whether the target's fractional gates were used.
-        success_probability: The probability that no gate, idling or readout error happens, None
-            where the target has no calibration.
-        swaps: Swaps that were added because qubits are not neighbours, those that became part of a
-            block beside them included; 0 where qubits moved by other gates than swaps; None where
-            it is not known.
+        success_probability: Estimated success probability (ESP): that no gate, idling or readout
+            error happens. None where the target has no calibration.
+        swaps: Swaps added because qubits are not neighbours, including those merged into blocks; 0
+            where other gates moved the qubits; None where it is not known.
     """
 
     name: str

@@ -20,12 +20,12 @@ from qhybrid_circuits.lowering.placement.placements import (
 from qhybrid_circuits.lowering.routing.assembly import Assembly, synthesize
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 
-#: Placements whose success is computed from the circuit itself: of one routing, and of all that
-#: have the same gates and depth.
+#: Placements whose ESP is computed from the circuit itself: of one routing, and of all routings
+#: with the same gates and depth.
 _EXACT, _EXACT_ALIKE = 6, 6
 
-#: Of the best estimated success, what a plan with fewer gates must have to be taken: calibrations
-#: change by more from day to day, gates do not.
+#: Fraction of the best ESP that a plan with fewer gates must have: calibrations change by more
+#: than this from day to day, gates do not.
 _WORTH = 0.96
 
 
@@ -58,7 +58,7 @@ class LoweringPlan:
 
 
 def routing_problem(blocks: BlockCircuit, fractional: bool) -> RoutingProblem:
-    """Return what the router has to know of a circuit."""
+    """Return the structure of a circuit that its routing depends on."""
     return RoutingProblem(
         blocks.num_qubits,
         tuple(block.qubits for block in blocks.blocks),
@@ -75,9 +75,9 @@ def make_plan(
     target: Target,
     measured: Sequence[int],
 ) -> LoweringPlan | None:
-    """Choose among routings and places by the estimated success of the whole circuit.
+    """Return the plan with the fewest two-qubit gates among those whose ESP is near the best.
 
-    Among those that are nearly as good as the best, the one with the fewest two-qubit gates.
+    None if no routing has a place on the couplings.
     """
     scored = [
         each
@@ -109,10 +109,10 @@ def _placed(
     target: Target,
     measured: Sequence[int],
 ) -> list[tuple[float, LoweringPlan]]:
-    """Return the routing at the places that promise most, with the logarithm of the promise."""
+    """Return the routing at its best places, with the logarithm of each one's estimated ESP."""
     used = sorted({v for _, *pair in routing.steps for v in pair})
-    lonely = sum(vertex < 0 for vertex in routing.start)
-    spare = tuple(range(max(used, default=-1) + 1, max(used, default=-1) + 1 + lonely))
+    unused = sum(vertex < 0 for vertex in routing.start)
+    spare = tuple(range(max(used, default=-1) + 1, max(used, default=-1) + 1 + unused))
     pattern = _pattern(blocks, routing, [*used, *spare], spare, target, measured)
     places = find_placements(pattern, couplings)
     return [

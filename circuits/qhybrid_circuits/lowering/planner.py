@@ -39,7 +39,7 @@ class Planner:
         blocks = self._condensed(blocks) or blocks
         reframed = self._reframed(blocks)
         candidates = [] if reframed is None else [reframed]
-        # Frames nearly always win where they apply, so that one search is enough to compare.
+        # Frames nearly always win where they apply: one search is enough to compare.
         router = self if reframed is None else replace(self, portfolio=PORTFOLIO[:1])
         plan = router.plan(blocks)
         if plan is not None:
@@ -59,10 +59,9 @@ class Planner:
         )
 
     def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> LoweringPlan | None:
-        """Return a plan that uses what is out of order only where there is no other."""
+        """Return a plan; one that uses broken couplings only where there is no other."""
         working = self.couplings.working()
-        # The routings of the whole QPU serve every calibration; most have a place without what
-        # is broken.
+        # Routings of the whole QPU serve every calibration, and mostly fit its working part.
         for routed, placed in (
             (self.couplings, working),
             (working, working),
@@ -79,7 +78,7 @@ class Planner:
         return "rzz" in self.target.operation_names
 
     def _reframed(self, blocks: BlockCircuit) -> Candidate | None:
-        """Return the circuit in Pauli frames, None where it needs none or is not such a one."""
+        """Return the circuit in Pauli frames, None where it fits without or does not have them."""
         if self._fits(blocks):
             return None
         found = reframe(blocks, self._fractional, self._frames, self._fits)
@@ -106,7 +105,7 @@ class Planner:
         )
 
     def _condensed(self, blocks: BlockCircuit) -> BlockCircuit | None:
-        """Return the circuit with its long parts on three qubits written anew, None if none is."""
+        """Return the circuit with its long parts on three qubits condensed, None if none is."""
         enough = ENOUGH_RZZ if self._fractional else ENOUGH_CZ
         long = [
             part.blocks

@@ -85,7 +85,7 @@ def part_of_target(
             and (pairs is None or len(place) != 2 or (min(place), max(place)) in pairs)
         }
         if kept:
-            # Qiskit tells that a gate has bounds, but not which: those of rzz are known.
+            # Qiskit's target has no access to the bounds themselves; those of rzz are known.
             bound = name == "rzz" and (bound_rzz or target.gate_has_angle_bounds(name))
             bounds = [RZZ_BOUNDS] if bound else None
             small.add_instruction(operation, kept, name, angle_bounds=bounds)
@@ -130,7 +130,7 @@ def with_fractional_gates(target: Target) -> Target:
 
 
 def with_angle_bounds(target: Target) -> Target:
-    """Return the target with rzz limited to 0 to pi/2: QPUs take no other, and few say so."""
+    """Return the target with rzz limited to 0 to pi/2, as it is on QPUs whose target lacks it."""
     if "rzz" not in target.operation_names:
         return target
     register_folding()

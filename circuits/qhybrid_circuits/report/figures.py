@@ -21,12 +21,12 @@ class CircuitFigures:
         gate_counts: Gate name -> how often it stands in the circuit, without readout.
         two_qubit_gates: Gates on two or more qubits.
         two_qubit_depth: Of these, how many stand on the longest path.
-        swaps: Swaps that were added because qubits are not neighbours, counted before they were
-            decomposed or merged with other gates; None where that is not known.
+        swaps: Swaps added because qubits are not neighbours, counted before they are decomposed or
+            merged with other gates; None where that is not known.
         duration_us: Microseconds from the first gate to the end of the readout, gates as early as
-            possible; None where the target does not tell the duration of a gate in use.
-        success_probability: That no gate, idling or readout error happens, 0 to 1; None where the
-            target does not tell the error of a gate in use or of the readout.
+            possible; None where the target lacks the duration of a gate in use.
+        success_probability: The ESP, 0 to 1; None where the target lacks the error of a gate in use
+            or of the readout.
     """
 
     physical_qubits: int | None
@@ -49,7 +49,7 @@ class CircuitFigures:
 
 
 def logical_figures(circuit: QuantumCircuit) -> CircuitFigures:
-    """Count the gates of a circuit that no QPU has been chosen for."""
+    """Return the figures of a circuit without a QPU."""
     return CircuitFigures(
         physical_qubits=None,
         swaps=None,

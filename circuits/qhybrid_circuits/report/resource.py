@@ -89,7 +89,7 @@ def resource_report(
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
 ) -> ResourceReport:
-    """Say what a circuit costs on a QPU, beside what Qiskit's stock passes make of it.
+    """Return what a circuit costs on a QPU, by our lowering and by Qiskit's stock passes.
 
     Any Qiskit circuit will do: `resource_report(my_circuit, backend.target)`.
 

@@ -22,7 +22,7 @@ def stock_figures(
     measured: Sequence[int],
     seeds: Iterable[int] = STOCK_SEEDS,
 ) -> CircuitFigures | None:
-    """Return what Qiskit's own pass manager makes of a circuit at optimization level 3.
+    """Return the figures of a circuit lowered by Qiskit's pass manager at optimization level 3.
 
     Args:
         circuit: Without measurements; parameters may be symbolic.

@@ -1,4 +1,4 @@
-"""Circuits of controlled rotations in rings, written anew in Pauli frames on stars."""
+"""Circuits of controlled rotations in rings, rewritten in Pauli frames on stars."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -190,7 +190,7 @@ class _Track:
             yield from self._execute()
 
     def _angle_between(self, operators: tuple[int, int]) -> float:
-        """Let the rotations about the product of two vertices' operators happen."""
+        """Execute the rotations about a product of two operators, and return their angle."""
         first, second = operators
         product = _dense(first, self.size) @ _dense(second, self.size)
         angle = 0.0

@@ -1,4 +1,4 @@
-"""Where on a QPU a lowered circuit runs best: its qubits moved together to other couplings."""
+"""Search for the qubits of a QPU on which a lowered circuit has the highest success."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ Placement = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pattern:
-    """What a circuit asks of the couplings under it.
+    """The operations of a circuit on each pair and qubit, which its success at a place depends on.
 
     Attributes:
         gates: Two-qubit gates on each pair of vertices.
@@ -33,7 +33,7 @@ class Pattern:
 
 
 def pattern_of(circuit: QuantumCircuit, qubits: Sequence[int], measured: Iterable[int]) -> Pattern:
-    """Count what a lowered circuit does; vertex k of the pattern is the physical `qubits[k]`."""
+    """Return a lowered circuit's pattern, whose vertex k is the physical `qubits[k]`."""
     vertex = {qubit: index for index, qubit in enumerate(qubits)}
     pairs: list[tuple[Sequence[int], int]] = []
     pulses = [0] * len(qubits)
@@ -171,7 +171,7 @@ def _spread(
 
 
 def _order(pattern: Pattern) -> list[int]:
-    """Busiest vertex first, then always one that is joined to those before it if there is one."""
+    """Return the vertices, the busiest first, then always the one with most earlier neighbours."""
     left = dict.fromkeys(range(len(pattern.pulses)), 0)
     weight = dict(left)
     for pair, count in pattern.gates.items():

@@ -115,7 +115,7 @@ def _balls(couplings: Couplings, radius: int) -> list[int]:
 def _one_after_another(
     pattern: Pattern, couplings: Couplings, around: Sequence[int], copies: int | None
 ) -> list[Placement]:
-    """Take the best placement, then the best that is far enough from it, and so on."""
+    """Return the best placement, then the best that is far enough from it, and so on."""
     chosen: list[Placement] = []
     taken = 0
     while copies is None or len(chosen) < copies:
@@ -129,7 +129,7 @@ def _one_after_another(
 
 
 def _most_apart(pool: Sequence[Placement], around: Sequence[int]) -> list[Placement]:
-    """Always take the placement that rules out the fewest of those still possible."""
+    """Return placements far enough apart, each ruling out the fewest of those still possible."""
     own = [sum(1 << qubit for qubit in place) for place in pool]
     blocked = [reduce(or_, (around[qubit] for qubit in place), 0) for place in pool]
     left = set(range(len(pool)))

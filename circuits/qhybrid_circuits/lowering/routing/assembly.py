@@ -26,8 +26,8 @@ class Assembly:
         spare: Sequence[int],
     ) -> None:
         self.blocks = blocks
-        lonely = iter(spare)
-        self.where = [placement[v] if v >= 0 else next(lonely) for v in routing.start]
+        unused = iter(spare)
+        self.where = [placement[v] if v >= 0 else next(unused) for v in routing.start]
         self.who = {vertex: qubit for qubit, vertex in enumerate(self.where)}
         self.runs: list[tuple[tuple[int, int], Matrix]] = []
         self.items: list[tuple[tuple[int, ...], Operation | int]] = []
@@ -45,7 +45,7 @@ class Assembly:
                 self.block(index, *pair)
 
     def act(self, u: int, v: int, matrix: Matrix) -> None:
-        """Multiply onto the last run of this pair, or begin one."""
+        """Multiply a matrix onto the last run of a pair, or begin a run."""
         run = self.last.get(u, -1)
         if run < 0 or run != self.last.get(v, -1):
             self.items.append(((u, v), len(self.runs)))

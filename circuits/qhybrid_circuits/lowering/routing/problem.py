@@ -15,7 +15,7 @@ Step = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class RoutingProblem:
-    """What the router has to know of a circuit; the numbers of its gates are no part of it.
+    """The structure of a circuit that its routing depends on: not the angles of its gates.
 
     Attributes:
         num_qubits: Logical qubits.

@@ -81,7 +81,7 @@ def _route_part(
 def different(routings: Iterable[Routing]) -> list[Routing]:
     """Keep the one with the fewest swaps of all routings alike in gates, depth and couplings.
 
-    What runs best depends on a QPU's calibration: another shape may fit its good parts.
+    Which of them runs best depends on a calibration.
     """
     kept: dict[object, Routing] = {}
     for routing in sorted(routings, key=lambda each: each.swaps):
@@ -98,7 +98,7 @@ def _middle(couplings: Couplings, distance: Sequence[Sequence[int]]) -> int:
 
 
 def _swap_free(problem: RoutingProblem, couplings: Couplings) -> Routing | None:
-    """Look for a layout in which every block's qubits are neighbours."""
+    """Return a layout in which every block's qubits are neighbours, None if none is found."""
     pairs = sorted({(min(pair), max(pair)) for pair in problem.pairs})
     acting = sorted({qubit for pair in pairs for qubit in pair})
     index = {qubit: k for k, qubit in enumerate(acting)}
