@@ -21,12 +21,7 @@ class UnknownNameError(RequestError):
     """A name that is not in the list of names that exist."""
 
     def __init__(
-        self,
-        kind: str,
-        name: str,
-        known: Iterable[str],
-        hint: str = "",
-        more: Iterable[str] = (),
+        self, kind: str, name: str, known: Iterable[str], hint: str = "", more: Iterable[str] = ()
     ) -> None:
         """Name the nearest known names, then all of them.
 

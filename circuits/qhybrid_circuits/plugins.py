@@ -39,12 +39,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
     """Rows by name: the built-in ones, then those of installed packages, loaded on first use."""
 
     def __init__(
-        self,
-        kind: str,
-        rows: Iterable[Row],
-        *,
-        group: str,
-        adapt: Callable[[str, Any], Row],
+        self, kind: str, rows: Iterable[Row], *, group: str, adapt: Callable[[str, Any], Row]
     ) -> None:
         """Store the built-in rows.
 

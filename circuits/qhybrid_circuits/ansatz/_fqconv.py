@@ -14,11 +14,7 @@ from qhybrid_circuits.variational import VariationalCircuit
 
 
 def fqconv(
-    *,
-    channels: int = 3,
-    layers: int = 3,
-    variant: Variant = "paper",
-    topology: Topology = "paper",
+    *, channels: int = 3, layers: int = 3, variant: Variant = "paper", topology: Topology = "paper"
 ) -> VariationalCircuit:
     """Build a flat quantum convolution: the next channel's qubits control each channel's.
 

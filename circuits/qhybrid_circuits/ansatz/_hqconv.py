@@ -21,11 +21,7 @@ _CONTROLS: dict[str, tuple[int, int, int, int]] = {
 
 
 def hqconv(
-    *,
-    channels: int = 3,
-    layers: int = 3,
-    variant: Variant = "paper",
-    topology: Topology = "paper",
+    *, channels: int = 3, layers: int = 3, variant: Variant = "paper", topology: Topology = "paper"
 ) -> VariationalCircuit:
     """Build a hierarchical quantum convolution: within each channel, then between channels.
 

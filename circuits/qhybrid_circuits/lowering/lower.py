@@ -174,11 +174,7 @@ def _usable(name: str, circuit: QuantumCircuit, couplings: Couplings) -> Couplin
 
 
 def _lowered(
-    name: str,
-    candidate: Candidate,
-    target: Target,
-    measured: Sequence[int],
-    fractional: bool,
+    name: str, candidate: Candidate, target: Target, measured: Sequence[int], fractional: bool
 ) -> LoweredCircuit:
     circuit, final, swaps = candidate
     circuit.name = name

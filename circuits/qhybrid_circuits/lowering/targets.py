@@ -116,9 +116,7 @@ def with_fractional_gates(target: Target) -> Target:
     wider = with_angle_bounds(restricted_target(target, range(int(target.num_qubits or 0))))
     if "rzz" not in target.operation_names:
         wider.add_instruction(
-            RZZGate(Parameter("theta")),
-            _copied(target["cz"].items()),
-            angle_bounds=[RZZ_BOUNDS],
+            RZZGate(Parameter("theta")), _copied(target["cz"].items()), angle_bounds=[RZZ_BOUNDS]
         )
     if "rx" not in target.operation_names:
         one_qubit = next(

@@ -3,8 +3,4 @@
 from qhybrid_circuits.report.figures import CircuitFigures
 from qhybrid_circuits.report.resource import ResourceReport, resource_report
 
-__all__ = [
-    "CircuitFigures",
-    "ResourceReport",
-    "resource_report",
-]
+__all__ = ["CircuitFigures", "ResourceReport", "resource_report"]

@@ -5,11 +5,7 @@ from qiskit.circuit.equivalence_library import SessionEquivalenceLibrary
 from qiskit.circuit.library import CXGate, CZGate, ECRGate, RZZGate
 from qiskit.synthesis import TwoQubitBasisDecomposer, TwoQubitControlledUDecomposer
 from qiskit.transpiler import PassManager, Target
-from qiskit.transpiler.passes import (
-    BasisTranslator,
-    Optimize1qGatesDecomposition,
-    WrapAngles,
-)
+from qiskit.transpiler.passes import BasisTranslator, Optimize1qGatesDecomposition, WrapAngles
 
 from qhybrid_circuits.lowering.blocks.collect import SWAP, Matrix
 from qhybrid_circuits.lowering.targets import entangler_name

@@ -12,8 +12,8 @@ def success_probability(
 
     It is the product of (1 - error) over all gates and over the readout of the measured qubits, and
     of the entanglement fidelity of thermal relaxation, (1 + exp(-t/T1) + 2 exp(-t/T2)) / 4, over
-    the time t that each qubit idles. Gates start as late as possible, and a qubit idles only after its
-    first gate: before, it is in the ground state. Idling is left out where the target has no
+    the time t that each qubit idles. Gates start as late as possible, and a qubit idles only after
+    its first gate: before, it is in the ground state. Idling is left out where the target has no
     durations or no T1 and T2.
 
     Args:

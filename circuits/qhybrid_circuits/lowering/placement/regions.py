@@ -33,11 +33,7 @@ _PER_ANCHOR = 12
 
 
 def disjoint_regions(
-    target: Target,
-    lowered: LoweredCircuit,
-    copies: int | None = None,
-    *,
-    buffer: int = 1,
+    target: Target, lowered: LoweredCircuit, copies: int | None = None, *, buffer: int = 1
 ) -> tuple[tuple[int, ...], ...]:
     """Find parts of a QPU with the couplings that a lowered circuit uses.
 
