@@ -29,7 +29,7 @@ from qhybrid_circuits.lowering.cost.couplings import (
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit, used_qubits
 from qhybrid_circuits.lowering.planner import Planner
-from qhybrid_circuits.lowering.stock import stock_candidates
+from qhybrid_circuits.lowering.preset import preset_candidates
 from qhybrid_circuits.lowering.targets import (
     can_synthesize,
     with_angle_bounds,
@@ -94,7 +94,9 @@ def lower(
             planner = Planner(store, couplings, device_target, device_content, measured)
             candidates += planner.lower(blocks)
         if not candidates or couplings.num_qubits <= 2 * bound.num_qubits:
-            candidates += stock_candidates(bound, usable, couplings, device_target, seeds, measured)
+            candidates += preset_candidates(
+                bound, usable, couplings, device_target, seeds, measured
+            )
         return min(
             (_lowered(name, each, device_target, measured, fractional) for each in candidates),
             key=_rank,

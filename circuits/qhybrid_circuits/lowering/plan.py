@@ -53,7 +53,7 @@ class LoweringPlan:
     @classmethod
     def from_json(cls, content: Any) -> "LoweringPlan":
         routing, where, spare = content
-        places = tuple((int(vertex), int(qubit)) for vertex, qubit in where)
+        places = tuple((vertex, qubit) for vertex, qubit in where)
         return cls(Routing.from_json(routing), places, tuple(spare))
 
 

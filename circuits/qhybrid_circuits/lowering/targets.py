@@ -5,7 +5,7 @@ from qiskit.circuit.library import RXGate, RZZGate
 from qiskit.transpiler import InstructionProperties, Target
 
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.angles import RZZ_BOUNDS, register_folding
+from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS, register_folding
 
 #: The fixed two-qubit gates that a Qiskit decomposer can build any two-qubit unitary from.
 ENTANGLERS = ("cz", "ecr", "cx")

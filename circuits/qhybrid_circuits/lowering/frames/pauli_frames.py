@@ -112,10 +112,7 @@ class FramePlan:
     @classmethod
     def from_json(cls, content: Any) -> "FramePlan":
         start, moves = content
-        return cls(
-            tuple(int(qubit) for qubit in start),
-            tuple(Move((int(u), int(v)), (int(a), int(b)), bool(t)) for u, v, a, b, t in moves),
-        )
+        return cls(tuple(start), tuple(Move((u, v), (a, b), turn) for u, v, a, b, turn in moves))
 
 
 def anticommute(one: Any, other: Any) -> Any:

@@ -68,9 +68,4 @@ class Routing:
     @classmethod
     def from_json(cls, content: Any) -> Routing:
         steps, start, gates, depth = content
-        return cls(
-            tuple((int(index), int(u), int(v)) for index, u, v in steps),
-            tuple(int(vertex) for vertex in start),
-            int(gates),
-            int(depth),
-        )
+        return cls(tuple((index, u, v) for index, u, v in steps), tuple(start), gates, depth)

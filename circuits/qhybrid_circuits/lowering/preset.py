@@ -23,7 +23,7 @@ _ROUTING_PASSES = ("SabreLayout", "SabreSwap")
 _EXACT = 8
 
 
-def stock_candidates(
+def preset_candidates(
     circuit: QuantumCircuit,
     couplings: Couplings,
     reserve: Couplings,
