@@ -1,4 +1,4 @@
-"""What is computed: variational circuits, and the same circuits in a device's own gates."""
+"""Variational circuits, and their lowering to the gates and couplings of QPUs."""
 
 from typing import TYPE_CHECKING
 

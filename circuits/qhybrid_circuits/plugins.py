@@ -23,7 +23,7 @@ from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError
 
 
 class Named(Protocol):
-    """What every row has."""
+    """A row of a table."""
 
     @property
     def name(self) -> str:
@@ -39,14 +39,9 @@ class Registry(Mapping[str, Row], Generic[Row]):
     """Rows by name: the built-in ones, then those of installed packages, loaded on first use."""
 
     def __init__(
-        self,
-        kind: str,
-        rows: Iterable[Row],
-        *,
-        group: str,
-        adapt: Callable[[str, Any], Row],
+        self, kind: str, rows: Iterable[Row], *, group: str, adapt: Callable[[str, Any], Row]
     ) -> None:
-        """Make a table.
+        """Store the built-in rows.
 
         Args:
             kind: What a name stands for, e.g. "model"; error messages use it.

@@ -1,4 +1,4 @@
-"""Lowering: from a variational circuit to the gates and couplings of one device."""
+"""Lowering: variational circuits in the gates and on the couplings of a QPU."""
 
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lower import lower

@@ -13,8 +13,8 @@ from qiskit.transpiler.basepasses import TransformationPass
 from qhybrid_circuits.disk_cache import LoweringCache
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.angles import RZZ_BOUNDS
 from qhybrid_circuits.lowering.lower import lower
+from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS
 from qhybrid_circuits.lowering.targets import with_fractional_gates
 
 

@@ -11,25 +11,30 @@ from qiskit.transpiler import Target
 from qhybrid_circuits.lowering.blocks.collect import BlockCircuit, interaction_count
 from qhybrid_circuits.lowering.cost.couplings import Couplings
 from qhybrid_circuits.lowering.cost.success import success_probability
-from qhybrid_circuits.lowering.placement.placements import Pattern, find_placements, placement_score
+from qhybrid_circuits.lowering.placement.placements import (
+    Pattern,
+    count_pairs,
+    find_placements,
+    placement_score,
+)
 from qhybrid_circuits.lowering.routing.assembly import Assembly, synthesize
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 
-#: Placements whose success is computed from the circuit itself: of one routing, and of all that
-#: have the same gates and depth.
+#: Placements whose ESP is computed from the circuit itself: of one routing, and of all routings
+#: with the same gates and depth.
 _EXACT, _EXACT_ALIKE = 6, 6
 
-#: Of the best estimated success, what a plan with fewer gates must have to be taken: calibrations
-#: change by more from day to day, gates do not.
+#: Fraction of the best ESP that a plan with fewer gates must have: calibrations change by more
+#: than this from day to day, gates do not.
 _WORTH = 0.96
 
 
 @dataclass(frozen=True)
 class LoweringPlan:
-    """How a circuit's blocks run on a device.
+    """How a circuit's blocks run on a QPU.
 
     Attributes:
-        routing: Blocks and swaps on the vertices of the device.
+        routing: Blocks and swaps on the vertices of the QPU.
         where: Physical qubit of each vertex that is used: the routing as a whole may be moved.
         spare: Physical qubits of the logical ones that no block acts on.
     """
@@ -48,12 +53,12 @@ class LoweringPlan:
     @classmethod
     def from_json(cls, content: Any) -> "LoweringPlan":
         routing, where, spare = content
-        places = tuple((int(vertex), int(qubit)) for vertex, qubit in where)
+        places = tuple((vertex, qubit) for vertex, qubit in where)
         return cls(Routing.from_json(routing), places, tuple(spare))
 
 
 def routing_problem(blocks: BlockCircuit, fractional: bool) -> RoutingProblem:
-    """Return what the router has to know of a circuit."""
+    """Return the structure of a circuit that its routing depends on."""
     return RoutingProblem(
         blocks.num_qubits,
         tuple(block.qubits for block in blocks.blocks),
@@ -66,16 +71,18 @@ def routing_problem(blocks: BlockCircuit, fractional: bool) -> RoutingProblem:
 def make_plan(
     blocks: BlockCircuit,
     routings: Iterable[Routing],
-    device: Couplings,
+    couplings: Couplings,
     target: Target,
     measured: Sequence[int],
 ) -> LoweringPlan | None:
-    """Choose among routings and places by the estimated success of the whole circuit.
+    """Return the plan with the fewest two-qubit gates among those whose ESP is near the best.
 
-    Among those that are nearly as good as the best, the one with the fewest two-qubit gates.
+    None if no routing has a place on the couplings.
     """
     scored = [
-        each for routing in routings for each in _placed(blocks, routing, device, target, measured)
+        each
+        for routing in routings
+        for each in _placed(blocks, routing, couplings, target, measured)
     ]
     scored.sort(key=lambda each: -each[0])
     rated: list[tuple[int, int, float, LoweringPlan]] = []
@@ -98,19 +105,19 @@ def make_plan(
 def _placed(
     blocks: BlockCircuit,
     routing: Routing,
-    device: Couplings,
+    couplings: Couplings,
     target: Target,
     measured: Sequence[int],
 ) -> list[tuple[float, LoweringPlan]]:
-    """Return the routing at the places that promise most, with the logarithm of the promise."""
+    """Return the routing at its best places, with the logarithm of each one's estimated ESP."""
     used = sorted({v for _, *pair in routing.steps for v in pair})
-    lonely = sum(vertex < 0 for vertex in routing.start)
-    spare = tuple(range(max(used, default=-1) + 1, max(used, default=-1) + 1 + lonely))
+    unused = sum(vertex < 0 for vertex in routing.start)
+    spare = tuple(range(max(used, default=-1) + 1, max(used, default=-1) + 1 + unused))
     pattern = _pattern(blocks, routing, [*used, *spare], spare, target, measured)
-    places = find_placements(pattern, device)
+    places = find_placements(pattern, couplings)
     return [
         (
-            placement_score(pattern, device, place),
+            placement_score(pattern, couplings, place),
             LoweringPlan(routing, tuple(zip(used, place, strict=False)), place[len(used) :]),
         )
         for place in places[:_EXACT]
@@ -129,21 +136,11 @@ def _pattern(
     index = {vertex: k for k, vertex in enumerate(vertices)}
     fractional = "rzz" in target.operation_names
     assembly = Assembly(blocks, routing, {vertex: vertex for vertex in vertices}, spare)
-    gates: Counter[tuple[int, int]] = Counter()
-    layers, busy = Counter[int](), Counter[int]()
-    # From the end: gates start as late as possible, and no qubit waits before its first one.
-    for (u, v), matrix in reversed(assembly.runs):
-        pair = sorted((index[u], index[v]))
-        count = interaction_count(matrix, fractional)
-        gates[pair[0], pair[1]] += count
-        layer = count + max(layers[pair[0]], layers[pair[1]])
-        for one in pair:
-            layers[one] = layer
-            busy[one] += count
-    return Pattern(
-        dict(gates),
-        # Between two two-qubit gates a qubit gets two pulses at most.
-        tuple(2 * busy[k] for k in range(len(vertices))),
-        tuple(layers[k] - busy[k] for k in range(len(vertices))),
-        frozenset(index[assembly.where[qubit]] for qubit in measured),
-    )
+    pairs = [
+        ((index[u], index[v]), interaction_count(matrix, fractional))
+        for (u, v), matrix in assembly.runs
+    ]
+    gates, busy, idle = count_pairs(pairs, len(vertices))
+    # Between two two-qubit gates a qubit gets two pulses at most.
+    pulses = tuple(2 * count for count in busy)
+    return Pattern(gates, pulses, idle, frozenset(index[assembly.where[q]] for q in measured))

@@ -20,7 +20,7 @@ SWAP: Matrix = SwapGate().to_matrix()
 
 @dataclass
 class Block:
-    """Everything that happens on one pair of qubits until one of them meets a third.
+    """All gates on one pair of qubits until one of them interacts with a third.
 
     Attributes:
         qubits: The logical pair; the first is the less significant one in `matrix`.
@@ -92,7 +92,7 @@ def _matrix(operation: Operation) -> Matrix | None:
     try:
         try:
             return np.asarray(operation.to_matrix(), dtype=complex)
-        except QiskitError:  # a gate that tells only its definition
+        except QiskitError:  # a gate that has only a definition
             return np.asarray(Operator(operation).data, dtype=complex)
     except (AttributeError, TypeError, ValueError, QiskitError):
         return None
@@ -187,7 +187,7 @@ def _between(blocks: Sequence[Block], earlier: int, later: int, qubit: int) -> A
 
 
 def _commute(one: Block, other: Block, shared: int) -> bool:
-    """Compare both products on three qubits: the shared one, then each block's own."""
+    """Return whether both products of two blocks that share a qubit are the same."""
     # Tensor indices of a block: out own, out shared, in own, in shared.
     a = one.on(shared).reshape(2, 2, 2, 2)
     b = other.on(shared).reshape(2, 2, 2, 2)

@@ -1,4 +1,4 @@
-"""Long circuits on three qubits, written anew as one unitary.
+"""Long circuits on three qubits, synthesized again as one unitary.
 
 However many blocks act on three qubits, 14 cz on a chain are enough for any unitary, and so are 11
 rzz of free angle: as many as its 63 free numbers need, at four (five) numbers a gate and three a
@@ -42,7 +42,7 @@ def condense(
 
     Args:
         blocks: The circuit.
-        parts: For each set of three qubits to be written anew the indices of all its blocks.
+        parts: For each set of three qubits to condense, the indices of all its blocks.
         fractional: Whether rzz of any angle is one gate.
 
     Returns:

@@ -5,11 +5,7 @@ from qiskit.circuit.equivalence_library import SessionEquivalenceLibrary
 from qiskit.circuit.library import CXGate, CZGate, ECRGate, RZZGate
 from qiskit.synthesis import TwoQubitBasisDecomposer, TwoQubitControlledUDecomposer
 from qiskit.transpiler import PassManager, Target
-from qiskit.transpiler.passes import (
-    BasisTranslator,
-    Optimize1qGatesDecomposition,
-    WrapAngles,
-)
+from qiskit.transpiler.passes import BasisTranslator, Optimize1qGatesDecomposition, WrapAngles
 
 from qhybrid_circuits.lowering.blocks.collect import SWAP, Matrix
 from qhybrid_circuits.lowering.targets import entangler_name
@@ -30,12 +26,10 @@ def to_target_gates(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
 
 
 def append_pair(
-    circuit: QuantumCircuit,
-    matrix: Matrix,
-    pair: tuple[int, int],
-    target: Target,
+    circuit: QuantumCircuit, matrix: Matrix, pair: tuple[int, int], target: Target
 ) -> None:
-    # A device with fractional gates may lack them on some pairs.
+    """Append a unitary of a pair of qubits as the target's two-qubit gates and one-qubit gates."""
+    # A QPU with fractional gates may lack them on some pairs.
     fractional = any(target.instruction_supported("rzz", each) for each in (pair, pair[::-1]))
     name = "rzz" if fractional else entangler_name(target) or "cz"
     if not target.instruction_supported(name, pair):
@@ -44,10 +38,7 @@ def append_pair(
         parts = _rzz_decomposer()(matrix)
     else:
         parts = _decomposer(name)(matrix, approximate=False)
-    circuit.global_phase += parts.global_phase
-    for item in parts.data:
-        place = [pair[parts.find_bit(bit).index] for bit in item.qubits]
-        circuit.append(item.operation, place, copy=False)
+    circuit.compose(parts, pair, inplace=True, copy=False)
 
 
 @cache

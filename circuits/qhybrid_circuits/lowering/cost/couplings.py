@@ -10,7 +10,7 @@ from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.cost.success import idle_success
 from qhybrid_circuits.lowering.targets import two_qubit_gate
 
-#: A coupling whose gate fails this often is out of order: calibrations write 1 for those.
+#: A coupling whose gate has at least this error is broken: calibrations write 1 for those.
 BROKEN = 0.5
 
 #: The logarithm that stands for a probability of zero.
@@ -19,7 +19,7 @@ _IMPOSSIBLE = -100.0
 
 @dataclass(frozen=True)
 class Couplings:
-    """Which qubits of a device can meet, and how well each works.
+    """Pairs of qubits of a QPU that have a two-qubit gate, and the success of each operation.
 
     Attributes:
         num_qubits: Physical qubits.
@@ -43,17 +43,19 @@ class Couplings:
     def pairs(self) -> list[tuple[int, int]]:
         return sorted(self.gate)
 
+    @property
+    def graph(self) -> "rustworkx.PyGraph[int, None]":
+        """A graph with node q for qubit q."""
+        return graph_of(range(self.num_qubits), self.pairs)
+
     def distance(self) -> list[list[int]]:
         """Return the number of couplings between any two qubits; num_qubits where no path is."""
-        graph = rustworkx.PyGraph()
-        graph.add_nodes_from(range(self.num_qubits))
-        graph.add_edges_from_no_data(self.pairs)
-        matrix = rustworkx.distance_matrix(graph, null_value=float(self.num_qubits))
+        matrix = rustworkx.distance_matrix(self.graph, null_value=float(self.num_qubits))
         steps: list[list[int]] = matrix.astype(int).tolist()
         return steps
 
     def working(self) -> "Couplings":
-        """Return the device without the couplings and qubits that are out of order."""
+        """Return the couplings without the broken ones and without broken qubits."""
         least = math.log(BROKEN)
         broken = {
             qubit
@@ -72,11 +74,26 @@ class Couplings:
         return replace(self, neighbours=neighbours, gate=gate, excluded=frozenset(broken))
 
 
-def couplings_of(target: Target) -> Couplings:
-    """Read the couplings and the calibration of a target.
+def graph_of(
+    nodes: Iterable[int], pairs: Iterable[tuple[int, int]]
+) -> "rustworkx.PyGraph[int, None]":
+    """Return a graph with the nodes and an edge for each pair of indices of nodes."""
+    graph: rustworkx.PyGraph[int, None] = rustworkx.PyGraph()
+    graph.add_nodes_from(list(nodes))
+    graph.add_edges_from_no_data(list(pairs))
+    return graph
 
-    An error that no gate of a kind has costs nothing; one that some of them lack is a failed
-    calibration, and counts as certain.
+
+def largest_part(graph: "rustworkx.PyGraph[int, None]") -> int:
+    """Return the number of nodes in the largest connected component."""
+    return max((len(part) for part in rustworkx.connected_components(graph)), default=0)
+
+
+def couplings_of(target: Target) -> Couplings:
+    """Return the couplings of a target with its calibration.
+
+    Where no gate of a kind has a known error it counts as 0; where only some lack one, their
+    calibration has failed, and it counts as 1.
 
     Raises:
         CircuitError: The target has no number of qubits.
@@ -123,9 +140,9 @@ def _each(target: Target, names: Iterable[str], num_qubits: int) -> tuple[float,
 
 
 def _unknown(properties: Iterable[InstructionProperties | None]) -> float:
-    """Return what a missing error counts as among gates of one kind."""
-    told = any(each is not None and each.error is not None for each in properties)
-    return _IMPOSSIBLE if told else 0.0
+    """Return the logarithm of the success that gates with a missing error count with."""
+    known = any(each is not None and each.error is not None for each in properties)
+    return _IMPOSSIBLE if known else 0.0
 
 
 def _log_success(properties: InstructionProperties | None, unknown: float) -> float:

@@ -8,22 +8,21 @@ from qiskit.transpiler import InstructionProperties, Target
 def success_probability(
     circuit: QuantumCircuit, target: Target, measured: Iterable[int]
 ) -> float | None:
-    """Estimate the probability that a lowered circuit runs without a single error.
+    """Return the estimated success probability (ESP) of a lowered circuit: of no error at all.
 
-    The product of (1 - error) over all gates and over the readout of the measured qubits, and of
-    the entanglement fidelity of thermal relaxation, (1 + exp(-t/T1) + 2 exp(-t/T2)) / 4, over the
-    time t that each qubit idles. Gates start as late as possible, and a qubit idles only after its
-    first gate: before it, it is in the ground state. Idling is left out where the target tells no
+    It is the product of (1 - error) over all gates and over the readout of the measured qubits, and
+    of the entanglement fidelity of thermal relaxation, (1 + exp(-t/T1) + 2 exp(-t/T2)) / 4, over
+    the time t that each qubit idles. Gates start as late as possible, and a qubit idles only after
+    its first gate: before, it is in the ground state. Idling is left out where the target has no
     durations or no T1 and T2.
 
     Args:
         circuit: In the target's gates, on its qubits, without measurements.
-        target: The device.
+        target: The QPU.
         measured: The physical qubits that are measured at the end.
 
     Returns:
-        The probability, or None where the target does not tell the error of a gate that is used
-        or of the readout.
+        The ESP, or None where the target lacks the error of a gate in use or of the readout.
     """
     log_success = 0.0
     end = [0.0] * circuit.num_qubits  # seconds from a qubit's earliest gate so far to readout
@@ -65,6 +64,7 @@ def _properties(target: Target, name: str, place: tuple[int, ...]) -> Instructio
 
 
 def idle_success(target: Target, qubit: int, seconds: float) -> float:
+    """Return the entanglement fidelity of a qubit that idles; 1 if T1 or T2 is unknown."""
     properties = target.qubit_properties
     qubit_properties = None if properties is None else properties[qubit]
     if qubit_properties is None or not qubit_properties.t1 or not qubit_properties.t2:

@@ -112,10 +112,7 @@ class FramePlan:
     @classmethod
     def from_json(cls, content: Any) -> "FramePlan":
         start, moves = content
-        return cls(
-            tuple(int(qubit) for qubit in start),
-            tuple(Move((int(u), int(v)), (int(a), int(b)), bool(t)) for u, v, a, b, t in moves),
-        )
+        return cls(tuple(start), tuple(Move((u, v), (a, b), turn) for u, v, a, b, turn in moves))
 
 
 def anticommute(one: Any, other: Any) -> Any:
@@ -198,7 +195,7 @@ class _Search:
         return np.asarray(~done & (missing @ self.before == 0))
 
     def _execute(self, frames: Ints, done: Bools, product: Ints) -> Bools:
-        """Let happen what can: on one vertex, or as the last gate's rotation, shape (W, events)."""
+        """Return `done`, (W, events), after all events that are possible now."""
         if not len(done):
             return done
         inside = self.where < 0
@@ -210,7 +207,7 @@ class _Search:
                 here |= on & (inside | (self.where == vertex))
             if self.problem.fractional:
                 at_once |= (operators == product[:, None]) & inside
-        # What the last gate does itself comes before what its new frame lets happen.
+        # The last gate's own rotation comes before those that its new frame makes possible.
         done = done | (at_once & self._ready(done))
         while True:
             now = here & self._ready(done)
@@ -245,7 +242,7 @@ class _Search:
         return children.take(turned | progress)
 
     def _may_execute(self, states: _States, children: _States, product: Ints) -> Bools:
-        """Return whether a gate brings about an operator that one of the ready events waits for."""
+        """Return whether a gate makes an operator local that one of the ready events waits for."""
         ready = self._ready(states.done)
         most = int(ready.sum(axis=1).max(initial=0))
         order = np.argsort(~ready, axis=1, kind="stable")[:, :most]

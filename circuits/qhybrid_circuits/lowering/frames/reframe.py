@@ -1,4 +1,4 @@
-"""Circuits of controlled rotations in rings, written anew in Pauli frames on stars."""
+"""Circuits of controlled rotations in rings, rewritten in Pauli frames on stars."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,12 +85,12 @@ def reframe(
         blocks: The circuit.
         fractional: Whether rotations of two vertices are gates, rather than cz alone.
         find: Finds the gates of one star.
-        fits: Whether a device has a place where all pairs of a circuit are neighbours; asked before
+        fits: Whether a QPU has a place where all pairs of a circuit are neighbours; asked before
             the search, which takes longer.
 
     Returns:
         A circuit with the same unitary up to a global phase; None where the circuit's blocks are no
-        controlled rotations, or are not in rings, or the device has no place for the stars, or
+        controlled rotations, or are not in rings, or the QPU has no place for the stars, or
         `find` finds nothing.
     """
     counts = {interaction_count(block.matrix, fractional) for block in blocks.blocks}
@@ -190,7 +190,7 @@ class _Track:
             yield from self._execute()
 
     def _angle_between(self, operators: tuple[int, int]) -> float:
-        """Let the rotations about the product of two vertices' operators happen."""
+        """Execute the rotations about a product of two operators, and return their angle."""
         first, second = operators
         product = _dense(first, self.size) @ _dense(second, self.size)
         angle = 0.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import rustworkx
 
-#: Qubits of a cluster: no device with few couplings has rings this small, and no vertex of one has
+#: Qubits of a cluster: no QPU with few couplings has rings this small, and no vertex of one has
 #: more than three neighbours.
 _SIZES = (3, 4)
 
@@ -33,10 +33,10 @@ class Star:
 
 
 def find_stars(num_qubits: int, pairs: Iterable[tuple[int, int]]) -> list[Star] | None:
-    """Lay out a circuit as stars that touch only where a bridge of its graph of pairs is.
+    """Return a layout of a circuit as stars that touch only at bridges of its graph of pairs.
 
     Returns:
-        The stars, with vertices numbered through; None where the circuit is not such a one.
+        The stars, vertices numbered consecutively; None where the circuit has no such layout.
     """
     graph = rustworkx.PyGraph(multigraph=False)
     graph.add_nodes_from(range(num_qubits))

@@ -12,10 +12,10 @@ from qhybrid_circuits.lowering.lowered import LoweredCircuit
 
 @dataclass(frozen=True, eq=False)
 class PackedCircuit:
-    """Several lowered circuits side by side on one device, run by one execution.
+    """Several lowered circuits side by side on one QPU, run by one execution.
 
     Attributes:
-        circuit: As wide as the device; no two members share a parameter.
+        circuit: As wide as the QPU; no two members share a parameter.
         members: The circuits, in the order they were given.
         parameters: For each member its parameters in `circuit`, in the order of the member's own
             `circuit.parameters`.
@@ -36,7 +36,7 @@ class PackedCircuit:
         return float(np.prod(known)) if len(known) == len(chances) else None
 
     def apply_layout(self, observable: SparsePauliOp, member: int) -> SparsePauliOp:
-        """Return an observable of one member's logical qubits as one of the device's qubits."""
+        """Return an observable of one member's logical qubits as one of the QPU's qubits."""
         return self.members[member].apply_layout(observable)
 
     def parameter_values(self, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -70,14 +70,14 @@ class PackedCircuit:
 
 
 def pack(members: Sequence[LoweredCircuit]) -> PackedCircuit:
-    """Put lowered circuits on different qubits of one device into one circuit.
+    """Put lowered circuits on different qubits of one QPU into one circuit.
 
     Args:
         members: At least one; they may be different circuits. `disjoint_regions` and
             `lower_copies` make copies of one that can be packed.
 
     Raises:
-        CircuitError: There is no member, two share a qubit, or they are for different devices.
+        CircuitError: There is no member, two share a qubit, or they are for different QPUs.
     """
     if not members:
         raise CircuitError("Argument `members` must hold at least one lowered circuit")
@@ -100,9 +100,6 @@ def pack(members: Sequence[LoweredCircuit]) -> PackedCircuit:
         own = list(member.circuit.parameters)
         new = tuple(Parameter(f"{parameter.name}@{index}") for parameter in own)
         renamed = member.circuit.assign_parameters(dict(zip(own, new, strict=True)))
-        for item in renamed.data:
-            place = [renamed.find_bit(bit).index for bit in item.qubits]
-            packed.append(item.operation, place, copy=False)
-        packed.global_phase += renamed.global_phase
+        packed.compose(renamed, inplace=True, copy=False)
         names.append(new)
     return PackedCircuit(packed, tuple(members), tuple(names))

@@ -1,4 +1,4 @@
-"""Where on a device a lowered circuit runs best: its qubits moved together to other couplings."""
+"""Search for the qubits of a QPU on which a lowered circuit has the highest success."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ Placement = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pattern:
-    """What a circuit asks of the couplings under it.
+    """The operations of a circuit on each pair and qubit, which its success at a place depends on.
 
     Attributes:
         gates: Two-qubit gates on each pair of vertices.
@@ -33,73 +33,87 @@ class Pattern:
 
 
 def pattern_of(circuit: QuantumCircuit, qubits: Sequence[int], measured: Iterable[int]) -> Pattern:
-    """Count what a lowered circuit does; vertex k of the pattern is the physical `qubits[k]`."""
+    """Return a lowered circuit's pattern, whose vertex k is the physical `qubits[k]`."""
     vertex = {qubit: index for index, qubit in enumerate(qubits)}
-    gates: Counter[tuple[int, int]] = Counter()
-    pulses, layers, busy = Counter[int](), Counter[int](), Counter[int]()
-    # From the end: gates start as late as possible, and no qubit waits before its first one.
-    for item in reversed(circuit.data):
-        place = sorted(vertex[circuit.find_bit(bit).index] for bit in item.qubits)
+    pairs: list[tuple[Sequence[int], int]] = []
+    pulses = [0] * len(qubits)
+    for item in circuit.data:
+        place = [vertex[circuit.find_bit(bit).index] for bit in item.qubits]
         if len(place) == 2:
-            gates[place[0], place[1]] += 1
-            layer = 1 + max(layers[place[0]], layers[place[1]])
-            for one in place:
-                layers[one] = layer
-                busy[one] += 1
+            pairs.append((place, 1))
         elif item.operation.name not in ("rz", "barrier"):
             pulses[place[0]] += 1
-    return Pattern(
-        dict(gates),
-        tuple(pulses[k] for k in range(len(qubits))),
-        tuple(layers[k] - busy[k] for k in range(len(qubits))),
-        frozenset(vertex[qubit] for qubit in measured),
-    )
+    gates, _, idle = count_pairs(pairs, len(qubits))
+    measured = frozenset(vertex[qubit] for qubit in measured)
+    return Pattern(gates, tuple(pulses), idle, measured)
+
+
+def count_pairs(
+    pairs: Sequence[tuple[Sequence[int], int]], size: int
+) -> tuple[dict[tuple[int, int], int], tuple[int, ...], tuple[int, ...]]:
+    """Count two-qubit gates, given as pairs of vertices with the number of gates, in order.
+
+    Returns:
+        The gates on each ascending pair, those on each vertex, and the layers that each waits.
+    """
+    gates: Counter[tuple[int, int]] = Counter()
+    layers, busy = [0] * size, [0] * size
+    # From the end: gates start as late as possible, and no qubit waits before its first one.
+    for (u, v), count in reversed(pairs):
+        gates[min(u, v), max(u, v)] += count
+        layers[u] = layers[v] = count + max(layers[u], layers[v])
+        busy[u] += count
+        busy[v] += count
+    idle = tuple(layer - own for layer, own in zip(layers, busy, strict=True))
+    return dict(gates), tuple(busy), idle
 
 
 def find_placements(
     pattern: Pattern,
-    device: Couplings,
+    couplings: Couplings,
     *,
     width: int = 400,
     per_anchor: int | None = None,
     forbidden: int = 0,
 ) -> list[Placement]:
-    """Find places on a device that have the couplings of a pattern, best estimated success first.
+    """Find places on a QPU that have the couplings of a pattern, best estimated success first.
 
     A beam search: the vertices are placed one after the other, and the best `width` partial
     placements are kept.
 
     Args:
         pattern: What is placed.
-        device: Where.
+        couplings: Where.
         width: Partial placements kept, and so the most that are returned.
         per_anchor: Of those, how many may place the pattern's busiest vertex on the same qubit: a
-            small number spreads them over the device.
+            small number spreads them over the QPU.
         forbidden: Bit mask of physical qubits that must not be used.
     """
     order = _order(pattern)
     slot = {vertex: index for index, vertex in enumerate(order)}
-    forbidden |= sum(1 << qubit for qubit in device.excluded)
+    forbidden |= sum(1 << qubit for qubit in couplings.excluded)
     partial: list[tuple[float, int, Placement]] = [(0.0, forbidden, ())]
     for vertex in order:
         joined = _joined(pattern, vertex, slot)
         alone = pattern.pulses[vertex], pattern.idle[vertex], vertex in pattern.measured
         quality = [
-            alone[0] * device.single[q] + alone[1] * device.idle[q] + alone[2] * device.readout[q]
-            for q in range(device.num_qubits)
+            alone[0] * couplings.single[q]
+            + alone[1] * couplings.idle[q]
+            + alone[2] * couplings.readout[q]
+            for q in range(couplings.num_qubits)
         ]
         longer: list[tuple[float, int, Placement]] = []
         for score, used, placed in partial:
-            candidates: Iterable[int] = range(device.num_qubits)
+            candidates: Iterable[int] = range(couplings.num_qubits)
             if joined:
-                candidates = device.neighbours[placed[joined[0][0]]]
+                candidates = couplings.neighbours[placed[joined[0][0]]]
             for qubit in candidates:
                 if used >> qubit & 1:
                     continue
                 total = score + quality[qubit]
                 for index, count in joined:
                     other = placed[index]
-                    gate = device.gate.get((qubit, other) if qubit < other else (other, qubit))
+                    gate = couplings.gate.get((qubit, other) if qubit < other else (other, qubit))
                     if gate is None:
                         break
                     total += count * gate
@@ -110,16 +124,16 @@ def find_placements(
     return [tuple(placed[slot[v]] for v in range(len(order))) for _, _, placed in partial]
 
 
-def placement_score(pattern: Pattern, device: Couplings, place: Sequence[int]) -> float:
+def placement_score(pattern: Pattern, couplings: Couplings, place: Sequence[int]) -> float:
     """Return the logarithm of the estimated success of a pattern at a place."""
     score = sum(
-        count * device.gate[min(place[u], place[v]), max(place[u], place[v])]
+        count * couplings.gate[min(place[u], place[v]), max(place[u], place[v])]
         for (u, v), count in pattern.gates.items()
     )
     for vertex, qubit in enumerate(place):
-        score += pattern.pulses[vertex] * device.single[qubit]
-        score += pattern.idle[vertex] * device.idle[qubit]
-        score += (vertex in pattern.measured) * device.readout[qubit]
+        score += pattern.pulses[vertex] * couplings.single[qubit]
+        score += pattern.idle[vertex] * couplings.idle[qubit]
+        score += (vertex in pattern.measured) * couplings.readout[qubit]
     return score
 
 
@@ -157,7 +171,7 @@ def _spread(
 
 
 def _order(pattern: Pattern) -> list[int]:
-    """Busiest vertex first, then always one that is joined to those before it if there is one."""
+    """Return the vertices, the busiest first, then always the one with most earlier neighbours."""
     left = dict.fromkeys(range(len(pattern.pulses)), 0)
     weight = dict(left)
     for pair, count in pattern.gates.items():

@@ -1,7 +1,11 @@
-"""Several disjoint parts of a device that one circuit runs on side by side."""
+"""Several disjoint parts of a QPU that one circuit runs on side by side."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import or_
 
+import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import CircuitError
@@ -29,18 +33,14 @@ _PER_ANCHOR = 12
 
 
 def disjoint_regions(
-    target: Target,
-    lowered: LoweredCircuit,
-    copies: int | None = None,
-    *,
-    buffer: int = 1,
+    target: Target, lowered: LoweredCircuit, copies: int | None = None, *, buffer: int = 1
 ) -> tuple[tuple[int, ...], ...]:
-    """Find parts of a device with the couplings that a lowered circuit uses.
+    """Find parts of a QPU with the couplings that a lowered circuit uses.
 
     Args:
-        target: The device that the circuit was lowered for.
+        target: The QPU that the circuit was lowered for.
         lowered: The circuit.
-        copies: Parts wanted, the best of the device; as many as fit if None.
+        copies: Parts wanted, the best of the QPU; as many as fit if None.
         buffer: Unused qubits between any two parts, along any path of couplings.
 
     Returns:
@@ -55,16 +55,16 @@ def disjoint_regions(
             f"Arguments `copies` and `buffer` must be at least 1 and 0, but are {copies} and "
             f"{buffer}"
         )
-    device = couplings_of(target).working()
+    couplings = couplings_of(target).working()
     pattern = pattern_of(lowered.circuit, lowered.qubits, lowered.final_layout)
     around = _balls(couplings_of(target), buffer)
-    chosen = _one_after_another(pattern, device, around, copies)
+    chosen = _one_after_another(pattern, couplings, around, copies)
     if copies is None or len(chosen) < copies:
-        pool = find_placements(pattern, device, width=_POOL, per_anchor=_PER_ANCHOR)
+        pool = find_placements(pattern, couplings, width=_POOL, per_anchor=_PER_ANCHOR)
         tighter = _most_apart(pool, around)[:copies]
         if len(tighter) > len(chosen):
             chosen = tighter
-    return tuple(sorted(chosen, key=lambda place: -placement_score(pattern, device, place)))
+    return tuple(sorted(chosen, key=lambda place: -placement_score(pattern, couplings, place)))
 
 
 def lower_copies(
@@ -73,68 +73,49 @@ def lower_copies(
     regions: Iterable[Sequence[int]],
     measured: Sequence[int] | None = None,
 ) -> list[LoweredCircuit]:
-    """Move a lowered circuit to other parts of its device.
+    """Move a lowered circuit to other parts of its QPU.
 
     Args:
         lowered: The circuit.
-        target: The device it was lowered for.
+        target: The QPU it was lowered for.
         regions: As `disjoint_regions` returns them.
         measured: Logical qubits whose readout counts in the estimated success; all if None.
     """
-    device = with_fractional_gates(target) if lowered.fractional else target
+    own_target = with_fractional_gates(target) if lowered.fractional else target
     logical = range(lowered.num_logical_qubits) if measured is None else measured
     copies = []
     for region in regions:
         at = dict(zip(lowered.qubits, region, strict=True))
-        circuit = move(lowered.circuit, lowered.qubits, region, device)
+        circuit = move(lowered.circuit, lowered.qubits, region, own_target)
         final = tuple(at[qubit] for qubit in lowered.final_layout)
-        success = success_probability(circuit, device, [final[qubit] for qubit in logical])
+        success = success_probability(circuit, own_target, [final[qubit] for qubit in logical])
         copies.append(
-            LoweredCircuit(
-                lowered.name,
-                circuit,
-                tuple(sorted(region)),
-                final,
-                lowered.fractional,
-                success,
-                lowered.swaps,
+            replace(
+                lowered,
+                circuit=circuit,
+                qubits=tuple(sorted(region)),
+                final_layout=final,
+                success_probability=success,
             )
         )
     return copies
 
 
-def _balls(device: Couplings, radius: int) -> list[int]:
+def _balls(couplings: Couplings, radius: int) -> list[int]:
     """Return for each qubit the bit mask of all qubits at most `radius` couplings away."""
-    balls = [1 << qubit for qubit in range(device.num_qubits)]
-    for _ in range(radius):
-        wider = list(balls)
-        for qubit, row in enumerate(device.neighbours):
-            for other in row:
-                wider[qubit] |= balls[other]
-        balls = wider
-    return balls
-
-
-def _masks(pool: Sequence[Placement], around: Sequence[int]) -> tuple[list[int], list[int]]:
-    own, blocked = [], []
-    for place in pool:
-        mask = near = 0
-        for qubit in place:
-            mask |= 1 << qubit
-            near |= around[qubit]
-        own.append(mask)
-        blocked.append(near)
-    return own, blocked
+    # Qubits that no path joins count as `num_qubits` away.
+    near = np.array(couplings.distance()) <= min(radius, couplings.num_qubits - 1)
+    return [sum(1 << int(qubit) for qubit in np.flatnonzero(row)) for row in near]
 
 
 def _one_after_another(
-    pattern: Pattern, device: Couplings, around: Sequence[int], copies: int | None
+    pattern: Pattern, couplings: Couplings, around: Sequence[int], copies: int | None
 ) -> list[Placement]:
-    """Take the best placement, then the best that is far enough from it, and so on."""
+    """Return the best placement, then the best that is far enough from it, and so on."""
     chosen: list[Placement] = []
     taken = 0
     while copies is None or len(chosen) < copies:
-        found = find_placements(pattern, device, width=_WIDTH, forbidden=taken)
+        found = find_placements(pattern, couplings, width=_WIDTH, forbidden=taken)
         if not found:
             break
         chosen.append(found[0])
@@ -144,8 +125,9 @@ def _one_after_another(
 
 
 def _most_apart(pool: Sequence[Placement], around: Sequence[int]) -> list[Placement]:
-    """Always take the placement that rules out the fewest of those still possible."""
-    own, blocked = _masks(pool, around)
+    """Return placements far enough apart, each ruling out the fewest of those still possible."""
+    own = [sum(1 << qubit for qubit in place) for place in pool]
+    blocked = [reduce(or_, (around[qubit] for qubit in place), 0) for place in pool]
     left = set(range(len(pool)))
     rules_out = {index: {other for other in left if own[other] & blocked[index]} for index in left}
     chosen = []

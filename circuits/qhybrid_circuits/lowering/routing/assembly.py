@@ -26,8 +26,8 @@ class Assembly:
         spare: Sequence[int],
     ) -> None:
         self.blocks = blocks
-        lonely = iter(spare)
-        self.where = [placement[v] if v >= 0 else next(lonely) for v in routing.start]
+        unused = iter(spare)
+        self.where = [placement[v] if v >= 0 else next(unused) for v in routing.start]
         self.who = {vertex: qubit for qubit, vertex in enumerate(self.where)}
         self.runs: list[tuple[tuple[int, int], Matrix]] = []
         self.items: list[tuple[tuple[int, ...], Operation | int]] = []
@@ -45,7 +45,7 @@ class Assembly:
                 self.block(index, *pair)
 
     def act(self, u: int, v: int, matrix: Matrix) -> None:
-        """Multiply onto the last run of this pair, or begin one."""
+        """Multiply a matrix onto the last run of a pair, or begin a run."""
         run = self.last.get(u, -1)
         if run < 0 or run != self.last.get(v, -1):
             self.items.append(((u, v), len(self.runs)))
@@ -96,7 +96,7 @@ def synthesize(
         routing: Where its blocks and the swaps between them go, on the vertices of a graph.
         placement: Physical qubit of each vertex that the routing uses.
         spare: Physical qubits for the logical ones that no block acts on, in their order.
-        target: The device; an rzz in it is used.
+        target: The QPU; an rzz in it is used.
 
     Returns:
         The circuit on all of the target's qubits, and the final physical qubit of each logical one.

@@ -81,7 +81,7 @@ class _State:
         return self.last[u] == v and self.last[v] == u
 
     def act(self, u: int, v: int, gates: int, step: Step, separate: bool = False) -> None:
-        """Do an operation on (u, v); at once with the last one if that was on the same pair."""
+        """Apply an operation to (u, v), merged with the last one if that was on the same pair."""
         former = self.count[u] if self.merges(u, v) and not separate else 0
         total = min(MOST_GATES, former + gates)
         added = max(0, total - former)

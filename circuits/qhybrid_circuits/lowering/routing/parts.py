@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import rustworkx
 
+from qhybrid_circuits.lowering.cost.couplings import graph_of
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 
 
@@ -28,9 +29,7 @@ def split_problem(problem: RoutingProblem) -> list[CircuitPart]:
 
     Qubits are numbered in the order in which blocks meet them, so that alike parts are equal.
     """
-    graph = rustworkx.PyGraph()
-    graph.add_nodes_from(range(problem.num_qubits))
-    graph.add_edges_from_no_data(sorted(set(problem.pairs)))
+    graph = graph_of(range(problem.num_qubits), sorted(set(problem.pairs)))
     parts = []
     for members in rustworkx.connected_components(graph):
         blocks = tuple(k for k, pair in enumerate(problem.pairs) if pair[0] in members)

@@ -15,7 +15,7 @@ Step = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class RoutingProblem:
-    """What the router has to know of a circuit; the numbers of its gates are no part of it.
+    """The structure of a circuit that its routing depends on: not the angles of its gates.
 
     Attributes:
         num_qubits: Logical qubits.
@@ -68,9 +68,4 @@ class Routing:
     @classmethod
     def from_json(cls, content: Any) -> Routing:
         steps, start, gates, depth = content
-        return cls(
-            tuple((int(index), int(u), int(v)) for index, u, v in steps),
-            tuple(int(vertex) for vertex in start),
-            int(gates),
-            int(depth),
-        )
+        return cls(tuple((index, u, v) for index, u, v in steps), tuple(start), gates, depth)

@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 
 import rustworkx
 
-from qhybrid_circuits.lowering.cost.couplings import Couplings
+from qhybrid_circuits.lowering.cost.couplings import Couplings, graph_of
 from qhybrid_circuits.lowering.routing.beam import BeamOptions, Router
 from qhybrid_circuits.lowering.routing.parts import join_routings, split_problem
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
@@ -13,12 +13,12 @@ _SWAP_FREE_STEPS = 200_000
 #: Times the fewest gates: routings with more are not compared.
 _SLACK = 1.15
 
-#: Vertices around the middle of a device that a search may use, for each logical qubit.
+#: Vertices around the middle of a QPU that a search may use, for each logical qubit.
 _ROOM = 4
 
 
 def find_routings(
-    problem: RoutingProblem, device: Couplings, portfolio: Sequence[BeamOptions]
+    problem: RoutingProblem, couplings: Couplings, portfolio: Sequence[BeamOptions]
 ) -> list[Routing]:
     """Route a circuit: without swaps where the couplings allow it, else by search.
 
@@ -31,7 +31,7 @@ def find_routings(
     parts = split_problem(problem)
     for part in parts:
         if part.problem not in known:
-            known[part.problem] = _route_part(part.problem, device, portfolio)
+            known[part.problem] = _route_part(part.problem, couplings, portfolio)
     choices = max((len(routings) for routings in known.values()), default=1)
     if not all(known.values()):
         return []
@@ -39,16 +39,16 @@ def find_routings(
         join_routings(
             [(part, _take(known[part.problem], choice)) for part in parts],
             problem.num_qubits,
-            device.num_qubits,
+            couplings.num_qubits,
         )
         for choice in range(choices)
     ]
 
 
-def fits_directly(problem: RoutingProblem, device: Couplings) -> bool:
+def fits_directly(problem: RoutingProblem, couplings: Couplings) -> bool:
     """Return whether each part has a layout in which every block's qubits are neighbours."""
     parts = {part.problem for part in split_problem(problem)}
-    return all(_swap_free(part, device) is not None for part in parts)
+    return all(_swap_free(part, couplings) is not None for part in parts)
 
 
 def _take(routings: Sequence[Routing], choice: int) -> Routing:
@@ -56,18 +56,18 @@ def _take(routings: Sequence[Routing], choice: int) -> Routing:
 
 
 def _route_part(
-    problem: RoutingProblem, device: Couplings, portfolio: Sequence[BeamOptions]
+    problem: RoutingProblem, couplings: Couplings, portfolio: Sequence[BeamOptions]
 ) -> list[Routing]:
-    direct = _swap_free(problem, device)
+    direct = _swap_free(problem, couplings)
     if direct is not None:
         return [direct]
-    distance = device.distance()
-    middle = _middle(device, distance)
+    distance = couplings.distance()
+    middle = _middle(couplings, distance)
     # States of the search are copied often, so they hold no more vertices than it may reach.
-    near = sorted(range(device.num_qubits), key=lambda q: distance[middle][q])
+    near = sorted(range(couplings.num_qubits), key=lambda q: distance[middle][q])
     near = sorted(near[: _ROOM * problem.num_qubits])
     index = {vertex: k for k, vertex in enumerate(near)}
-    neighbours = [[index[v] for v in device.neighbours[u] if v in index] for u in near]
+    neighbours = [[index[v] for v in couplings.neighbours[u] if v in index] for u in near]
     steps = [[distance[u][v] for v in near] for u in near]
     first = index[middle]
     starts = [(u, v) for a in neighbours[first] for u, v in ((first, a), (a, first))]
@@ -81,7 +81,7 @@ def _route_part(
 def different(routings: Iterable[Routing]) -> list[Routing]:
     """Keep the one with the fewest swaps of all routings alike in gates, depth and couplings.
 
-    What runs best depends on a device's calibration: another shape may fit its good parts.
+    Which of them runs best depends on a calibration.
     """
     kept: dict[object, Routing] = {}
     for routing in sorted(routings, key=lambda each: each.swaps):
@@ -90,23 +90,20 @@ def different(routings: Iterable[Routing]) -> list[Routing]:
     return list(kept.values())
 
 
-def _middle(device: Couplings, distance: Sequence[Sequence[int]]) -> int:
+def _middle(couplings: Couplings, distance: Sequence[Sequence[int]]) -> int:
     """Return the most central of the qubits with the most couplings."""
-    most = max(len(row) for row in device.neighbours)
-    crossing = [q for q in range(device.num_qubits) if len(device.neighbours[q]) == most]
+    most = max(len(row) for row in couplings.neighbours)
+    crossing = [q for q in range(couplings.num_qubits) if len(couplings.neighbours[q]) == most]
     return min(crossing, key=lambda q: sum(distance[q]))
 
 
-def _swap_free(problem: RoutingProblem, device: Couplings) -> Routing | None:
-    """Look for a layout in which every block's qubits are neighbours."""
+def _swap_free(problem: RoutingProblem, couplings: Couplings) -> Routing | None:
+    """Return a layout in which every block's qubits are neighbours, None if none is found."""
     pairs = sorted({(min(pair), max(pair)) for pair in problem.pairs})
     acting = sorted({qubit for pair in pairs for qubit in pair})
     index = {qubit: k for k, qubit in enumerate(acting)}
-    needed, offered = rustworkx.PyGraph(), rustworkx.PyGraph()
-    needed.add_nodes_from(acting)
-    needed.add_edges_from_no_data([(index[a], index[b]) for a, b in pairs])
-    offered.add_nodes_from(range(device.num_qubits))
-    offered.add_edges_from_no_data(device.pairs)
+    needed = graph_of(acting, [(index[a], index[b]) for a, b in pairs])
+    offered = couplings.graph
     if rustworkx.is_bipartite(offered) and not rustworkx.is_bipartite(needed):
         return None
     mappings = rustworkx.vf2_mapping(

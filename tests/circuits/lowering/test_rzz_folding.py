@@ -9,7 +9,7 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import lower
-from qhybrid_circuits.lowering.angles import fold_rzz
+from qhybrid_circuits.lowering.rzz_folding import fold_rzz
 
 
 @pytest.mark.parametrize("angle", [*np.linspace(-7, 7, 29), math.pi, -math.pi / 2, 0.0])

@@ -6,7 +6,7 @@ from qiskit.converters import circuit_to_dag
 from qiskit.dagcircuit import DAGCircuit
 from qiskit.transpiler.passes import WrapAngles
 
-#: Angles of an rzz that devices with fractional gates take, in radians.
+#: Angles of an rzz that QPUs with fractional gates take, in radians.
 RZZ_BOUNDS = (0.0, math.pi / 2)
 
 
@@ -31,8 +31,5 @@ def fold_rzz(angles: Sequence[float], qubits: Sequence[int]) -> DAGCircuit:
 
 
 def register_folding() -> None:
-    """Tell Qiskit's WrapAngles pass how to fold rzz; its pass managers run it where bounds are.
-
-    Qiskit has the pass and the registry, but leaves the folding of each gate to who knows it.
-    """
+    """Register `fold_rzz` with Qiskit's WrapAngles pass, which has no rule for any gate itself."""
     WrapAngles.DEFAULT_REGISTRY.add_wrapper("rzz", fold_rzz)
