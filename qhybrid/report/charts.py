@@ -44,20 +44,23 @@ _TITLES = {
 
 def stock_charts(report: Mapping[str, Any]) -> list[Chart]:
     """Return a chart of each figure of a circuit on a device, ours beside stock."""
-    sources = {"ours": report, "stock": report["stock"], "stock, bound": report["stock_bound"]}
-    known = {name: figures for name, figures in sources.items() if figures is not None}
+    sources = [
+        (name, kind, figures)
+        for name, kind, figures in (
+            ("ours", "ours", report),
+            ("stock", "stock", report["stock"]),
+            ("stock, bound", "stock-bound", report["stock_bound"]),
+        )
+        if figures is not None
+    ]
     charts = []
     for key, title in _TITLES.items():
-        largest = max(figures[key] or 0.0 for figures in known.values())
+        values = [(name, kind, figures[key]) for name, kind, figures in sources]
+        largest = max(value or 0.0 for *_, value in values)
         full = 1.0 if key == "success_probability" else largest or 1.0
         bars = [
-            Bar(
-                name,
-                name.replace(", ", "-"),
-                100 * (figures[key] or 0.0) / full,
-                figure(key, figures[key]),
-            )
-            for name, figures in known.items()
+            Bar(name, kind, 100 * (value or 0.0) / full, figure(key, value))
+            for name, kind, value in values
         ]
         charts.append(Chart(title, bars))
     return charts
@@ -70,18 +73,17 @@ def trend_charts(circuit: str, trend: Mapping[str, Any]) -> list[Chart]:
         points, slope = trend[f"by_{size}s"], trend[f"log2_per_{size}"]
         if not points:
             continue
-        variances = {point[f"{size}s"]: point["variance"] for point in points}
-        logarithms = {count: math.log10(variance) for count, variance in variances.items()}
-        lowest = min(logarithms.values()) - 0.5
-        full = max(logarithms.values()) - lowest
+        sizes = [(point[f"{size}s"], point["variance"]) for point in points]
+        lowest = math.log10(min(variance for _, variance in sizes)) - 0.5
+        full = math.log10(max(variance for _, variance in sizes)) - lowest
         bars = [
             Bar(
                 f"{count} {size}{'s' * (count > 1)}",
                 "ours",
-                100 * (logarithm - lowest) / full,
-                f"{variances[count]:.1e}",
+                100 * (math.log10(variance) - lowest) / full,
+                f"{variance:.1e}",
             )
-            for count, logarithm in logarithms.items()
+            for count, variance in sizes
         ]
         change = "" if slope is None else f", x {2**slope:.2f} with each {size}"
         title = f"Gradient variance of {circuit} by {size}s, logarithmic scale{change}"

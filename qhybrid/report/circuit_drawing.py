@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
-from qiskit.circuit import ControlledGate, QuantumCircuit
+from qiskit.circuit import ControlledGate
 
 from qhybrid.report.markup import fill
 from qhybrid_circuits.variational import VariationalCircuit
@@ -72,8 +72,3 @@ def _describe(operation: Any, qubits: Sequence[int], column: int, kinds: Any) ->
 
 def _number(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, int | float) else ""
-
-
-def is_cut(circuit: QuantumCircuit) -> bool:
-    """Return whether a circuit has more gates than are drawn."""
-    return len(circuit.data) > MOST_GATES

@@ -1,6 +1,5 @@
 """A device's couplings as an SVG picture, with the qubits that a circuit uses."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from qhybrid.report.devices import Device
 from qhybrid.report.markup import fill
-from qhybrid_circuits.disk_cache import content_key, use_cache
+from qhybrid.report.stored import remembered
+from qhybrid_circuits.disk_cache import content_key
 
 Array = NDArray[np.float64]
 
@@ -38,29 +38,23 @@ class DeviceMap:
 
 def device_map(device: Device) -> DeviceMap:
     """Return where to draw a device's qubits, from the cache where that is known."""
-    store = use_cache(True)
-    key = content_key("map", 2, device.fingerprint)
 
-    def parsed(values: Any) -> DeviceMap:
-        pairs = tuple((int(a), int(b)) for a, b in values["pairs"])
-        return DeviceMap(pairs, np.array(values["positions"], dtype=float).reshape(-1, 2))
-
-    known = store.read_json(key, parsed)
-    if known is not None:
-        return known
-    target = device.load()
-    pairs = sorted(
-        {
+    def compute() -> dict[str, Any]:
+        target = device.load()
+        pairs = {
             (min(place), max(place))
             for name in target.operation_names
             for place in target[name] or ()
             if place is not None and len(place) == 2
         }
-    )
-    positions = lay_out(int(target.num_qubits), pairs)
-    values = {"pairs": pairs, "positions": positions.round(4).tolist()}
-    store.write(f"{key}.json", json.dumps(values).encode())
-    return DeviceMap(tuple(pairs), positions)
+        positions = lay_out(int(target.num_qubits), sorted(pairs))
+        return {"pairs": sorted(pairs), "positions": positions.round(4).tolist()}
+
+    def parsed(values: Any) -> DeviceMap:
+        pairs = tuple((int(a), int(b)) for a, b in values["pairs"])
+        return DeviceMap(pairs, np.array(values["positions"], dtype=float).reshape(-1, 2))
+
+    return remembered(content_key("map", 2, device.fingerprint), compute, parsed)
 
 
 def lay_out(num_qubits: int, pairs: Sequence[tuple[int, int]]) -> Array:

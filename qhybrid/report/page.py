@@ -5,7 +5,7 @@ from typing import Any
 
 from qhybrid.report.build import Report
 from qhybrid.report.charts import stock_charts, trend_charts
-from qhybrid.report.circuit_drawing import MOST_GATES, draw_circuit, is_cut
+from qhybrid.report.circuit_drawing import MOST_GATES, draw_circuit
 from qhybrid.report.circuits import CircuitUse
 from qhybrid.report.device_map import device_map, draw_layout
 from qhybrid.report.markup import fill
@@ -48,7 +48,7 @@ def _circuit(report: Report, name: str, use: CircuitUse) -> dict[str, Any]:
     return {
         "name": name,
         "picture": draw_circuit(use.variational, dead),
-        "cut": MOST_GATES if is_cut(circuit) else None,
+        "cut": MOST_GATES if len(circuit.data) > MOST_GATES else None,
         "dead": len(dead),
         "missing": sum(not circuit.has_parameter(weights[index]) for index in dead),
         "devices": len(on_devices),
