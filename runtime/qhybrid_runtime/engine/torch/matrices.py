@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qhybrid_runtime.engine.by_dtype import ByDtype
 from qhybrid_runtime.engine.fusion import Block, Plan
 from qhybrid_runtime.engine.gates import gate_series
 from qhybrid_runtime.engine.patterns import embedding
@@ -44,12 +45,12 @@ class _Series:
                 for s, w in zip(series, widths, strict=True)
             ]
         )
-        self._tensors: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+        self._tensors = ByDtype[tuple[Tensor, Tensor]]()
 
     def __call__(self, angles: Tensor) -> Tensor:
         """Return values (n_values, ...) at angles (n_angles, ...)."""
         like = (1,) * (angles.dim() - 1)
-        coefficients, frequencies = self._on(angles)
+        coefficients, frequencies = self._tensors.get(angles, self._tensors_like)
         columns = self.columns.to(angles.device)
         turns = sum(
             (
@@ -62,17 +63,9 @@ class _Series:
         waves = torch.complex(torch.cos(turns), torch.sin(turns))
         return (coefficients.reshape(*coefficients.shape, *like) * waves).sum(1)
 
-    def _on(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        where = (like.dtype, like.device)
-        if where not in self._tensors:
-            # What is made in inference mode could not be used in training afterwards.
-            with torch.inference_mode(False):
-                coefficients = torch.as_tensor(self._coefficients).to(like.device)
-                self._tensors[where] = (
-                    coefficients.to(COMPLEX[like.dtype]),
-                    torch.as_tensor(self._frequencies).to(like),
-                )
-        return self._tensors[where]
+    def _tensors_like(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        coefficients = torch.as_tensor(self._coefficients).to(like.device, COMPLEX[like.dtype])
+        return coefficients, torch.as_tensor(self._frequencies).to(like)
 
 
 class ValueTable:
