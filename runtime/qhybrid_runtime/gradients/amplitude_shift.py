@@ -1,14 +1,14 @@
-"""The derivative of expectation values in the features of an amplitude encoding, from values.
+"""Differentiate expectation values in the features of an amplitude encoding, from values alone.
 
 With features x and t > 0, the value f times |x|**2 is a quadratic form q(x). So its derivative is
 exactly (q(x + t e) - q(x - t e)) / 2t along every feature e, whatever t, and that of f follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 import torch
-from qiskit.circuit import ParameterExpression
+from qiskit.circuit import Parameter, ParameterExpression
 
 from qhybrid_circuits.encoding import AmplitudeEncoding
 from qhybrid_circuits.encoding.state_tree import preparation_angles
@@ -23,7 +23,7 @@ class AmplitudeShift:
     """One symbolic amplitude encoding of a circuit.
 
     Attributes:
-        columns: Which of the circuit's angles prepare its state.
+        columns: Indices of the circuit's angles that prepare its state.
     """
 
     def __init__(
@@ -32,13 +32,7 @@ class AmplitudeShift:
         columns: Sequence[int],
         parameters: Sequence[ParameterExpression],
     ) -> None:
-        """Take over an encoding.
-
-        Args:
-            encoding: Of features over `parameters`.
-            columns: See above.
-            parameters: Inputs and weights side by side.
-        """
+        """Take over an encoding whose features are functions of `parameters`."""
         self.columns = list(columns)
         self._encoding = encoding
         self._features = AngleTable(encoding.params, parameters)
@@ -47,25 +41,16 @@ class AmplitudeShift:
         """Return the angles (B, n_columns) at parameters (B, n_parameters)."""
         return preparation_angles(self._at(parameters), self._encoding.num_qubits)
 
-    def depending(self, needed: Sequence[ParameterExpression]) -> list[int]:
+    def depending(self, needed: Set[Parameter]) -> list[int]:
         """Return the features that are functions of one of the parameters."""
-        wanted = set(needed)
-        return [
-            index
-            for index, feature in enumerate(self._encoding.params)
-            if isinstance(feature, ParameterExpression)
-            and not wanted.isdisjoint(feature.parameters)
-        ]
+        return [i for i, feature in enumerate(self._encoding.params) if depends(feature, needed)]
 
     def moved_angles(self, parameters: np.ndarray, moved: Sequence[int]) -> np.ndarray:
         """Return the angles with each feature moved up, then down, (2 * n, B, n_columns)."""
         features = self._at(parameters)
-        return np.array(
-            [
-                preparation_angles(shifted, self._encoding.num_qubits)
-                for shifted in self._around(features, moved)
-            ]
-        ).reshape(2 * len(moved), len(features), len(self.columns))
+        around = self._around(features, moved)
+        angles = [preparation_angles(each, self._encoding.num_qubits) for each in around]
+        return np.array(angles).reshape(2 * len(moved), len(features), len(self.columns))
 
     def derivatives(
         self, parameters: np.ndarray, moved: Sequence[int], here: np.ndarray, numbers: np.ndarray
@@ -74,8 +59,8 @@ class AmplitudeShift:
 
         Args:
             parameters: Shape (B, n_parameters).
-            moved: As given to `moved_angles`.
-            here: A value a sample, (B,), that is linear in expectation values.
+            moved: The features that `moved_angles` was given.
+            here: One value per sample, (B,), that is linear in expectation values.
             numbers: The same at the moved features, (2 * n, B).
         """
         features = self._at(parameters)
@@ -91,15 +76,18 @@ class AmplitudeShift:
         return chain(self._features, parameters, by_features)
 
     def _at(self, parameters: np.ndarray) -> np.ndarray:
-        features: np.ndarray = self._features(torch.as_tensor(parameters)).numpy()
-        return features
+        return np.asarray(self._features(torch.as_tensor(parameters)))
 
     def _around(self, features: np.ndarray, moved: Sequence[int]) -> list[np.ndarray]:
         step = _STEP * np.linalg.norm(features, axis=1)
-        around = []
-        for feature in moved:
-            for sign in (1, -1):
-                shifted = features.copy()
-                shifted[:, feature] += sign * step
-                around.append(shifted)
+        around = [features.copy() for _ in range(2 * len(moved))]
+        for place, feature in enumerate(moved):
+            around[2 * place][:, feature] += step
+            around[2 * place + 1][:, feature] -= step
         return around
+
+
+def depends(expression: object, parameters: Set[Parameter]) -> bool:
+    """Return whether an expression, or a number, is a function of one of the parameters."""
+    used = expression.parameters if isinstance(expression, ParameterExpression) else set()
+    return not parameters.isdisjoint(used)

@@ -17,7 +17,7 @@ def chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> n
         angles = table(leaf)
         if not angles.requires_grad:  # there is no angle, or none that its parameters change
             return np.zeros_like(parameters)
-        gradient: np.ndarray = torch.autograd.grad(
+        found = torch.autograd.grad(
             angles, leaf, torch.as_tensor(by_angles), materialize_grads=True
-        )[0].numpy()
-    return gradient
+        )
+    return np.asarray(found[0])

@@ -66,7 +66,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
     ) -> tuple[np.ndarray, list[int], list[int]]:
         """Return derivatives (n_different_samples, n_different_observables, n_parameters).
 
-        With them, for each entry of `values` which sample, and which observable, it is.
+        Returned with them are the sample's and the observable's number for each entry of `values`.
         """
         sample_of = {value: i for i, value in enumerate(dict.fromkeys(values))}
         unique = {id(observable): observable for observable in observables}

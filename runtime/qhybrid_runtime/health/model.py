@@ -18,17 +18,16 @@ _DIRECTIONS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHealth:
-    """Whether a network's circuit weights, and everything before them, get a gradient.
+    """The weights and parameters of a network with circuits that get no gradient.
 
     Attributes:
         num_weights: Circuit weights of the whole network, those that enter as inputs included.
-        dead_weights: How many of them the network's output does not depend on.
-        circuits: Circuits of the network.
-        dead_circuits: Names of circuits none of whose weights has an effect.
+        dead_weights: Number of those that the network's output does not depend on.
+        circuits: Number of circuits of the network.
+        dead_circuits: Names of circuits all of whose weights are dead.
         parameters_without_gradient: Names of parameters outside the circuits that get no gradient
             at all: the path to them is broken, by a `detach` for instance.
-        circuit_effect: How much of the output the circuits make: see `circuit_effect`; None where
-            there are no circuits.
+        circuit_effect: See the function `circuit_effect`; None where there are no circuits.
     """
 
     num_weights: int
@@ -63,7 +62,7 @@ class ModelHealth:
 
 
 def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHealth:
-    """Differentiate a network once and see which parameters get a gradient.
+    """Return which parameters of a network get a gradient, by differentiating it once.
 
     A circuit's weight is dead where `dead_weights` finds it so, and all are where the circuit gets
     no gradient: its output is not used, or it is never evaluated. The weights in a column of a
@@ -73,8 +72,8 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
 
     Args:
         model: Any module that holds `QuantumLayer`s; its own gradients stay as they were.
-        arguments: What it is called with, in the dtype of its parameters.
-        seed: Of the random directions in the space of outputs.
+        arguments: The arguments to call it with, in the dtype of its parameters.
+        seed: Seed of the random directions in the space of outputs.
 
     Raises:
         CircuitError: A gate is not known to the engine.
@@ -107,13 +106,13 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
 def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
     """Return by how much a network's output changes without its circuits.
 
-    The root mean square of the change when every circuit's outputs are set to zero, divided by the
-    standard deviation of the output. Weights may all have a gradient, and the network still do
-    without the circuits: this figure shows it.
+    The figure is the root mean square of the change when every circuit's outputs are set to zero,
+    divided by the standard deviation of the output. It is small where the network does without the
+    circuits, even if all their weights have a gradient.
 
     Args:
         model: Any module that holds `QuantumLayer`s.
-        arguments: What it is called with.
+        arguments: The arguments to call it with.
     """
 
     def silence(_: nn.Module, __: object, outputs: Tensor | list[Tensor]) -> Any:

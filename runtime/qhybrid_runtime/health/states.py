@@ -1,4 +1,4 @@
-"""The states that a circuit can reach, and measures of how they are spread."""
+"""Compute the states that a circuit reaches, and measures of how they are spread."""
 
 import math
 
