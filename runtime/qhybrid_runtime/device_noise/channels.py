@@ -6,8 +6,6 @@ import numpy as np
 from qiskit.quantum_info import PTM
 from qiskit.quantum_info.operators.channel.quantum_channel import QuantumChannel
 
-from qhybrid_circuits import CircuitError
-
 #: Whether two Paulis anticommute (-1) or commute (1); rows and columns I, X, Y, Z.
 _CHARACTERS = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
 
@@ -28,13 +26,13 @@ class PauliChannel:
 
     @classmethod
     def twirled(cls, channel: QuantumChannel) -> "PauliChannel":
-        """Return a channel averaged over the Pauli group, which keeps the fidelities and no more.
+        """Return a channel averaged over the Pauli group, which keeps its fidelities.
 
-        Twirling makes any noise a Pauli channel (Geller and Zhou, arXiv:1305.2021); what is lost
-        are coherences and the drift towards |0> of relaxation.
+        Twirling makes any noise a Pauli channel (Geller and Zhou, arXiv:1305.2021); coherences and
+        the drift of relaxation towards |0> are lost.
 
         Args:
-            channel: Noise on a few qubits, e.g. Aer's QuantumError.
+            channel: A channel on a few qubits, e.g. Aer's QuantumError.
         """
         return cls(np.real(np.diagonal(PTM(channel).data)).copy())
 
@@ -89,17 +87,6 @@ class PauliChannel:
             for place in reversed(places)
         )
         return PauliChannel(table[index])
-
-
-def composed(channels: Sequence[PauliChannel]) -> PauliChannel:
-    """Return channels on the same qubits, one after the other.
-
-    Raises:
-        CircuitError: There is no channel.
-    """
-    if not channels:
-        raise CircuitError("Argument `channels` must hold at least one channel")
-    return reduce(PauliChannel.then, channels)
 
 
 @cache

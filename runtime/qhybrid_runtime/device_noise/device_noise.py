@@ -17,14 +17,14 @@ _KEPT = 1 << 13
 
 
 class DeviceNoise:
-    """The Pauli-twirled noise of a device, from its calibration data.
+    """The Pauli-twirled noise of a QPU, from its target's calibration data.
 
     Gate and readout errors are those of Aer's device model: thermal relaxation over the gate's
-    duration and as much depolarizing noise as the calibrated error asks for beyond it.
+    duration, and depolarizing noise for the rest of the calibrated error.
     """
 
     def __init__(self, target: Target) -> None:
-        """Look up noise in `target`, which must not be changed afterwards."""
+        """Read noise from `target`, which must not be changed afterwards."""
         self.target = target
         self._channels: Cache[PauliChannel | None] = Cache(_KEPT)
         self._confusion: Cache[np.ndarray] = Cache(_KEPT)
@@ -90,7 +90,7 @@ class DeviceNoise:
     def _properties(self, name: str, qubits: Qubits) -> InstructionProperties | None:
         target = self.target
         places = target[name] if name in target.operation_names else {}
-        # What has no places of its own is ideal, everywhere.
+        # A gate without places of its own is ideal everywhere.
         if places is None or None in places:
             return None
         if qubits not in places:

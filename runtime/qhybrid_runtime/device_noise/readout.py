@@ -20,7 +20,7 @@ def with_readout_error(
 
     Args:
         observable: A sum of Pauli strings.
-        confusion: p(m|t) at [t, m] of each qubit that is not read without error.
+        confusion: For each qubit that is read with errors, p(m|t) at [t, m].
     """
     noisy = observable
     for qubit, table in confusion.items():
