@@ -1,4 +1,4 @@
-"""How circuits are executed: the differentiable engine, the backends, and the torch layers."""
+"""Execute circuits: the differentiable engine, the backends, and the torch layers."""
 
 from typing import TYPE_CHECKING
 

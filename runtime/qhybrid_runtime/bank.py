@@ -29,10 +29,10 @@ class CircuitBank(nn.Module):
 
         Args:
             variationals: At least one circuit; they need not be of one structure.
-            backend: Where all of them run.
+            backend: The backend that all of them run on.
             gradient: A method that the backend supports, by name or, with options, as an object;
                 the backend's best one where omitted.
-            generator: Where initial weights come from.
+            generator: Source of the initial weights.
 
         Raises:
             CircuitError: There is no circuit.

@@ -60,7 +60,7 @@ class QuantumLayer(TorchConnector):
 
     @property
     def backend(self) -> Backend:
-        """Where the circuit runs, whether torch or numpy asks; setting it moves both."""
+        """The backend of the circuit, for torch and numpy calls alike."""
         return self._neural_network.backend
 
     @backend.setter
@@ -122,9 +122,8 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
                 f"Inputs of circuit '{network.variational.name}' must be real, but are "
                 f"{features.dtype}"
             )
-        dtype = torch.promote_types(features.dtype, layer.weight.dtype)
-        if dtype != torch.float64:
-            dtype = torch.float32
+        double = torch.promote_types(features.dtype, layer.weight.dtype) == torch.float64
+        dtype = torch.float64 if double else torch.float32
         samples = math.prod(features.shape[:-1])
         rows = features.reshape(samples, network.num_inputs).to(dtype)
         points.append(network.point(rows, layer.weight.to(dtype)))
@@ -180,19 +179,15 @@ def quantum_layer(
     return QuantumLayer(network, weights)
 
 
-#: More rounds than a step of training has: those of each step are numbered apart.
+#: More rounds than a step of training has, so that rounds of different steps differ in number.
 _ROUNDS_A_STEP = 1 << 16
 
 
 def continue_at(module: nn.Module, step: int) -> None:
-    """Let all that is random in a module's circuits follow from a step's number.
+    """Derive all random numbers of a module's circuits from a step's number.
 
     A training run that does so before each step draws the same errors and perturbations when it is
     interrupted and resumed as when it is not.
-
-    Args:
-        module: A model, bank or layer.
-        step: Number of the step.
     """
     layers = [child for child in module.modules() if isinstance(child, QuantumLayer)]
     for layer in layers:

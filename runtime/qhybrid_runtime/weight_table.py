@@ -7,15 +7,15 @@ from qhybrid_circuits import ShapeError, VariationalCircuit
 class WeightTable(nn.Module):
     """Weights that are chosen for each sample, and so enter a circuit as inputs.
 
-    A circuit's own weights are the same for a whole batch. Where they depend on the sample, on its
-    time step or class for instance, they are rows of a table, trained like weights and bound like
+    A circuit's own weights are the same for a whole batch. Weights that depend on the sample, on
+    its time step or class for instance, are rows of a table, trained like weights and bound like
     data.
 
     Attributes:
         variational: The circuit.
         first: Index of the first of the circuit's inputs that a row is for; a row has all from
             there on.
-        weight: The table, (*choices, num_inputs - first), uniform in [0, 1) at first, as a
+        weight: The table, (*choices, num_inputs - first), initially uniform in [0, 1), as a
             circuit's weights are.
     """
 
@@ -34,7 +34,7 @@ class WeightTable(nn.Module):
         Args:
             variational: The circuit.
             first: Index of the first input that a row is for.
-            choices: How many there are of each thing that a row depends on, all positive.
+            choices: The number of values of each thing that a row depends on, all positive.
             generator: Source of the initial weights; None for torch's global one.
 
         Raises:

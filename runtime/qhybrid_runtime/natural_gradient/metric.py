@@ -38,8 +38,8 @@ def fubini_study_metric(
             one time; see `time_slices`. The entries that are kept are exact.
 
     Returns:
-        Shape (n_weights, n_weights), double precision, on the weights' device; symmetric, positive
-        semidefinite, rows and columns of weights that stand in no gate zero.
+        Shape (n_weights, n_weights), double precision, on the weights' torch device; symmetric,
+        positive semidefinite, rows and columns of weights that stand in no gate zero.
 
     Raises:
         ShapeError: The shapes do not fit the circuit, or the batch is empty.
@@ -72,7 +72,10 @@ def fubini_study_metric(
         found = torch.tensor(order, dtype=torch.int64, device=at.device)
         metric[found[:, None], found] += _summed(columns)
     metric /= len(rows)
-    return metric * _same_slice(variational).to(metric) if block_diagonal else metric
+    if block_diagonal:
+        slices = time_slices(variational)
+        metric *= metric.new_tensor([[float(one == two) for two in slices] for one in slices])
+    return metric
 
 
 def _summed(columns: Tensor) -> Tensor:
@@ -80,8 +83,3 @@ def _summed(columns: Tensor) -> Tensor:
     overlaps = columns.mH @ columns
     phases = overlaps[:, 0, 1:]
     return (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real.sum(0)
-
-
-def _same_slice(variational: VariationalCircuit) -> Tensor:
-    slices = time_slices(variational)
-    return torch.tensor([[first == second for second in slices] for first in slices])

@@ -14,11 +14,7 @@ def time_slices(variational: VariationalCircuit) -> list[int | None]:
     slices: the circuits for which Stokes et al. (arXiv:1909.02108, section 3) define the
     block-diagonal metric. A weight of several gates belongs to the slice of the first of them.
 
-    Args:
-        variational: The circuit; a gate that is made of others counts as one.
-
-    Returns:
-        One number a weight, None for those that stand in no gate.
+    A gate that is made of others counts as one. The slice of a weight in no gate is None.
     """
     position = {weight: index for index, weight in enumerate(variational.weights)}
     slices: list[int | None] = [None] * variational.num_weights

@@ -1,22 +1,22 @@
-"""What bits from a device cost; imports nothing heavy."""
+"""Estimate the cost of random bits from a QPU, without importing anything heavy."""
 
 import math
 
 from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, job_seconds
 
-#: Share of fair bits that is counted on: a little less than long sequences yield.
+#: Share of fair bits that bills count on: a little less than long sequences yield.
 COUNTED_YIELD = 0.75
 
-#: Qubits of the smallest of IBM's devices; how many another has shows when it answers.
+#: Qubits of the smallest of IBM's QPUs, for bills before the QPU is known.
 LEAST_QUBITS = 120
 
 
 def executions_for(bits: int, num_qubits: int) -> int:
-    """Return how often a circuit is run, so that its readings most likely hold so many fair bits.
+    """Return the executions that most likely yield a number of fair bits.
 
     Args:
-        bits: How many.
-        num_qubits: That are read each time.
+        bits: Number of fair bits.
+        num_qubits: Qubits that each execution reads.
     """
     return max(256, math.ceil(bits / (COUNTED_YIELD * num_qubits)))
 
@@ -25,8 +25,8 @@ def measured_seconds(numbers: int, num_qubits: int) -> float:
     """Return the estimated QPU seconds of normally distributed numbers.
 
     Args:
-        numbers: How many, of 24 fair bits each.
-        num_qubits: Of the device.
+        numbers: Number of numbers, of 24 fair bits each.
+        num_qubits: Qubits of the QPU.
     """
     executions = executions_for(24 * numbers, num_qubits)
     jobs = -(-executions // MOST_EXECUTIONS)
