@@ -12,12 +12,7 @@ _GIB = 1 << 30
 def check_shape(name: str, tensor: Tensor, form: str, *, last: int, least_dims: int) -> None:
     """Raise ShapeError unless the tensor has enough dimensions and `last` columns.
 
-    Args:
-        name: The argument's name.
-        tensor: Its value.
-        form: The shape in words, e.g. "(..., B, n_inputs)".
-        last: Size of the last dimension.
-        least_dims: The least number of dimensions.
+    `form` is the shape in words, e.g. "(..., B, n_inputs)".
     """
     if tensor.dim() < least_dims or tensor.shape[-1] != last:
         wanted = form.rsplit(",", 1)[-1].strip(" ()")
@@ -58,12 +53,7 @@ def check_finite(name: str, tensor: Tensor) -> None:
 
 
 def check_memory(what: str, needed: int) -> None:
-    """Raise RequestError if more bytes are needed than the machine has to give.
-
-    Args:
-        what: The thing that takes the memory, e.g. "a state of 30 qubits".
-        needed: Bytes.
-    """
+    """Raise RequestError if `what`, e.g. "a state", needs more bytes than the machine has."""
     available = available_bytes()
     if needed > available:
         raise RequestError(

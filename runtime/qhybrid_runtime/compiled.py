@@ -104,12 +104,9 @@ class CompiledCircuit:
         return ObservablesArray([[observable] for observable in self.variational.observables])
 
     def pub(self, inputs: Tensor, weights: Tensor, precision: float) -> EstimatorPub:
-        """Return the PUB of a batch, of shape (n_outputs, B).
+        """Return the PUB (n_outputs, B) of inputs (B, n_inputs) and weights (n_weights,).
 
-        Args:
-            inputs: Shape (B, n_inputs).
-            weights: Shape (n_weights,).
-            precision: The standard error to ask for; 0 where values are exact.
+        Its precision is the standard error to ask for; 0 where values are exact.
 
         Raises:
             NotFiniteError: An input or weight is NaN or infinite.
@@ -119,12 +116,9 @@ class CompiledCircuit:
         return self.pub_of(self.circuit, values[:, self.active], precision)
 
     def pub_of(self, circuit: QuantumCircuit, values: np.ndarray, precision: float) -> EstimatorPub:
-        """Return a PUB of the observables, of shape (n_outputs, N).
+        """Return a PUB of the observables, of shape (n_outputs, N), for any form of the circuit.
 
-        Args:
-            circuit: This circuit, or another form of it on the same qubits.
-            values: In the order of `circuit.parameters`, shape (N, n_parameters).
-            precision: The standard error to ask for; 0 where values are exact.
+        `values` are in the order of `circuit.parameters`, shape (N, n_parameters).
         """
         bindings = BindingsArray({tuple(circuit.parameters): values}, shape=(len(values),))
         # Validating would write each observable out once more at every call.
@@ -156,12 +150,9 @@ class CircuitStack(NamedTuple):
 def stacks(
     circuits: Sequence[CompiledCircuit], inputs: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> Iterator[CircuitStack]:
-    """Yield the circuits of a round, those of one structure, batch size and dtype together.
+    """Yield a round's circuits, those of one structure, batch size and dtype together.
 
-    Args:
-        circuits: The circuits of the round.
-        inputs: Shape (B, n_inputs) each.
-        weights: Shape (n_weights,) each.
+    `inputs` have the shape (B, n_inputs) each, `weights` (n_weights,).
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, (circuit, rows) in enumerate(zip(circuits, inputs, strict=True)):

@@ -25,12 +25,7 @@ class QuantumLayer(TorchConnector):
     """
 
     def __init__(self, network: BroadcastEstimatorQNN, initial_weights: Tensor) -> None:
-        """Wrap a network; `quantum_layer` is the usual way to get here.
-
-        Args:
-            network: The circuit on its backend.
-            initial_weights: Shape (n_weights,).
-        """
+        """Wrap a network with weights (n_weights,); `quantum_layer` makes both."""
         # The stock constructor would register the weights twice; only nn.Module's is called.
         nn.Module.__init__(self)
         self._neural_network: BroadcastEstimatorQNN = network
@@ -94,14 +89,7 @@ def _accept_stock_names(
 
 
 def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Evaluate layers of one backend in one round.
-
-    Args:
-        layers: The circuits.
-        inputs: Shape (..., n_inputs) each.
-
-    Returns:
-        Shape (..., n_outputs) each.
+    """Return the values (..., n_outputs) of layers of one backend, for inputs (..., n_inputs) each.
 
     Raises:
         ShapeError: An input does not have its layer's number of features, or there are more or
@@ -147,12 +135,12 @@ def quantum_layer(
 
     Args:
         variational: The circuit.
-        backend: Where it runs.
+        backend: The backend that it runs on.
         gradient: A method that the backend supports, by name or, with options, as an object
             (`Spsa(samples=4)`); the backend's best one where omitted.
         initial_weights: Shape (n_weights,); uniform in [0, 1) where omitted. Kept in single
             precision; `.double()` makes the layer a double-precision one.
-        generator: Where random initial weights come from; torch's own where omitted.
+        generator: Source of random initial weights; torch's own where omitted.
 
     Raises:
         UnknownNameError: There is no gradient method of this name.

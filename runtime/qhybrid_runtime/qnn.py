@@ -40,14 +40,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         gradient_method: GradientMethod | None = None,
         stream: RandomStream | None = None,
     ) -> None:
-        """Wrap a variational circuit.
-
-        Args:
-            variational: The circuit.
-            backend: The backend that it runs on.
-            gradient_method: The method for derivatives; the adjoint where omitted.
-            stream: Random numbers of the gradient method; the first ones of its seed where omitted.
-        """
+        """Wrap a circuit, with the adjoint method and a new stream where they are omitted."""
         self.compiled, self.backend = CompiledCircuit(variational), backend
         self.gradient_method = Adjoint() if gradient_method is None else gradient_method
         self.stream = RandomStream() if stream is None else stream

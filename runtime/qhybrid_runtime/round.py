@@ -19,10 +19,7 @@ def evaluate_round(
 ) -> list[Tensor]:
     """Return the expectation values (B, n_outputs) of circuits that do not wait for each other.
 
-    Args:
-        backend: The backend that all of them run on.
-        points: The circuits with their inputs and weights.
-        methods: The gradient method of each circuit.
+    Each circuit has a point, its inputs and weights, and a method for its derivatives.
     """
     inputs, weights = [point.inputs for point in points], [point.weights for point in points]
     if backend.differentiable and all(isinstance(method, Adjoint) for method in methods):

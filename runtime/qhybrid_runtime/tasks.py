@@ -74,12 +74,7 @@ class RoundExecutor(Protocol):
     target: Target
 
     def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
-        """Return the estimates of each task.
-
-        Args:
-            tasks: Lowered for `target`.
-            precision: The standard error to aim at; greater than 0.
-        """
+        """Return the estimates of each task, aiming at a standard error of `precision`."""
 
 
 #: A circuit's identity, the number of samples, and their parameter values.
@@ -132,11 +127,9 @@ class TaskTable:
     def result(
         self, values: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None = None
     ) -> PrimitiveResult[PubResult]:
-        """Return the tasks' values in the shapes of the PUBs.
+        """Return the tasks' values (N, n_observables) in the shapes of the PUBs.
 
-        Args:
-            values: Shape (N, n_observables) for each task.
-            errors: Their standard errors; zero where omitted.
+        `errors` are their standard errors; zero where omitted.
         """
         results = []
         for pub, (index, which) in zip(self._pubs, self._places, strict=True):

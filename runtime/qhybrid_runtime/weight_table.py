@@ -35,7 +35,7 @@ class WeightTable(nn.Module):
             variational: The circuit.
             first: Index of the first input that a row is for.
             choices: The number of values of each thing that a row depends on, all positive.
-            generator: Source of the initial weights; None for torch's global one.
+            generator: Source of the initial weights; torch's own where omitted.
 
         Raises:
             ShapeError: The circuit has no input from `first` on, or there is nothing to choose.
@@ -56,11 +56,7 @@ class WeightTable(nn.Module):
         return int(self.weight.shape[-1])
 
     def forward(self, *chosen: Tensor) -> Tensor:
-        """Return the rows (B, num_columns) of a batch.
-
-        Args:
-            chosen: For each of the choices, its index for each sample, whole numbers (B,).
-        """
+        """Return the rows (B, num_columns) of a batch, from each choice's index per sample, (B,)."""
         return self.weight[chosen]
 
     def extra_repr(self) -> str:

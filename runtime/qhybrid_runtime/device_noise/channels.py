@@ -26,24 +26,18 @@ class PauliChannel:
 
     @classmethod
     def twirled(cls, channel: QuantumChannel) -> "PauliChannel":
-        """Return a channel averaged over the Pauli group, which keeps its fidelities.
+        """Return a channel, e.g. Aer's QuantumError, averaged over the Pauli group.
 
-        Twirling makes any noise a Pauli channel (Geller and Zhou, arXiv:1305.2021); coherences and
-        the drift of relaxation towards |0> are lost.
-
-        Args:
-            channel: A channel on a few qubits, e.g. Aer's QuantumError.
+        Twirling keeps the fidelities and makes any noise a Pauli channel (Geller and Zhou,
+        arXiv:1305.2021); coherences and the drift of relaxation towards |0> are lost.
         """
         return cls(np.real(np.diagonal(PTM(channel).data)).copy())
 
     @classmethod
     def relaxation(cls, duration: float, t1: float, t2: float) -> "PauliChannel":
-        """Return the twirl of one qubit's thermal relaxation at zero temperature.
+        """Return the twirl of one qubit's thermal relaxation at zero temperature, times in seconds.
 
-        Args:
-            duration: In seconds.
-            t1: In seconds; may be infinite.
-            t2: In seconds; may be infinite. More than 2 T1 is unphysical and counts as 2 T1.
+        T1 and T2 may be infinite. A T2 of more than 2 T1 is unphysical and counts as 2 T1.
         """
         dephasing = np.exp(-duration / min(t2, 2 * t1))
         return cls(np.array([1.0, dephasing, dephasing, np.exp(-duration / t1)]))

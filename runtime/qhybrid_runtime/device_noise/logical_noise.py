@@ -105,13 +105,9 @@ def with_logical_noise(
     lowered: LoweredCircuit,
     noise: DeviceNoise,
 ) -> NoisyCircuit:
-    """Return a circuit with the noise of its lowered circuit.
+    """Return a circuit, of gates of at most two qubits, with the noise of its lowered circuit.
 
-    Args:
-        circuit: Made of gates of at most two qubits.
-        numbers: Values of its parameters, shape (n_parameters,).
-        lowered: The circuit with these values, lowered.
-        noise: The noise of the target that it was lowered for.
+    `lowered` was made of the circuit with the numbers (n_parameters,) for its parameters.
     """
     runs = [run for run in two_qubit_runs(circuit.assign_parameters(numbers)) if not run.is_local]
     with_sites, wires = _with_sites(circuit, runs)

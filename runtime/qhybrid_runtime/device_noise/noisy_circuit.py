@@ -140,14 +140,10 @@ def noise_after(
     qubits: Sequence[int],
     waits: Sequence[float],
 ) -> PauliChannel | None:
-    """Return the noise of an instruction and of its qubits' waiting afterwards, or None.
+    """Return the noise of one of a circuit's instructions and of its qubits' waiting, or None.
 
-    Args:
-        instruction: One of `circuit`.
-        circuit: A circuit of the target's gates.
-        noise: The device noise.
-        qubits: The physical qubit that each of the circuit's qubits is.
-        waits: Seconds that each of the instruction's qubits waits; empty where that is ignored.
+    `qubits` are the physical qubits of the circuit's qubits, `waits` the seconds that each of the
+    instruction's qubits waits afterwards; empty where waiting is ignored.
 
     Raises:
         CircuitError: The target has no such gate.

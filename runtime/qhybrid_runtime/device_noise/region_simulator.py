@@ -48,11 +48,9 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
     """
 
     def __init__(self, target: Target, *, idling: bool = True) -> None:
-        """Prepare to simulate circuits in the gates of `target`.
+        """Prepare to simulate circuits in the gates of `target`, with relaxation of idling qubits.
 
-        Args:
-            target: With calibration data; gates without them count as free of noise.
-            idling: Whether qubits relax while they wait.
+        Gates without calibration data count as free of noise.
         """
         super().__init__(method="statevector")
         self._lowered_for = target
@@ -74,12 +72,10 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
         parameter_binds: Sequence[Binds] | None = None,
         **options: Any,
     ) -> "_Done":
-        """Simulate circuits that measure at their end.
+        """Simulate circuits that measure at their end, and keep the memory of every shot.
 
-        Args:
-            run_input: The circuits.
-            parameter_binds: For each circuit, the values of each parameter; a number a row.
-            options: `shots` and `seed_simulator`; the memory of every shot is always returned.
+        `parameter_binds` holds each parameter's values for each circuit, a number per row; of the
+        options, `shots` and `seed_simulator` are used.
         """
         rng = np.random.default_rng(options.get("seed_simulator"))
         shots = int(options.get("shots") or 1024)

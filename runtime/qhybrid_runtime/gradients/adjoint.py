@@ -74,16 +74,10 @@ class Adjoint(GradientMethod):
 
 
 def jacobian(program: Program, observables: ObservableSet, parameters: Tensor) -> Tensor:
-    """Return each sample's derivatives: one adjoint sweep of the batch per observable.
+    """Return each sample's derivatives (N, n_obs, n_parameters) at parameters (N, n_parameters).
 
-    Args:
-        program: A circuit compiled with all of its parameters as inputs, so that every sample has
-            values, and derivatives, of its own.
-        observables: The circuit's observables.
-        parameters: Shape (N, n_parameters).
-
-    Returns:
-        Shape (N, n_obs, n_parameters).
+    It takes one adjoint sweep of the batch per observable. The program must be compiled with all
+    of its parameters as inputs, so that every sample has values, and derivatives, of its own.
     """
     with torch.enable_grad():
         leaf = parameters.detach().requires_grad_()

@@ -57,11 +57,8 @@ class AmplitudeShift:
     ) -> np.ndarray:
         """Return derivatives in the parameters, (B, n_parameters).
 
-        Args:
-            parameters: Shape (B, n_parameters).
-            moved: The features that `moved_angles` was given.
-            here: One value per sample, (B,), that is linear in expectation values.
-            numbers: The same at the moved features, (2 * n, B).
+        `here` is one number per sample, (B,), linear in expectation values, and `numbers` is
+        the same at the features that `moved_angles` has moved, (2 * n, B).
         """
         features = self._at(parameters)
         squared = np.square(features).sum(axis=1)

@@ -5,13 +5,7 @@ from qhybrid_runtime.engine.angles import AngleTable
 
 
 def chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> np.ndarray:
-    """Return derivatives in the parameters (B, n_parameters) from those in the angles.
-
-    Args:
-        table: The angles as a function of the parameters.
-        parameters: Shape (B, n_parameters).
-        by_angles: Shape (B, n_angles).
-    """
+    """Return derivatives in parameters (B, n_parameters) from those in angles (B, n_angles)."""
     with torch.enable_grad():
         leaf = torch.tensor(parameters, requires_grad=True)
         angles = table(leaf)

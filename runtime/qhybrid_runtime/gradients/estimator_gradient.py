@@ -24,11 +24,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
     """
 
     def __init__(self, estimator: BaseEstimatorV2 | None = None) -> None:
-        """Create the gradient.
-
-        Args:
-            estimator: Kept for the interface; derivatives come from the exact engine, not from it.
-        """
+        """Create the gradient; the estimator is kept for the interface, and never run."""
         super().__init__(StatevectorEngineEstimator() if estimator is None else estimator)
         self._programs = ProgramCache()
 

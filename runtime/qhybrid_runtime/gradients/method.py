@@ -80,12 +80,9 @@ class GradientMethod(ABC):
     def vjp(
         self, points: Sequence[Point], cotangents: Sequence[Tensor], backend: Backend
     ) -> list[Vjp]:
-        """Return the vector-Jacobian products of the circuits of one round.
+        """Return the vector-Jacobian products of a round's circuits that all have this method.
 
-        Args:
-            points: One per circuit, all with this method.
-            cotangents: Shape (B, n_outputs) each.
-            backend: The backend that the circuits run on.
+        There is one point, and one cotangent (B, n_outputs), per circuit.
         """
 
     @abstractmethod

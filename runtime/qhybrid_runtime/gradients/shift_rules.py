@@ -52,15 +52,12 @@ def shift_rules(gate: Instruction) -> tuple[ShiftRule, ...] | None:
 def frequencies(name: str, angle: int, *, controlled: bool) -> tuple[float, ...]:
     """Return the frequencies with which expectation values change with one angle of a gate.
 
-    They are the differences between those of the matrix entries.
+    They are the differences between those of the matrix entries: positive, ascending, in 1 / rad.
 
     Args:
         name: A key of `PARAMETERIZED`.
-        angle: Which of its angles.
-        controlled: Whether it acts only where controls are set: where they are not, nothing turns.
-
-    Returns:
-        Positive, ascending; in 1 / radian.
+        angle: Number of the angle.
+        controlled: Whether the gate acts only where controls are set.
     """
     series = gate_series(name)
     modes = set(series.frequencies[series.coefficients != 0][:, angle].tolist())

@@ -83,10 +83,9 @@ def open_service() -> Any:
 
 @contextmanager
 def speaking_to_service(doing: str) -> Iterator[None]:
-    """Turn whatever the client raises into one line without a token in it.
+    """Turn the client's exceptions into one line without a token in it.
 
-    Args:
-        doing: What is being done, e.g. "open the account".
+    `doing` says what the service is asked for, e.g. "open the account".
 
     Raises:
         RequestError: The account is refused, or the request is.

@@ -147,10 +147,6 @@ def job_seconds(executions: int) -> float:
 def estimate(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
     """Return the bill of one round: one job, more where it exceeds the service's limits.
 
-    Args:
-        sizes: The circuits of the round.
-        settings: How they are run.
-
     Raises:
         RequestError: A number is not positive.
     """

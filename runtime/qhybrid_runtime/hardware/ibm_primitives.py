@@ -27,17 +27,14 @@ def run_primitive(
     tag: str = "",
     seed: int | None = None,
 ) -> Any:
-    """Submit PUBs as one job.
+    """Submit PUBs as one job and return the client's job.
 
     Args:
-        mode: A backend, session or batch of the client.
-        pubs: With circuits as wide as the backend.
-        settings: Which primitive, and its options.
-        tag: Put on the job, so that it can be found by it.
-        seed: Of a simulator.
-
-    Returns:
-        The client's job.
+        mode: A backend, session or batch of the client; circuits are as wide as the backend.
+        pubs: The PUBs.
+        settings: The primitive and its options.
+        tag: A tag of the job, by which it can be found.
+        seed: Seed of a simulator.
 
     Raises:
         CircuitError: The sampler is asked for an observable that is not diagonal.

@@ -70,13 +70,10 @@ class JobClient(Protocol):
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:
-        """Return the values of each PUB.
+        """Return the values of each PUB of a job, which may be an earlier process's.
 
-        Args:
-            job_id: A job of this process or of an earlier one.
-            pubs: The PUBs that it was submitted with.
-            settings: The options that it was submitted with.
-            notify: Called with the job's status and the number of jobs in the queue.
+        Until they are there, `notify` is called with the job's status and the number of jobs in the
+        queue. `pubs` and `settings` are those that the job was submitted with.
 
         Raises:
             JobFailed: It failed, was cancelled, took too long or does not exist.

@@ -47,13 +47,7 @@ class RoundRecord:
     """The jobs of one round, in a file that every change is written to at once."""
 
     def __init__(self, path: Path | None, key: str, jobs: list[JobRecord]) -> None:
-        """Record a round.
-
-        Args:
-            path: Its file, or None to keep nothing.
-            key: Hash of the round's circuits, inputs and options.
-            jobs: In the order of submission; empty until the round is planned.
-        """
+        """Record a round's jobs, in the order of submission, under its key; None keeps no file."""
         self.path, self.key, self.jobs = path, key, jobs
 
     @property
@@ -90,12 +84,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | str | None) -> None:
-        """Open a ledger.
-
-        Args:
-            folder: The folder of its files, made when there is something to write. None keeps the
-                record in memory only.
-        """
+        """Open a ledger in a folder, made when there is something to write; None keeps no files."""
         self._folder = None if folder is None else Path(folder)
         self._finished: Counter[str] = Counter()
         self._kept: dict[str, RoundRecord] = {}

@@ -30,12 +30,9 @@ class LocalClient:
     def __init__(
         self, target: Target, *, seed: int | None = None, run: Submit = run_primitive
     ) -> None:
-        """Simulate a QPU.
+        """Simulate a QPU, seeded by the operating system where `seed` is omitted.
 
-        Args:
-            target: With calibration data; what is missing counts as free of noise.
-            seed: Of the samples; from the operating system where omitted.
-            run: Submits to the primitives.
+        Gates without calibration data count as free of noise.
         """
         self._target, self._run = target, run
         self._seeds = np.random.SeedSequence(seed)

@@ -37,12 +37,6 @@ def quote_round(
 ) -> Quote:
     """Return the cost of a round, without running it.
 
-    Args:
-        tasks: The lowered circuits with their samples.
-        settings: Options of the primitives.
-        packing: How samples share executions.
-        limits: Of a job; the service's own where omitted.
-
     Raises:
         RequestError: A single parameter set exceeds a limit.
     """

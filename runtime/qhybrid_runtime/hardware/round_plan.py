@@ -76,11 +76,7 @@ def plan_jobs(
 ) -> list[list[PubPart]]:
     """Divide a round among as few jobs as the limits allow, in order.
 
-    Args:
-        tasks: The tasks of the round.
-        copies: Samples of each task that run side by side.
-        settings: Options of the primitives, which say how often a parameter set is executed.
-        limits: The most that a job may hold.
+    `copies` are the samples of each task that run side by side.
 
     Raises:
         RequestError: A single parameter set exceeds a limit.
@@ -130,13 +126,10 @@ def part_executions(
 
 
 def lowered_pub(task: LoweredTask, part: PubPart, lowered: LoweredCircuit) -> LoweredPub:
-    """Return the PUB of a part.
+    """Return the PUB of a task's part.
 
-    Args:
-        task: The part's task.
-        part: The samples.
-        lowered: The task's circuit, `part.copies` times side by side. Its parameters are those of
-            the first copy, then those of the second, and so on.
+    `lowered` is the task's circuit, `part.copies` times side by side. Its parameters are those of
+    the first copy, then those of the second, and so on.
     """
     samples = task.inputs[part.start : part.stop]
     missing = part.rows * part.copies - len(samples)
@@ -157,11 +150,7 @@ def part_estimates(
 ) -> Estimates:
     """Return a part's estimates in the order of its samples.
 
-    Args:
-        part: The part that its PUB was made of.
-        num_observables: Observables of the task.
-        values: The primitive's values, shape (copies * n_observables, n_rows).
-        errors: Their standard errors, same shape.
+    `values` and `errors` are the primitive's, shape (copies * n_observables, n_rows).
     """
 
     def unpacked(table: np.ndarray) -> np.ndarray:

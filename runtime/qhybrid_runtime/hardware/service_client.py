@@ -29,7 +29,7 @@ _Answer = TypeVar("_Answer")
 
 
 class ServiceClient:
-    """Runs jobs on a device of IBM Quantum.
+    """Runs jobs on a QPU of IBM Quantum.
 
     Attributes:
         mode: "session" where the plan allows it, so that the rounds of a denoising step do not
@@ -47,12 +47,12 @@ class ServiceClient:
         open_mode: Callable[[ModeName, Any], Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Talk to a device.
+        """Talk to a QPU through the client's service and backend.
 
         Args:
             service: The client's service.
             backend: The client's backend.
-            plan: What the account allows.
+            plan: The account's plan.
             mode: Execution mode; chosen by the plan where omitted.
             run: Submits to the primitives.
             open_mode: Opens a session or batch; the client's own where omitted.

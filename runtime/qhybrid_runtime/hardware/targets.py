@@ -61,7 +61,7 @@ def uniform_target(num_qubits: int, *, depolarizing: float = 0.0, readout: float
     parameter, 1/2 of a one-qubit gate's.
 
     Args:
-        num_qubits: How many it has.
+        num_qubits: Number of qubits.
         depolarizing: Parameter of the depolarizing channel after a cz, as in qiskit-aer's
             `depolarizing_error(P, 2)`; sx and x have a tenth of it, rz has none.
         readout: Probability that a qubit is read wrongly.

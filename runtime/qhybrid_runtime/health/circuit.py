@@ -94,11 +94,8 @@ def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> Circuit
     A weight or input is dead if the derivative of every output by it, in double precision, is below
     1e-10 of the output's largest possible value at five random points; weights that stand in no
     gate are dead too. Derivatives of circuits are trigonometric polynomials: one that is not zero
-    everywhere is zero at a random point with probability zero.
-
-    Args:
-        variational: The circuit.
-        seed: Of the random inputs and weights, all uniform in [-pi, pi).
+    everywhere is zero at a random point with probability zero. Inputs and weights are uniform in
+    [-pi, pi), drawn from `seed`.
 
     Raises:
         CircuitError: A gate is not known to the engine.
@@ -119,16 +116,9 @@ def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> Circuit
 def dead_weights(
     variational: VariationalCircuit, *, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> tuple[int, ...]:
-    """Return the indices of the weights that no output depends on, and nothing else.
+    """Return the indices of the weights that no output depends on, as `circuit_health` finds them.
 
-    Args:
-        variational: The circuit.
-        seed: As for `circuit_health`.
-        dtype: float32 takes 1e-5 for zero; what it finds should be confirmed with float64.
-
-    Raises:
-        CircuitError: A gate is not known to the engine.
-        RequestError: The circuit's state does not fit into memory.
+    In float32, derivatives below 1e-5 count as zero; its findings should be confirmed in float64.
     """
     return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
 

@@ -80,14 +80,10 @@ def weight_rank(derivatives: Derivatives, draws: int, rng: np.random.Generator) 
 
 
 def gradient_variance(derivatives: Array) -> float | None:
-    """Return the mean variance of the derivatives that are not zero everywhere.
+    """Return the mean variance of derivatives by weights, shape (samples, n_outputs, n_weights).
 
-    Args:
-        derivatives: By weights, shape (samples, n_outputs, n_weights).
-
-    Returns:
-        The variance over samples of d output_i / d weight_j, averaged over all pairs (i, j) with a
-        derivative that is not zero at every sample; None where there is no such pair.
+    It is the variance over samples of d output_i / d weight_j, averaged over all pairs (i, j) with
+    a derivative that is not zero at every sample; None where there is no such pair.
     """
     alive = np.abs(derivatives).max(axis=0, initial=0.0) >= DEAD_BELOW
     return float(derivatives.var(axis=0)[alive].mean()) if alive.any() else None

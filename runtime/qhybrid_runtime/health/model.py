@@ -66,12 +66,12 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
 
     A circuit's weight is dead where `dead_weights` finds it so, and all are where the circuit gets
     no gradient: its output is not used, or it is never evaluated. The weights in a column of a
-    `WeightTable` are dead where the circuit's input is. Circuits should be exact, and
-    weights not zero: behind a layer that starts at zero everything is without gradient, rightly.
-    What is found in single precision should be confirmed in double precision.
+    `WeightTable` are dead where the circuit's input is. Circuits should be exact, and weights not
+    zero: nothing before a layer of zeros gets a gradient, rightly. Findings in single precision
+    should be confirmed in double precision. The module's own gradients stay as they were.
 
     Args:
-        model: Any module that holds `QuantumLayer`s; its own gradients stay as they were.
+        model: Any module that holds `QuantumLayer`s.
         arguments: The arguments to call it with, in the dtype of its parameters.
         seed: Seed of the random directions in the space of outputs.
 
@@ -104,15 +104,11 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
 
 
 def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
-    """Return by how much a network's output changes without its circuits.
+    """Return by how much a network's output, for some arguments, changes without its circuits.
 
     The figure is the root mean square of the change when every circuit's outputs are set to zero,
     divided by the standard deviation of the output. It is small where the network does without the
     circuits, even if all their weights have a gradient.
-
-    Args:
-        model: Any module that holds `QuantumLayer`s.
-        arguments: The arguments to call it with.
     """
 
     def silence(_: nn.Module, __: object, outputs: Tensor | list[Tensor]) -> Any:

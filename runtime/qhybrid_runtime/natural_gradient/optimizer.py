@@ -78,10 +78,7 @@ class QuantumNaturalGradient(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Move the weights of each circuit that has a gradient.
-
-        Args:
-            closure: Computes the loss anew, with its gradients, and returns it.
+        """Move the weights of each circuit that has a gradient, which `closure` may compute anew.
 
         Raises:
             RequestError: A circuit's inputs are not known: it was not called as a module, alone or

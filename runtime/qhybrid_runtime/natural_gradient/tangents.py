@@ -43,13 +43,9 @@ class TangentEvolution:
     def __call__(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, list[int]]:
         """Return the states and those of their derivatives that are not zero.
 
-        Args:
-            inputs: Double precision, shape (B, n_inputs).
-            weights: Double precision, shape (n_weights,), not to be differentiated further.
-
-        Returns:
-            Columns (B, 2**n_qubits, 1 + m), the state first, and the m weights that the others
-            are derivatives by.
+        Inputs (B, n_inputs) and weights (n_weights,) are in double precision; the result cannot be
+        differentiated further. It is columns (B, 2**n_qubits, 1 + m), the state first, and the m
+        weights that the others are derivatives by.
         """
         # The plain call also fills the builder's tables, which must not be made inside a transform.
         start, *stacks = self._pieces(inputs, weights)

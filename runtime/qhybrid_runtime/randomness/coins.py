@@ -15,12 +15,7 @@ class BitSource(Protocol):
     name: str
 
     def bits(self, count: int, seed: int) -> np.ndarray:
-        """Return fair bits, uint8 (count,), each 0 or 1.
-
-        Args:
-            count: Number of bits.
-            seed: Seed of a simulator, which returns the same bits for it; a QPU has none.
-        """
+        """Return fair bits, uint8 (count,); a simulator returns the same ones for the same seed."""
 
 
 @cache

@@ -12,22 +12,12 @@ LEAST_QUBITS = 120
 
 
 def executions_for(bits: int, num_qubits: int) -> int:
-    """Return the executions that most likely yield a number of fair bits.
-
-    Args:
-        bits: Number of fair bits.
-        num_qubits: Qubits that each execution reads.
-    """
+    """Return the executions on so many qubits that most likely yield a number of fair bits."""
     return max(256, math.ceil(bits / (COUNTED_YIELD * num_qubits)))
 
 
 def measured_seconds(numbers: int, num_qubits: int) -> float:
-    """Return the estimated QPU seconds of normally distributed numbers.
-
-    Args:
-        numbers: Number of numbers, of 24 fair bits each.
-        num_qubits: Qubits of the QPU.
-    """
+    """Return the estimated QPU seconds of normally distributed numbers, 24 fair bits each."""
     executions = executions_for(24 * numbers, num_qubits)
     jobs = -(-executions // MOST_EXECUTIONS)
     return job_seconds(0) * (jobs - 1) + job_seconds(executions)

@@ -35,14 +35,9 @@ class QpuBits:
     def __init__(
         self, name: str, mode: Any, target: Target, qubits: Sequence[int], *, simulated: bool
     ) -> None:
-        """Lower the circuit.
+        """Lower the circuit for some physical qubits of a target.
 
-        Args:
-            name: The backend's name.
-            mode: The backend or simulator that the client's sampler runs on.
-            target: Its target.
-            qubits: The physical qubits to read.
-            simulated: Whether the mode is a simulator.
+        `mode` is the backend or simulator that the client's sampler runs on.
         """
         self.name, self.qubits = name, tuple(qubits)
         self._mode, self._simulated = mode, simulated
