@@ -56,7 +56,7 @@ class WeightTable(nn.Module):
         return int(self.weight.shape[-1])
 
     def forward(self, *chosen: Tensor) -> Tensor:
-        """Return the rows (B, num_columns) of a batch, from each choice's index per sample, (B,)."""
+        """Return the rows (B, num_columns) of a batch, from each choice's index per sample."""
         return self.weight[chosen]
 
     def extra_repr(self) -> str:

@@ -107,8 +107,7 @@ class DeviceNoise:
         # Aer computes the errors of a whole target; this one has a single gate.
         known = self.target.qubit_properties
         small = Target(
-            num_qubits=len(qubits),
-            qubit_properties=[known[q] for q in qubits] if known else None,
+            num_qubits=len(qubits), qubit_properties=[known[q] for q in qubits] if known else None
         )
         gate = self.target.operation_from_name(name)
         small.add_instruction(gate, {tuple(range(len(qubits))): properties}, name)

@@ -100,10 +100,7 @@ def _joined(
 
 
 def with_logical_noise(
-    circuit: QuantumCircuit,
-    numbers: np.ndarray,
-    lowered: LoweredCircuit,
-    noise: DeviceNoise,
+    circuit: QuantumCircuit, numbers: np.ndarray, lowered: LoweredCircuit, noise: DeviceNoise
 ) -> NoisyCircuit:
     """Return a circuit, of gates of at most two qubits, with the noise of its lowered circuit.
 

@@ -39,11 +39,7 @@ class NoisyCircuit:
 
 
 def with_device_noise(
-    circuit: QuantumCircuit,
-    noise: DeviceNoise,
-    qubits: Sequence[int],
-    *,
-    idling: bool = True,
+    circuit: QuantumCircuit, noise: DeviceNoise, qubits: Sequence[int], *, idling: bool = True
 ) -> NoisyCircuit:
     """Put error sites where device noise strikes a lowered circuit.
 

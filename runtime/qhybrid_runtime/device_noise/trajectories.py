@@ -143,8 +143,7 @@ class TrajectoryExecutor:
     def _noise_of(self, fractional: bool) -> DeviceNoise:
         target = self.target
         return self._noise.get(
-            fractional,
-            lambda: DeviceNoise(with_fractional_gates(target) if fractional else target),
+            fractional, lambda: DeviceNoise(with_fractional_gates(target) if fractional else target)
         )
 
 

@@ -10,11 +10,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_runtime.hardware.billing import (
-    MOST_EXECUTIONS,
-    MOST_INSTRUCTIONS,
-    PrimitiveSettings,
-)
+from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, MOST_INSTRUCTIONS, PrimitiveSettings
 from qhybrid_runtime.hardware.measurement import measurement_bases
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
@@ -69,10 +65,7 @@ class Limits:
 
 
 def plan_jobs(
-    tasks: Sequence[LoweredTask],
-    copies: Sequence[int],
-    settings: PrimitiveSettings,
-    limits: Limits,
+    tasks: Sequence[LoweredTask], copies: Sequence[int], settings: PrimitiveSettings, limits: Limits
 ) -> list[list[PubPart]]:
     """Divide a round among as few jobs as the limits allow, in order.
 
