@@ -38,11 +38,7 @@ class DeviceNoise:
         return self._channels.get((name, qubits), lambda: self._twirled(name, qubits))
 
     def duration(self, name: str, qubits: Qubits) -> float:
-        """Return how long a gate takes, in seconds; 0 where it is not known.
-
-        Raises:
-            CircuitError: The target does not have this gate on these qubits.
-        """
+        """Return how long a gate takes, in seconds; 0 where it is not known."""
         properties = self._properties(name, qubits)
         return (properties and properties.duration) or 0.0
 

@@ -140,9 +140,6 @@ def noise_after(
 
     `qubits` are the physical qubits of the circuit's qubits, `waits` the seconds that each of the
     instruction's qubits waits afterwards; empty where waiting is ignored.
-
-    Raises:
-        CircuitError: The target has no such gate.
     """
     if isinstance(instruction.operation, Barrier):
         return None
@@ -163,9 +160,6 @@ def waiting_times(
 
     Every instruction starts as late as possible, so that nothing waits at the end. A delay's own
     duration counts as waiting; barriers hold nothing up.
-
-    Raises:
-        CircuitError: The target has no such gate, or a delay's duration is not a number.
     """
     # Counted backwards, from the end of the circuit.
     begins = [0.0] * circuit.num_qubits

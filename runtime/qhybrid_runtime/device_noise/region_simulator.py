@@ -1,6 +1,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
         run_input: Sequence[QuantumCircuit],
         parameter_binds: Sequence[Binds] | None = None,
         **options: Any,
-    ) -> "_Done":
+    ) -> SimpleNamespace:
         """Simulate circuits that measure at their end, and keep the memory of every shot.
 
         `parameter_binds` holds each parameter's values for each circuit, a number per row; of the
@@ -85,11 +86,10 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
             for row in self._bits(circuit, values, shots, rng):
                 data = ExperimentResultData(memory=_as_hex(row))
                 results.append(ExperimentResult(shots, True, data, status="DONE"))
-        return _Done(
-            Result(
-                backend_name=self.name, success=True, results=results, status="DONE", metadata={}
-            )
+        outcome = Result(
+            backend_name=self.name, success=True, results=results, status="DONE", metadata={}
         )
+        return SimpleNamespace(result=lambda: outcome)
 
     def _bits(
         self, circuit: QuantumCircuit, binds: Binds, shots: int, rng: np.random.Generator
@@ -110,16 +110,6 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
                 confusion = self._noise.confusion(region.qubits[qubit])
                 bits[..., clbit] = _misread(read[..., qubit], confusion, rng)
         return bits
-
-
-@dataclass(frozen=True, eq=False)
-class _Done:
-    """A job that has ended."""
-
-    outcome: Result
-
-    def result(self) -> Result:
-        return self.outcome
 
 
 @dataclass(frozen=True, eq=False)

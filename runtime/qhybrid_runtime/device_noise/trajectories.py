@@ -64,9 +64,6 @@ class TrajectoryExecutor:
             idling: Whether qubits relax while they wait for others. Aer's own noise model leaves
                 this out unless the circuit is scheduled.
             max_trajectories: Bound on the faulty trajectories of one sample.
-
-        Raises:
-            RequestError: The seed is not a whole number of at least 0.
         """
         check_seed(seed)
         self.target = target

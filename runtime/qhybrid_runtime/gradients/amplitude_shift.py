@@ -13,7 +13,6 @@ from qiskit.circuit import Parameter, ParameterExpression
 from qhybrid_circuits.encoding import AmplitudeEncoding
 from qhybrid_circuits.encoding.state_tree import preparation_angles
 from qhybrid_runtime.engine.angles import AngleTable
-from qhybrid_runtime.gradients.chain import chain
 
 #: How far features are moved, in units of their length: |x| itself could leave nothing.
 _STEP = 0.5
@@ -88,3 +87,16 @@ def depends(expression: object, parameters: Set[Parameter]) -> bool:
     """Return whether an expression, or a number, is a function of one of the parameters."""
     used = expression.parameters if isinstance(expression, ParameterExpression) else set()
     return not parameters.isdisjoint(used)
+
+
+def chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> np.ndarray:
+    """Return derivatives in parameters (B, n_parameters) from those in angles (B, n_angles)."""
+    with torch.enable_grad():
+        leaf = torch.tensor(parameters, requires_grad=True)
+        angles = table(leaf)
+        if not angles.requires_grad:  # there is no angle, or none that its parameters change
+            return np.zeros_like(parameters)
+        found = torch.autograd.grad(
+            angles, leaf, torch.as_tensor(by_angles), materialize_grads=True
+        )
+    return np.asarray(found[0])

@@ -5,8 +5,8 @@ import numpy as np
 
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.caching import Cache, Identity
+from qhybrid_runtime.gradients.amplitude_shift import chain
 from qhybrid_runtime.gradients.angle_circuit import AngleCircuit
-from qhybrid_runtime.gradients.chain import chain
 from qhybrid_runtime.gradients.method import Point, needed_parameters
 from qhybrid_runtime.gradients.probes import Probes, ProbingMethod, side_by_side
 

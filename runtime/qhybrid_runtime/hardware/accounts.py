@@ -125,12 +125,7 @@ def without_token(text: str) -> str:
 
 
 def plan_of(service: Any, backend: Any) -> AccountPlan:
-    """Return the plan of the instance that a QPU of an account belongs to.
-
-    Raises:
-        RequestError: The account is refused.
-        QHybridError: The service cannot be reached.
-    """
+    """Return the plan of the instance that a QPU of an account belongs to."""
     with speaking_to_service("look up the account's plan"):
         crn = getattr(backend, "_instance", None) or service.active_instance()
         names = [str(i.get("plan", "")) for i in service.instances() if i.get("crn") == crn]

@@ -81,11 +81,7 @@ def _estimator_pub(pub: LoweredPub) -> tuple[Any, ...]:
 
 
 def measured_circuit(pub: LoweredPub) -> QuantumCircuit:
-    """Return the circuit with one Z measurement of the qubits that observables act on.
-
-    Raises:
-        CircuitError: An observable is not diagonal.
-    """
+    """Return the circuit with one Z measurement of the qubits that observables act on."""
     circuit = pub.lowered.circuit.copy()
     support = _support(pub.observables)
     register = ClassicalRegister(len(support), _REGISTER)

@@ -139,11 +139,7 @@ def _submissions(job: JobRecord) -> int:
 
 
 def _read(path: Path) -> tuple[str, list[JobRecord]]:
-    """Return the key and the jobs of a record.
-
-    Raises:
-        RequestError: It cannot be read, or holds something else.
-    """
+    """Return the key and the jobs of a record."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:

@@ -56,11 +56,7 @@ class LocalClient:
         settings: PrimitiveSettings,
         notify: Callable[[str, int | None], None],
     ) -> list[Tables]:
-        """Return the values of a job of this process.
-
-        Raises:
-            JobFailed: It is of another process.
-        """
+        """Return the values of a job of this process."""
         if job_id not in self._results:
             raise JobFailed("it ran in another process, which has ended")
         return self._results.pop(job_id)

@@ -35,11 +35,7 @@ def quote_round(
     packing: Packing,
     limits: Limits | None = None,
 ) -> Quote:
-    """Return the cost of a round, without running it.
-
-    Raises:
-        RequestError: A single parameter set exceeds a limit.
-    """
+    """Return the cost of a round, without running it."""
     limits = limits or Limits()
 
     def bill(copies: Sequence[int]) -> Bill:

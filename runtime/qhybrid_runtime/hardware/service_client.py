@@ -101,11 +101,7 @@ class ServiceClient:
         return job_id
 
     def find(self, tag: str) -> str | None:
-        """Return the id of the job that was submitted with a tag, or None.
-
-        Raises:
-            QHybridError: The service cannot be reached.
-        """
+        """Return the id of the job that was submitted with a tag, or None."""
         jobs = self._patiently(
             "look for a job", lambda: self._service.jobs(job_tags=[tag], limit=1)
         )

@@ -44,11 +44,7 @@ def fake_backend(name: str) -> Any:
 
 @cache
 def fake_target(name: str) -> Target:
-    """Return the target of a fake QPU, always the same object; not to be changed.
-
-    Raises:
-        UnknownNameError: There is no fake QPU of this name.
-    """
+    """Return the target of a fake QPU, always the same object; not to be changed."""
     return fake_backend(name).target
 
 

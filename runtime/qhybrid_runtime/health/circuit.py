@@ -103,7 +103,7 @@ def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> Circuit
     """
     rng = np.random.default_rng(seed)
     derivatives = Derivatives(variational)
-    dead_weights, dead_inputs = _dead(derivatives, rng)
+    dead_weights, dead_inputs = dead_parameters(derivatives, rng)
     return CircuitHealth(
         num_weights=variational.num_weights,
         num_inputs=variational.num_inputs,
@@ -120,17 +120,10 @@ def dead_weights(
 
     In float32, derivatives below 1e-5 count as zero; its findings should be confirmed in float64.
     """
-    return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
+    return dead_parameters(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
 
 
-def dead_inputs(
-    variational: VariationalCircuit, *, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> tuple[int, ...]:
-    """Return the indices of the inputs that no output depends on; as `dead_weights`."""
-    return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[1]
-
-
-def _dead(
+def dead_parameters(
     derivatives: Derivatives, rng: np.random.Generator
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the dead weights and the dead inputs."""

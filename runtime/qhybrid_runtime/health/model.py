@@ -1,14 +1,15 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.bank import CircuitBank
-from qhybrid_runtime.health.circuit import dead_inputs, dead_weights
+from qhybrid_runtime.health.circuit import dead_parameters
+from qhybrid_runtime.health.derivatives import Derivatives
 from qhybrid_runtime.layer import QuantumLayer
 from qhybrid_runtime.weight_table import WeightTable
 
@@ -131,7 +132,7 @@ def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
     return float((usual - without).square().mean().sqrt() / usual.std())
 
 
-_KNOWN: Cache[tuple[int, ...]] = Cache(256)
+_KNOWN: Cache[tuple[tuple[int, ...], tuple[int, ...]]] = Cache(256)
 
 
 def _holders_of_weights(model: nn.Module) -> list[tuple[str, QuantumLayer | WeightTable]]:
@@ -147,20 +148,16 @@ def _holders_of_weights(model: nn.Module) -> list[tuple[str, QuantumLayer | Weig
 
 
 def _dead_weights(holder: QuantumLayer | WeightTable) -> int:
-    """Return how many weights of a layer or a table are dead."""
-    dtype = holder.weight.dtype
+    """Return how many weights of a layer or a table are dead; each circuit is examined once."""
+    variational, dtype = holder.variational, holder.weight.dtype
+    weights, inputs = _KNOWN.get(
+        (Identity(variational), dtype),
+        lambda: dead_parameters(Derivatives(variational, dtype), np.random.default_rng(0)),
+    )
     if isinstance(holder, QuantumLayer):
-        return len(_dead(dead_weights, holder.variational, dtype))
-    columns = sum(i >= holder.first for i in _dead(dead_inputs, holder.variational, dtype))
+        return len(weights)
+    columns = sum(index >= holder.first for index in inputs)
     return columns * (holder.weight.numel() // holder.num_columns)
-
-
-def _dead(
-    examine: Callable[..., tuple[int, ...]], variational: VariationalCircuit, dtype: torch.dtype
-) -> tuple[int, ...]:
-    """Return what an examination finds; layers of one circuit are examined once."""
-    key = (Identity(variational), examine, dtype)
-    return _KNOWN.get(key, lambda: examine(variational, dtype=dtype))
 
 
 def _reached(
