@@ -1,4 +1,4 @@
-"""How circuits are executed: the differentiable engine, the backends, and the torch layers."""
+"""Execute circuits: the differentiable engine, the backends, and the torch layers."""
 
 from typing import TYPE_CHECKING
 
@@ -48,27 +48,23 @@ __all__ = [
     "quantum_layer",
 ]
 
+_HOMES = {
+    ".backends.backend": ["Backend"],
+    ".backends.registry": ["BACKENDS", "get_backend"],
+    ".bank": ["CircuitBank"],
+    ".gradients": [
+        "Adjoint",
+        "AdjointEstimatorGradient",
+        "GradientMethod",
+        "ParameterShift",
+        "Spsa",
+    ],
+    ".health": ["CircuitHealth", "ModelHealth", "circuit_health", "gradient_trend", "model_health"],
+    ".layer": ["QuantumLayer", "continue_at", "quantum_layer"],
+    ".qnn": ["BroadcastEstimatorQNN"],
+    ".weight_table": ["WeightTable"],
+}
+
 __getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "BACKENDS": ".backends.registry",
-        "Adjoint": ".gradients",
-        "AdjointEstimatorGradient": ".gradients",
-        "Backend": ".backends.backend",
-        "BroadcastEstimatorQNN": ".qnn",
-        "CircuitBank": ".bank",
-        "CircuitHealth": ".health",
-        "ModelHealth": ".health",
-        "circuit_health": ".health",
-        "gradient_trend": ".health",
-        "model_health": ".health",
-        "GradientMethod": ".gradients",
-        "ParameterShift": ".gradients",
-        "QuantumLayer": ".layer",
-        "Spsa": ".gradients",
-        "WeightTable": ".weight_table",
-        "continue_at": ".layer",
-        "get_backend": ".backends.registry",
-        "quantum_layer": ".layer",
-    },
+    __name__, {name: home for home, names in _HOMES.items() for name in names}
 )

@@ -25,14 +25,7 @@ class CircuitBank(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Make a layer of each circuit.
-
-        Args:
-            variationals: At least one circuit; they need not be of one structure.
-            backend: Where all of them run.
-            gradient: A method that the backend supports, by name or, with options, as an object;
-                the backend's best one where omitted.
-            generator: Where initial weights come from.
+        """Make a layer of each circuit; the arguments are those of `quantum_layer`.
 
         Raises:
             CircuitError: There is no circuit.

@@ -1,4 +1,4 @@
-"""The one place where what callers pass to the engine is checked."""
+"""Check the arguments that callers pass to the engine."""
 
 import torch
 from torch import Tensor
@@ -12,12 +12,7 @@ _GIB = 1 << 30
 def check_shape(name: str, tensor: Tensor, form: str, *, last: int, least_dims: int) -> None:
     """Raise ShapeError unless the tensor has enough dimensions and `last` columns.
 
-    Args:
-        name: The argument's name.
-        tensor: Its value.
-        form: The shape in words, e.g. "(..., B, n_inputs)".
-        last: Size of the last dimension.
-        least_dims: Number of dimensions that must be there at least.
+    `form` is the shape in words, e.g. "(..., B, n_inputs)".
     """
     if tensor.dim() < least_dims or tensor.shape[-1] != last:
         wanted = form.rsplit(",", 1)[-1].strip(" ()")
@@ -28,7 +23,7 @@ def check_shape(name: str, tensor: Tensor, form: str, *, last: int, least_dims: 
 
 
 def check_real_pair(first_name: str, first: Tensor, second_name: str, second: Tensor) -> None:
-    """Raise ShapeError unless both are float32 or both float64, on one device."""
+    """Raise ShapeError unless both are float32 or both float64, on one torch device."""
     for name, tensor in ((first_name, first), (second_name, second)):
         if tensor.dtype not in (torch.float32, torch.float64):
             raise ShapeError(
@@ -45,7 +40,7 @@ def check_real_pair(first_name: str, first: Tensor, second_name: str, second: Te
 def check_finite(name: str, tensor: Tensor) -> None:
     """Raise NotFiniteError if a tensor in the host's memory holds NaN or infinity.
 
-    Elsewhere nothing is checked: looking would make the host wait for the device at every call.
+    On a GPU nothing is checked: the host would have to wait for it at every call.
     """
     if tensor.device.type != "cpu" or bool(torch.isfinite(tensor).all()):
         return
@@ -58,12 +53,7 @@ def check_finite(name: str, tensor: Tensor) -> None:
 
 
 def check_memory(what: str, needed: int) -> None:
-    """Raise RequestError if more bytes are needed than the machine has to give.
-
-    Args:
-        what: What the memory is for, e.g. "a state of 30 qubits".
-        needed: Bytes.
-    """
+    """Raise RequestError if `what`, e.g. "a state", needs more bytes than the machine has."""
     available = available_bytes()
     if needed > available:
         raise RequestError(

@@ -1,4 +1,4 @@
-"""A circuit, ready to be evaluated again and again: by the engine, by a primitive, on a QPU."""
+"""Compile circuits once for all their evaluations: by the engine, by a primitive, on a QPU."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.primitives.containers import BindingsArray, ObservablesArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from torch import Tensor
@@ -23,7 +23,7 @@ from qhybrid_runtime.engine.program import Program, compile_program
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """The function that a circuit computes. Equal ones are one object: comparing is fast."""
+    """The function that a circuit computes; equal functions are one object, to compare fast."""
 
     key: tuple[object, ...]
 
@@ -32,8 +32,8 @@ class Structure:
         return structure_of, (self.key,)
 
 
-#: Every structure that a circuit has at present. Numbers instead would mean other structures in
-#: another process, and the table would only grow.
+#: Every structure that a circuit has at present. Numbers in their place would mean other structures
+#: in another process, and the table would only grow.
 _STRUCTURES: WeakValueDictionary[tuple[object, ...], Structure] = WeakValueDictionary()
 
 
@@ -63,10 +63,7 @@ class CompiledCircuit:
     @cached_property
     def jacobian_program(self) -> Program:
         """The circuit compiled with its weights as further inputs, each sample's its own."""
-        variational = self.variational
-        return compile_program(
-            variational.circuit, inputs=[*variational.inputs, *variational.weights]
-        )
+        return compile_program(self.variational.circuit, inputs=self._parameters)
 
     @cached_property
     def observables(self) -> ObservableSet:
@@ -81,9 +78,8 @@ class CompiledCircuit:
     @cached_property
     def active(self) -> np.ndarray:
         """Which inputs and weights, side by side, stand in a gate; bool (n_inputs + n_weights,)."""
-        variational = self.variational
-        listed = [*variational.inputs, *variational.weights]
-        return np.array([variational.circuit.has_parameter(each) for each in listed], dtype=bool)
+        has = self.variational.circuit.has_parameter
+        return np.array([has(parameter) for parameter in self._parameters], dtype=bool)
 
     @cached_property
     def circuit(self) -> QuantumCircuit:
@@ -93,22 +89,24 @@ class CompiledCircuit:
             *ParameterVector("inputs", variational.num_inputs),
             *ParameterVector("weights", variational.num_weights),
         ]
-        listed = [*variational.inputs, *variational.weights]
+        renamed = zip(self._parameters, named, self.active, strict=True)
         return variational.circuit.assign_parameters(
-            {old: new for old, new, used in zip(listed, named, self.active, strict=True) if used}
+            {old: new for old, new, used in renamed if used}
         )
+
+    @property
+    def _parameters(self) -> list[Parameter]:
+        """The inputs and weights, side by side."""
+        return [*self.variational.inputs, *self.variational.weights]
 
     @cached_property
     def _column(self) -> ObservablesArray:
         return ObservablesArray([[observable] for observable in self.variational.observables])
 
     def pub(self, inputs: Tensor, weights: Tensor, precision: float) -> EstimatorPub:
-        """Return the PUB of a batch, of shape (n_outputs, B).
+        """Return the PUB (n_outputs, B) of inputs (B, n_inputs) and weights (n_weights,).
 
-        Args:
-            inputs: Shape (B, n_inputs).
-            weights: Shape (n_weights,).
-            precision: The standard error to ask for; 0 where values are exact.
+        Its precision is the standard error to ask for; 0 where values are exact.
 
         Raises:
             NotFiniteError: An input or weight is NaN or infinite.
@@ -118,12 +116,9 @@ class CompiledCircuit:
         return self.pub_of(self.circuit, values[:, self.active], precision)
 
     def pub_of(self, circuit: QuantumCircuit, values: np.ndarray, precision: float) -> EstimatorPub:
-        """Return a PUB of the observables, of shape (n_outputs, N).
+        """Return a PUB of the observables, of shape (n_outputs, N), for any form of the circuit.
 
-        Args:
-            circuit: This circuit, or another form of it on the same qubits.
-            values: In the order of `circuit.parameters`, shape (N, n_parameters).
-            precision: The standard error to ask for; 0 where values are exact.
+        `values` are in the order of `circuit.parameters`, shape (N, n_parameters).
         """
         bindings = BindingsArray({tuple(circuit.parameters): values}, shape=(len(values),))
         # Validating would write each observable out once more at every call.
@@ -133,12 +128,11 @@ class CompiledCircuit:
 def _array(name: str, tensor: Tensor) -> np.ndarray:
     on_host = tensor.detach().cpu()
     check_finite(name, on_host)
-    array: np.ndarray = on_host.double().numpy()
-    return array
+    return np.asarray(on_host.double())
 
 
 class CircuitStack(NamedTuple):
-    """Circuits of a round that are one batched call.
+    """Circuits of a round that are evaluated in one batched call.
 
     Attributes:
         members: Their places in the round.
@@ -156,12 +150,9 @@ class CircuitStack(NamedTuple):
 def stacks(
     circuits: Sequence[CompiledCircuit], inputs: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> Iterator[CircuitStack]:
-    """Yield the circuits of a round, those of one structure, batch size and dtype together.
+    """Yield a round's circuits, those of one structure, batch size and dtype together.
 
-    Args:
-        circuits: The round's.
-        inputs: Shape (B, n_inputs) each.
-        weights: Shape (n_weights,) each.
+    `inputs` have the shape (B, n_inputs) each, `weights` (n_weights,).
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, (circuit, rows) in enumerate(zip(circuits, inputs, strict=True)):

@@ -25,12 +25,7 @@ class QuantumLayer(TorchConnector):
     """
 
     def __init__(self, network: BroadcastEstimatorQNN, initial_weights: Tensor) -> None:
-        """Wrap a network; `quantum_layer` is the usual way to get here.
-
-        Args:
-            network: The circuit on its backend.
-            initial_weights: Shape (n_weights,).
-        """
+        """Wrap a network with weights (n_weights,); `quantum_layer` makes both."""
         # The stock constructor would register the weights twice; only nn.Module's is called.
         nn.Module.__init__(self)
         self._neural_network: BroadcastEstimatorQNN = network
@@ -60,7 +55,7 @@ class QuantumLayer(TorchConnector):
 
     @property
     def backend(self) -> Backend:
-        """Where the circuit runs, whether torch or numpy asks; setting it moves both."""
+        """The backend of the circuit, for torch and numpy calls alike."""
         return self._neural_network.backend
 
     @backend.setter
@@ -94,14 +89,7 @@ def _accept_stock_names(
 
 
 def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Evaluate layers of one backend in one round.
-
-    Args:
-        layers: The circuits.
-        inputs: Shape (..., n_inputs) each.
-
-    Returns:
-        Shape (..., n_outputs) each.
+    """Return the values (..., n_outputs) of layers of one backend, for inputs (..., n_inputs) each.
 
     Raises:
         ShapeError: An input does not have its layer's number of features, or there are more or
@@ -122,9 +110,8 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
                 f"Inputs of circuit '{network.variational.name}' must be real, but are "
                 f"{features.dtype}"
             )
-        dtype = torch.promote_types(features.dtype, layer.weight.dtype)
-        if dtype != torch.float64:
-            dtype = torch.float32
+        double = torch.promote_types(features.dtype, layer.weight.dtype) == torch.float64
+        dtype = torch.float64 if double else torch.float32
         samples = math.prod(features.shape[:-1])
         rows = features.reshape(samples, network.num_inputs).to(dtype)
         points.append(network.point(rows, layer.weight.to(dtype)))
@@ -148,12 +135,12 @@ def quantum_layer(
 
     Args:
         variational: The circuit.
-        backend: Where it runs.
+        backend: The backend that it runs on.
         gradient: A method that the backend supports, by name or, with options, as an object
             (`Spsa(samples=4)`); the backend's best one where omitted.
         initial_weights: Shape (n_weights,); uniform in [0, 1) where omitted. Kept in single
             precision; `.double()` makes the layer a double-precision one.
-        generator: Where random initial weights come from; torch's own where omitted.
+        generator: Source of random initial weights; torch's own where omitted.
 
     Raises:
         UnknownNameError: There is no gradient method of this name.
@@ -180,19 +167,15 @@ def quantum_layer(
     return QuantumLayer(network, weights)
 
 
-#: More rounds than a step of training has: those of each step are numbered apart.
+#: More rounds than a step of training has, so that rounds of different steps differ in number.
 _ROUNDS_A_STEP = 1 << 16
 
 
 def continue_at(module: nn.Module, step: int) -> None:
-    """Let all that is random in a module's circuits follow from a step's number.
+    """Derive all random numbers of a module's circuits from a step's number.
 
     A training run that does so before each step draws the same errors and perturbations when it is
     interrupted and resumed as when it is not.
-
-    Args:
-        module: A model, bank or layer.
-        step: Number of the step.
     """
     layers = [child for child in module.modules() if isinstance(child, QuantumLayer)]
     for layer in layers:

@@ -5,7 +5,7 @@ import os
 
 def processors() -> int:
     """Return how many processors the process may use."""
-    # Where a process cannot be kept to some processors (not Linux), it may use all.
+    # On systems other than Linux there is no such limit.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""A compiled circuit on a backend, as qiskit-machine-learning sees it."""
+"""Give qiskit-machine-learning a compiled circuit on a backend."""
 
 from collections.abc import Sequence
 
@@ -27,8 +27,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     Attributes:
         compiled: The circuit with what is made from it once.
-        backend: Where it runs; `estimator` and `default_precision` are the backend's.
-        gradient_method: How derivatives are computed.
+        backend: The backend, whose `estimator` and `default_precision` this network has.
+        gradient_method: The method for derivatives.
         stream: Random numbers of gradient methods that draw some.
     """
 
@@ -40,14 +40,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         gradient_method: GradientMethod | None = None,
         stream: RandomStream | None = None,
     ) -> None:
-        """Wrap a variational circuit.
-
-        Args:
-            variational: The circuit.
-            backend: Where it runs.
-            gradient_method: How derivatives are computed; the adjoint where omitted.
-            stream: Random numbers of the gradient method; the first ones of its seed where omitted.
-        """
+        """Wrap a circuit, with the adjoint method and a new stream where they are omitted."""
         self.compiled, self.backend = CompiledCircuit(variational), backend
         self.gradient_method = Adjoint() if gradient_method is None else gradient_method
         self.stream = RandomStream() if stream is None else stream
@@ -84,15 +77,14 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         return self.backend.precision
 
     def point(self, inputs: Tensor, weights: Tensor) -> Point:
-        """Return what a round needs to know, for inputs (B, n_inputs) and weights (n_weights,)."""
+        """Return the circuit at inputs (B, n_inputs) and weights (n_weights,)."""
         return Point(self.compiled, inputs, weights, self.stream)
 
     def _forward(self, input_data: np.ndarray | None, weights: np.ndarray | None) -> np.ndarray:
         point = self._point(input_data, weights)
         with torch.no_grad():
             values = self.backend.evaluate([self.compiled], [point.inputs], [point.weights])[0]
-        array: np.ndarray = values.numpy()
-        return array
+        return np.asarray(values)
 
     def _backward(
         self, input_data: np.ndarray | None, weights: np.ndarray | None

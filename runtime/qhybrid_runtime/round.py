@@ -1,4 +1,4 @@
-"""One round of circuits, as a differentiable function of inputs and weights."""
+"""Evaluate one round of circuits as a differentiable function of inputs and weights."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,10 +19,7 @@ def evaluate_round(
 ) -> list[Tensor]:
     """Return the expectation values (B, n_outputs) of circuits that do not wait for each other.
 
-    Args:
-        backend: Where all of them run.
-        points: A circuit, its inputs and weights each.
-        methods: How each circuit's derivatives are computed.
+    Each circuit has a point, its inputs and weights, and a method for its derivatives.
     """
     inputs, weights = [point.inputs for point in points], [point.weights for point in points]
     if backend.differentiable and all(isinstance(method, Adjoint) for method in methods):

@@ -1,7 +1,7 @@
-"""Which gates are Qiskit's own, and what all others are made of.
+"""Tell Qiskit's standard gates, and decompose all others.
 
-A gate made of a circuit may have any name, also that of a standard gate ("p", "u", "id"). So what a
-gate is follows from its class, never from its name alone.
+A gate made of a circuit may have any name, also that of a standard gate ("p", "u", "id"). So gates
+are told by their classes, never by their names alone.
 """
 
 from qiskit import QuantumCircuit
@@ -19,7 +19,7 @@ def is_standard(operation: Operation) -> bool:
 
 
 def definition_of(operation: Operation) -> QuantumCircuit | None:
-    """Return what an operation is made of, or None where it is not made of anything simpler.
+    """Return an operation's definition, or None where it has none.
 
     Cliffords and annotated operations are not instructions; Qiskit synthesizes these.
     """
@@ -33,19 +33,19 @@ def definition_of(operation: Operation) -> QuantumCircuit | None:
 
 
 def with_standard_gates(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return a circuit with all gates that are not standard ones replaced by what they are made of.
+    """Return a circuit in which all gates that are not standard ones are decomposed.
 
-    What is neither, a gate that has a matrix only, stays as it is.
+    A gate without a definition, which has only a matrix, stays as it is.
     """
     if all(is_standard(instruction.operation) for instruction in circuit.data):
         return circuit
-    taken_apart = circuit.copy_empty_like()
+    decomposed = circuit.copy_empty_like()
     for instruction in circuit.data:
         operation = instruction.operation
         definition = None if is_standard(operation) else definition_of(operation)
         if definition is None:
-            taken_apart.append(instruction)
+            decomposed.append(instruction)
         else:
             qubits, clbits = instruction.qubits, instruction.clbits
-            taken_apart.compose(with_standard_gates(definition), qubits, clbits, inplace=True)
-    return taken_apart
+            decomposed.compose(with_standard_gates(definition), qubits, clbits, inplace=True)
+    return decomposed

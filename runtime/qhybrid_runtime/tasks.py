@@ -1,4 +1,4 @@
-"""From the PUBs of an EstimatorV2 to tasks, and from their values back to results."""
+"""Turn PUBs of an EstimatorV2 into tasks, and the tasks' values into results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from qhybrid_runtime.checks import check_finite
 
 @dataclass(frozen=True)
 class Task:
-    """All expectation values of one PUB, before they are put into its shape.
+    """The circuit, observables and samples of one PUB.
 
     Attributes:
         circuit: As in the PUB.
@@ -36,12 +36,13 @@ class LoweredTask:
     """Samples of one lowered circuit.
 
     Attributes:
-        lowered: The circuit in the device's gates, symbolic in what differs between samples.
+        lowered: The circuit in the target's gates, symbolic in the parameters that differ between
+            samples.
         observables: On the circuit's logical qubits.
         inputs: Parameter values in the order of `lowered.circuit.parameters`, shape
             (N, n_parameters).
-        logical: The circuit before lowering, with the same parameters: what the task asks for,
-            whatever the device's calibration of the day makes of it. None where it is not known.
+        logical: The circuit before lowering, with the same parameters, which does not depend on the
+            target's calibration of the day. None where it is not known.
     """
 
     lowered: LoweredCircuit
@@ -52,7 +53,7 @@ class LoweredTask:
 
 @dataclass(frozen=True, eq=False)
 class Estimates:
-    """What came back for a task.
+    """The estimates of a task.
 
     Attributes:
         values: Expectation values, shape (N, n_observables).
@@ -67,18 +68,13 @@ class RoundExecutor(Protocol):
     """Runs the lowered circuits of one round together.
 
     Attributes:
-        target: What circuits must be lowered for.
+        target: The target that circuits must be lowered for.
     """
 
     target: Target
 
     def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
-        """Return the estimates of each task.
-
-        Args:
-            tasks: Lowered for `target`.
-            precision: The standard error to aim at; greater than 0.
-        """
+        """Return the estimates of each task, aiming at a standard error of `precision`."""
 
 
 #: A circuit's identity, the number of samples, and their parameter values.
@@ -86,13 +82,13 @@ _TaskKey = tuple[int, int, bytes]
 
 
 class TaskTable:
-    """The tasks of a job, and where in them the values of each PUB are.
+    """The tasks of a job, and the places of each PUB's values in them.
 
-    PUBs of one circuit with the same parameter values become one task: a stock EstimatorQNN sends
-    one PUB an observable, and the states behind them are the same.
+    PUBs of one circuit with the same parameter values become one task, so that its states are
+    computed once: a stock EstimatorQNN sends one PUB per observable.
 
     Attributes:
-        tasks: What is to be evaluated.
+        tasks: The tasks to evaluate.
     """
 
     def __init__(self, pubs: Sequence[EstimatorPub]) -> None:
@@ -131,11 +127,9 @@ class TaskTable:
     def result(
         self, values: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None = None
     ) -> PrimitiveResult[PubResult]:
-        """Return the tasks' values in the shapes of the PUBs.
+        """Return the tasks' values (N, n_observables) in the shapes of the PUBs.
 
-        Args:
-            values: Shape (N, n_observables) for each task.
-            errors: Their standard errors; zero where omitted.
+        `errors` are their standard errors; zero where omitted.
         """
         results = []
         for pub, (index, which) in zip(self._pubs, self._places, strict=True):
@@ -151,5 +145,4 @@ class TaskTable:
 
 def constant_columns(values: np.ndarray) -> np.ndarray:
     """Return which parameters have one value in all samples, shape (n_parameters,)."""
-    constant: np.ndarray = (values == values[:1]).all(axis=0)
-    return constant
+    return np.asarray((values == values[:1]).all(axis=0))

@@ -7,15 +7,15 @@ from qhybrid_circuits import ShapeError, VariationalCircuit
 class WeightTable(nn.Module):
     """Weights that are chosen for each sample, and so enter a circuit as inputs.
 
-    A circuit's own weights are the same for a whole batch. Where they depend on the sample, on its
-    time step or class for instance, they are rows of a table, trained like weights and bound like
+    A circuit's own weights are the same for a whole batch. Weights that depend on the sample, on
+    its time step or class for instance, are rows of a table, trained like weights and bound like
     data.
 
     Attributes:
         variational: The circuit.
         first: Index of the first of the circuit's inputs that a row is for; a row has all from
             there on.
-        weight: The table, (*choices, num_inputs - first), uniform in [0, 1) at first, as a
+        weight: The table, (*choices, num_inputs - first), initially uniform in [0, 1), as a
             circuit's weights are.
     """
 
@@ -34,8 +34,8 @@ class WeightTable(nn.Module):
         Args:
             variational: The circuit.
             first: Index of the first input that a row is for.
-            choices: How many there are of each thing that a row depends on, all positive.
-            generator: Source of the initial weights; None for torch's global one.
+            choices: The number of values of each thing that a row depends on, all positive.
+            generator: Source of the initial weights; torch's own where omitted.
 
         Raises:
             ShapeError: The circuit has no input from `first` on, or there is nothing to choose.
@@ -56,11 +56,7 @@ class WeightTable(nn.Module):
         return int(self.weight.shape[-1])
 
     def forward(self, *chosen: Tensor) -> Tensor:
-        """Return the rows (B, num_columns) of a batch.
-
-        Args:
-            chosen: For each of the choices, its index for each sample, whole numbers (B,).
-        """
+        """Return the rows (B, num_columns) of a batch, from each choice's index per sample."""
         return self.weight[chosen]
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Device noise as random Pauli errors: from calibration data to trajectories of the engine."""
+"""Device noise as random Pauli errors, from calibration data to trajectories of the engine."""
 
 from qhybrid_runtime.device_noise.channels import PauliChannel
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise

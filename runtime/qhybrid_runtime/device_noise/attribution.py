@@ -1,10 +1,9 @@
-"""Which logical gates the noise of a lowered circuit belongs to."""
+"""Attribute the device noise of a lowered circuit to the logical gates."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import rustworkx
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import DCXGate
 
@@ -14,6 +13,7 @@ from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.noisy_circuit import FaultLocation, noise_after, waiting_times
 from qhybrid_runtime.device_noise.two_qubit_runs import (
     GateRun,
+    connected_qubits,
     locally_equal,
     swapped,
     two_qubit_runs,
@@ -21,7 +21,6 @@ from qhybrid_runtime.device_noise.two_qubit_runs import (
 
 #: A Pauli channel, and the site of each of its qubits; -1 where the qubit holds nothing.
 _Fault = tuple[PauliChannel, tuple[int, ...]]
-
 
 #: Takes |x>|0> to |0>|x> with two gates instead of a swap's three.
 _MOVE = DCXGate().to_matrix()
@@ -39,24 +38,24 @@ def attribute_noise(
 ) -> list[FaultLocation]:
     """Return the noise of a lowered circuit as faults after the logical circuit's runs.
 
-    The lowered circuit is read from its end, where the layout is known, to its start: each run of
-    physical gates is told by its local invariants to be the pair's next logical run, that run
-    followed by a swap, or a swap alone, which takes two gates where one qubit is still in |0>. So
-    it is known at every moment which logical qubit a physical one holds. The noise of a physical
-    gate then strikes after the logical run that its qubits had last, that of a run's own gates
-    after the run. What is neglected: how the rest of a run changes an error within it, how runs do
-    whose order was changed because they commute, and errors of qubits that hold nothing.
+    The lowered circuit is read from its end, where the layout is known, to its start. The local
+    invariants of each run of physical gates show whether it is the pair's next logical run, that
+    run followed by a swap, or a swap alone, which takes two gates where one qubit is still in |0>.
+    So the logical qubit that a physical one holds is known at every moment. The noise of a physical
+    gate then strikes after the last logical run of its qubits, that of a run's own gates after the
+    run. Neglected are changes of an error by the rest of its run, or by runs whose order was
+    changed because they commute, and errors of qubits that hold nothing.
 
     A lowered circuit that cannot be read like this, because several runs were made into others, has
     its noise spread evenly: within each part of qubits that act on each other every run is followed
     by the same depolarizing channel, and the probability of no error is kept.
 
     Args:
-        runs: The logical circuit's, none of them local.
-        wires: For each logical qubit the error sites on it, ascending: one after each of its runs,
-            or a single one where it has no run.
-        lowered: From the same circuit with the same numbers for all its parameters.
-        noise: Of the device.
+        runs: The runs of the logical circuit, none of them local.
+        wires: For each logical qubit its error sites, ascending: one after each of its runs, or a
+            single one where it has no run.
+        lowered: Made from the same circuit with the same numbers for all its parameters.
+        noise: The device noise.
     """
     circuit, layout = lowered.compact()
     waits = waiting_times(circuit, noise, lowered.qubits)
@@ -156,7 +155,8 @@ def _spread(
     layout: Sequence[int],
     channels: Sequence[PauliChannel | None],
 ) -> list[_Fault]:
-    part_of = _parts(circuit)
+    connected = enumerate(connected_qubits(circuit))
+    part_of = {qubit: number for number, part in connected for qubit in part}
     survived: dict[int, float] = defaultdict(float)
     for instruction, channel in zip(circuit.data, channels, strict=True):
         if channel is not None:
@@ -173,21 +173,6 @@ def _spread(
         for qubit in run.qubits:
             used[qubit] += 1
     return faults
-
-
-def _parts(circuit: QuantumCircuit) -> list[int]:
-    """Return for each qubit a number that it shares with those that it acts on."""
-    graph = rustworkx.PyGraph()
-    graph.add_nodes_from(range(circuit.num_qubits))
-    for instruction in circuit.data:
-        if len(instruction.qubits) == 2:
-            first, second = (circuit.find_bit(bit).index for bit in instruction.qubits)
-            graph.add_edge(first, second, None)
-    components = rustworkx.connected_components(graph)
-    return [
-        next(number for number, component in enumerate(components) if qubit in component)
-        for qubit in range(circuit.num_qubits)
-    ]
 
 
 def _merged(faults: Sequence[_Fault]) -> list[FaultLocation]:

@@ -6,8 +6,6 @@ import numpy as np
 from qiskit.quantum_info import PTM
 from qiskit.quantum_info.operators.channel.quantum_channel import QuantumChannel
 
-from qhybrid_circuits import CircuitError
-
 #: Whether two Paulis anticommute (-1) or commute (1); rows and columns I, X, Y, Z.
 _CHARACTERS = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
 
@@ -28,24 +26,18 @@ class PauliChannel:
 
     @classmethod
     def twirled(cls, channel: QuantumChannel) -> "PauliChannel":
-        """Return a channel averaged over the Pauli group, which keeps the fidelities and no more.
+        """Return a channel, e.g. Aer's QuantumError, averaged over the Pauli group.
 
-        Twirling makes any noise a Pauli channel (Geller and Zhou, arXiv:1305.2021); what is lost
-        are coherences and the drift towards |0> of relaxation.
-
-        Args:
-            channel: Noise on a few qubits, e.g. Aer's QuantumError.
+        Twirling keeps the fidelities and makes any noise a Pauli channel (Geller and Zhou,
+        arXiv:1305.2021); coherences and the drift of relaxation towards |0> are lost.
         """
         return cls(np.real(np.diagonal(PTM(channel).data)).copy())
 
     @classmethod
     def relaxation(cls, duration: float, t1: float, t2: float) -> "PauliChannel":
-        """Return the twirl of one qubit's thermal relaxation at zero temperature.
+        """Return the twirl of one qubit's thermal relaxation at zero temperature, times in seconds.
 
-        Args:
-            duration: In seconds.
-            t1: In seconds; may be infinite.
-            t2: In seconds; may be infinite. More than 2 T1 is unphysical and counts as 2 T1.
+        T1 and T2 may be infinite. A T2 of more than 2 T1 is unphysical and counts as 2 T1.
         """
         dephasing = np.exp(-duration / min(t2, 2 * t1))
         return cls(np.array([1.0, dephasing, dephasing, np.exp(-duration / t1)]))
@@ -89,17 +81,6 @@ class PauliChannel:
             for place in reversed(places)
         )
         return PauliChannel(table[index])
-
-
-def composed(channels: Sequence[PauliChannel]) -> PauliChannel:
-    """Return channels on the same qubits, one after the other.
-
-    Raises:
-        CircuitError: There is no channel.
-    """
-    if not channels:
-        raise CircuitError("Argument `channels` must hold at least one channel")
-    return reduce(PauliChannel.then, channels)
 
 
 @cache

@@ -17,14 +17,14 @@ _KEPT = 1 << 13
 
 
 class DeviceNoise:
-    """The Pauli-twirled noise of a device, from its calibration data.
+    """The Pauli-twirled noise of a QPU, from its target's calibration data.
 
     Gate and readout errors are those of Aer's device model: thermal relaxation over the gate's
-    duration and as much depolarizing noise as the calibrated error asks for beyond it.
+    duration, and depolarizing noise for the rest of the calibrated error.
     """
 
     def __init__(self, target: Target) -> None:
-        """Look up noise in `target`, which must not be changed afterwards."""
+        """Read noise from `target`, which must not be changed afterwards."""
         self.target = target
         self._channels: Cache[PauliChannel | None] = Cache(_KEPT)
         self._confusion: Cache[np.ndarray] = Cache(_KEPT)
@@ -38,11 +38,7 @@ class DeviceNoise:
         return self._channels.get((name, qubits), lambda: self._twirled(name, qubits))
 
     def duration(self, name: str, qubits: Qubits) -> float:
-        """Return how long a gate takes, in seconds; 0 where it is not known.
-
-        Raises:
-            CircuitError: The target does not have this gate on these qubits.
-        """
+        """Return how long a gate takes, in seconds; 0 where it is not known."""
         properties = self._properties(name, qubits)
         return (properties and properties.duration) or 0.0
 
@@ -90,7 +86,7 @@ class DeviceNoise:
     def _properties(self, name: str, qubits: Qubits) -> InstructionProperties | None:
         target = self.target
         places = target[name] if name in target.operation_names else {}
-        # What has no places of its own is ideal, everywhere.
+        # A gate without places of its own is ideal everywhere.
         if places is None or None in places:
             return None
         if qubits not in places:
@@ -107,8 +103,7 @@ class DeviceNoise:
         # Aer computes the errors of a whole target; this one has a single gate.
         known = self.target.qubit_properties
         small = Target(
-            num_qubits=len(qubits),
-            qubit_properties=[known[q] for q in qubits] if known else None,
+            num_qubits=len(qubits), qubit_properties=[known[q] for q in qubits] if known else None
         )
         gate = self.target.operation_from_name(name)
         small.add_instruction(gate, {tuple(range(len(qubits))): properties}, name)

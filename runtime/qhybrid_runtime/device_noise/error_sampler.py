@@ -19,7 +19,7 @@ def check_seed(seed: int | None) -> None:
 
 
 class ErrorSampler:
-    """Draws which Paulis act at the error sites of a circuit.
+    """Draws the Paulis that act at the error sites of a circuit.
 
     Attributes:
         num_sites: Error sites of the circuit.
@@ -47,21 +47,14 @@ class ErrorSampler:
             self._sites[row, : len(loc.sites)] = loc.sites
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return the errors of `count` trajectories.
-
-        Returns:
-            Codes (count, n_sites), uint8: 0 I, 1 X, 2 Y, 3 Z.
-        """
+        """Return errors of trajectories: codes (count, n_sites), uint8, 0 I, 1 X, 2 Y, 3 Z."""
         return self._codes(rng.random((count, len(self._error))) < self._error, rng)
 
     def draw_faulty(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return the errors of `count` trajectories, given that each has at least one.
+        """Return what `draw` does, given that each trajectory has at least one error.
 
         The first location to err is drawn from its distribution; those after it are independent.
         There must be a location that may err.
-
-        Returns:
-            Codes (count, n_sites), uint8: 0 I, 1 X, 2 Y, 3 Z.
         """
         errs = rng.random((count, len(self._error))) < self._error
         level = rng.random(count) * self._first_error[-1]

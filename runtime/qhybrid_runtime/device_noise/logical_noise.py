@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -25,11 +26,11 @@ from qhybrid_runtime.engine.error_site import ErrorSite
 
 @dataclass(frozen=True, eq=False)
 class LogicalNoise:
-    """A variational circuit as it stands, with a device's noise after its gates.
+    """A variational circuit that is not lowered, with device noise after its gates.
 
     Attributes:
         noisy: The circuit with error sites; parameters are those of the variational circuit.
-        observables: The layer's, with the readout errors of the qubits where they end.
+        observables: Its observables, with the readout errors of the qubits that they end on.
     """
 
     noisy: NoisyCircuit
@@ -39,22 +40,22 @@ class LogicalNoise:
 def find_logical_noise(
     variational: VariationalCircuit, target: Target, *, seed: int = 0
 ) -> LogicalNoise:
-    """Return a circuit with the noise that it has on a device, but without lowering it.
+    """Return a circuit with the noise that it has on a QPU, but in its own gates.
 
-    It is lowered once, with random numbers for all parameters: what noise the physical gates have
-    hardly depends on their angles. `attribute_noise` says where that noise goes. Errors within the
-    gates of an amplitude encoding are taken to happen at its end.
+    It is lowered once, with random numbers for all parameters, as the noise of physical gates
+    hardly depends on their angles; `attribute_noise` then attributes that noise to the gates.
+    Errors within the gates of an amplitude encoding are taken to happen at its end.
 
     Args:
         variational: The circuit.
-        target: The device, with calibration data.
-        seed: Of the random numbers.
+        target: The QPU's target, with calibration data.
+        seed: Seed of the random numbers.
 
     Raises:
-        CircuitError: The device has fewer qubits than the circuit, or an amplitude encoding is not
-            the first on its qubits.
+        CircuitError: The QPU has fewer qubits than the circuit, or an amplitude encoding is not the
+            first on its qubits.
     """
-    encodings, gates, rest = _taken_apart(variational.circuit)
+    encodings, gates, rest = _divided(variational.circuit)
     circuit = gates.compose(PassManager([Unroll3qOrMore()]).run(rest))
     rng = np.random.default_rng(seed)
     numbers = rng.uniform(0.2, 0.8, circuit.num_parameters)
@@ -65,13 +66,11 @@ def find_logical_noise(
     if encodings:
         joined = _joined(encodings, noisy.circuit, len(gates.data))
         noisy = NoisyCircuit(joined, noisy.num_sites, noisy.locations)
-    return LogicalNoise(
-        noisy,
-        tuple(with_readout_error(o, confusion) for o in variational.observables),
-    )
+    read = (with_readout_error(observable, confusion) for observable in variational.observables)
+    return LogicalNoise(noisy, tuple(read))
 
 
-def _taken_apart(
+def _divided(
     circuit: QuantumCircuit,
 ) -> tuple[list[CircuitInstruction], QuantumCircuit, QuantumCircuit]:
     """Return symbolic amplitude encodings, which come first, their gates, and all other gates."""
@@ -85,9 +84,9 @@ def _taken_apart(
 
 
 def _joined(
-    encodings: list[CircuitInstruction], circuit: QuantumCircuit, count: int
+    encodings: list[CircuitInstruction], circuit: QuantumCircuit, replaced: int
 ) -> QuantumCircuit:
-    """Return a circuit with encodings for its first `count` gates, whose error sites follow."""
+    """Return a circuit with encodings for its first gates, whose error sites follow."""
     joined = circuit.copy_empty_like()
     for item in encodings:
         joined.append(item)
@@ -95,24 +94,17 @@ def _joined(
     for item in circuit.data:
         site = isinstance(item.operation, ErrorSite)
         gates += not site
-        if site or gates > count:
+        if site or gates > replaced:
             joined.append(item)
     return joined
 
 
 def with_logical_noise(
-    circuit: QuantumCircuit,
-    numbers: np.ndarray,
-    lowered: LoweredCircuit,
-    noise: DeviceNoise,
+    circuit: QuantumCircuit, numbers: np.ndarray, lowered: LoweredCircuit, noise: DeviceNoise
 ) -> NoisyCircuit:
-    """Return a circuit with the noise of what it became when it was lowered.
+    """Return a circuit, of gates of at most two qubits, with the noise of its lowered circuit.
 
-    Args:
-        circuit: Gates of at most two qubits.
-        numbers: Values of its parameters, shape (n_parameters,).
-        lowered: The circuit with these values, lowered.
-        noise: Of the device that it was lowered for.
+    `lowered` was made of the circuit with the numbers (n_parameters,) for its parameters.
     """
     runs = [run for run in two_qubit_runs(circuit.assign_parameters(numbers)) if not run.is_local]
     with_sites, wires = _with_sites(circuit, runs)
@@ -130,16 +122,17 @@ def _with_sites(
     ends = {run.members[-1]: run.qubits for run in runs}
     with_sites = circuit.copy_empty_like()
     wires: list[list[int]] = [[] for _ in range(circuit.num_qubits)]
-    count = 0
+    numbers = count()
+
+    def add_site(qubit: int) -> None:
+        with_sites.append(ErrorSite(), [qubit])
+        wires[qubit].append(next(numbers))
+
     for number, instruction in enumerate(circuit.data):
         with_sites.append(instruction)
         for qubit in ends.get(number, ()):
-            with_sites.append(ErrorSite(), [qubit])
-            wires[qubit].append(count)
-            count += 1
+            add_site(qubit)
     for qubit, sites in enumerate(wires):
         if not sites:
-            with_sites.append(ErrorSite(), [qubit])
-            sites.append(count)
-            count += 1
+            add_site(qubit)
     return with_sites, wires

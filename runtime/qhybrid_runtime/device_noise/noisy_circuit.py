@@ -1,21 +1,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, CircuitInstruction, Delay, Qubit
 
-from qhybrid_runtime.device_noise.channels import PauliChannel, composed
+from qhybrid_runtime.device_noise.channels import PauliChannel
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.engine.error_site import ErrorSite
 
 
 @dataclass(frozen=True)
 class FaultLocation:
-    """A place where noise may strike.
+    """A Pauli channel at some error sites of a circuit.
 
     Attributes:
-        sites: Numbers of the error sites that it acts on, in the order of the channel's qubits.
-        channel: The Pauli strings that it applies, with their probabilities.
+        sites: Numbers of the sites, in the order of the channel's qubits.
+        channel: The Pauli strings that strike there, with their probabilities.
     """
 
     sites: tuple[int, ...]
@@ -24,12 +25,12 @@ class FaultLocation:
 
 @dataclass(frozen=True, eq=False)
 class NoisyCircuit:
-    """A circuit with error sites, and what may happen there.
+    """A circuit with error sites, and the errors that may happen there.
 
     Attributes:
         circuit: With `ErrorSite`s; site i is the i-th of them in the order of the instructions.
-        num_sites: How many there are.
-        locations: Independent of each other.
+        num_sites: Number of sites.
+        locations: Channels at the sites, independent of each other.
     """
 
     circuit: QuantumCircuit
@@ -38,27 +39,23 @@ class NoisyCircuit:
 
 
 def with_device_noise(
-    circuit: QuantumCircuit,
-    noise: DeviceNoise,
-    qubits: Sequence[int],
-    *,
-    idling: bool = True,
+    circuit: QuantumCircuit, noise: DeviceNoise, qubits: Sequence[int], *, idling: bool = True
 ) -> NoisyCircuit:
-    """Put error sites where a device's noise strikes a lowered circuit.
+    """Put error sites where device noise strikes a lowered circuit.
 
-    Noise follows the gate that it belongs to, with one exception that leaves a third of the sites:
+    Noise follows the gate that it belongs to, with one exception that reduces the sites to a third:
     that of single-qubit gates joins the noise of the two-qubit gate before them. The order makes no
-    difference to depolarizing noise, and next to none to what the few nanoseconds of a
-    single-qubit gate relax (outputs move by less than 0.001). Before a qubit's first two-qubit gate
-    it is gathered ahead of that gate.
+    difference to depolarizing noise, and next to none to relaxation within the few nanoseconds of a
+    single-qubit gate (outputs move by less than 0.001). Noise before a qubit's first two-qubit gate
+    is gathered ahead of that gate.
 
-    Where qubits wait is found by scheduling every gate as late as possible; a qubit that no gate
-    has touched yet waits in |0>, which does not relax.
+    Waiting times follow from scheduling every gate as late as possible; a qubit that no gate has
+    touched yet waits in |0>, which does not relax.
 
     Args:
         circuit: Made of the target's gates, unmeasured.
-        noise: Of the device.
-        qubits: The device's qubit that each of the circuit's qubits is.
+        noise: The device noise.
+        qubits: The physical qubit that each of the circuit's qubits is.
         idling: Whether qubits that wait relax.
 
     Raises:
@@ -139,41 +136,30 @@ def noise_after(
     qubits: Sequence[int],
     waits: Sequence[float],
 ) -> PauliChannel | None:
-    """Return the noise of an instruction and of its qubits' waiting afterwards, or None.
+    """Return the noise of one of a circuit's instructions and of its qubits' waiting, or None.
 
-    Args:
-        instruction: Of `circuit`.
-        circuit: What it belongs to.
-        noise: Of the device.
-        qubits: The device's qubit that each of the circuit's qubits is.
-        waits: Seconds that each of the instruction's qubits waits; empty where that is ignored.
-
-    Raises:
-        CircuitError: The target has no such gate.
+    `qubits` are the physical qubits of the circuit's qubits, `waits` the seconds that each of the
+    instruction's qubits waits afterwards; empty where waiting is ignored.
     """
     if isinstance(instruction.operation, Barrier):
         return None
     places = tuple(qubits[circuit.find_bit(bit).index] for bit in instruction.qubits)
-    parts: list[PauliChannel | None] = []
-    if not isinstance(instruction.operation, Delay):
-        parts.append(noise.after(instruction.operation.name, places))
+    delay = isinstance(instruction.operation, Delay)
+    parts = [None if delay else noise.after(instruction.operation.name, places)]
     for index, seconds in enumerate(waits):
         waiting = noise.idling(places[index], seconds)
         parts.append(waiting and waiting.on([index], len(places)))
     noisy = [part for part in parts if part is not None]
-    return composed(noisy) if noisy else None
+    return reduce(PauliChannel.then, noisy) if noisy else None
 
 
 def waiting_times(
     circuit: QuantumCircuit, noise: DeviceNoise, qubits: Sequence[int]
 ) -> list[list[float]]:
-    """Return how long each qubit of each instruction waits for its next one, in seconds.
+    """Return the seconds that each qubit of each instruction waits for its next one.
 
     Every instruction starts as late as possible, so that nothing waits at the end. A delay's own
     duration counts as waiting; barriers hold nothing up.
-
-    Raises:
-        CircuitError: The target has no such gate, or a delay's duration is not a number.
     """
     # Counted backwards, from the end of the circuit.
     begins = [0.0] * circuit.num_qubits

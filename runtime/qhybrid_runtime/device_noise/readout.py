@@ -12,15 +12,11 @@ def with_readout_error(
 ) -> SparsePauliOp:
     """Return the observable whose exact value is the expectation value of faulty readings.
 
-    Reading a qubit that holds t as m with probability p(m|t) turns Z into a Z + b with
-    a = 1 - p(1|0) - p(0|1) and b = p(0|1) - p(1|0), qubit by qubit. X and Y are read as Z after a
-    rotation, so the same holds for them; the rotation is taken to be free of noise. A string on k
-    qubits becomes up to 2**k strings where readings are asymmetric, and stays one where they are
-    not.
-
-    Args:
-        observable: A sum of Pauli strings.
-        confusion: p(m|t) at [t, m] of each qubit that is not read without error.
+    Reading a qubit that holds t as m with probability p(m|t), which is `confusion[qubit][t, m]`,
+    turns Z into a Z + b with a = 1 - p(1|0) - p(0|1) and b = p(0|1) - p(1|0). X and Y are read as Z
+    after a rotation, so the same holds for them; the rotation is taken to be free of noise. A
+    string on k qubits becomes up to 2**k strings where readings are asymmetric, and stays one where
+    they are not.
     """
     noisy = observable
     for qubit, table in confusion.items():

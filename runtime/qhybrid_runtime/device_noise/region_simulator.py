@@ -1,6 +1,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from qhybrid_circuits import QHybridError
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler
 from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
+from qhybrid_runtime.device_noise.two_qubit_runs import connected_qubits
 from qhybrid_runtime.engine.error_site import ErrorSite
 from qhybrid_runtime.machine import processors
 
@@ -34,10 +36,10 @@ Binds = Mapping[Parameter, Sequence[float]]
 
 
 class RegionSimulator(AerSimulator):  # type: ignore[misc]
-    """Counts of lowered circuits on a noisy device, as qiskit-ibm-runtime's local mode asks for.
+    """A simulator of lowered circuits on a noisy QPU for qiskit-ibm-runtime's local mode.
 
     Local mode hands circuits to Aer, which simulates all qubits of a circuit as one state and
-    every shot from its start: half a minute for 12 qubits, and impossible for a device full of
+    every shot from its start: half a minute for 12 qubits, and impossible for a QPU full of
     circuits side by side. Here qubits that no gate connects are simulated apart, and Aer simulates
     their trajectories: the one without any error once, whatever the number of shots that it
     serves, and those with errors in groups of eight shots (one by one on six qubits or fewer).
@@ -47,38 +49,34 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
     """
 
     def __init__(self, target: Target, *, idling: bool = True) -> None:
-        """Prepare to simulate circuits in the gates of `target`.
+        """Prepare to simulate circuits in the gates of `target`, with relaxation of idling qubits.
 
-        Args:
-            target: With calibration data; what is missing counts as free of noise.
-            idling: Whether qubits relax while they wait.
+        Gates without calibration data count as free of noise.
         """
         super().__init__(method="statevector")
-        self._device = target
+        self._lowered_for = target
         self._noise = DeviceNoise(target)
         self._idling = idling
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "RegionSimulator":
         # Local mode copies the simulator in order to set options that mean nothing here.
-        return RegionSimulator(self._device, idling=self._idling)
+        return RegionSimulator(self._lowered_for, idling=self._idling)
 
     @property
     def target(self) -> Target:
-        """The device, for whatever schedules circuits."""
-        return self._device
+        """The target that circuits are scheduled for."""
+        return self._lowered_for
 
     def run(
         self,
         run_input: Sequence[QuantumCircuit],
         parameter_binds: Sequence[Binds] | None = None,
         **options: Any,
-    ) -> "_Done":
-        """Simulate circuits that measure at their end.
+    ) -> SimpleNamespace:
+        """Simulate circuits that measure at their end, and keep the memory of every shot.
 
-        Args:
-            run_input: The circuits.
-            parameter_binds: For each circuit, the values of each parameter; a number a row.
-            options: `shots` and `seed_simulator`; the memory of every shot is always returned.
+        `parameter_binds` holds each parameter's values for each circuit, a number per row; of the
+        options, `shots` and `seed_simulator` are used.
         """
         rng = np.random.default_rng(options.get("seed_simulator"))
         shots = int(options.get("shots") or 1024)
@@ -88,11 +86,10 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
             for row in self._bits(circuit, values, shots, rng):
                 data = ExperimentResultData(memory=_as_hex(row))
                 results.append(ExperimentResult(shots, True, data, status="DONE"))
-        return _Done(
-            Result(
-                backend_name=self.name, success=True, results=results, status="DONE", metadata={}
-            )
+        outcome = Result(
+            backend_name=self.name, success=True, results=results, status="DONE", metadata={}
         )
+        return SimpleNamespace(result=lambda: outcome)
 
     def _bits(
         self, circuit: QuantumCircuit, binds: Binds, shots: int, rng: np.random.Generator
@@ -116,22 +113,12 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, eq=False)
-class _Done:
-    """A job that has ended."""
-
-    outcome: Result
-
-    def result(self) -> Result:
-        return self.outcome
-
-
-@dataclass(frozen=True, eq=False)
 class _Region:
     """Some qubits of a circuit that no gate connects with the others.
 
     Attributes:
         circuit: Their gates, without measurements.
-        qubits: Their numbers on the device.
+        qubits: Their numbers on the QPU.
         measured: Pairs of a qubit of `circuit` and the classical bit that it is read into.
     """
 
@@ -161,11 +148,10 @@ class _States:
             max_parallel_threads=processors(),
             max_parallel_experiments=processors(),
         )
-        many = ideal.num_qubits > _FEW_QUBITS
-        self._shared = _SHARED_SHOTS if many else 1
+        self._shared = _SHARED_SHOTS if ideal.num_qubits > _FEW_QUBITS else 1
 
     def sample(self, sampler: ErrorSampler, shots: int, rng: np.random.Generator) -> np.ndarray:
-        """Return what ideal readout would show, shape (n_rows, shots, n_qubits)."""
+        """Return the bits of ideal readout, shape (n_rows, shots, n_qubits)."""
         bits = np.empty((self._rows, shots, self._ideal.num_qubits), dtype=bool)
         chance = sampler.error_probability if self._num_sites else 0.0
         faulty = rng.binomial(shots, chance, size=self._rows)
@@ -246,23 +232,20 @@ class _States:
             raise QHybridError(f"Aer did not simulate the circuit: {result.status}")
         memory = [result.data(index)["memory"] for index in range(len(result.results))]
         numbers = np.array([[int(word, 16) for word in row] for row in memory], dtype=np.int64)
-        numbers = numbers.reshape(rows, shots)
-        bits: np.ndarray = (numbers[..., None] >> np.arange(circuit.num_qubits) & 1).astype(bool)
-        return bits
+        numbers = numbers.reshape(rows, shots, 1)
+        return np.asarray((numbers >> np.arange(circuit.num_qubits) & 1).astype(bool))
 
 
 def _shuffled(bits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the shots of every row in an order of its own."""
     order = rng.permuted(np.tile(np.arange(bits.shape[1]), (len(bits), 1)), axis=1)
-    shuffled: np.ndarray = np.take_along_axis(bits, order[..., None], axis=1)
-    return shuffled
+    return np.asarray(np.take_along_axis(bits, order[..., None], axis=1))
 
 
 def _misread(bits: np.ndarray, confusion: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return readings of bits, p(m | t) at [t, m]."""
-    wrong: np.ndarray = np.where(bits, confusion[1, 0], confusion[0, 1])
-    flipped: np.ndarray = bits ^ (rng.random(bits.shape) < wrong)
-    return flipped
+    wrong = np.where(bits, confusion[1, 0], confusion[0, 1])
+    return np.asarray(bits ^ (rng.random(bits.shape) < wrong))
 
 
 def _regions(circuit: QuantumCircuit) -> list[_Region]:
@@ -270,37 +253,24 @@ def _regions(circuit: QuantumCircuit) -> list[_Region]:
 
     Parts that are small are joined, as long as they stay small: a run has a cost of its own.
     """
-    leader = list(range(circuit.num_qubits))
-
-    def find(qubit: int) -> int:
-        while leader[qubit] != qubit:
-            qubit = leader[qubit]
-        return qubit
-
     read: dict[int, list[int]] = {}
     for item in circuit.data:
-        places = [circuit.find_bit(bit).index for bit in item.qubits]
         if isinstance(item.operation, Measure):
-            read.setdefault(places[0], []).append(circuit.find_bit(item.clbits[0]).index)
-        elif not isinstance(item.operation, Barrier):
-            for other in places[1:]:
-                leader[find(other)] = find(places[0])
-    groups: dict[int, list[int]] = {}
-    for qubit in range(circuit.num_qubits):
-        groups.setdefault(find(qubit), []).append(qubit)
-    kept = [group for group in groups.values() if any(qubit in read for qubit in group)]
+            (qubit,), (clbit,) = item.qubits, item.clbits
+            read.setdefault(circuit.find_bit(qubit).index, []).append(circuit.find_bit(clbit).index)
+    kept = [part for part in connected_qubits(circuit) if any(qubit in read for qubit in part)]
     return [_region(circuit, qubits, read) for qubits in _joined(kept)]
 
 
 def _joined(groups: Sequence[list[int]]) -> list[list[int]]:
     joined: list[list[int]] = []
     for group in sorted(groups, key=len, reverse=True):
-        room = (part for part in joined if len(part) + len(group) <= _FEW_QUBITS)
-        part = next(room, None)
-        if part is None:
-            joined.append(list(group))
+        for part in joined:
+            if len(part) + len(group) <= _FEW_QUBITS:
+                part.extend(group)
+                break
         else:
-            part.extend(group)
+            joined.append(list(group))
     return [sorted(part) for part in joined]
 
 

@@ -36,16 +36,16 @@ _KEPT_OBSERVABLES = 8
 class TrajectoryExecutor:
     """Estimates noisy expectation values from Pauli trajectories of lowered circuits.
 
-    A trajectory is a run of the circuit with a random Pauli error after some of its gates; the
-    engine returns its exact expectation values, so that a few dozen are worth a thousand shots.
+    A trajectory is one execution of the circuit with a random Pauli error after some of its gates;
+    the engine returns its exact expectation values, so that a few dozen are worth a thousand shots.
     The trajectory without any error is computed once and weighted with its exact probability; the
     others are drawn given that there is an error.
 
     The noise is that of `DeviceNoise`. Readout errors are part of the observables.
 
     Attributes:
-        target: The device whose noise it is.
-        rounds: Rounds that were run. With a seed, a round's errors follow from it and this number.
+        target: The target of the QPU that has the noise.
+        rounds: Rounds that were run. A round's errors follow from the seed and this number.
     """
 
     def __init__(
@@ -59,14 +59,11 @@ class TrajectoryExecutor:
         """Prepare to run circuits that were lowered for `target`.
 
         Args:
-            target: With calibration data; what is missing counts as free of noise.
-            seed: Of the random errors; from the operating system where omitted.
-            idling: Whether qubits relax while they wait for others. Aer's own noise model of a
-                device leaves this out unless the circuit is scheduled.
+            target: With calibration data; gates without them count as free of noise.
+            seed: Seed of the random errors; from the operating system where omitted.
+            idling: Whether qubits relax while they wait for others. Aer's own noise model leaves
+                this out unless the circuit is scheduled.
             max_trajectories: Bound on the faulty trajectories of one sample.
-
-        Raises:
-            RequestError: The seed is not a whole number of at least 0.
         """
         check_seed(seed)
         self.target = target
@@ -143,8 +140,7 @@ class TrajectoryExecutor:
     def _noise_of(self, fractional: bool) -> DeviceNoise:
         target = self.target
         return self._noise.get(
-            fractional,
-            lambda: DeviceNoise(with_fractional_gates(target) if fractional else target),
+            fractional, lambda: DeviceNoise(with_fractional_gates(target) if fractional else target)
         )
 
 
@@ -160,7 +156,7 @@ class _Prepared:
         self._observed: Cache[ObservableSet] = Cache(_KEPT_OBSERVABLES)
 
     def observed(self, observables: Sequence[SparsePauliOp]) -> ObservableSet:
-        """Return what faulty readings of the circuit's qubits tell of logical observables."""
+        """Return logical observables, placed on the circuit's qubits, with readout errors."""
         key = tuple(
             (o.paulis.z.tobytes(), o.paulis.x.tobytes(), o.coeffs.tobytes()) for o in observables
         )
@@ -179,12 +175,11 @@ class _Prepared:
         values = expectations(
             self._program, observables, torch.as_tensor(inputs), torch.empty(0), errors=errors
         )
-        array: np.ndarray = values.double().numpy()
-        return array
+        return np.asarray(values.double())
 
 
 class _Moments:
-    """Running sums of how far each sample's trajectories are from the perfect one."""
+    """Running sums of the differences of each sample's trajectories from the perfect one."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.count = np.zeros(shape[0], dtype=np.int64)
@@ -198,19 +193,15 @@ class _Moments:
 
     @property
     def mean(self) -> np.ndarray:
-        mean: np.ndarray = self._sum / self.count.clip(min=1)[:, None]
-        return mean
+        return np.asarray(self._sum / self.count.clip(min=1)[:, None])
 
     @property
     def variance(self) -> np.ndarray:
-        """Of a single trajectory, shape (N, n_obs)."""
-        count = self.count[:, None]
+        """The variance of a single trajectory, shape (N, n_obs)."""
         squares = self._squares - self._sum * self.mean
-        variance: np.ndarray = squares.clip(min=0) / (count - 1).clip(min=1)
-        return variance
+        return np.asarray(squares.clip(min=0) / (self.count[:, None] - 1).clip(min=1))
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Of the mean, shape (N, n_obs)."""
-        error: np.ndarray = np.sqrt(self.variance / self.count.clip(min=1)[:, None])
-        return error
+        """The standard error of the mean, shape (N, n_obs)."""
+        return np.asarray(np.sqrt(self.variance / self.count.clip(min=1)[:, None]))

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import rustworkx
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier
 from qiskit.quantum_info import Operator
@@ -21,7 +22,7 @@ class GateRun:
         qubits: The pair, ascending.
         members: Numbers of the gates among the circuit's instructions, ascending; single-qubit
             gates only where they are between two-qubit gates.
-        unitary: What the gates do, shape (4, 4); `qubits[0]` is the least significant bit.
+        unitary: Of all the gates, shape (4, 4); `qubits[0]` is the least significant bit.
     """
 
     qubits: tuple[int, int]
@@ -81,11 +82,21 @@ def two_qubit_runs(circuit: QuantumCircuit) -> list[GateRun]:
     ]
 
 
+def connected_qubits(circuit: QuantumCircuit) -> list[list[int]]:
+    """Return the qubits that gates connect, ascending in each part, parts by their first qubits."""
+    graph = rustworkx.PyGraph(multigraph=False)
+    graph.add_nodes_from(range(circuit.num_qubits))
+    for item in circuit.data:
+        if not isinstance(item.operation, Barrier):
+            qubits = [circuit.find_bit(bit).index for bit in item.qubits]
+            graph.add_edges_from([(qubits[0], other, None) for other in qubits[1:]])
+    return [sorted(part) for part in rustworkx.connected_components(graph)]
+
+
 def _unitary(circuit: QuantumCircuit, pair: tuple[int, int], members: Sequence[int]) -> np.ndarray:
     part = QuantumCircuit(2)
     for number in members:
         instruction = circuit.data[number]
         places = [pair.index(circuit.find_bit(bit).index) for bit in instruction.qubits]
         part.append(instruction.operation, places)
-    unitary: np.ndarray = Operator(part).data
-    return unitary
+    return np.asarray(Operator(part).data)

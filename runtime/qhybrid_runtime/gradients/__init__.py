@@ -1,4 +1,4 @@
-"""How derivatives of expectation values are had: methods that a backend declares support for."""
+"""Methods for derivatives of expectation values, of which a backend declares those it supports."""
 
 from qhybrid_runtime.gradients.adjoint import Adjoint
 from qhybrid_runtime.gradients.by_name import gradient_method

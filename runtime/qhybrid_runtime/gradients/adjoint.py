@@ -22,11 +22,11 @@ class Adjoint(GradientMethod):
     On the exact engine this is the adjoint sweep, and exact. On noise-aware training's backend it
     is the derivative of the same random trajectories as the values. On any other backend it is a
     straight-through choice: values come from there, derivatives from the circuit as it would be
-    without noise. That costs a QPU nothing and has no shot noise, but it is biased: it ignores
-    that noise flattens the expectation values (under depolarizing noise the gradient is too long
-    by the factor by which they have shrunk), and the slopes that coherent errors and readout add.
-    Its direction is good as long as the QPU is nearly right; where values are mostly noise, use
-    `ParameterShift` or `Spsa`.
+    without device noise. That costs a QPU nothing and has no shot noise, but it is biased: it
+    ignores that device noise flattens the expectation values (under depolarizing noise the gradient
+    is too long by the factor by which they have shrunk), and the slopes that coherent errors and
+    readout add. Its direction is good as long as the QPU is nearly right; where values are mostly
+    noise, use `ParameterShift` or `Spsa`.
     """
 
     name: ClassVar[str] = "adjoint"
@@ -62,7 +62,7 @@ class Adjoint(GradientMethod):
             parameters = torch.cat([point.inputs, weights], dim=1)
             circuit = point.circuit
             table = jacobian(circuit.jacobian_program, circuit.observables, parameters)
-        array: np.ndarray = table.numpy()
+        array = np.asarray(table)
         array[..., :split] *= point.by_inputs
         array[..., split:] *= point.by_weights
         return array
@@ -74,16 +74,10 @@ class Adjoint(GradientMethod):
 
 
 def jacobian(program: Program, observables: ObservableSet, parameters: Tensor) -> Tensor:
-    """Return each sample's derivatives: one adjoint sweep of the batch an observable.
+    """Return each sample's derivatives (N, n_obs, n_parameters) at parameters (N, n_parameters).
 
-    Args:
-        program: A circuit compiled with all of its parameters as inputs, so that every sample has
-            values, and derivatives, of its own.
-        observables: What is measured.
-        parameters: Shape (N, n_parameters).
-
-    Returns:
-        Shape (N, n_obs, n_parameters).
+    It takes one adjoint sweep of the batch per observable. The program must be compiled with all
+    of its parameters as inputs, so that every sample has values, and derivatives, of its own.
     """
     with torch.enable_grad():
         leaf = parameters.detach().requires_grad_()

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from qiskit.circuit import (
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_runtime.engine.angles import AngleTable
-from qhybrid_runtime.gradients.amplitude_shift import AmplitudeShift
+from qhybrid_runtime.gradients.amplitude_shift import AmplitudeShift, depends
 from qhybrid_runtime.gradients.shift_rules import ShiftRule, shift_rules
 from qhybrid_runtime.standard_gates import definition_of
 
@@ -28,11 +28,11 @@ class AngleCircuit:
     is the derivative of `table`.
 
     Amplitude encodings of inputs or weights become gates whose angles have a column each, too, but
-    are no function that could be differentiated everywhere: see `AmplitudeShift`.
+    are not differentiable functions everywhere: see `AmplitudeShift`.
 
     Attributes:
         circuit: With the parameters `angles[0]`, `angles[1]`, ...
-        expressions: What each angle is in terms of inputs and weights.
+        expressions: Each angle as a function of inputs and weights.
         rules: The shift rule of each angle.
         encodings: The amplitude encodings.
         table: The angles (..., n_angles) as a differentiable function of inputs and weights side
@@ -71,15 +71,14 @@ class AngleCircuit:
 
     def at(self, parameters: np.ndarray) -> np.ndarray:
         """Return the angles (B, n_angles) at parameters (B, n_inputs + n_weights)."""
-        angles: np.ndarray = self.table(torch.as_tensor(parameters)).numpy().copy()
+        angles = np.array(self.table(torch.as_tensor(parameters)))
         for encoding in self.encodings:
             angles[:, encoding.columns] = encoding.angles(parameters)
         return angles
 
-    def depends(self, parameters: Sequence[ParameterExpression]) -> list[bool]:
+    def depends(self, parameters: Set[Parameter]) -> list[bool]:
         """Return for each angle whether it is a function of one of the parameters."""
-        wanted = set(parameters)
-        return [not wanted.isdisjoint(expression.parameters) for expression in self.expressions]
+        return [depends(expression, parameters) for expression in self.expressions]
 
     def _add(self, source: QuantumCircuit, qubits: Sequence[object]) -> None:
         # A circuit's own global phase is dropped: no expectation value sees it.

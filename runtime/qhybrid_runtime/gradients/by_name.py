@@ -10,12 +10,7 @@ _METHODS: dict[str, type[GradientMethod]] = {
 
 
 def gradient_method(backend: str, gradient: str | GradientMethod | None = None) -> GradientMethod:
-    """Return a gradient method with its options.
-
-    Args:
-        backend: The name of the backend that it is for.
-        gradient: A method's name, for its default options; a method; or None for the backend's
-            best.
+    """Return a gradient method for a backend: by name, as it is, or, for None, the best one.
 
     Raises:
         UnknownNameError: There is no backend, or no gradient method, of this name.

@@ -24,11 +24,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
     """
 
     def __init__(self, estimator: BaseEstimatorV2 | None = None) -> None:
-        """Create the gradient.
-
-        Args:
-            estimator: Kept for the interface; derivatives come from the exact engine, not from it.
-        """
+        """Create the gradient; the estimator is kept for the interface, and never run."""
         super().__init__(StatevectorEngineEstimator() if estimator is None else estimator)
         self._programs = ProgramCache()
 
@@ -66,7 +62,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
     ) -> tuple[np.ndarray, list[int], list[int]]:
         """Return derivatives (n_different_samples, n_different_observables, n_parameters).
 
-        With them, for each entry of `values` which sample, and which observable, it is.
+        Returned with them are the sample's and the observable's number for each entry of `values`.
         """
         sample_of = {value: i for i, value in enumerate(dict.fromkeys(values))}
         unique = {id(observable): observable for observable in observables}

@@ -29,9 +29,9 @@ class RandomStream:
     """The random numbers that one circuit's gradients are drawn from.
 
     Attributes:
-        number: Which stream of a seed it is, so that circuits with equal seeds draw different
-            numbers; not negative.
-        calls: How often was drawn. The next draw follows from the seed, `number` and `calls`.
+        number: Number of the stream, not negative: circuits with equal seeds, but different
+            streams, draw different numbers.
+        calls: Number of draws so far. The next one follows from the seed, `number` and `calls`.
     """
 
     number: int = 0
@@ -46,7 +46,7 @@ class RandomStream:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Where one circuit of a round is to be evaluated, and differentiated in what.
+    """One circuit of a round with the inputs and weights to evaluate it at.
 
     Attributes:
         circuit: The circuit.
@@ -66,12 +66,12 @@ class Point:
 
 
 class GradientMethod(ABC):
-    """A way to derivatives of expectation values, with its options.
+    """A method to compute derivatives of expectation values, with its options.
 
     Equal methods are interchangeable: nothing that changes from call to call is kept here.
 
     Attributes:
-        name: What `--gradient` takes for it.
+        name: The name that `--gradient` takes.
     """
 
     name: ClassVar[str]
@@ -80,12 +80,9 @@ class GradientMethod(ABC):
     def vjp(
         self, points: Sequence[Point], cotangents: Sequence[Tensor], backend: Backend
     ) -> list[Vjp]:
-        """Return the vector-Jacobian products of the circuits of one round.
+        """Return the vector-Jacobian products of a round's circuits that all have this method.
 
-        Args:
-            points: One a circuit, all with this method.
-            cotangents: Shape (B, n_outputs) each.
-            backend: Where the circuits run.
+        There is one point, and one cotangent (B, n_outputs), per circuit.
         """
 
     @abstractmethod
@@ -99,10 +96,10 @@ class GradientMethod(ABC):
     def parameter_sets(
         self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
     ) -> int:
-        """Return how many parameter sets a gradient takes on the backend, per sample.
+        """Return the number of parameter sets that a gradient takes on the backend, per sample.
 
-        The forward pass, one more set a sample, is not counted. A parameter set yields all outputs;
-        on a QPU it is executed as often as there are shots.
+        The forward pass, one more set per sample, is not counted. A parameter set yields all
+        outputs; on a QPU it is executed once per shot.
 
         Args:
             variational: The circuit.

@@ -1,4 +1,4 @@
-"""Gradients from values that the backend itself gives, at points around the one in question."""
+"""Compute gradients from the backend's own values at points around the one in question."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ from qhybrid_runtime.gradients.method import GradientMethod, Point, Vjp
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """What is to be evaluated for one circuit, and how the gradient follows from it.
+    """The evaluations of one circuit that its gradient follows from.
 
     Attributes:
         circuit: The circuit to evaluate.
         values: Parameter values in the order of `circuit.parameters`, shape
             (n_probes, B, n_parameters).
-        pubs: How many PUBs the probes are sent as, equal parts in their order: one for each set of
-            weights, where sets are few, so that a device or simulator binds them before all else.
-        combine: From one number a probe and sample, (n_probes, B), that is linear in the outputs,
+        pubs: Number of PUBs that the probes are sent as, equal parts in their order: one for each
+            set of weights, where sets are few, so that weights are bound before all else.
+        combine: Maps one number per probe and sample, (n_probes, B), that is linear in the outputs,
             to its derivatives, (B, n_inputs + n_weights).
     """
 
@@ -93,5 +93,4 @@ def side_by_side(point: Point) -> np.ndarray:
     """Return inputs and weights of each sample in double precision, (B, n_inputs + n_weights)."""
     inputs, weights = point.inputs.detach(), point.weights.detach()
     both = torch.cat([inputs, weights.expand(len(inputs), -1)], dim=1)
-    array: np.ndarray = both.cpu().double().numpy()
-    return array
+    return np.asarray(both.cpu().double())

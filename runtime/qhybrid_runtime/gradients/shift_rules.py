@@ -26,14 +26,14 @@ class ShiftRule:
 
 
 def shift_rules(gate: Instruction) -> tuple[ShiftRule, ...] | None:
-    """Return the rule of each of a gate's angles, or None where the gate must be taken apart.
+    """Return the rule of each of a gate's angles, or None where the gate must be decomposed.
 
     The rules follow from the gate's matrix: two terms for a rotation, whose generator has two
     eigenvalues, and for phases, controlled ones too; four for a controlled rotation, whose
     generator has three.
     """
-    # A gate made of a circuit may have any name, and one under many controls is better taken apart:
-    # devices do so, and turn by fractions of its angle.
+    # A gate made of a circuit may have any name, and one under many controls is better decomposed:
+    # QPUs do so, and turn by fractions of its angle.
     if not is_standard(gate):
         return None
     controlled = isinstance(gate, ControlledGate)
@@ -52,15 +52,12 @@ def shift_rules(gate: Instruction) -> tuple[ShiftRule, ...] | None:
 def frequencies(name: str, angle: int, *, controlled: bool) -> tuple[float, ...]:
     """Return the frequencies with which expectation values change with one angle of a gate.
 
-    They are the differences between those of the matrix entries.
+    They are the differences between those of the matrix entries: positive, ascending, in 1 / rad.
 
     Args:
         name: A key of `PARAMETERIZED`.
-        angle: Which of its angles.
-        controlled: Whether it acts only where controls are set: where they are not, nothing turns.
-
-    Returns:
-        Positive, ascending; in 1 / radian.
+        angle: Number of the angle.
+        controlled: Whether the gate acts only where controls are set.
     """
     series = gate_series(name)
     modes = set(series.frequencies[series.coefficients != 0][:, angle].tolist())

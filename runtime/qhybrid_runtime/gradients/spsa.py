@@ -27,7 +27,7 @@ class Spsa(ProbingMethod):
     bias of second order in it. A single one is mostly noise, its size growing with the square root
     of the number of parameters: small learning rates, large batches or more `samples` average it.
 
-    What is drawn follows from the seed and the circuit's `RandomStream`; see `continue_at`.
+    The draws follow from the seed and the circuit's `RandomStream`; see `continue_at`.
 
     Attributes:
         perturbation: How far each parameter is moved, as the angle in radians by which the gate
@@ -35,8 +35,8 @@ class Spsa(ProbingMethod):
             `perturbation / 2 pi`. A feature of an amplitude encoding is moved by that times half of
             the length of all features. Where no gate turns in proportion, it is the parameter's own
             change. Larger ones have less shot noise, and more bias.
-        samples: Draws that are averaged, two parameter sets a sample each.
-        seed: Of the draws.
+        samples: Draws that are averaged, each of two parameter sets per sample.
+        seed: Seed of the draws.
     """
 
     name: ClassVar[str] = "spsa"
@@ -76,8 +76,7 @@ class Spsa(ProbingMethod):
             differences = numbers[0::2] - numbers[1::2]
             still = moves == 0
             slopes = differences[..., None] / np.where(still, 1, 2 * moves)
-            gradient: np.ndarray = np.where(still, 0, slopes).sum(axis=0) / self.samples
-            return gradient
+            return np.asarray(np.where(still, 0, slopes).sum(axis=0) / self.samples)
 
         weights_move = bool(moves[..., point.inputs.shape[1] :].any())
         apart = weights_move and len(around) <= _FEW
@@ -95,15 +94,9 @@ class Spsa(ProbingMethod):
         # Weights first: what they get does not depend on the size of the batch.
         by_weights = generator.integers(0, 2, (self.samples, 1, weights)) * 2.0 - 1
         by_inputs = generator.integers(0, 2, (self.samples, samples, features)) * 2.0 - 1
-        signs = np.concatenate(
-            [
-                by_inputs * point.by_inputs,
-                by_weights.repeat(samples, axis=1) * point.by_weights,
-            ],
-            axis=-1,
-        )
-        moves: np.ndarray = signs * point.circuit.active * self.perturbation / _speeds(point)
-        return moves
+        by_weights = by_weights.repeat(samples, axis=1)
+        signs = np.dstack([by_inputs * point.by_inputs, by_weights * point.by_weights])
+        return np.asarray(signs * point.circuit.active * self.perturbation / _speeds(point))
 
     def parameter_sets(
         self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
@@ -126,5 +119,4 @@ def _speeds(point: Point) -> np.ndarray:
         fastest = np.maximum(fastest, 2 * rates.numpy())
     # All samples share their weights.
     fastest[:, split:] = fastest[:, split:].max(axis=0, initial=0)
-    speeds: np.ndarray = np.where(fastest > 0, fastest, 1.0)
-    return speeds
+    return np.where(fastest > 0, fastest, 1.0)

@@ -83,10 +83,9 @@ def open_service() -> Any:
 
 @contextmanager
 def speaking_to_service(doing: str) -> Iterator[None]:
-    """Turn whatever the client raises into one line without a token in it.
+    """Turn the client's exceptions into one line without a token in it.
 
-    Args:
-        doing: What is being done, e.g. "open the account".
+    `doing` says what the service is asked for, e.g. "open the account".
 
     Raises:
         RequestError: The account is refused, or the request is.
@@ -126,12 +125,7 @@ def without_token(text: str) -> str:
 
 
 def plan_of(service: Any, backend: Any) -> AccountPlan:
-    """Return the plan of the instance that a QPU of an account belongs to.
-
-    Raises:
-        RequestError: The account is refused.
-        QHybridError: The service cannot be reached.
-    """
+    """Return the plan of the instance that a QPU of an account belongs to."""
     with speaking_to_service("look up the account's plan"):
         crn = getattr(backend, "_instance", None) or service.active_instance()
         names = [str(i.get("plan", "")) for i in service.instances() if i.get("crn") == crn]

@@ -145,15 +145,7 @@ def job_seconds(executions: int) -> float:
 
 
 def estimate(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
-    """Return the bill of one round: one job, more where it exceeds the service's limits.
-
-    Args:
-        sizes: The circuits of the round.
-        settings: How they are run.
-
-    Raises:
-        RequestError: A number is not positive.
-    """
+    """Return the bill of one round: one job, more where it exceeds the service's limits."""
     _check(sizes, settings)
     rows = sum(s.circuits * s.bases * math.ceil(s.parameter_sets / s.copies) for s in sizes)
     worst = least_known(size.success_probability for size in sizes)
@@ -164,9 +156,6 @@ def estimate_stock(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> B
     """Return the bill of the same round by stock classes.
 
     A stock EstimatorQNN is a job of its own, with one PUB an observable, unpacked.
-
-    Raises:
-        RequestError: A number is not positive.
     """
     _check(sizes, settings)
     each = [size.parameter_sets * size.observables * settings.executions for size in sizes]

@@ -27,17 +27,14 @@ def run_primitive(
     tag: str = "",
     seed: int | None = None,
 ) -> Any:
-    """Submit PUBs as one job.
+    """Submit PUBs as one job and return the client's job.
 
     Args:
-        mode: A backend, session or batch of the client.
-        pubs: With circuits as wide as the backend.
-        settings: Which primitive, and its options.
-        tag: Put on the job, so that it can be found by it.
-        seed: Of a simulator.
-
-    Returns:
-        The client's job.
+        mode: A backend, session or batch of the client; circuits are as wide as the backend.
+        pubs: The PUBs.
+        settings: The primitive and its options.
+        tag: A tag of the job, by which it can be found.
+        seed: Seed of a simulator.
 
     Raises:
         CircuitError: The sampler is asked for an observable that is not diagonal.
@@ -84,11 +81,7 @@ def _estimator_pub(pub: LoweredPub) -> tuple[Any, ...]:
 
 
 def measured_circuit(pub: LoweredPub) -> QuantumCircuit:
-    """Return the circuit with one Z measurement of the qubits that observables act on.
-
-    Raises:
-        CircuitError: An observable is not diagonal.
-    """
+    """Return the circuit with one Z measurement of the qubits that observables act on."""
     circuit = pub.lowered.circuit.copy()
     support = _support(pub.observables)
     register = ClassicalRegister(len(support), _REGISTER)

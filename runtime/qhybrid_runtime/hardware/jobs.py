@@ -32,6 +32,11 @@ MOST_ATTEMPTS = 3
 #: Values and standard errors of a PUB, shape (n_observables, n_rows) each.
 Tables = tuple[np.ndarray, np.ndarray]
 
+Pubs = Sequence[LoweredPub]
+
+#: Is called with a job's status and the number of jobs in the queue, if that is known.
+Notify = Callable[[str, int | None], None]
+
 
 class JobFailed(Exception):
     """The end of a job without a result; the message says why."""
@@ -55,28 +60,21 @@ class JobEvent:
 
 
 class JobClient(Protocol):
-    """Submits jobs to a QPU and waits for them."""
+    """Submits jobs to a QPU and waits for them; finds no earlier ones unless it is overridden."""
 
-    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str) -> str:
         """Submit a job and return its id, or that of the job that has this tag already."""
 
     def find(self, tag: str) -> str | None:
         """Return the id of the job that was submitted with a tag, or None."""
+        return None
 
     def wait(
-        self,
-        job_id: str,
-        pubs: Sequence[LoweredPub],
-        settings: PrimitiveSettings,
-        notify: Callable[[str, int | None], None],
+        self, job_id: str, pubs: Pubs, settings: PrimitiveSettings, notify: Notify
     ) -> list[Tables]:
-        """Return the values of each PUB.
+        """Return the values of each PUB of a job of this process or of an earlier one.
 
-        Args:
-            job_id: A job of this process or of an earlier one.
-            pubs: The PUBs that it was submitted with.
-            settings: The options that it was submitted with.
-            notify: Called with the job's status and the number of jobs in the queue.
+        `pubs` and `settings` are those that the job was submitted with.
 
         Raises:
             JobFailed: It failed, was cancelled, took too long or does not exist.
@@ -84,6 +82,7 @@ class JobClient(Protocol):
 
     def spent_seconds(self, job_id: str) -> float | None:
         """Return the QPU time of a job that has ended, or None where it is not known."""
+        return None
 
 
 class HardwareExecutor:

@@ -47,13 +47,7 @@ class RoundRecord:
     """The jobs of one round, in a file that every change is written to at once."""
 
     def __init__(self, path: Path | None, key: str, jobs: list[JobRecord]) -> None:
-        """Record a round.
-
-        Args:
-            path: Its file, or None to keep nothing.
-            key: Hash of the round's circuits, inputs and options.
-            jobs: In the order of submission; empty until the round is planned.
-        """
+        """Record a round's jobs, in the order of submission, under its key; None keeps no file."""
         self.path, self.key, self.jobs = path, key, jobs
 
     @property
@@ -90,12 +84,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | str | None) -> None:
-        """Open a ledger.
-
-        Args:
-            folder: The folder of its files, made when there is something to write. None keeps the
-                record in memory only.
-        """
+        """Open a ledger in a folder, made when there is something to write; None keeps no files."""
         self._folder = None if folder is None else Path(folder)
         self._finished: Counter[str] = Counter()
         self._kept: dict[str, RoundRecord] = {}
@@ -150,11 +139,7 @@ def _submissions(job: JobRecord) -> int:
 
 
 def _read(path: Path) -> tuple[str, list[JobRecord]]:
-    """Return the key and the jobs of a record.
-
-    Raises:
-        RequestError: It cannot be read, or holds something else.
-    """
+    """Return the key and the jobs of a record."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:

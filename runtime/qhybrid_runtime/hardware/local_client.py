@@ -1,5 +1,4 @@
 import uuid
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +9,14 @@ from qhybrid_circuits.lowering.targets import restricted_target
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
-from qhybrid_runtime.hardware.jobs import JobFailed, Tables
+from qhybrid_runtime.hardware.jobs import JobClient, JobFailed, Notify, Pubs, Tables
 from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Simulators that a client keeps: each knows the noise of the qubits of one circuit.
 _KEPT = 64
 
 
-class LocalClient:
+class LocalClient(JobClient):
     """Runs jobs on this machine, in the local mode of qiskit-ibm-runtime.
 
     Everything is as on the QPU, the primitives' own processing included, except that a simulator
@@ -30,47 +29,28 @@ class LocalClient:
     def __init__(
         self, target: Target, *, seed: int | None = None, run: Submit = run_primitive
     ) -> None:
-        """Simulate a QPU.
+        """Simulate a QPU, seeded by the operating system where `seed` is omitted.
 
-        Args:
-            target: With calibration data; what is missing counts as free of noise.
-            seed: Of the samples; from the operating system where omitted.
-            run: Submits to the primitives.
+        Gates without calibration data count as free of noise.
         """
         self._target, self._run = target, run
         self._seeds = np.random.SeedSequence(seed)
         self._simulators: Cache[RegionSimulator] = Cache(_KEPT)
         self._results: dict[str, list[Tables]] = {}
 
-    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str) -> str:
         """Run a job to its end."""
         job_id = f"local-{uuid.uuid4().hex[:12]}"
         self._results[job_id] = [self._tables(pub, settings) for pub in pubs]
         return job_id
 
-    def find(self, tag: str) -> str | None:
-        """Return None: nothing outlives the process."""
-        return None
-
     def wait(
-        self,
-        job_id: str,
-        pubs: Sequence[LoweredPub],
-        settings: PrimitiveSettings,
-        notify: Callable[[str, int | None], None],
+        self, job_id: str, pubs: Pubs, settings: PrimitiveSettings, notify: Notify
     ) -> list[Tables]:
-        """Return the values of a job of this process.
-
-        Raises:
-            JobFailed: It is of another process.
-        """
+        """Return the values of a job of this process."""
         if job_id not in self._results:
             raise JobFailed("it ran in another process, which has ended")
         return self._results.pop(job_id)
-
-    def spent_seconds(self, job_id: str) -> float | None:
-        """Return None: the time that a QPU would have taken is an estimate."""
-        return None
 
     def _tables(self, pub: LoweredPub, settings: PrimitiveSettings) -> Tables:
         small = compacted(pub)

@@ -35,17 +35,7 @@ def quote_round(
     packing: Packing,
     limits: Limits | None = None,
 ) -> Quote:
-    """Return the cost of a round, without running it.
-
-    Args:
-        tasks: The lowered circuits with their samples.
-        settings: Options of the primitives.
-        packing: How samples share executions.
-        limits: Of a job; the service's own where omitted.
-
-    Raises:
-        RequestError: A single parameter set exceeds a limit.
-    """
+    """Return the cost of a round, without running it."""
     limits = limits or Limits()
 
     def bill(copies: Sequence[int]) -> Bill:

@@ -13,12 +13,7 @@ RETIRED: Mapping[str, str] = {
 
 
 def retirement(name: str, offered: tuple[str, ...] | None) -> str:
-    """Return one line about a QPU of `RETIRED`.
-
-    Args:
-        name: The QPU's name.
-        offered: The QPUs that the account offers, or None where it could not be asked.
-    """
+    """Return one line about a QPU of `RETIRED`, and those offered instead; None if not known."""
     if offered is None:
         instead = "`--backend ibm` takes the least busy device of an account"
     elif offered:

@@ -3,19 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_runtime.hardware.billing import (
-    MOST_EXECUTIONS,
-    MOST_INSTRUCTIONS,
-    PrimitiveSettings,
-)
-from qhybrid_runtime.hardware.measurement import measurement_bases
+from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, MOST_INSTRUCTIONS, PrimitiveSettings
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 
@@ -69,18 +65,11 @@ class Limits:
 
 
 def plan_jobs(
-    tasks: Sequence[LoweredTask],
-    copies: Sequence[int],
-    settings: PrimitiveSettings,
-    limits: Limits,
+    tasks: Sequence[LoweredTask], copies: Sequence[int], settings: PrimitiveSettings, limits: Limits
 ) -> list[list[PubPart]]:
     """Divide a round among as few jobs as the limits allow, in order.
 
-    Args:
-        tasks: The tasks of the round.
-        copies: Samples of each task that run side by side.
-        settings: Options of the primitives, which say how often a parameter set is executed.
-        limits: The most that a job may hold.
+    `copies` are the samples of each task that run side by side.
 
     Raises:
         RequestError: A single parameter set exceeds a limit.
@@ -130,13 +119,10 @@ def part_executions(
 
 
 def lowered_pub(task: LoweredTask, part: PubPart, lowered: LoweredCircuit) -> LoweredPub:
-    """Return the PUB of a part.
+    """Return the PUB of a task's part.
 
-    Args:
-        task: The part's task.
-        part: The samples.
-        lowered: The task's circuit, `part.copies` times side by side. Its parameters are those of
-            the first copy, then those of the second, and so on.
+    `lowered` is the task's circuit, `part.copies` times side by side. Its parameters are those of
+    the first copy, then those of the second, and so on.
     """
     samples = task.inputs[part.start : part.stop]
     missing = part.rows * part.copies - len(samples)
@@ -157,11 +143,7 @@ def part_estimates(
 ) -> Estimates:
     """Return a part's estimates in the order of its samples.
 
-    Args:
-        part: The part that its PUB was made of.
-        num_observables: Observables of the task.
-        values: The primitive's values, shape (copies * n_observables, n_rows).
-        errors: Their standard errors, same shape.
+    `values` and `errors` are the primitive's, shape (copies * n_observables, n_rows).
     """
 
     def unpacked(table: np.ndarray) -> np.ndarray:
@@ -170,3 +152,19 @@ def part_estimates(
         return np.asarray(samples[: part.stop - part.start])
 
     return Estimates(unpacked(values), unpacked(errors))
+
+
+def measurement_bases(observables: Sequence[SparsePauliOp]) -> int:
+    """Return the number of bases that a circuit is measured in to estimate observables.
+
+    Strings that agree on every qubit that both act on are measured together, grouped as IBM's
+    estimator groups them. Observables that are all diagonal take one basis.
+    """
+    if not any(observable.paulis.x.any() for observable in observables):
+        return 1
+    return _groups(tuple(sorted({s for o in observables for s in o.paulis.to_labels()})))
+
+
+@lru_cache(maxsize=64)
+def _groups(labels: tuple[str, ...]) -> int:
+    return len(PauliList(list(labels)).group_commuting(qubit_wise=True))

@@ -1,6 +1,7 @@
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from qiskit.exceptions import QiskitError
@@ -9,8 +10,7 @@ from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_runtime.hardware.accounts import AccountPlan, without_token
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
-from qhybrid_runtime.hardware.jobs import JobFailed, Tables
-from qhybrid_runtime.hardware.round_plan import LoweredPub
+from qhybrid_runtime.hardware.jobs import JobClient, JobFailed, Notify, Pubs, Tables
 
 ModeName = Literal["session", "batch", "job"]
 
@@ -20,7 +20,7 @@ _POLL_SECONDS, _FIRST_WAIT_SECONDS = 2.0, 1.0
 #: Calls in a row that may fail for want of a connection: about nine minutes with their waits.
 _MOST_TRIES = 10
 
-#: Calls in a row that may be refused: twice by a session, then by the device itself.
+#: Calls in a row that may be refused: twice by a session, then by the QPU itself.
 _FEW_TRIES = 3
 
 _LONGEST_WAIT_SECONDS = 120.0
@@ -28,8 +28,8 @@ _LONGEST_WAIT_SECONDS = 120.0
 _Answer = TypeVar("_Answer")
 
 
-class ServiceClient:
-    """Runs jobs on a device of IBM Quantum.
+class ServiceClient(JobClient):
+    """Runs jobs on a QPU of IBM Quantum.
 
     Attributes:
         mode: "session" where the plan allows it, so that the rounds of a denoising step do not
@@ -47,12 +47,12 @@ class ServiceClient:
         open_mode: Callable[[ModeName, Any], Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Talk to a device.
+        """Talk to a QPU through the client's service and backend.
 
         Args:
             service: The client's service.
             backend: The client's backend.
-            plan: What the account allows.
+            plan: The account's plan.
             mode: Execution mode; chosen by the plan where omitted.
             run: Submits to the primitives.
             open_mode: Opens a session or batch; the client's own where omitted.
@@ -72,7 +72,7 @@ class ServiceClient:
         self._opened: Any = None
         self._jobs: dict[str, Any] = {}
 
-    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str) -> str:
         """Submit a job and return its id.
 
         Where the connection breaks before the answer, the job is looked for by its tag, and
@@ -91,8 +91,10 @@ class ServiceClient:
             if found is not None:
                 return self._jobs[found]
             if tries > 2:
-                # Not at once: a session outlives a connection that breaks.
-                self._give_up_session()
+                # A session outlives a connection that breaks, so it is not given up at once. Where
+                # it cannot be closed, it is over, or closes by itself.
+                with suppress(Exception):
+                    self.close()
             return self._run(self._execution_mode(), pubs, settings, tag=tag)
 
         job = self._patiently("submit a job", attempt)
@@ -101,14 +103,8 @@ class ServiceClient:
         return job_id
 
     def find(self, tag: str) -> str | None:
-        """Return the id of the job that was submitted with a tag, or None.
-
-        Raises:
-            QHybridError: The service cannot be reached.
-        """
-        jobs = self._patiently(
-            "look for a job", lambda: self._service.jobs(job_tags=[tag], limit=1)
-        )
+        search = partial(self._service.jobs, job_tags=[tag], limit=1)
+        jobs = self._patiently("look for a job", search)
         if not jobs:
             return None
         job_id = str(jobs[0].job_id())
@@ -116,13 +112,9 @@ class ServiceClient:
         return job_id
 
     def wait(
-        self,
-        job_id: str,
-        pubs: Sequence[LoweredPub],
-        settings: PrimitiveSettings,
-        notify: Callable[[str, int | None], None],
+        self, job_id: str, pubs: Pubs, settings: PrimitiveSettings, notify: Notify
     ) -> list[Tables]:
-        """Wait for a job, of this process or another one; see `JobClient`.
+        """Wait for a job; see `JobClient`.
 
         Raises:
             JobFailed: It failed, was cancelled or took too long, or the service has lost it.
@@ -172,18 +164,10 @@ class ServiceClient:
             self._opened = self._open_mode(self.mode, self._backend)
         return self._opened
 
-    def _give_up_session(self) -> None:
-        """Forget a session whose time may be over; the next submission opens another one."""
-        # It may not be over, and would be billed while nobody uses it. Where it cannot be closed,
-        # it is over, or closes by itself.
-        with suppress(Exception):
-            self.close()
-
     def _job(self, job_id: str) -> Any:
         if job_id not in self._jobs:
-            self._jobs[job_id] = self._patiently(
-                f"find job {job_id}", lambda: self._service.job(job_id)
-            )
+            search = partial(self._service.job, job_id)
+            self._jobs[job_id] = self._patiently(f"find job {job_id}", search)
         return self._jobs[job_id]
 
     def _pending_jobs(self) -> int | None:
@@ -202,20 +186,20 @@ class ServiceClient:
 
     def _patiently(self, doing: str, call: Callable[[], _Answer]) -> _Answer:
         """Return what a call returns, repeating it with growing waits where the service fails."""
-        wait = _FIRST_WAIT_SECONDS
-        for attempt in range(_MOST_TRIES):
+        tries, wait = 0, _FIRST_WAIT_SECONDS
+        while True:
             try:
                 return call()
             except Exception as error:
                 if not _is_of_service(error):
                     raise
                 # From None: the client's exceptions hold requests, and these hold the token.
-                final = _final(doing, error, attempt + 1)
+                tries += 1
+                final = _final(doing, error, tries)
                 if final is not None:
                     raise final from None
             self._sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
-        raise AssertionError("the last attempt returns or raises")
 
 
 def _is_of_service(error: Exception) -> bool:

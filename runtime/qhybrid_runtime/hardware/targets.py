@@ -44,11 +44,7 @@ def fake_backend(name: str) -> Any:
 
 @cache
 def fake_target(name: str) -> Target:
-    """Return the target of a fake QPU, always the same object; not to be changed.
-
-    Raises:
-        UnknownNameError: There is no fake QPU of this name.
-    """
+    """Return the target of a fake QPU, always the same object; not to be changed."""
     return fake_backend(name).target
 
 
@@ -61,7 +57,7 @@ def uniform_target(num_qubits: int, *, depolarizing: float = 0.0, readout: float
     parameter, 1/2 of a one-qubit gate's.
 
     Args:
-        num_qubits: How many it has.
+        num_qubits: Number of qubits.
         depolarizing: Parameter of the depolarizing channel after a cz, as in qiskit-aer's
             `depolarizing_error(P, 2)`; sx and x have a tenth of it, rz has none.
         readout: Probability that a qubit is read wrongly.

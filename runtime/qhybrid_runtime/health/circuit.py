@@ -6,19 +6,10 @@ import numpy as np
 import torch
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_runtime.health.derivatives import (
-    Derivatives,
-    gradient_variance,
-    weight_rank,
-    without_effect,
-)
-from qhybrid_runtime.health.states import (
-    entangling_capability,
-    expressibility,
-    random_states,
-)
+from qhybrid_runtime.health.derivatives import Derivatives, gradient_variance, weight_rank
+from qhybrid_runtime.health.states import entangling_capability, expressibility, random_states
 
-#: Random points at which a derivative must be zero to be called zero.
+#: Random points at which a derivative that counts as zero is zero.
 POINTS = 5
 
 #: Points over which the variance of derivatives is taken.
@@ -31,9 +22,13 @@ _AMPLITUDES, _MOST_WEIGHTS, _INPUTS = 1 << 21, 64, 8
 _RANK_WORK = 1 << 33
 
 
+#: Figures that are not computed for large circuits.
+_FIGURES = ("rank", "gradient_variance", "expressibility", "entangling_capability")
+
+
 @dataclass(frozen=True, kw_only=True)
 class CircuitHealth:
-    """Whether a circuit's weights and inputs do anything, and how well it can be trained.
+    """The dead weights and inputs of a circuit, and figures of how well it can be trained.
 
     Attributes:
         num_weights: Weights of the circuit.
@@ -61,9 +56,9 @@ class CircuitHealth:
 
     @property
     def redundant_weights(self) -> int | None:
-        """Weights that could be left out without losing a function: all of them minus the rank.
+        """Weights that could be left out without losing a function, the dead ones included.
 
-        The dead ones are among them. None where the rank was not computed.
+        That is all of them minus the rank; None where the rank was not computed.
         """
         return None if self.rank is None else self.num_weights - self.rank
 
@@ -78,9 +73,7 @@ class CircuitHealth:
             "dead_input_indices": list(self.dead_inputs),
             "rank": self.rank,
             "redundant_weights": self.redundant_weights,
-            "gradient_variance": self.gradient_variance,
-            "expressibility": self.expressibility,
-            "entangling_capability": self.entangling_capability,
+            **{name: getattr(self, name) for name in _FIGURES[1:]},
         }
 
     @classmethod
@@ -91,24 +84,18 @@ class CircuitHealth:
             num_inputs=values["inputs"],
             dead_weights=tuple(values["dead_weight_indices"]),
             dead_inputs=tuple(values["dead_input_indices"]),
-            rank=values["rank"],
-            gradient_variance=values["gradient_variance"],
-            expressibility=values["expressibility"],
-            entangling_capability=values["entangling_capability"],
+            **{name: values[name] for name in _FIGURES},
         )
 
 
 def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> CircuitHealth:
-    """Examine a circuit in exact simulation, whatever device it is for.
+    """Examine a circuit in exact simulation, whatever QPU it is for.
 
     A weight or input is dead if the derivative of every output by it, in double precision, is below
     1e-10 of the output's largest possible value at five random points; weights that stand in no
     gate are dead too. Derivatives of circuits are trigonometric polynomials: one that is not zero
-    everywhere is zero at a random point with probability zero.
-
-    Args:
-        variational: The circuit.
-        seed: Of the random inputs and weights, all uniform in [-pi, pi).
+    everywhere is zero at a random point with probability zero. Inputs and weights are uniform in
+    [-pi, pi), drawn from `seed`.
 
     Raises:
         CircuitError: A gate is not known to the engine.
@@ -116,7 +103,7 @@ def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> Circuit
     """
     rng = np.random.default_rng(seed)
     derivatives = Derivatives(variational)
-    dead_weights, dead_inputs = _dead(derivatives, rng)
+    dead_weights, dead_inputs = dead_parameters(derivatives, rng)
     return CircuitHealth(
         num_weights=variational.num_weights,
         num_inputs=variational.num_inputs,
@@ -129,35 +116,22 @@ def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> Circuit
 def dead_weights(
     variational: VariationalCircuit, *, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> tuple[int, ...]:
-    """Return the indices of the weights that no output depends on, and nothing else.
+    """Return the indices of the weights that no output depends on, as `circuit_health` finds them.
 
-    Args:
-        variational: The circuit.
-        seed: As for `circuit_health`.
-        dtype: float32 takes 1e-5 for zero; what it finds should be confirmed with float64.
-
-    Raises:
-        CircuitError: A gate is not known to the engine.
-        RequestError: The circuit's state does not fit into memory.
+    In float32, derivatives below 1e-5 count as zero; its findings should be confirmed in float64.
     """
-    return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
+    return dead_parameters(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
 
 
-def dead_inputs(
-    variational: VariationalCircuit, *, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> tuple[int, ...]:
-    """Return the indices of the inputs that no output depends on; as `dead_weights`."""
-    return _dead(Derivatives(variational, dtype), np.random.default_rng(seed))[1]
-
-
-def _dead(
+def dead_parameters(
     derivatives: Derivatives, rng: np.random.Generator
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the dead weights and the dead inputs."""
     points = derivatives.at(derivatives.random_point(POINTS, rng))
-    dead = without_effect(points, derivatives.dead_below)
+    dead = np.abs(points).max(axis=(0, 1), initial=0.0) < derivatives.dead_below
     split = derivatives.variational.num_inputs
-    return _indices(dead[split:]), _indices(dead[:split])
+    weights, inputs = np.flatnonzero(dead[split:]), np.flatnonzero(dead[:split])
+    return tuple(weights.tolist()), tuple(inputs.tolist())
 
 
 def _training_figures(derivatives: Derivatives, rng: np.random.Generator) -> dict[str, Any]:
@@ -176,7 +150,3 @@ def _training_figures(derivatives: Derivatives, rng: np.random.Generator) -> dic
         figures["expressibility"] = expressibility(reached)
         figures["entangling_capability"] = entangling_capability(reached)
     return figures
-
-
-def _indices(marked: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(index) for index in np.flatnonzero(marked))

@@ -1,14 +1,15 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.bank import CircuitBank
-from qhybrid_runtime.health.circuit import dead_inputs, dead_weights
+from qhybrid_runtime.health.circuit import dead_parameters
+from qhybrid_runtime.health.derivatives import Derivatives
 from qhybrid_runtime.layer import QuantumLayer
 from qhybrid_runtime.weight_table import WeightTable
 
@@ -18,17 +19,16 @@ _DIRECTIONS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHealth:
-    """Whether a network's circuit weights, and everything before them, get a gradient.
+    """The weights and parameters of a network with circuits that get no gradient.
 
     Attributes:
         num_weights: Circuit weights of the whole network, those that enter as inputs included.
-        dead_weights: How many of them the network's output does not depend on.
-        circuits: Circuits of the network.
-        dead_circuits: Names of circuits none of whose weights has an effect.
+        dead_weights: Number of those that the network's output does not depend on.
+        circuits: Number of circuits of the network.
+        dead_circuits: Names of circuits all of whose weights are dead.
         parameters_without_gradient: Names of parameters outside the circuits that get no gradient
             at all: the path to them is broken, by a `detach` for instance.
-        circuit_effect: How much of the output the circuits make: see `circuit_effect`; None where
-            there are no circuits.
+        circuit_effect: See the function `circuit_effect`; None where there are no circuits.
     """
 
     num_weights: int
@@ -63,18 +63,18 @@ class ModelHealth:
 
 
 def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHealth:
-    """Differentiate a network once and see which parameters get a gradient.
+    """Return which parameters of a network get a gradient, by differentiating it once.
 
     A circuit's weight is dead where `dead_weights` finds it so, and all are where the circuit gets
     no gradient: its output is not used, or it is never evaluated. The weights in a column of a
-    `WeightTable` are dead where the circuit's input is. Circuits should be exact, and
-    weights not zero: behind a layer that starts at zero everything is without gradient, rightly.
-    What is found in single precision should be confirmed in double precision.
+    `WeightTable` are dead where the circuit's input is. Circuits should be exact, and weights not
+    zero: nothing before a layer of zeros gets a gradient, rightly. Findings in single precision
+    should be confirmed in double precision. The module's own gradients stay as they were.
 
     Args:
-        model: Any module that holds `QuantumLayer`s; its own gradients stay as they were.
-        arguments: What it is called with, in the dtype of its parameters.
-        seed: Of the random directions in the space of outputs.
+        model: Any module that holds `QuantumLayer`s.
+        arguments: The arguments to call it with, in the dtype of its parameters.
+        seed: Seed of the random directions in the space of outputs.
 
     Raises:
         CircuitError: A gate is not known to the engine.
@@ -105,15 +105,11 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
 
 
 def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
-    """Return by how much a network's output changes without its circuits.
+    """Return by how much a network's output, for some arguments, changes without its circuits.
 
-    The root mean square of the change when every circuit's outputs are set to zero, divided by the
-    standard deviation of the output. Weights may all have a gradient, and the network still do
-    without the circuits: this figure shows it.
-
-    Args:
-        model: Any module that holds `QuantumLayer`s.
-        arguments: What it is called with.
+    The figure is the root mean square of the change when every circuit's outputs are set to zero,
+    divided by the standard deviation of the output. It is small where the network does without the
+    circuits, even if all their weights have a gradient.
     """
 
     def silence(_: nn.Module, __: object, outputs: Tensor | list[Tensor]) -> Any:
@@ -136,7 +132,7 @@ def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
     return float((usual - without).square().mean().sqrt() / usual.std())
 
 
-_KNOWN: Cache[tuple[int, ...]] = Cache(256)
+_KNOWN: Cache[tuple[tuple[int, ...], tuple[int, ...]]] = Cache(256)
 
 
 def _holders_of_weights(model: nn.Module) -> list[tuple[str, QuantumLayer | WeightTable]]:
@@ -152,20 +148,16 @@ def _holders_of_weights(model: nn.Module) -> list[tuple[str, QuantumLayer | Weig
 
 
 def _dead_weights(holder: QuantumLayer | WeightTable) -> int:
-    """Return how many weights of a layer or a table are dead."""
-    dtype = holder.weight.dtype
+    """Return how many weights of a layer or a table are dead; each circuit is examined once."""
+    variational, dtype = holder.variational, holder.weight.dtype
+    weights, inputs = _KNOWN.get(
+        (Identity(variational), dtype),
+        lambda: dead_parameters(Derivatives(variational, dtype), np.random.default_rng(0)),
+    )
     if isinstance(holder, QuantumLayer):
-        return len(_dead(dead_weights, holder.variational, dtype))
-    columns = sum(i >= holder.first for i in _dead(dead_inputs, holder.variational, dtype))
+        return len(weights)
+    columns = sum(index >= holder.first for index in inputs)
     return columns * (holder.weight.numel() // holder.num_columns)
-
-
-def _dead(
-    examine: Callable[..., tuple[int, ...]], variational: VariationalCircuit, dtype: torch.dtype
-) -> tuple[int, ...]:
-    """Return what an examination finds; layers of one circuit are examined once."""
-    key = (Identity(variational), examine, dtype)
-    return _KNOWN.get(key, lambda: examine(variational, dtype=dtype))
 
 
 def _reached(

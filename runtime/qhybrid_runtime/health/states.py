@@ -1,4 +1,4 @@
-"""The states that a circuit can reach, and measures of how they are spread."""
+"""Compute the states that a circuit reaches, and measures of how they are spread."""
 
 import math
 
@@ -22,14 +22,8 @@ def random_states(
 ) -> States:
     """Return the circuit's states at random inputs and weights, in [-pi, pi).
 
-    Args:
-        variational: The circuit.
-        num_inputs: Input vectors.
-        num_weights: Weight vectors; each is used with every input vector.
-        rng: Draws them.
-
-    Returns:
-        Shape (num_weights, num_inputs, 2**n_qubits), qubit 0 the least significant.
+    Each of the `num_weights` weight vectors is used with each of the `num_inputs` input vectors.
+    The states have the shape (num_weights, num_inputs, 2**n_qubits), qubit 0 least significant.
     """
     inputs = torch.from_numpy(
         rng.uniform(-math.pi, math.pi, (1, num_inputs, variational.num_inputs))
@@ -51,16 +45,14 @@ def states(variational: VariationalCircuit, inputs: Tensor, weights: Tensor) -> 
 
 
 def expressibility(reached: States) -> float:
-    """Return how far the fidelities of pairs of states are from those of uniformly random states.
+    """Return the divergence of states' fidelities from those of uniformly random states.
 
     Sim, Johnson and Aspuru-Guzik (2019), equations 8 to 10: the Kullback-Leibler divergence, in
     nats, of the histogram of F = |<psi|phi>|^2 from that of Haar-random states, whose density is
     (N-1) (1-F)^(N-2). The bins are equal in u = 1 - (1-F)^(N-1), which is uniform for Haar-random
     states; the divergence does not depend on that change of variable, and bins that are equal in F
-    would put all pairs of many-qubit states into the first. For one qubit u is F.
-
-    Args:
-        reached: Shape (n_weights, n_inputs, N); states of one input are paired.
+    would put all pairs of many-qubit states into the first. For one qubit u is F. The states,
+    shape (n_weights, n_inputs, N), are paired within each input.
 
     Returns:
         0 for Haar-random states (in practice 37 over the number of pairs), log(75) where all states
@@ -78,16 +70,11 @@ def expressibility(reached: States) -> float:
 
 
 def entangling_capability(reached: States) -> float:
-    """Return the mean Meyer-Wallach measure Q of the states.
+    """Return the mean Meyer-Wallach measure Q of states (..., 2**n).
 
     Q = 2 - (2/n) sum_k Tr(rho_k^2) with rho_k the state of qubit k alone (Meyer and Wallach 2002 in
-    the form of Brennen 2003; Sim et al. 2019, equation 12).
-
-    Args:
-        reached: Shape (..., 2**n).
-
-    Returns:
-        0 for product states, 1 where every qubit is maximally entangled with the others.
+    the form of Brennen 2003; Sim et al. 2019, equation 12). It is 0 for product states, and 1 where
+    every qubit is maximally entangled with the others.
     """
     vectors = reached.reshape(-1, reached.shape[-1])
     num_qubits = vectors.shape[1].bit_length() - 1

@@ -1,4 +1,4 @@
-"""How the variance of a gradient falls as an ansatz grows: the trend towards a barren plateau."""
+"""Measure the fall of a gradient's variance as an ansatz grows, towards a barren plateau."""
 
 import inspect
 import math
@@ -43,11 +43,11 @@ class TrendPoint:
 
 @dataclass(frozen=True)
 class GradientTrend:
-    """How the gradient's variance changes with an ansatz's size.
+    """The gradient's variance at growing sizes of an ansatz.
 
     Attributes:
-        by_qubits: At more and more qubits, the number of layers fixed.
-        by_layers: At more and more layers, the number of qubits fixed.
+        by_qubits: At growing numbers of qubits and one number of layers.
+        by_layers: At growing numbers of layers and one number of qubits.
     """
 
     by_qubits: tuple[TrendPoint, ...]
@@ -79,15 +79,12 @@ class GradientTrend:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GradientTrend":
         """Return what `to_dict` was called on."""
-        by_qubits, by_layers = (
-            tuple(TrendPoint(**point) for point in values[key])
-            for key in ("by_qubits", "by_layers")
-        )
-        return cls(by_qubits, by_layers)
+        keys = ("by_qubits", "by_layers")
+        return cls(*(tuple(TrendPoint(**point) for point in values[key]) for key in keys))
 
 
 def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTrend | None:
-    """Follow the gradient's variance over sizes of a registered ansatz.
+    """Return the gradient's variance at growing sizes of a registered ansatz.
 
     Args:
         ansatz: A key of `ANSATZE`.
@@ -105,6 +102,8 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
     accepted = inspect.signature(ansatz_builder(ansatz)).parameters
     size = next((name for name in _SIZES if name in accepted), None)
 
+    layers = int(options.get("layers", accepted["layers"].default)) if "layers" in accepted else 1
+
     def points(name: str, values: Sequence[int]) -> Iterator[TrendPoint]:
         for value in values:
             try:
@@ -115,18 +114,13 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
                 return
             variance = _variance(variational, seed)
             if variance is not None:
-                layers = value if name == "layers" else _layers(accepted, options)
-                yield TrendPoint(variational.num_qubits, layers, variance)
+                yield TrendPoint(
+                    variational.num_qubits, value if name == "layers" else layers, variance
+                )
 
     by_qubits = tuple(points(size, _SIZES[size])) if size else ()
     by_layers = tuple(points("layers", _LAYERS)) if "layers" in accepted else ()
     return GradientTrend(by_qubits, by_layers) if by_qubits or by_layers else None
-
-
-def _layers(accepted: Mapping[str, inspect.Parameter], options: Mapping[str, Any]) -> int:
-    if "layers" not in accepted:
-        return 1
-    return int(options.get("layers", accepted["layers"].default))
 
 
 def _variance(variational: VariationalCircuit, seed: int) -> float | None:

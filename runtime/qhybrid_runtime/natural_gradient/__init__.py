@@ -3,7 +3,4 @@
 from qhybrid_runtime.natural_gradient.metric import fubini_study_metric
 from qhybrid_runtime.natural_gradient.optimizer import QuantumNaturalGradient
 
-__all__ = [
-    "QuantumNaturalGradient",
-    "fubini_study_metric",
-]
+__all__ = ["QuantumNaturalGradient", "fubini_study_metric"]

@@ -1,11 +1,13 @@
+from collections import defaultdict
+
 import torch
+from qiskit.circuit import ParameterExpression
 from torch import Tensor
 
 from qhybrid_circuits import ShapeError, VariationalCircuit
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.checks import check_finite, check_memory, check_shape
 from qhybrid_runtime.engine.program import compile_program
-from qhybrid_runtime.natural_gradient.slices import time_slices
 from qhybrid_runtime.natural_gradient.tangents import TangentEvolution
 
 #: Complex numbers, of states, matrices and their derivatives, that are held at a time: 32 MiB.
@@ -38,8 +40,8 @@ def fubini_study_metric(
             one time; see `time_slices`. The entries that are kept are exact.
 
     Returns:
-        Shape (n_weights, n_weights), double precision, on the weights' device; symmetric, positive
-        semidefinite, rows and columns of weights that stand in no gate zero.
+        Shape (n_weights, n_weights), double precision, on the weights' torch device; symmetric,
+        positive semidefinite, rows and columns of weights that stand in no gate zero.
 
     Raises:
         ShapeError: The shapes do not fit the circuit, or the batch is empty.
@@ -72,7 +74,10 @@ def fubini_study_metric(
         found = torch.tensor(order, dtype=torch.int64, device=at.device)
         metric[found[:, None], found] += _summed(columns)
     metric /= len(rows)
-    return metric * _same_slice(variational).to(metric) if block_diagonal else metric
+    if block_diagonal:
+        slices = time_slices(variational)
+        metric *= metric.new_tensor([[float(one == two) for two in slices] for one in slices])
+    return metric
 
 
 def _summed(columns: Tensor) -> Tensor:
@@ -82,6 +87,31 @@ def _summed(columns: Tensor) -> Tensor:
     return (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real.sum(0)
 
 
-def _same_slice(variational: VariationalCircuit) -> Tensor:
-    slices = time_slices(variational)
-    return torch.tensor([[first == second for second in slices] for first in slices])
+def time_slices(variational: VariationalCircuit) -> list[int | None]:
+    """Return the time slice of each weight: the layers of the block-diagonal metric.
+
+    Each gate acts as early as it can. It is in slice t where t gates with weights act one after
+    another, each on a qubit of the next, before it. So the gates with weights of one slice are on
+    different qubits, commute, and can act at one time, with gates without weights between the
+    slices: the circuits for which Stokes et al. (arXiv:1909.02108, section 3) define the
+    block-diagonal metric. A weight of several gates belongs to the slice of the first of them.
+
+    A gate that is made of others counts as one. The slice of a weight in no gate is None.
+    """
+    position = {weight: index for index, weight in enumerate(variational.weights)}
+    slices: list[int | None] = [None] * variational.num_weights
+    free_at: defaultdict[int, int] = defaultdict(int)
+    for instruction in variational.circuit.data:
+        qubits = [variational.circuit.find_bit(qubit).index for qubit in instruction.qubits]
+        time = max((free_at[qubit] for qubit in qubits), default=0)
+        own = {
+            position[parameter]
+            for angle in getattr(instruction.operation, "params", ())
+            if isinstance(angle, ParameterExpression)
+            for parameter in angle.parameters
+            if parameter in position
+        }
+        for weight in own:
+            slices[weight] = time if slices[weight] is None else slices[weight]
+        free_at.update(dict.fromkeys(qubits, time + bool(own)))
+    return slices

@@ -16,10 +16,10 @@ class QuantumNaturalGradient(Optimizer):
     """Gradient descent in the geometry of the circuits' states.
 
     Stokes et al. (arXiv:1909.02108), equation 12, regularized: w <- w - lr (G + r 1)^-1 dL/dw for
-    each circuit by itself, with G its Fubini-Study metric, averaged over samples of what it was fed
+    each circuit by itself, with G its Fubini-Study metric, averaged over samples of its inputs
     since the step before, in forward passes with gradients. Metrics are simulated on any backend: G
     is that of the ideal circuit. Weights that stand in no gate are left as they are, whatever their
-    gradient. Everything but circuits is for another optimizer.
+    gradient. All other parameters are for another optimizer.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class QuantumNaturalGradient(Optimizer):
         Args:
             modules: `QuantumLayer`s, `CircuitBank`s, or modules that hold them, such as a model.
             lr: Step size.
-            regularization: What is added to the metric's diagonal; the metric's own largest
+            regularization: A number added to the metric's diagonal; the metric's own largest
                 entries are 1/4 times the square of an angle's slope, pi**2 for a weight in turns.
-            block_diagonal: Take only the metric's blocks of weights in one time slice.
-            metric_samples: Samples that the metric is averaged over, at even distances in what the
-                circuit was fed; all where there are fewer.
+            block_diagonal: Whether to keep only the metric's blocks of weights in one time slice.
+            metric_samples: Samples that the metric is averaged over, at even distances in the
+                circuit's inputs; all where there are fewer.
             metric_every: Steps from one computation of the metric to the next. An old metric can
                 make steps too long, and descent diverge: take a smaller `lr` with it.
 
@@ -78,10 +78,7 @@ class QuantumNaturalGradient(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Move the weights of each circuit that has a gradient.
-
-        Args:
-            closure: Computes the loss anew, with its gradients, and returns it.
+        """Move the weights of each circuit that has a gradient, which `closure` may compute anew.
 
         Raises:
             RequestError: A circuit's inputs are not known: it was not called as a module, alone or

@@ -10,15 +10,15 @@ from torch.utils.hooks import RemovableHandle
 from qhybrid_runtime.bank import CircuitBank
 from qhybrid_runtime.layer import QuantumLayer
 
-#: Forward passes that are remembered at most: a loop without steps must not fill the memory.
+#: Forward passes that are kept at most: a loop without steps must not fill the memory.
 _MOST_PASSES = 64
 
 
 class InputRecorder:
-    """Remembers what circuits were fed for one step, in forward passes that can be differentiated.
+    """Keeps the inputs of circuits for one step, from forward passes that can be differentiated.
 
-    A circuit can be fed more than once: where it stands at several places of a network, and where
-    a step is made of several batches.
+    A circuit can be called more than once: where it stands at several places of a network, and
+    where a step consists of several batches.
 
     Attributes:
         layers: The circuits, each once.

@@ -1,4 +1,4 @@
-"""A circuit's states together with their derivatives by the weights."""
+"""Compute a circuit's states together with their derivatives by the weights."""
 
 import warnings
 from typing import cast
@@ -15,7 +15,7 @@ from qhybrid_runtime.engine.torch.matrices import MatrixBuilder
 #: derivatives, one for each weight, are products of matrices too.
 _MAX_BLOCK_QUBITS = 3
 
-#: Weights whose derivatives of all matrices are computed at a time, which bounds the memory.
+#: Weights by which all matrices are differentiated at a time, which bounds the memory.
 _WEIGHTS_AT_ONCE = 32
 
 
@@ -27,7 +27,7 @@ class TangentEvolution:
     first block on that makes it other than zero.
 
     Attributes:
-        numbers_a_sample: Complex numbers that are held for each sample.
+        numbers_a_sample: Complex numbers that are in memory per sample.
     """
 
     def __init__(self, program: Program) -> None:
@@ -43,13 +43,9 @@ class TangentEvolution:
     def __call__(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, list[int]]:
         """Return the states and those of their derivatives that are not zero.
 
-        Args:
-            inputs: Double precision, shape (B, n_inputs).
-            weights: Double precision, shape (n_weights,), not to be differentiated further.
-
-        Returns:
-            Columns (B, 2**n_qubits, 1 + m), the state first, and the m weights that the others
-            are derivatives by.
+        Inputs (B, n_inputs) and weights (n_weights,) are in double precision; the result cannot be
+        differentiated further. It is columns (B, 2**n_qubits, 1 + m), the state first, and the m
+        weights that the others are derivatives by.
         """
         # The plain call also fills the builder's tables, which must not be made inside a transform.
         start, *stacks = self._pieces(inputs, weights)

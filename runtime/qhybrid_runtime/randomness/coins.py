@@ -6,7 +6,7 @@ from qiskit import QuantumCircuit
 
 
 class BitSource(Protocol):
-    """Measures a circuit and returns what was read as fair coin flips.
+    """Measures a circuit and returns its readings as fair coin flips.
 
     Attributes:
         name: The backend's name.
@@ -15,17 +15,12 @@ class BitSource(Protocol):
     name: str
 
     def bits(self, count: int, seed: int) -> np.ndarray:
-        """Return fair bits, uint8 (count,), each 0 or 1.
-
-        Args:
-            count: How many.
-            seed: Of a simulator, which returns the same bits for it; without effect on a device.
-        """
+        """Return fair bits, uint8 (count,); a simulator returns the same ones for the same seed."""
 
 
 @cache
 def coin_circuit(num_qubits: int) -> QuantumCircuit:
-    """Return a circuit that flips a coin a qubit: a Hadamard gate and a measurement on each."""
+    """Return a circuit with a Hadamard gate and a measurement on each qubit."""
     circuit = QuantumCircuit(num_qubits, name="coins")
     circuit.h(range(num_qubits))
     circuit.measure_all()

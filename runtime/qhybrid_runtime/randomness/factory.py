@@ -12,7 +12,7 @@ _NOISY_QUBITS = 12
 
 
 def bit_source(name: str, *, service: Any = None) -> BitSource:
-    """Return the source of random bits that a backend is.
+    """Return the source of random bits of a backend's name.
 
     Args:
         name: A backend's name, as `get_backend` takes it.
@@ -46,11 +46,11 @@ def aer_bits(info: BackendInfo, service: Any) -> BitSource:
 
 
 def simulated_bits(info: BackendInfo, service: Any) -> BitSource:
-    """Return the bits of a fake device, or of a QPU that is described by two numbers."""
+    """Return the bits of a fake QPU, or of one that two numbers describe."""
     from qhybrid_circuits.lowering.targets import restricted_target
     from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
     from qhybrid_runtime.hardware.targets import fake_target, uniform_target
-    from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
+    from qhybrid_runtime.randomness.qpu import QpuBits, readable_qubits
 
     if "=" in info.value:
         whole = uniform_target(_NOISY_QUBITS, **noise_numbers(info.value))
@@ -58,17 +58,15 @@ def simulated_bits(info: BackendInfo, service: Any) -> BitSource:
         whole = fake_target(info.value)
     chosen = readable_qubits(whole)[:_NOISY_QUBITS]
     target = restricted_target(whole, chosen)
-    return DeviceBits(
-        info.name, RegionSimulator(target), target, range(len(chosen)), simulated=True
-    )
+    return QpuBits(info.name, RegionSimulator(target), target, range(len(chosen)), simulated=True)
 
 
 def ibm_bits(info: BackendInfo, service: Any) -> BitSource:
     """Return the bits of a QPU of the account."""
     from qhybrid_runtime.backends.ibm import find_device
     from qhybrid_runtime.hardware.accounts import open_service
-    from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
+    from qhybrid_runtime.randomness.qpu import QpuBits, readable_qubits
 
     backend = find_device(open_service() if service is None else service, info.name)
     target = backend.target
-    return DeviceBits(str(backend.name), backend, target, readable_qubits(target), simulated=False)
+    return QpuBits(str(backend.name), backend, target, readable_qubits(target), simulated=False)

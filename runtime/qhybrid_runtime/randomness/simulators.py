@@ -11,8 +11,8 @@ from qhybrid_runtime.randomness.coins import coin_circuit, shot_bits
 #: Readings are put together as 16-bit words.
 _ENGINE_QUBITS = 16
 
-#: Qubits of Aer's: it takes about as long for a shot whatever their number, but counts outcomes in
-#: a table that is slower the larger it is.
+#: Qubits of Aer's circuit: a shot takes about as long whatever their number, but outcomes are
+#: counted in a table that is slower the larger it is.
 _AER_QUBITS = 12
 
 
@@ -46,8 +46,7 @@ class EngineBits:
         coins = VariationalCircuit("coins", circuit, (), (), (anything,))
         nothing = torch.zeros((1, 1, 0), dtype=torch.float64)
         amplitudes = states(coins, nothing, nothing[0])[0, 0]
-        cumulative: np.ndarray = np.cumsum(np.abs(amplitudes) ** 2)
-        return cumulative
+        return np.asarray(np.cumsum(np.abs(amplitudes) ** 2))
 
 
 class AerBits:

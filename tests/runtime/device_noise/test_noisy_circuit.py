@@ -17,7 +17,6 @@ from qiskit_ibm_runtime.fake_provider import FakeFez
 from qhybrid_circuits import VariationalCircuit, build_ansatz
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.targets import restricted_target
-from qhybrid_runtime.device_noise.channels import composed
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.noisy_circuit import (
     FaultLocation,
@@ -154,7 +153,7 @@ def test_delays_wait_and_hold_others_up(fez: Target) -> None:
     assert pair is not None
     assert first is not None
     assert second is not None
-    expected = composed([pair, first.on([0], 2), second.on([1], 2)])
+    expected = pair.then(first.on([0], 2)).then(second.on([1], 2))
     np.testing.assert_allclose(noisy.locations[0].channel.fidelities, expected.fidelities)
     np.testing.assert_allclose(noisy.locations[1].channel.fidelities, pair.fidelities)
 

@@ -106,9 +106,9 @@ def test_which_angles_depend_on_a_parameter() -> None:
     circuit.u(w[0], 0.3, w[0] * w[1], 0)
     circuit.rx(w[1], 0)
     angles = angle_circuit_of(circuit)
-    assert angles.depends([w[0]]) == [True, True, False]
-    assert angles.depends([w[1]]) == [False, True, True]
-    assert angles.depends([]) == [False] * 3
+    assert angles.depends({w[0]}) == [True, True, False]
+    assert angles.depends({w[1]}) == [False, True, True]
+    assert angles.depends(set()) == [False] * 3
 
 
 def test_a_gate_without_rule_and_definition_is_named() -> None:

@@ -8,8 +8,7 @@ from qiskit_machine_learning.gradients import QFI, LinCombQGT
 from random_circuits import random_variational
 
 from qhybrid_circuits import NotFiniteError, ShapeError, VariationalCircuit, build_ansatz
-from qhybrid_runtime.natural_gradient.metric import fubini_study_metric
-from qhybrid_runtime.natural_gradient.slices import time_slices
+from qhybrid_runtime.natural_gradient.metric import fubini_study_metric, time_slices
 
 
 def metric(

@@ -12,21 +12,21 @@ from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
 from qhybrid_runtime.randomness import device
 from qhybrid_runtime.randomness.cost import measured_seconds
-from qhybrid_runtime.randomness.device import DeviceBits, readable_qubits
 from qhybrid_runtime.randomness.factory import bit_source
 from qhybrid_runtime.randomness.normal import normal_numbers
+from qhybrid_runtime.randomness.qpu import QpuBits, readable_qubits
 
 _NUMBERS = 100_000
 
 
-def _biased(zero_as_one: float, one_as_zero: float) -> DeviceBits:
+def _biased(zero_as_one: float, one_as_zero: float) -> QpuBits:
     """Four qubits that are read wrongly so often, by Aer's own noise model."""
     noise = NoiseModel()
     noise.add_all_qubit_readout_error(
         ReadoutError([[1 - zero_as_one, zero_as_one], [one_as_zero, 1 - one_as_zero]])
     )
     target = uniform_target(4)
-    return DeviceBits("biased", AerSimulator(noise_model=noise), target, range(4), simulated=True)
+    return QpuBits("biased", AerSimulator(noise_model=noise), target, range(4), simulated=True)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ class _Device(RegionSimulator):
 def test_an_accounts_device_is_read_on_all_qubits(seed: int) -> None:
     service = SimpleNamespace(backends=lambda: [_Device()], backend=lambda name, **_: _Device())
     source = bit_source("ibm_double", service=service)
-    assert isinstance(source, DeviceBits)
+    assert isinstance(source, QpuBits)
     assert (source.name, sorted(source.qubits)) == ("ibm_double", [0, 1, 2, 3, 4])
     assert_random(p_values_of_bits(source.bits(50_000, seed)))
     with pytest.raises(RequestError, match="no device 'ibm_other'; it offers ibm_double"):

@@ -15,40 +15,29 @@ from qhybrid_runtime.randomness.extraction import unbiased_bits
 #: Qubits whose readings are worse than this are hardly coins at all.
 _WORST_READOUT = 0.4
 
-#: Executions of a PUB: IBM's devices allow no more.
+#: Executions of a PUB: IBM's QPUs allow no more.
 _PUB_EXECUTIONS = 100_000
 
 #: Runs in a row that may yield nothing.
 _FRUITLESS = 3
 
 
-class DeviceBits:
-    """Readings of a noisy device, made fair by von Neumann's procedure as Peres iterates it.
+class QpuBits:
+    """Readings of a noisy QPU, made fair by von Neumann's procedure as Peres iterates it.
 
     Readout errors and relaxation make 0 likelier than 1; see `unbiased_bits` for what is removed.
 
     Attributes:
         name: The backend's name.
-        qubits: Of the device, those that are read.
+        qubits: The physical qubits that are read.
     """
 
     def __init__(
-        self,
-        name: str,
-        mode: Any,
-        target: Target,
-        qubits: Sequence[int],
-        *,
-        simulated: bool,
+        self, name: str, mode: Any, target: Target, qubits: Sequence[int], *, simulated: bool
     ) -> None:
-        """Lower the circuit.
+        """Lower the circuit for some physical qubits of a target.
 
-        Args:
-            name: The backend's name.
-            mode: What the client's sampler runs on.
-            target: What circuits are lowered for.
-            qubits: Of the target, those to read.
-            simulated: Whether the mode is a simulator.
+        `mode` is the backend or simulator that the client's sampler runs on.
         """
         self.name, self.qubits = name, tuple(qubits)
         self._mode, self._simulated = mode, simulated
@@ -63,7 +52,7 @@ class DeviceBits:
         """Return fair bits, see `BitSource`.
 
         Raises:
-            QHybridError: The device cannot be reached, or all of its qubits are stuck.
+            QHybridError: The QPU cannot be reached, or all of its qubits are stuck.
         """
         seeds = np.random.SeedSequence(seed)
         parts: list[np.ndarray] = []
@@ -81,7 +70,7 @@ class DeviceBits:
         return np.concatenate([np.empty(0, np.uint8), *parts])[:count]
 
     def _read(self, shots: int, seed: np.random.SeedSequence) -> np.ndarray:
-        """Return what was read, uint8 (shots, n_qubits)."""
+        """Return the readings, uint8 (shots, n_qubits)."""
         size, jobs = self._jobs(shots)
         data = []
         with speaking_to_service(f"measure random bits on '{self.name}'"):
