@@ -16,8 +16,8 @@ _INTRODUCTION = """\
 # Settings
 
 Every key of a configuration, as `config.toml` has it and `--set KEY=VALUE` takes it, with its
-default and, where there is one, its option of `qhybrid train`. Options win over `--set`, and `--set`
-over `--config`. This page is made from the settings' definitions:
+default and, where there is one, its option of `qhybrid train`. Options win over `--set`, and
+`--set` over `--config`. This page is made from the settings' definitions:
 `python -m qhybrid.settings.reference > docs/settings.md`.
 """
 

@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import lightning as L
+from lightning_fabric import Fabric
 from rich.console import Console
 
 from qhybrid.compilation import announced_compilation
@@ -19,11 +20,12 @@ from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
-from qhybrid.training.checkpoints import CheckpointKeeper, check_checkpoint
-from qhybrid.training.clock import Stopwatch
+from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
 from qhybrid.training.health_check import warn_of_idle_weights
+from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.outcome import Interrupted
+from qhybrid.training.precision import Bf16
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
@@ -59,7 +61,7 @@ def run_training(
         run = Run(claim_next(RUNS, stem))
     with locked(run.folder):
         if resumed is not None:
-            _check_resumption(run, session)
+            _resume(run, session)
         else:
             check_free(run.folder)
         _describe(run, session, resumed=resumed is not None)
@@ -78,22 +80,22 @@ def run_training(
 
 
 def _open_noise(run: Run, session: Session, console: Console) -> None:
-    """Give the module its noise; a pool is measured once in a run, and kept in its folder."""
+    """Give the model its noise; a pool is measured once in a run, and kept in its folder."""
 
     def announce(text: str) -> None:
         console.print(text, highlight=False, markup=False)
 
     seed = derive_seed(session.config.training.seed, NOISE_POOL, 0)
-    session.module.noise = open_noise(
+    session.state.module.noise = open_noise(
         session.config.noise_spec, run.noise_file, seed=seed, announce=announce
     )
 
 
-def _check_resumption(run: Run, session: Session) -> None:
-    plan, done = session.module.plan, run.newest_step()
+def _resume(run: Run, session: Session) -> None:
+    plan, done = session.state.plan, run.newest_step()
     checkpoint = run.newest_checkpoint()
     if checkpoint is not None:
-        check_checkpoint(checkpoint, session.module.model)
+        load_checkpoint(checkpoint, session.state)
     if done >= plan.total_steps:
         more = f"more --epochs than {plan.epochs}"
         if plan.max_steps == plan.total_steps:
@@ -125,61 +127,29 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
 
 
 def _fit(run: Run, session: Session, console: Console) -> None:
-    config, module = session.config, session.module
-    settings, step, clock = config.training, run.newest_step(), Stopwatch()
-    stop = StopSignal(run)
-    keeper = CheckpointKeeper(
-        run,
-        session.spec,
-        every=settings.checkpoint_every,
-        keep=settings.keep_checkpoints,
-        stop=stop,
-        clock=clock,
-    )
-    channels, size = session.dataset.channels, session.dataset.image_size
-    grids = SampleGrids(
-        run,
-        config.sampling,
-        image_shape=(channels, size, size),
-        seed=settings.seed,
-        stop=stop,
-        clock=clock,
+    settings, size, stop = session.config.training, session.dataset.image_size, StopSignal(run)
+    hooks = (
+        MetricsLog(run, every=settings.log_every),
+        SampleGrids(run, session.config, (session.dataset.channels, size, size), stop),
+        ProgressDisplay(console, run, stop),
+        CheckpointKeeper(run, session.spec, settings, stop),
     )
     with _without_chatter(), stop.listening():
-        trainer = L.Trainer(
-            accelerator=session.device,
-            devices=1,
-            max_epochs=1,
-            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-            gradient_clip_val=settings.gradient_clip or None,
-            accumulate_grad_batches=settings.accumulate,
-            callbacks=[
-                MetricsLog(run, every=settings.log_every, step=step, clock=clock),
-                grids,
-                ProgressDisplay(console, run, step=step, stop=stop, clock=clock),
-                keeper,
-            ],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=run.folder,
-        )
-        trainer.fit(module, ckpt_path=run.newest_checkpoint(), weights_only=True)
+        plugins: list[Any] = [Bf16(session.device)] if settings.precision == "bf16" else []
+        fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
+        fit(fabric, session.state, session.batches(), hooks, clip=settings.gradient_clip)
 
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Silence Lightning's remarks on hardware, workers and products; errors stay."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    """Silence remarks on hardware and workers; errors stay."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", module=r"lightning_fabric\.")
             warnings.filterwarnings("ignore", message="This DataLoader will create")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
@@ -11,8 +13,9 @@ from qhybrid.models.zoo import build_model
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.torch_device import choose_device
-from qhybrid.training.batches import WEIGHTS, StepPlan, derive_seed
+from qhybrid.training.batches import WEIGHTS, BatchStream, StepPlan, derive_seed
 from qhybrid.training.module import DenoisingModule
+from qhybrid.training.state import TrainingState
 from qhybrid.training.transfer import start_from
 from qhybrid.training.transfer_record import TransferRecord
 from qhybrid_runtime import Backend, get_backend
@@ -27,7 +30,7 @@ class Session:
         config: The run's configuration.
         dataset: The images.
         spec: What the model is built from.
-        module: The model in its training loop.
+        state: The model and all else that training changes.
         device: `cpu` or `cuda`.
         gradient: The gradient method in use.
         transfer: What the weights started from; None where all started at random.
@@ -36,10 +39,25 @@ class Session:
     config: Config
     dataset: ImageDataset
     spec: ModelSpec
-    module: DenoisingModule
+    state: TrainingState
     device: str
     gradient: str
     transfer: TransferRecord | None = None
+
+    def batches(self) -> DataLoader[tuple[Tensor, int]]:
+        """Return the batches from the present step to the end of the run."""
+        plan, training = self.state.plan, self.config.training
+        stream = BatchStream(
+            plan.images,
+            plan.batch_size,
+            seed=training.seed,
+            first=self.state.step * plan.accumulate,
+            stop=plan.total_steps * plan.accumulate,
+        )
+        pinned = self.device == "cuda"
+        return DataLoader(
+            self.dataset, batch_sampler=stream, num_workers=training.workers, pin_memory=pinned
+        )
 
 
 def build_session(config: Config, resumed: Run | None = None) -> Session:
@@ -77,10 +95,11 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         epochs=settings.epochs,
         max_steps=settings.max_steps,
     )
-    module = DenoisingModule(network, dataset, config, plan)
+    module = DenoisingModule(network, dataset, config)
     module.process.check_images(dataset.images)
+    state = TrainingState(module.to(device), config, plan)
     gradient = config.quantum.gradient or backend.gradients[0]
-    return Session(config, dataset, spec, module, device, gradient, transfer)
+    return Session(config, dataset, spec, state, device, gradient, transfer)
 
 
 def _backend(config: Config) -> Backend:

@@ -12,8 +12,8 @@ from qhybrid.training.session import Session
 
 def show_start(console: Console, run: Run, session: Session) -> None:
     """Say what is trained on what, and where it goes."""
-    config, dataset, plan = session.config, session.dataset, session.module.plan
-    parameters = sum(p.numel() for p in session.module.model.parameters())
+    config, dataset, plan = session.config, session.dataset, session.state.plan
+    parameters = sum(p.numel() for p in session.state.model.parameters())
     size, channels = dataset.image_size, dataset.channels
     epochs, steps = _counted(plan.epochs, "epoch"), _counted(plan.total_steps, "step")
     batch = _counted(plan.batch_size, "image")
@@ -40,7 +40,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
 
 def show_end(console: Console, run: Run, session: Session) -> None:
     """Say where the results are and what can be done next."""
-    plan = session.module.plan
+    plan = session.state.plan
     grid = run.sample_grid(plan.epoch_of(plan.total_steps))
     _show(
         console,
