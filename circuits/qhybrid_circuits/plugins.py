@@ -72,7 +72,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
             if name in self._entry_points:
                 self._loaded[name] = self._adapted(name, self._entry_points[name].load)
             elif is_reference(name):
-                self._loaded[name] = self._adapted(name, lambda: _load_from_here(name))
+                self._loaded[name] = self._adapted(name, lambda: _search_here(name))
             else:
                 raise KeyError(name)
         return self._loaded[name]
@@ -100,17 +100,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
             raise UnknownNameError(self.kind, name, self, hint) from None
 
     def _adapted(self, name: str, load: Callable[[], Any]) -> Row:
-        try:
-            loaded = load()
-        except QHybridError:
-            raise
-        except Exception as error:
-            # An import runs the other package's code, which may raise anything.
-            raise RequestError(
-                f"{self.kind} '{name}' cannot be loaded: {type(error).__name__}: {error}; "
-                "check the name, or mend or uninstall the package that it comes from"
-            ) from error
-        return self._adapt(name, loaded)
+        return self._adapt(name, _loaded(f"{self.kind} '{name}'", load))
 
 
 def is_reference(name: str) -> bool:
@@ -127,9 +117,31 @@ def load_reference(reference: str) -> Any:
     return found
 
 
-def _load_from_here(reference: str) -> Any:
+def _search_here(reference: str) -> Any:
     folder = str(Path.cwd())
     if folder not in sys.path:
         # A console script does not search the folder that it runs in, as `python -m` does.
         sys.path.append(folder)
     return load_reference(reference)
+
+
+def load_from_here(reference: str) -> Any:
+    """Return what "module:name" refers to, also in the folder that the command runs in.
+
+    Raises:
+        RequestError: It cannot be loaded.
+    """
+    return _loaded(f"'{reference}'", lambda: _search_here(reference))
+
+
+def _loaded(what: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except QHybridError:
+        raise
+    except Exception as error:
+        # An import runs the other package's code, which may raise anything.
+        raise RequestError(
+            f"{what} cannot be loaded: {type(error).__name__}: {error}; "
+            "check the name, or mend or uninstall the package that it comes from"
+        ) from error

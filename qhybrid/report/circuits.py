@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from qhybrid.report.subject import Subject
-from qhybrid_circuits.ansatz import ANSATZE, ansatz_builder, build_ansatz
+from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
+from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
 from qhybrid_circuits.disk_cache import circuit_content, content_key
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.variational import VariationalCircuit

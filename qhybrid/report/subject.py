@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from qhybrid.files import user_path
 from qhybrid.models.model_file import read_spec
-from qhybrid.models.rows import MODELS
+from qhybrid.models.rows import MODELS, ModelRow
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run, open_run
-from qhybrid_circuits import ANSATZE
+from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_circuits.plugins import is_reference, load_from_here
 
 Kind = Literal["model", "ansatz", "run"]
 
@@ -40,7 +41,7 @@ def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Sub
     """Look up what a name stands for; names of models and ansätze go before folders.
 
     Args:
-        name: A model, an ansatz, or the folder of a run.
+        name: A model, an ansatz, `module:name` of one, or the folder of a run.
         assignments: Settings of a model or ansatz.
 
     Raises:
@@ -48,10 +49,15 @@ def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Sub
         RequestError: The run has no model yet, or a setting's value is not allowed.
     """
     settings = dict(assignments or {})
-    if name in MODELS:
+    if is_reference(name):
+        row = load_from_here(name)
+        is_model, is_ansatz = isinstance(row, ModelRow), not isinstance(row, ModelRow)
+    else:
+        is_model, is_ansatz = name in MODELS, name in ANSATZE
+    if is_model:
         spec = ModelSpec.from_dict({"name": name, **_model_settings(settings)})
         return Subject("model", name, settings, spec)
-    if name in ANSATZE:
+    if is_ansatz:
         return Subject("ansatz", name, settings)
     folder = user_path(name)
     if not folder.exists() and "/" not in name:
