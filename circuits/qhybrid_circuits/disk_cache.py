@@ -32,10 +32,6 @@ _MOST_FILES, _PRUNE_EVERY = 4000, 100
 DIRECTORY_VARIABLE = "QHYBRID_CACHE_DIR"
 
 
-def _unchanged(content: Any) -> Any:
-    return content
-
-
 class LoweringCache:
     """A folder of results, with the latest in memory.
 
@@ -100,7 +96,7 @@ class LoweringCache:
         except OSError:
             return None
 
-    def read_json(self, key: str, convert: Callable[[Any], T] = _unchanged) -> T | None:
+    def read_json(self, key: str, convert: Callable[[Any], T]) -> T | None:
         """Return what `convert` makes of a JSON file, None where the file is missing or damaged."""
         content = self.read(f"{key}.json")
         return None if content is None else _from_json(content, convert)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from qiskit.circuit import Clbit, QuantumCircuit, QuantumRegister, Qubit
 from qiskit.converters import circuit_to_dag, dag_to_circuit
@@ -50,25 +51,18 @@ def lowering_pass_manager(
             classical bits; an amplitude encoding has symbolic features, which would need other
             parameters.
     """
-    options = (None if observables is None else tuple(observables), fractional, tuple(seeds), cache)
-    return PassManager([LoweringPass(target, *options)])
+    seeds = tuple(seeds)
+    options = {"observables": observables, "fractional": fractional, "seeds": seeds, "cache": cache}
+    return PassManager([LoweringPass(target, **options)])
 
 
 class LoweringPass(TransformationPass):  # type: ignore[misc]
-    """The one pass of `lowering_pass_manager`, for a pass manager of your own; same arguments."""
+    """The pass of `lowering_pass_manager`, to be put among others; takes the same arguments."""
 
-    def __init__(
-        self,
-        target: Target,
-        observables: Sequence[SparsePauliOp] | None = None,
-        fractional: bool = False,
-        seeds: Sequence[int] = range(4),
-        cache: LoweringCache | Path | str | bool = True,
-    ) -> None:
+    def __init__(self, target: Target, **options: Any) -> None:
         super().__init__()
-        self.target = with_fractional_gates(target) if fractional else target
-        self.observables, self.fractional = observables, fractional
-        self.seeds, self.cache = seeds, cache
+        self.options = options
+        self.target = with_fractional_gates(target) if options.get("fractional") else target
 
     def run(self, dag: DAGCircuit) -> DAGCircuit:
         """Return the lowered circuit, and write its layout into the property set."""
@@ -76,19 +70,12 @@ class LoweringPass(TransformationPass):  # type: ignore[misc]
             self._set_layout(dag, range(dag.num_qubits()))
             return dag
         circuit, measured = _split(dag_to_circuit(dag))
-        observables = self.observables
-        if observables is None and measured:
+        options = dict(self.options)
+        if options.get("observables") is None and measured:
             place = sorted({circuit.find_bit(qubit).index for qubit, _ in measured})
             terms = [("Z" * len(place), place, 1.0)]
-            observables = [SparsePauliOp.from_sparse_list(terms, circuit.num_qubits)]
-        lowered = lower(
-            circuit,
-            self.target,
-            observables=observables,
-            fractional=self.fractional,
-            seeds=self.seeds,
-            cache=self.cache,
-        )
+            options["observables"] = [SparsePauliOp.from_sparse_list(terms, circuit.num_qubits)]
+        lowered = lower(circuit, self.target, **options)
         self._set_layout(dag, lowered.final_layout)
         result = lowered.circuit.copy()
         result.add_bits(dag.clbits)

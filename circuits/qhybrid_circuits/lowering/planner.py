@@ -38,14 +38,16 @@ class Planner:
         """Return lowered circuits; none if the circuit does not fit."""
         blocks = self._condensed(blocks) or blocks
         reframed = self._reframed(blocks)
-        candidates = [] if reframed is None else [reframed]
         # Frames nearly always win where they apply: one search is enough to compare.
         router = self if reframed is None else replace(self, portfolio=PORTFOLIO[:1])
-        plan = router.plan(blocks)
-        if plan is not None:
-            circuit, final = plan.lower(blocks, self.target)
-            candidates.append(Candidate(circuit, final, plan.routing.swaps))
-        return candidates
+        return [each for each in (reframed, router._candidate(blocks)) if each is not None]
+
+    def _candidate(self, blocks: BlockCircuit) -> Candidate | None:
+        plan = self.plan(blocks)
+        if plan is None:
+            return None
+        circuit, final = plan.lower(blocks, self.target)
+        return Candidate(circuit, final, plan.routing.swaps)
 
     def plan(self, blocks: BlockCircuit) -> LoweringPlan | None:
         """Return the plan for a circuit's structure: the known one, or a new one."""
@@ -85,12 +87,11 @@ class Planner:
         if found is None:
             return None
         vertices = replace(self, measured=tuple(found.final[qubit] for qubit in self.measured))
-        plan = vertices.plan(found.blocks)
-        if plan is None:
+        lowered = vertices._candidate(found.blocks)
+        if lowered is None:
             return None
-        circuit, final = plan.lower(found.blocks, self.target)
-        layout = tuple(final[vertex] for vertex in found.final)
-        return Candidate(circuit, layout, plan.routing.swaps)
+        final = tuple(lowered.final_layout[vertex] for vertex in found.final)
+        return lowered._replace(final_layout=final)
 
     def _fits(self, blocks: BlockCircuit) -> bool:
         return fits_directly(routing_problem(blocks, self._fractional), self.couplings)

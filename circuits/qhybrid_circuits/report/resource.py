@@ -59,11 +59,9 @@ class ResourceReport(CircuitFigures):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON has, identity first."""
-        own = [field.name for field in fields(ResourceReport)]
-        inherited = [field.name for field in fields(CircuitFigures)]
-        order = [name for name in own if name not in inherited and not name.startswith("stock")]
-        values = {name: _plain(getattr(self, name)) for name in [*order, *inherited]}
-        return {**values, "stock": _plain(self.stock), "stock_bound": _plain(self.stock_bound)}
+        last = [*(field.name for field in fields(CircuitFigures)), "stock", "stock_bound"]
+        order = [*(name for name in vars(self) if name not in last), *last]
+        return {name: _plain(getattr(self, name)) for name in order}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ResourceReport":
@@ -117,7 +115,7 @@ def resource_report(
         "logical_qubits": int(forms.written.num_qubits),
     }
     if target is None:
-        return ResourceReport(**identity, **_figures(logical_figures(forms.written)))
+        return ResourceReport(**identity, **vars(logical_figures(forms.written)))
     lowered = lower(
         circuit,
         target,
@@ -135,7 +133,7 @@ def resource_report(
         used_qubits=lowered.qubits,
         **(_comparison(use_cache(cache), forms, target) if compare else {}),
         **identity,
-        **_figures(_lowered_figures(lowered, target, forms.measured)),
+        **vars(_lowered_figures(lowered, target, forms.measured)),
     )
 
 
@@ -180,9 +178,8 @@ def _lowered_figures(
     lowered: LoweredCircuit, target: Target, measured: Sequence[int]
 ) -> CircuitFigures:
     places = [lowered.final_layout[qubit] for qubit in measured]
-    swaps = getattr(lowered, "swaps", None)
     own_target = with_fractional_gates(target) if lowered.fractional else target
-    return device_figures(lowered.circuit, own_target, places, swaps)
+    return device_figures(lowered.circuit, own_target, places, lowered.swaps)
 
 
 def _stock(
@@ -201,10 +198,6 @@ def _stock(
         CircuitFigures.from_dict,
         CircuitFigures.to_dict,
     )
-
-
-def _figures(figures: CircuitFigures) -> dict[str, Any]:
-    return {field.name: getattr(figures, field.name) for field in fields(CircuitFigures)}
 
 
 def _plain(value: object) -> object:

@@ -59,6 +59,16 @@ def test_the_layout_takes_observables_along(
     assert sorted(lowered.layout.initial_index_layout()) == list(range(7))
 
 
+def test_observables_are_those_of_lower(target: Target, ring: VariationalCircuit) -> None:
+    observables = (SparsePauliOp("IIIZ"),)
+    lowered = lowering_pass_manager(target, observables=observables).run(ring.circuit)
+    same = lower(ring.circuit, target, observables=observables)
+    assert lowered == same.circuit
+    other = GenericBackendV2(3, ["id", "sx", "x", "rz", "ecr"]).target
+    with pytest.raises(CircuitError, match="whose two-qubit gate is cz"):
+        lowering_pass_manager(other, fractional=True)
+
+
 def test_a_result_is_left_as_it_is(target: Target, ring: VariationalCircuit) -> None:
     manager = lowering_pass_manager(target)
     once = manager.run(ring.circuit)
