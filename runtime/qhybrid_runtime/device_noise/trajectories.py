@@ -160,12 +160,12 @@ class _Prepared:
         key = tuple(
             (o.paulis.z.tobytes(), o.paulis.x.tobytes(), o.coeffs.tobytes()) for o in observables
         )
-        return self._observed.get(key, lambda: self._read(observables))
-
-    def _read(self, observables: Sequence[SparsePauliOp]) -> ObservableSet:
         width = self._program.num_qubits
-        placed = [o.apply_layout(list(self._layout), width) for o in observables]
-        return ObservableSet([with_readout_error(o, self._confusion) for o in placed], width)
+        placed = (o.apply_layout(list(self._layout), width) for o in observables)
+        return self._observed.get(
+            key,
+            lambda: ObservableSet([with_readout_error(o, self._confusion) for o in placed], width),
+        )
 
     def values(
         self, observables: ObservableSet, inputs: np.ndarray, codes: np.ndarray | None
