@@ -47,14 +47,10 @@ def run_primitive(
     if settings.primitive == "sampler":
         sampled = [(measured_circuit(pub), *_values(pub)) for pub in pubs]
         return Sampler(mode=mode, options=options).run(sampled, shots=settings.shots)
-    estimated = [
-        (
-            pub.lowered.circuit,
-            [[pub.lowered.apply_layout(o)] for o in pub.observables],
-            *_values(pub),
-        )
-        for pub in pubs
-    ]
+    estimated = []
+    for pub in pubs:
+        column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
+        estimated.append((pub.lowered.circuit, column, *_values(pub)))
     return Estimator(mode=mode, options=options).run(estimated, precision=precision_for(settings))
 
 

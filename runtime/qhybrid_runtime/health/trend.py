@@ -88,7 +88,7 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
 
     Args:
         ansatz: A key of `ANSATZE`.
-        seed: Of the random inputs and weights.
+        seed: Seed of the random inputs and weights.
         options: Of the builder, e.g. `variant="released"`; its size and layers are varied in turn,
             the other one is what the options say or the builder's default.
 
