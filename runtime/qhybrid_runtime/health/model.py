@@ -46,7 +46,9 @@ class ModelHealth:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelHealth":
         """Return what `to_dict` was called on."""
-        fields = {name: tuple(v) if type(v) is list else v for name, v in values.items()}
+        fields: dict[str, Any] = {
+            name: tuple(v) if type(v) is list else v for name, v in values.items()
+        }
         return cls(num_weights=fields.pop("weights"), **fields)
 
 
