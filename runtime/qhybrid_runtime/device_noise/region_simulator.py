@@ -159,7 +159,7 @@ class _States:
         clean = shots - faulty
         if clean.max():
             drawn = self._run(self._ideal, self._values, int(clean.max()), rng)
-            # Without parameters all rows are one experiment; its shots must not serve them twice.
+            # Without parameters all rows are one experiment: each row gets shots of its own.
             for row, count in enumerate(clean):
                 bits[row, :count] = drawn[row, :count]
         groups = -(-faulty // self._shared)
@@ -170,7 +170,7 @@ class _States:
             for row, count in enumerate(faulty):
                 mine = drawn[owner == row].reshape(-1, bits.shape[-1])
                 bits[row, clean[row] :] = mine[:count]
-        # Regions are put side by side shot by shot: those without errors must not all come first.
+        # Regions are joined shot by shot: shots without errors must not all come first.
         order = rng.permuted(np.tile(np.arange(shots), (self._rows, 1)), axis=1)
         return np.asarray(np.take_along_axis(bits, order[..., None], axis=1))
 

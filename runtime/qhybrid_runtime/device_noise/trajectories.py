@@ -105,7 +105,7 @@ class TrajectoryExecutor:
         observables = circuit.observed(task.observables)
         inputs = np.asarray(task.inputs, dtype=np.float32)
         perfect = circuit.values(observables, inputs, None)
-        # The part of the trajectories that is not free of errors.
+        # The share of trajectories with errors.
         share = circuit.sampler.error_probability
         moments = _Moments(perfect.shape)
         rows, extra = np.arange(len(inputs) if share else 0), _LEAST
@@ -121,7 +121,7 @@ class TrajectoryExecutor:
     def _lacking(self, moments: "_Moments", precision: float) -> tuple[np.ndarray, int]:
         """Return the samples that need more trajectories, and how many more."""
         few = np.any(moments.standard_error > precision, axis=1)
-        # A number that follows from a sample's own first few values would bias their mean.
+        # A sample's number must not follow from its own first values, which would bias their mean.
         everyone = moments.count.max() == _LEAST and few.any()
         rows = np.flatnonzero((few | everyone) & (moments.count < self._bound))
         if not len(rows):
