@@ -14,7 +14,7 @@ from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 
 ROWS = {"sde": 200, "ode": 50, "ddim": 50}
 
@@ -26,7 +26,7 @@ def main(steps: int = 600, out: Path = Path("continuous_time.png")) -> None:
     scheduler, optimizer = noise_scheduler(schedule), torch.optim.Adam(model.parameters(), 5e-3)
     for step in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(), generator)
+        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

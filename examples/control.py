@@ -17,7 +17,7 @@ from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 
 MODELS = ("unet", "fullhqconv-qvunet", "fullhqconv-qvunet-control")
 
@@ -32,7 +32,7 @@ def digits_of(name: str, steps: int) -> Tensor:
     losses: list[float] = []
     for _ in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(), generator)
+        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -16,11 +16,11 @@ from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.quantum_vertex import QuantumResNetBlock, QuantumVertexConv
 from qhybrid.models.unet import UNet
 from qhybrid.models.vertex import Vertex
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime import get_backend
 
@@ -51,7 +51,7 @@ def main(steps: int = 300, out: Path = Path("own_vertex.png")) -> None:
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(), generator)
+        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

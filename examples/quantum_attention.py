@@ -17,8 +17,8 @@ from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.evaluation.ssim import mean_ssim
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 from qhybrid_runtime.health.model import model_health
 
 MODELS = (("qattention-unet", "published"), ("qattention-unet", "trainable"), ("light-unet", None))

@@ -15,8 +15,9 @@ from qhybrid import ModelSpec, build_model, load_dataset
 from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.diffusion.specs import P2Weighting
 from qhybrid.diffusion.state_process import state_loss
-from qhybrid.diffusion.state_sampling import StateSampling
+from qhybrid.diffusion.state_sampling import StateProcess
 from qhybrid.settings.sources import load_config
 
 
@@ -43,7 +44,7 @@ def main(steps: int = 1000, out: Path = Path("quantum_bottleneck.png")) -> None:
         shape=(12, 1, 8, 8),
         spec=schedule,
         sampler="ddpm",
-        states=StateSampling(schedule, classes=2),
+        process=StateProcess(schedule, P2Weighting(gamma=1), classes=2),
         keep=schedule.timesteps + 1,
     )
     save_grid(torch.cat((drawn.frames or [])[-5:]), out, columns=12)

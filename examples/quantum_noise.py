@@ -15,7 +15,7 @@ from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import GaussianNoise, QuantumNoise
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_runtime.randomness.factory import bit_source
 
 
@@ -27,7 +27,7 @@ def main(steps: int = 600, out: Path = Path("quantum_noise.png")) -> None:
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(), generator, noise)
+        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator, noise)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.states.density import density_matrices, random_states, state_cluster
 from qhybrid.states.depolarizing import DepolarizingProcess
 from qhybrid.states.figure import save_fidelity_figure

@@ -18,7 +18,7 @@ import torch
 from qhybrid import Run, load_config, load_model, train
 from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.sampling import sample
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import ScheduleSpec
 
 CONTINUED = ("unet", "1fqconv-qvunet", "1fqconv-qvunet-control")
 

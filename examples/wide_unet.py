@@ -19,7 +19,7 @@ from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 
 SCHEDULE = ScheduleSpec("cosine", 1000)
 
@@ -31,7 +31,7 @@ def fit(model: nn.Module, images: Tensor, steps: int, learning_rate: float) -> N
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(), generator)
+        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,11 +1,11 @@
-"""What is computed: variational circuits, and the same circuits in a device's own gates."""
+"""Variational circuits, and their lowering to the gates and couplings of QPUs."""
 
 from typing import TYPE_CHECKING
 
 from qhybrid_circuits._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from qhybrid_circuits.ansatz import ANSATZE, build_ansatz
+    from qhybrid_circuits.ansatz_registry import ANSATZE, build_ansatz
     from qhybrid_circuits.errors import (
         CircuitError,
         NotFiniteError,
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qhybrid_circuits.lowering import (
         LoweredCircuit,
         lower,
+        lowering_pass_manager,
         restricted_target,
         success_probability,
     )
@@ -37,6 +38,7 @@ __all__ = [
     "VariationalCircuit",
     "build_ansatz",
     "lower",
+    "lowering_pass_manager",
     "resource_report",
     "restricted_target",
     "success_probability",
@@ -45,8 +47,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "ANSATZE": ".ansatz",
-        "build_ansatz": ".ansatz",
+        "ANSATZE": ".ansatz_registry",
+        "build_ansatz": ".ansatz_registry",
         "CircuitError": ".errors",
         "NotFiniteError": ".errors",
         "QHybridError": ".errors",
@@ -55,6 +57,7 @@ __getattr__, __dir__ = lazy_exports(
         "UnknownNameError": ".errors",
         "LoweredCircuit": ".lowering",
         "lower": ".lowering",
+        "lowering_pass_manager": ".lowering",
         "restricted_target": ".lowering",
         "success_probability": ".lowering",
         "CircuitFigures": ".report",

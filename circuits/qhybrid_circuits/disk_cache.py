@@ -9,7 +9,6 @@ import io
 import json
 import os
 import tempfile
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,15 +18,17 @@ from qiskit.circuit import Operation, QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.transpiler import Target
 
+from qhybrid_circuits.caching import Cache
+
 T = TypeVar("T")
 
-#: Part of every key: a change of the lowering's own ways must not meet old results.
+#: Part of every key: to be raised when lowering gives other results than before.
 VERSION = 5
 
 #: Files a folder holds at most (a lowered circuit is some 20 kB), and how often that is looked at.
 _MOST_FILES, _PRUNE_EVERY = 4000, 100
 
-#: Where the cache is, unless told: an environment variable that wins over the user's cache folder.
+#: Environment variable with the folder of the cache; without it, the user's cache folder.
 DIRECTORY_VARIABLE = "QHYBRID_CACHE_DIR"
 
 
@@ -45,21 +46,51 @@ class LoweringCache:
 
     def __init__(self, directory: Path | None, entries: int = 256) -> None:
         self.directory = directory
-        self._entries = entries
         self._written = 0
-        self._memory: OrderedDict[str, Any] = OrderedDict()
+        self._memory = Cache[Any](entries)
 
-    def get(self, key: str) -> Any | None:
-        """Return what this process has put or remembered under the key."""
-        if key in self._memory:
-            self._memory.move_to_end(key)
-        return self._memory.get(key)
+    def recall(
+        self,
+        name: str,
+        make: Callable[[], T],
+        decode: Callable[[bytes], T | None],
+        encode: Callable[[T], bytes],
+    ) -> T:
+        """Return a result from memory or from its file, or make it and keep it.
 
-    def remember(self, key: str, value: Any) -> None:
-        self._memory[key] = value
-        self._memory.move_to_end(key)
-        while len(self._memory) > self._entries:
-            self._memory.popitem(last=False)
+        Args:
+            name: Of the file.
+            make: Returns the result; None is not written to a file.
+            decode: Reads the file's content; returns None where it is damaged.
+            encode: Writes it.
+        """
+
+        def find() -> T:
+            content = self.read(name)
+            found = None if content is None else decode(content)
+            if found is None:
+                found = make()
+                if found is not None:
+                    self.write(name, encode(found))
+            return found
+
+        value: T = self._memory.get(name, find)
+        return value
+
+    def recall_json(
+        self,
+        key: str,
+        make: Callable[[], T],
+        from_json: Callable[[Any], T],
+        to_json: Callable[[Any], Any],
+    ) -> T:
+        """Return a result that is kept as JSON from memory or its file, or make it and keep it."""
+        return self.recall(
+            f"{key}.json",
+            make,
+            lambda content: _from_json(content, from_json),
+            lambda value: json.dumps(to_json(value)).encode(),
+        )
 
     def read(self, name: str) -> bytes | None:
         if self.directory is None:
@@ -72,10 +103,7 @@ class LoweringCache:
     def read_json(self, key: str, convert: Callable[[Any], T] = _unchanged) -> T | None:
         """Return what `convert` makes of a JSON file, None where the file is missing or damaged."""
         content = self.read(f"{key}.json")
-        try:
-            return None if content is None else convert(json.loads(content))
-        except (ValueError, TypeError, AttributeError):
-            return None
+        return None if content is None else _from_json(content, convert)
 
     def write(self, name: str, content: bytes) -> None:
         if self.directory is None:
@@ -97,7 +125,7 @@ class LoweringCache:
             return
 
     def _prune(self) -> None:
-        """Remove the oldest files of a folder that has too many: training makes ever new ones."""
+        """Remove the oldest files of a folder that has too many."""
         directory = self.directory
         if directory is None:
             return
@@ -106,6 +134,13 @@ class LoweringCache:
             files.sort(key=lambda path: path.stat().st_mtime)
             for path in files[: len(files) - _MOST_FILES // 2]:
                 path.unlink(missing_ok=True)
+
+
+def _from_json(content: bytes, convert: Callable[[Any], T]) -> T | None:
+    try:
+        return convert(json.loads(content))
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 #: One for each folder, so that what is in memory is shared.
@@ -157,7 +192,7 @@ def unpack_file(content: bytes) -> tuple[QuantumCircuit, dict[str, Any]] | None:
 
 
 def content_key(*parts: object) -> str:
-    """Return a name for the content of objects whose `repr` tells all of it."""
+    """Return a hash of objects whose `repr` is all of their content."""
     digest = hashlib.sha256(repr(VERSION).encode())
     for part in parts:
         digest.update(b"\0" + repr(part).encode())
@@ -203,11 +238,11 @@ def target_content(target: Target) -> tuple[object, ...]:
 
 
 def _definition_content(operation: Operation) -> object:
-    """Return what a gate consists of, where its name and parameters do not tell."""
+    """Return a gate's definition, None where its name and parameters determine it."""
     kind = getattr(operation, "base_class", type(operation))
-    told = kind.__module__.startswith("qiskit.circuit.library.standard_gates")
+    standard = kind.__module__.startswith("qiskit.circuit.library.standard_gates")
     definition = getattr(operation, "definition", None)
-    if told or kind is UnitaryGate or not isinstance(definition, QuantumCircuit):
+    if standard or kind is UnitaryGate or not isinstance(definition, QuantumCircuit):
         return None
     return circuit_content(definition)
 

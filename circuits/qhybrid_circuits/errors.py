@@ -21,12 +21,7 @@ class UnknownNameError(RequestError):
     """A name that is not in the list of names that exist."""
 
     def __init__(
-        self,
-        kind: str,
-        name: str,
-        known: Iterable[str],
-        hint: str = "",
-        more: Iterable[str] = (),
+        self, kind: str, name: str, known: Iterable[str], hint: str = "", more: Iterable[str] = ()
     ) -> None:
         """Name the nearest known names, then all of them.
 
@@ -55,7 +50,7 @@ class QpuLimitError(QHybridError):
 
 
 class DeviceJobError(QHybridError):
-    """A job on a device failed again and again; what is done so far is kept."""
+    """A job on a QPU failed again and again; what is done so far is kept."""
 
 
 class CircuitError(RequestError):

@@ -23,7 +23,7 @@ from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError
 
 
 class Named(Protocol):
-    """What every row has."""
+    """A row of a table."""
 
     @property
     def name(self) -> str:
@@ -39,14 +39,9 @@ class Registry(Mapping[str, Row], Generic[Row]):
     """Rows by name: the built-in ones, then those of installed packages, loaded on first use."""
 
     def __init__(
-        self,
-        kind: str,
-        rows: Iterable[Row],
-        *,
-        group: str,
-        adapt: Callable[[str, Any], Row],
+        self, kind: str, rows: Iterable[Row], *, group: str, adapt: Callable[[str, Any], Row]
     ) -> None:
-        """Make a table.
+        """Store the built-in rows.
 
         Args:
             kind: What a name stands for, e.g. "model"; error messages use it.
@@ -76,7 +71,7 @@ class Registry(Mapping[str, Row], Generic[Row]):
         if name not in self._loaded:
             if name in self._entry_points:
                 self._loaded[name] = self._adapted(name, self._entry_points[name].load)
-            elif _REFERENCE.fullmatch(name):
+            elif is_reference(name):
                 self._loaded[name] = self._adapted(name, lambda: _load_from_here(name))
             else:
                 raise KeyError(name)
@@ -116,6 +111,11 @@ class Registry(Mapping[str, Row], Generic[Row]):
                 "check the name, or mend or uninstall the package that it comes from"
             ) from error
         return self._adapt(name, loaded)
+
+
+def is_reference(name: str) -> bool:
+    """Return whether a name is written as `module:function`."""
+    return _REFERENCE.fullmatch(name) is not None
 
 
 def load_reference(reference: str) -> Any:

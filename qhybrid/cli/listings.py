@@ -31,12 +31,10 @@ def models(output_format: FormatOption = "table") -> None:
 
 def datasets(output_format: FormatOption = "table") -> None:
     """List what --dataset takes."""
-    from dataclasses import asdict
-
     from qhybrid.data.catalog import dataset_catalog
 
     columns = ("name", "image_size", "channels", "num_classes", "offline", "summary")
-    show_table([asdict(info) for info in dataset_catalog()], columns, output_format)
+    show_table([info.record() for info in dataset_catalog()], columns, output_format)
 
 
 def backends(output_format: FormatOption = "table") -> None:

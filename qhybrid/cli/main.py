@@ -11,8 +11,8 @@ import typer
 
 from qhybrid.cli.listings import backends, datasets, models
 from qhybrid.cli.report import report
-from qhybrid.cli.sample import sample
-from qhybrid.cli.train import train
+from qhybrid.cli.sample import sample, sample_command
+from qhybrid.cli.train import train, train_command
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -26,6 +26,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "backends": backends,
 }
 """Command name -> function; the functions import what is heavy when they are called."""
+
+FROM_SETTINGS: dict[str, Callable[[], Callable[..., None]]] = {
+    "train": train_command,
+    "sample": sample_command,
+}
+"""Commands that get options from settings, which takes longer than listing the commands may."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +58,7 @@ def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
     try:
-        code = _command_line().main(args=given, prog_name="qhybrid", standalone_mode=False)
+        code = _command_line(given).main(args=given, prog_name="qhybrid", standalone_mode=False)
     except Exception as error:
         if debug:
             raise
@@ -62,7 +68,7 @@ def _run(given: list[str]) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def _command_line() -> Any:
+def _command_line(given: Sequence[str]) -> Any:
     app = typer.Typer(
         name="qhybrid",
         rich_markup_mode=None,
@@ -71,8 +77,19 @@ def _command_line() -> Any:
     )
     app.callback()(_options)
     for name, function in COMMANDS.items():
+        if name in FROM_SETTINGS:
+            function = FROM_SETTINGS[name]() if name in given else _only_described(function)
         app.command(name)(function)
     return typer.main.get_command(app)
+
+
+def _only_described(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command without options: enough for the list of commands."""
+
+    def described() -> None: ...
+
+    described.__doc__ = function.__doc__
+    return described
 
 
 def _print_version(wanted: bool) -> None:

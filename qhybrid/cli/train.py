@@ -1,58 +1,13 @@
 """`qhybrid train`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 
 def train(
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Network; see `qhybrid models`.")
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|FILE.npz|FOLDER", help="Images; see `qhybrid datasets`."),
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Keep only these labels, e.g. 0,1.")
-    ] = None,
-    backend: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Where circuits run; see `qhybrid backends`."),
-    ] = None,
-    gradient: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="How circuits are differentiated [the backend's best]."),
-    ] = None,
-    noise_aware: Annotated[
-        str | None,
-        typer.Option(metavar="FAKE", help="Train with the errors of a device, e.g. fake_fez."),
-    ] = None,
-    noise_source: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="gaussian, or quantum: measured on the backend."),
-    ] = None,
-    init_from: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", help="Start from a run's weights, all but the vertex's."),
-    ] = None,
-    freeze: Annotated[
-        Literal["classical"] | None,
-        typer.Option(help="Leave the weights taken as they are, but for circuits'."),
-    ] = None,
-    optimizer: Annotated[
-        Literal["adam", "qng"] | None,
-        typer.Option(help="qng: the quantum natural gradient for circuits, Adam for the rest."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Images a batch.")] = None,
-    precision: Annotated[
-        Literal["32", "bf16"] | None, typer.Option(help="Of the classical layers.")
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where the network runs.")
-    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The run's folder [runs/MODEL-DATASET-N]."),
@@ -70,7 +25,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out, or the newest in runs/.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of everything random.")] = None,
+    **settings: Any,
 ) -> None:
     """Train a diffusion model; without options, on handwritten digits, within minutes.
 
@@ -82,6 +37,7 @@ def train(
     from qhybrid.settings.sources import (
         merge_values,
         nest,
+        option_keys,
         parse_assignments,
         parse_config,
         read_values,
@@ -90,24 +46,8 @@ def train(
     from qhybrid.training.train import train as train_run
 
     keep_freed_memory()
-    flags: dict[str, Any] = {
-        "model.name": model,
-        "data.dataset": dataset,
-        "data.classes": classes,
-        "quantum.backend": backend,
-        "quantum.gradient": gradient,
-        "quantum.noise_aware": noise_aware,
-        "training.noise_source": noise_source,
-        "transfer.init_from": init_from,
-        "transfer.freeze": freeze,
-        "training.optimizer": optimizer,
-        "training.epochs": epochs,
-        "training.batch_size": batch_size,
-        "training.precision": precision,
-        "training.device": device,
-        "training.seed": seed,
-    }
-    given = {key: value for key, value in flags.items() if value is not None}
+    keys = {field.name: key for key, field in option_keys()}
+    given = {keys[name]: value for name, value in settings.items() if value is not None}
     requested = merge_values(
         read_values(config) if config is not None else {},
         nest({**parse_assignments(assignments or []), **given}),
@@ -121,3 +61,11 @@ def train(
     from qhybrid.cli.console import PatientConsole
 
     train_run(resolved, out=out, resume=resume, console=PatientConsole())
+
+
+def train_command() -> Callable[..., None]:
+    """Return the command with an option for every setting that has one."""
+    from qhybrid.cli.options import with_options
+    from qhybrid.settings.sources import option_keys
+
+    return with_options(train, (field for _, field in option_keys()))

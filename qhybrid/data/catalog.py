@@ -3,14 +3,19 @@
 The command line lists datasets and refuses misspelled names from here, before torch loads.
 """
 
+import inspect
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
 from qhybrid.files import user_path
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_circuits.plugins import Registry, is_reference
+
+if TYPE_CHECKING:
+    from qhybrid.data.raw import RawImages
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class DatasetInfo:
         num_classes: Number of classes; None where the files decide.
         offline: Whether it can be read without a network, the first time too.
         splits: The splits that exist.
+        reader: Function (Reading) -> RawImages, or "module:function".
     """
 
     name: str
@@ -34,40 +40,81 @@ class DatasetInfo:
     num_classes: int | None
     offline: bool
     splits: tuple[str, ...]
+    reader: "str | Callable[[Reading], RawImages]"
+
+    def record(self) -> dict[str, Any]:
+        """Return what listings show."""
+        return {key: value for key, value in asdict(self).items() if key != "reader"}
 
 
-DATASETS: Mapping[str, DatasetInfo] = {
-    info.name: info
-    for info in (
-        DatasetInfo(
-            "digits",
-            "1,797 handwritten digits, bundled with scikit-learn",
-            image_size=8,
-            channels=1,
-            num_classes=10,
-            offline=True,
-            splits=("train",),
-        ),
-        DatasetInfo(
-            "mnist",
-            "70,000 handwritten digits, downloaded on first use",
-            image_size=28,
-            channels=1,
-            num_classes=10,
-            offline=False,
-            splits=("train", "test"),
-        ),
-        DatasetInfo(
-            "fashion_mnist",
-            "70,000 pictures of clothing, downloaded on first use",
-            image_size=28,
-            channels=1,
-            num_classes=10,
-            offline=False,
-            splits=("train", "test"),
-        ),
-    )
-}
+@dataclass(frozen=True)
+class Reading:
+    """What a reader is asked for.
+
+    Attributes:
+        name: The dataset's name, or the path as it was given; error messages use it.
+        path: Where to read; None for a named dataset.
+        split: One of the row's `splits`.
+        image_size: Side in pixels that images are going to be resized to; None keeps their own.
+        cache_dir: Where downloads are kept; None means $QHYBRID_DATA or ~/.cache/qhybrid.
+    """
+
+    name: str
+    path: Path | None
+    split: str
+    image_size: int | None
+    cache_dir: str | Path | None
+
+
+_ROWS = (
+    DatasetInfo(
+        "digits",
+        "1,797 handwritten digits, bundled with scikit-learn",
+        image_size=8,
+        channels=1,
+        num_classes=10,
+        offline=True,
+        splits=("train",),
+        reader="qhybrid.data.load:digits",
+    ),
+    DatasetInfo(
+        "mnist",
+        "70,000 handwritten digits, downloaded on first use",
+        image_size=28,
+        channels=1,
+        num_classes=10,
+        offline=False,
+        splits=("train", "test"),
+        reader="qhybrid.data.load:idx",
+    ),
+    DatasetInfo(
+        "fashion_mnist",
+        "70,000 pictures of clothing, downloaded on first use",
+        image_size=28,
+        channels=1,
+        num_classes=10,
+        offline=False,
+        splits=("train", "test"),
+        reader="qhybrid.data.load:idx",
+    ),
+)
+
+
+def _adapt(name: str, found: Any) -> DatasetInfo:
+    """Return the row of somebody else's dataset: a row, or a reader of images to train on."""
+    if isinstance(found, DatasetInfo):
+        return replace(found, name=name)
+    if not callable(found):
+        raise RequestError(
+            f"dataset '{name}' is a {type(found).__name__}, but must be a DatasetInfo or a "
+            "function (Reading) -> RawImages"
+        )
+    summary = (inspect.getdoc(found) or name).splitlines()[0]
+    return DatasetInfo(name, summary, None, None, None, True, ("train",), found)
+
+
+DATASETS: Registry[DatasetInfo] = Registry("dataset", _ROWS, group="qhybrid.datasets", adapt=_adapt)
+"""Dataset name -> row; those of installed packages last."""
 
 PATH_FORMS: tuple[DatasetInfo, ...] = (
     DatasetInfo(
@@ -78,6 +125,7 @@ PATH_FORMS: tuple[DatasetInfo, ...] = (
         num_classes=None,
         offline=True,
         splits=("train", "val", "test"),
+        reader="qhybrid.data.load:npz",
     ),
     DatasetInfo(
         "FOLDER",
@@ -87,6 +135,7 @@ PATH_FORMS: tuple[DatasetInfo, ...] = (
         num_classes=None,
         offline=True,
         splits=("train",),
+        reader="qhybrid.data.load:folder",
     ),
 )
 
@@ -101,13 +150,11 @@ class DatasetSource:
     """A request that names something that exists.
 
     Attributes:
-        kind: "named" for a key of `DATASETS`, else the path form.
         name: The dataset's name, or the path as it was given; error messages use it.
         path: Where to read; None for a named dataset.
         info: The dataset's entry in the catalog.
     """
 
-    kind: Literal["named", "npz", "folder"]
     name: str
     path: Path | None
     info: DatasetInfo
@@ -122,22 +169,24 @@ def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
     """
     name = os.fspath(name_or_path)
     if name in DATASETS:
-        return DatasetSource("named", name, None, DATASETS[name])
+        return DatasetSource(name, None, DATASETS[name])
     path = user_path(name)
     npz_form, folder_form = PATH_FORMS
     if name and path.is_dir():
-        return DatasetSource("folder", name, path, folder_form)
+        return DatasetSource(name, path, folder_form)
     if path.is_file():
         if path.suffix.lower() != ".npz":
             raise RequestError(
                 f"dataset file '{name}' must end in .npz (MedMNIST layout); convert it, or give a "
                 "folder with one subfolder of images per class"
             )
-        return DatasetSource("npz", name, path, npz_form)
+        return DatasetSource(name, path, npz_form)
     if path.suffix.lower() == ".npz" or "/" in name or os.sep in name:
         raise RequestError(
             f"dataset '{name}' does not exist: no such file or folder; check the path"
         )
+    if is_reference(name):
+        return DatasetSource(name, None, DATASETS.find(name))
     raise UnknownNameError(
         "dataset",
         name,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qhybrid.data.catalog import DatasetSource, resolve_dataset
+from qhybrid.data.catalog import DatasetSource, Reading, resolve_dataset
 from qhybrid.data.classes import select_classes
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.digits import read_digits
@@ -16,6 +16,7 @@ from qhybrid.data.npz import read_npz
 from qhybrid.data.raw import RawImages
 from qhybrid.data.sizes import check_image_size, fit_image_size
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_circuits.plugins import load_reference
 
 
 def load_dataset(
@@ -60,7 +61,7 @@ def _check_split(source: DatasetSource, split: str) -> None:
     if split in source.info.splits:
         return
     if source.info.splits == ("train",):
-        where = "" if source.kind == "named" else "; give the folder of those images itself"
+        where = "" if source.path is None else "; give the folder of those images itself"
         raise RequestError(
             f"dataset '{source.name}' has no '{split}' split; all its images are 'train'{where}"
         )
@@ -70,11 +71,41 @@ def _check_split(source: DatasetSource, split: str) -> None:
 def _read(
     source: DatasetSource, image_size: int | None, split: str, cache_dir: str | Path | None
 ) -> RawImages:
-    if source.path is None:
-        return read_digits() if source.name == "digits" else read_idx(source.name, split, cache_dir)
-    if source.kind == "npz":
-        return read_npz(source.path, split, source.name)
-    return read_folder(source.path, image_size, source.name)
+    reader = source.info.reader
+    read = load_reference(reader) if isinstance(reader, str) else reader
+    found = read(Reading(source.name, source.path, split, image_size, cache_dir))
+    if not isinstance(found, RawImages):
+        raise RequestError(
+            f"the reader of dataset '{source.name}' returned a {type(found).__name__}, but must "
+            "return qhybrid.data.raw.RawImages"
+        )
+    return found
+
+
+def digits(reading: Reading) -> RawImages:
+    """Return scikit-learn's digits."""
+    return read_digits()
+
+
+def idx(reading: Reading) -> RawImages:
+    """Return a split of one of torchvision's datasets."""
+    return read_idx(reading.name, reading.split, reading.cache_dir)
+
+
+def npz(reading: Reading) -> RawImages:
+    """Return a split of a file."""
+    return read_npz(_path_of(reading), reading.split, reading.name)
+
+
+def folder(reading: Reading) -> RawImages:
+    """Return the images of a folder."""
+    return read_folder(_path_of(reading), reading.image_size, reading.name)
+
+
+def _path_of(reading: Reading) -> Path:
+    if reading.path is None:
+        raise ValueError(f"dataset '{reading.name}' is read from a path")
+    return reading.path
 
 
 def _keep_classes(raw: RawImages, classes: str | Sequence[str | int]) -> RawImages:

@@ -8,7 +8,7 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import nn
 
-from qhybrid.settings.specs import EmaSpec
+from qhybrid.diffusion.specs import EmaSpec
 from qhybrid_circuits.errors import RequestError
 
 __all__ = ["Ema", "EmaSpec"]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
 from qhybrid.diffusion.schedules import NoiseScheduler
-from qhybrid.settings.specs import P2Weighting
+from qhybrid.diffusion.specs import P2Weighting
 
 __all__ = ["P2Weighting", "denoising_loss", "p2_weights"]
 

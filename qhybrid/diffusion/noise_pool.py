@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, PooledNoise, QuantumNoise
+from qhybrid.diffusion.specs import NoiseSpec
 from qhybrid.files import CORRUPT_NPZ, replacing
-from qhybrid.settings.specs import NoiseSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.registry import check_backend_name
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds

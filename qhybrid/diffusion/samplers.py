@@ -1,58 +1,108 @@
 """The samplers by name, and the diffusers scheduler behind each; torch loads on first use."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qhybrid.diffusion.schedules import NoiseScheduler, beta_options, noise_scheduler
-from qhybrid.settings.specs import ScheduleSpec
-from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid.diffusion.schedules import NoiseScheduler, beta_options
+from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.plugins import Registry, load_reference
 
 
 @dataclass(frozen=True)
 class SamplerInfo:
-    """What is known of a sampler before it runs.
+    """A sampler's row.
 
     Attributes:
         name: What `--sampler` takes.
         summary: One line on the method.
         default_steps: Model evaluations per image; None means every timestep.
         stochastic: Whether noise is drawn during the steps, not only at the start.
+        scheduler: Function (ScheduleSpec) -> diffusers scheduler of models that predict epsilon,
+            whose `set_timesteps` takes a list; or "module:function".
+        options: Further arguments of `scheduler`.
     """
 
     name: str
     summary: str
     default_steps: int | None
     stochastic: bool
+    scheduler: str | Callable[..., NoiseScheduler]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-SAMPLERS: Mapping[str, SamplerInfo] = {
-    info.name: info
-    for info in (
-        SamplerInfo("ddpm", "ancestral sampling (Ho et al. 2020)", None, True),
-        SamplerInfo("ddim", "deterministic, first order (Song et al. 2021)", 50, False),
-        SamplerInfo("dpm++", "deterministic, second-order multistep (Lu et al. 2022)", 20, False),
-        SamplerInfo("sde-dpm++", "stochastic, second-order multistep (Lu et al. 2022)", 20, True),
-        SamplerInfo("sde", "reverse-time VP-SDE (Song et al. 2021)", 200, True),
-        SamplerInfo(
-            "ode", "probability-flow ODE, third-order multistep (Lu et al. 2022)", 50, False
-        ),
-    )
-}
+_SOLVER = "qhybrid.diffusion.samplers:dpm_solver"
+
+_ROWS = (
+    SamplerInfo(
+        "ddpm",
+        "ancestral sampling (Ho et al. 2020)",
+        None,
+        True,
+        "qhybrid.diffusion.schedules:noise_scheduler",
+    ),
+    SamplerInfo(
+        "ddim", "deterministic, first order (Song et al. 2021)", 50, False, _SOLVER, {"order": 1}
+    ),
+    SamplerInfo(
+        "dpm++",
+        "deterministic, second-order multistep (Lu et al. 2022)",
+        20,
+        False,
+        _SOLVER,
+        {"order": 2},
+    ),
+    SamplerInfo(
+        "sde-dpm++",
+        "stochastic, second-order multistep (Lu et al. 2022)",
+        20,
+        True,
+        _SOLVER,
+        {"order": 2, "stochastic": True},
+    ),
+    SamplerInfo(
+        "sde",
+        "reverse-time VP-SDE (Song et al. 2021)",
+        200,
+        True,
+        "qhybrid.diffusion.samplers:reverse_sde",
+    ),
+    SamplerInfo(
+        "ode",
+        "probability-flow ODE, third-order multistep (Lu et al. 2022)",
+        50,
+        False,
+        _SOLVER,
+        {"order": 3},
+    ),
+)
 
 
-_ORDERS = {"ddim": 1, "dpm++": 2, "sde-dpm++": 2, "ode": 3}
+def _adapt(name: str, found: Any) -> SamplerInfo:
+    if isinstance(found, SamplerInfo):
+        return replace(found, name=name)
+    if not callable(found):
+        raise RequestError(
+            f"sampler '{name}' is a {type(found).__name__}, but must be a SamplerInfo or a "
+            "function (ScheduleSpec) -> diffusers scheduler"
+        )
+    summary = (inspect.getdoc(found) or name).splitlines()[0]
+    return SamplerInfo(name, summary, None, True, found)
+
+
+SAMPLERS: Registry[SamplerInfo] = Registry("sampler", _ROWS, group="qhybrid.samplers", adapt=_adapt)
+"""Sampler name -> row; those of installed packages last."""
 
 
 def check_sampler(name: str) -> SamplerInfo:
-    """Look a sampler up.
+    """Return the row of a sampler.
 
     Raises:
         UnknownNameError: No sampler has that name.
     """
-    if name not in SAMPLERS:
-        raise UnknownNameError("sampler", name, SAMPLERS)
-    return SAMPLERS[name]
+    return SAMPLERS.find(name)
 
 
 def sampler_steps(name: str, spec: ScheduleSpec, steps: int | None = None) -> int:
@@ -73,19 +123,6 @@ def sampler_steps(name: str, spec: ScheduleSpec, steps: int | None = None) -> in
     return steps
 
 
-def check_ancestral(spec: ScheduleSpec, sampler: str, steps: int) -> None:
-    """Refuse what a model of states cannot be drawn from by: it has weights for each time step.
-
-    Raises:
-        RequestError: The sampler is not `ddpm`, or has not all timesteps.
-    """
-    if sampler != "ddpm" or steps != spec.timesteps:
-        raise RequestError(
-            f"a model of states is drawn from by the sampler ddpm with all {spec.timesteps} "
-            f"timesteps, but was asked for {sampler} with {steps}; leave sampler and steps out"
-        )
-
-
 def trailing_timesteps(spec: ScheduleSpec, steps: int) -> list[int]:
     """Spread timesteps evenly, descending, from the noisiest one, T - 1 (Lin et al. 2024, table 2).
 
@@ -103,14 +140,15 @@ def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseSchedu
     Raises:
         UnknownNameError: No sampler has that name.
     """
-    check_sampler(name)
-    builders = {"ddpm": noise_scheduler, "sde": _reverse_sde}
-    scheduler = builders[name](spec) if name in builders else _solver(name, spec)
+    info = check_sampler(name)
+    build = load_reference(info.scheduler) if isinstance(info.scheduler, str) else info.scheduler
+    scheduler: NoiseScheduler = build(spec, **info.options)
     scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
     return scheduler
 
 
-def _reverse_sde(spec: ScheduleSpec) -> NoiseScheduler:
+def reverse_sde(spec: ScheduleSpec) -> NoiseScheduler:
+    """Return the solver of the reverse-time SDE."""
     from qhybrid.diffusion.reverse_sde import ReverseSde
 
     solver_class: Any = ReverseSde
@@ -118,7 +156,7 @@ def _reverse_sde(spec: ScheduleSpec) -> NoiseScheduler:
     return solver
 
 
-def _solver(name: str, spec: ScheduleSpec) -> NoiseScheduler:
+def dpm_solver(spec: ScheduleSpec, *, order: int, stochastic: bool = False) -> NoiseScheduler:
     """Build a DPM-Solver++; at first order it is DDIM (Lu et al. 2022, section 4.1).
 
     DDIMScheduler itself moves T // steps timesteps at a time wherever the next timestep lies, so
@@ -135,8 +173,8 @@ def _solver(name: str, spec: ScheduleSpec) -> NoiseScheduler:
     solver_class: Any = diffusers.DPMSolverMultistepScheduler
     solver: NoiseScheduler = solver_class(
         **beta_options(spec),
-        algorithm_type="sde-dpmsolver++" if name == "sde-dpm++" else "dpmsolver++",
-        solver_order=_ORDERS[name],
+        algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++",
+        solver_order=order,
         # With a largest value of 1 dynamic thresholding is plain clipping to [-1, 1].
         thresholding=True,
         sample_max_value=1.0,

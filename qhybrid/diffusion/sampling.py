@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, drawn_from
-from qhybrid.diffusion.samplers import check_ancestral, sampler_steps, sampling_scheduler
-from qhybrid.diffusion.schedules import NoiseScheduler
-from qhybrid.diffusion.state_sampling import StateSampling
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.epsilon import EpsilonProcess
+from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
+from qhybrid.diffusion.process import Process
+from qhybrid.diffusion.samplers import sampler_steps
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError, ShapeError
 
 Denoiser = Callable[..., Tensor]
-"""(x_t (B, C, H, W), t (B,)) -> predicted epsilon (B, C, H, W); of states, see `StateSampling`."""
+"""(x_t (B, C, H, W), t (B,)) -> predicted epsilon (B, C, H, W); or as its `Process` says."""
 
 DEFAULT_BATCH = 256
 # torch.quantile, by which diffusers' solvers clip, takes no more elements than this.
@@ -58,7 +58,7 @@ def sample(
     on_step: Callable[[int, int], None] | None = None,
     keep: int = 0,
     noise: NoiseSource | None = None,
-    states: StateSampling | None = None,
+    process: Process | None = None,
 ) -> SampleResult:
     """Draw images by the reverse process.
 
@@ -66,7 +66,7 @@ def sample(
     not depend on the device, on how many images are drawn with it, or on `batch_size`.
 
     Args:
-        model: Predicts epsilon from x_t and t.
+        model: Predicts what `process` says from x_t and t.
         shape: (N, C, H, W) of the result.
         spec: The schedule that the model was trained with.
         sampler: A key of `SAMPLERS`.
@@ -78,7 +78,7 @@ def sample(
         on_step: Called as on_step(done, total) after each model evaluation.
         keep: Number of frames to keep, both ends included; 0 keeps none.
         noise: Where noise comes from; the images' generators themselves if omitted.
-        states: How a model of states is sampled; `sampler` must be `ddpm` with all steps then.
+        process: What the model predicts, on the same schedule; epsilon if omitted.
 
     Raises:
         UnknownNameError: No sampler has that name.
@@ -86,8 +86,8 @@ def sample(
         ShapeError: A shape with an axis that is not positive.
     """
     steps = sampler_steps(sampler, spec, steps)
-    if states is not None:
-        check_ancestral(spec, sampler, steps)
+    process = EpsilonProcess(spec, P2Weighting()) if process is None else process
+    process.info.check_sampler(spec, sampler, steps)
     batch_size = DEFAULT_BATCH if batch_size is None else batch_size
     _check_request(shape, batch_size, seed, first_index, keep)
     batches = _batches(shape, batch_size, first_index)
@@ -95,17 +95,20 @@ def sample(
     with _evaluation_mode(model), torch.no_grad():
         # Not inference mode: tensors that a circuit caches in here must still serve training.
         for number, indices in enumerate(batches):
-            generators = [image_generator(seed, index) for index in indices]
-            size = (len(indices), *shape[1:])
-            drawn = size, generators, torch.device(device), noise or GaussianNoise()
-            if states is None:
-                chain = _denoise(model, sampling_scheduler(sampler, spec, steps), *drawn)
-            else:
-                chain = states.images(model, indices[0], *drawn)
+            chain = process.chain(
+                model,
+                sampler=sampler,
+                steps=steps,
+                indices=indices,
+                shape=shape[1:],
+                generators=[image_generator(seed, index) for index in indices],
+                device=torch.device(device),
+                noise=noise or GaussianNoise(),
+            )
             before, total = number * steps, len(batches) * steps
             chunks.append(_frames(chain, _kept_moments(keep, steps), before, total, on_step))
     frames = [torch.cat(parts) for parts in zip(*chunks, strict=True)]
-    labels = states.labels(first_index, shape[0]) if states is not None else None
+    labels = process.labels(range(first_index, first_index + shape[0]))
     return SampleResult(frames[-1], frames if keep else None, sampler, steps, labels)
 
 
@@ -157,25 +160,6 @@ def _check_request(
 def _kept_moments(keep: int, steps: int) -> set[int]:
     """Return after how many steps a frame is kept; the last step always is, for the images."""
     return {round(steps * i / max(keep - 1, 1)) for i in range(keep)} | {steps}
-
-
-def _denoise(
-    model: Denoiser,
-    scheduler: NoiseScheduler,
-    shape: tuple[int, ...],
-    generators: list[torch.Generator],
-    device: torch.device,
-    noise: NoiseSource,
-) -> Iterator[Tensor]:
-    """Yield pure noise, then x after each step."""
-    streams = [noise.stream(generator) for generator in generators]
-    x = torch.cat([stream.normal((1, *shape[1:])) for stream in streams]).to(device)
-    yield x
-    for t in scheduler.timesteps.tolist():
-        epsilon = model(x, torch.full(shape[:1], t, device=device, dtype=torch.long)).float()
-        with drawn_from(noise, generators, streams):
-            x = scheduler.step(epsilon, t, x, generator=generators, return_dict=False)[0]
-        yield x
 
 
 @contextmanager

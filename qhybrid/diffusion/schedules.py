@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:

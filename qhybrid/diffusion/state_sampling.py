@@ -1,83 +1,96 @@
-"""Drawing images from a trained model of states."""
+"""The process of models of states: images as complex vectors, drawn in every timestep."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qhybrid.diffusion.noise import NoiseSource
+from qhybrid.diffusion.process import STATES, Process
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.state_process import complex_noise, in_phase, posterior, to_images
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.state_process import (
+    check_not_black,
+    complex_noise,
+    in_phase,
+    posterior,
+    state_loss,
+    to_images,
+)
 
 
-@dataclass(frozen=True)
-class StateSampling:
-    """Ancestral sampling of states: every time step, with the noise that belongs to it.
+class StateProcess(Process):
+    """The infidelity in training; in sampling every timestep, with the noise that belongs to it.
 
     The model gives the direction of the mean of x_(t-1). Its length is sqrt(d (1 - variance)): the
     length of x_(t-1) is sqrt(d) in the mean, see `state_process`, and the noise has the rest of it.
     In 256 dimensions lengths differ from that by some percent.
 
-    Attributes:
-        schedule: What the model was trained with.
-        classes: How many there are; image i is of class i modulo this.
+    Image i is of class i modulo the number of classes.
     """
 
-    schedule: ScheduleSpec
-    classes: int
+    info = STATES
 
-    def labels(self, first: int, count: int) -> Tensor:
-        """Classes of the images from index `first` on, (count,)."""
-        return torch.arange(first, first + count) % self.classes
+    def __init__(
+        self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
+    ) -> None:
+        """Set up; the infidelity has no weights, and there is one class where None is given."""
+        super().__init__(schedule, weighting, 1 if classes is None else classes)
+        self.scheduler = noise_scheduler(schedule)
 
-    def images(
+    def loss(
         self,
-        model: Callable[[Tensor, Tensor, Tensor], Tensor],
-        first: int,
-        shape: tuple[int, ...],
-        generators: Sequence[torch.Generator],
+        model: Callable[..., Any],
+        images: Tensor,
+        labels: Tensor,
+        generator: torch.Generator,
+        noise_source: NoiseSource,
+    ) -> Tensor:
+        """Return the infidelity of the predicted means, over all timesteps."""
+        return state_loss(model, images, labels, self.scheduler, generator, noise_source)
+
+    def check_images(self, pixels: Tensor) -> None:
+        """Refuse images that are all black, a vector of zeros."""
+        check_not_black(pixels)
+
+    def labels(self, indices: range) -> Tensor:
+        """Return the class of each image, (B,)."""
+        return torch.arange(indices.start, indices.stop) % (self.classes or 1)
+
+    def chain(
+        self,
+        model: Callable[..., Any],
+        *,
+        sampler: str,
+        steps: int,
+        indices: range,
+        shape: tuple[int, int, int],
+        generators: list[torch.Generator],
         device: torch.device,
         noise: NoiseSource,
     ) -> Iterator[Tensor]:
         """Yield pure noise, then x after each step, as images (B, C, H, W) in [-1, 1].
 
-        Args:
-            model: Predicts states of length 1 from x_t, t (B,) and classes (B,).
-            first: Index of the first image.
-            shape: (B, C, H, W).
-            generators: One for each image.
-            device: Where the model is.
-            noise: Where noise comes from.
+        `model` predicts states of length 1 from x_t, t (B,) and classes (B,).
         """
-        count, channels, height, width = shape
-        labels = self.labels(first, count).to(device)
+        channels, height, width = shape
         streams = [noise.stream(generator) for generator in generators]
-        one = (1, 2 * channels, height, width)
+        one = (1, self.info.planes * channels, height, width)
 
         def drawn() -> Tensor:
             return torch.cat([complex_noise(stream, one) for stream in streams]).to(device)
 
-        for x in self._chain(model, labels, channels * height * width, drawn):
-            yield to_images(x)
-
-    def _chain(
-        self,
-        model: Callable[[Tensor, Tensor, Tensor], Tensor],
-        labels: Tensor,
-        amplitudes: int,
-        noise: Callable[[], Tensor],
-    ) -> Iterator[Tensor]:
-        _, to_current, variance = posterior(noise_scheduler(self.schedule).alphas_cumprod)
-        x = noise()
-        yield x
+        labels = self.labels(indices).to(device)
+        _, to_current, variance = posterior(self.scheduler.alphas_cumprod)
+        x = drawn()
+        yield to_images(x)
         for t in reversed(range(self.schedule.timesteps)):
             times = torch.full_like(labels, t)
             rest = float(variance[t])
-            mean = model(x, times, labels).float() * math.sqrt(amplitudes * (1 - rest))
-            x = in_phase(mean, float(to_current[t]) * x)
+            length = math.sqrt(channels * height * width * (1 - rest))
+            x = in_phase(model(x, times, labels).float() * length, float(to_current[t]) * x)
             if t:
-                x = x + math.sqrt(rest) * noise()
-            yield x
+                x = x + math.sqrt(rest) * drawn()
+            yield to_images(x)

@@ -1,17 +1,20 @@
-"""The committed table of models, so that listing them takes no torch and builds nothing."""
+"""The table of models with measured figures, so that listing them builds nothing."""
 
 import json
 from importlib.resources import files
-from typing import TypedDict, cast
+from typing import TypedDict
+
+from qhybrid.models.rows import MODELS, ModelRow
 
 
 class CatalogEntry(TypedDict):
     """One model as published: 28x28x1 images, default width and variant.
 
     Attributes:
-        name: The name in the zoo.
+        name: The name in the table of models.
         paper: Where it was published.
-        parameters: Trainable parameters, circuit weights included.
+        parameters: Trainable parameters, circuit weights included; this and the following are None
+            for models of installed packages, which were not measured.
         qubits: Qubits of its largest circuit; 0 without circuits.
         circuits_per_step: Circuits evaluated per image in one denoising step.
         rounds_per_step: Rounds, i.e. dependent sets of circuit evaluations, in one denoising step.
@@ -22,16 +25,42 @@ class CatalogEntry(TypedDict):
 
     name: str
     paper: str
-    parameters: int
-    qubits: int
-    circuits_per_step: int
-    rounds_per_step: int
-    dead_weights: int
-    weights_with_effect: int
+    parameters: int | None
+    qubits: int | None
+    circuits_per_step: int | None
+    rounds_per_step: int | None
+    dead_weights: int | None
+    weights_with_effect: int | None
     summary: str
 
 
+_FIGURES = (
+    "parameters",
+    "qubits",
+    "circuits_per_step",
+    "rounds_per_step",
+    "dead_weights",
+    "weights_with_effect",
+)
+
+
 def catalog() -> list[CatalogEntry]:
-    """All models in the order of `MODEL_NAMES`."""
+    """Return all models in the order of `MODELS`."""
     text = files("qhybrid.models").joinpath("catalog.json").read_text(encoding="utf-8")
-    return cast("list[CatalogEntry]", json.loads(text))
+    measured = {record["name"]: record for record in json.loads(text)}
+    return [_entry(MODELS[name], measured.get(name, {})) for name in MODELS]
+
+
+def _entry(row: ModelRow, measured: dict[str, int]) -> CatalogEntry:
+    parameters, qubits, circuits, rounds, dead, alive = (measured.get(key) for key in _FIGURES)
+    return {
+        "name": row.name,
+        "paper": row.paper,
+        "parameters": parameters,
+        "qubits": qubits,
+        "circuits_per_step": circuits,
+        "rounds_per_step": rounds,
+        "dead_weights": dead,
+        "weights_with_effect": alive,
+        "summary": row.summary,
+    }

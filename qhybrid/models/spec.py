@@ -4,79 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from qhybrid.models.rows import MODEL_NAMES, MODELS, Conditions, ModelRow
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
-CONTROL = "-control"
-"""Ending of a hybrid's classical twin: as many weights in the place of each circuit."""
-
-HYBRIDS_WITH_CONTROL: tuple[str, ...] = (
-    "1hqconv-qvunet",
-    "7hqconv-qvunet",
-    "fullhqconv-qvunet",
-    "1fqconv-qvunet",
-    "7fqconv-qvunet",
-    "fullfqconv-qvunet",
-    "quanvunet",
-    "fqconv-quanvunet",
-    "hqconv-wide-unet",
-    "fqconv-wide-unet",
-    "qattention-unet",
-    "qbottleneck-unet",
-)
-
-MODEL_NAMES: tuple[str, ...] = (
-    "unet",
-    "wide-unet",
-    "light-unet",
-    *HYBRIDS_WITH_CONTROL,
-    *(name + CONTROL for name in HYBRIDS_WITH_CONTROL),
-)
-
 _OMITTED: Any = None
-
-
-@dataclass(frozen=True)
-class OwnSize:
-    """The published size of a model, where a request names no other.
-
-    Attributes:
-        dim: Width of the first level.
-        ansatz_layers: Layers of its circuits.
-        divisor: What `dim` must be a multiple of.
-        image_size: Side of the images in pixels.
-    """
-
-    dim: int
-    ansatz_layers: int
-    divisor: int = 1
-    image_size: int = 28
-
-
-def own_size(name: str) -> OwnSize:
-    """The published size of a model, whether or not the name is one of `MODEL_NAMES`."""
-    if name.removesuffix(CONTROL).endswith("wide-unet"):
-        return OwnSize(dim=32, ansatz_layers=1, divisor=8)
-    if name.removesuffix(CONTROL) in ("light-unet", "qattention-unet"):
-        return OwnSize(dim=32, ansatz_layers=3)
-    if has_states(name):
-        return OwnSize(dim=16, ansatz_layers=10, image_size=16)
-    return OwnSize(dim=10, ansatz_layers=3)
-
-
-def has_states(name: str) -> bool:
-    """Whether a model denoises images as normalized complex vectors, see `ModelSpec`."""
-    return name.removesuffix(CONTROL) == "qbottleneck-unet"
-
-
-STATE_DIMS: tuple[int, ...] = (4, 8, 16, 32)
-"""Amplitudes at the bottleneck of a model of states: all 4**n Pauli strings are measured."""
-
-STATE_TIMESTEPS, MOST_STATE_TIMESTEPS = 10, 1000
-"""Published, and the most: all time steps of an image are in one batch."""
-
-STATE_CLASSES: tuple[str, ...] = tuple("0123456789")
-"""The classes of the published model of states: digits."""
-
 
 IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
     8: (1, 2, 4),
@@ -91,28 +22,15 @@ CHANNELS: tuple[int, ...] = (1, 3)
 MOST_DIM, MOST_ANSATZ_LAYERS = 1024, 1000
 """Far beyond what is trained; larger numbers are typing errors that exhaust memory or patience."""
 
-VARIANTS: tuple[str, ...] = ("paper", "released")
-"""`paper` follows the publication, `released` the code that its authors published."""
-
-ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
-"""`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
-
-Paper and code agree on the circuit, so that it is in neither variant's name; `published` also
-detaches the circuit's input, as the code does.
-"""
-
-
-def variants(name: str) -> tuple[str, ...]:
-    """The variants of a model, its default first, whether or not it is one of `MODEL_NAMES`."""
-    if name.removesuffix(CONTROL) == "qattention-unet":
-        return ATTENTION_VARIANTS
-    return VARIANTS[:1] if has_states(name) else VARIANTS
-
 
 def own_settings(name: str) -> dict[str, int | str]:
-    """What a model has where a request does not say otherwise: its size and its variant."""
-    own = own_size(name)
-    return {"dim": own.dim, "ansatz_layers": own.ansatz_layers, "variant": variants(name)[0]}
+    """Return what a model has where a request does not say otherwise: its size and its variant.
+
+    The name need not be that of a model; the checks that follow say so.
+    """
+    row = MODELS.get(name, ModelRow(name, ""))
+    size = row.size
+    return {"dim": size.dim, "ansatz_layers": size.ansatz_layers, "variant": row.variants[0]}
 
 
 def multipliers(image_size: int) -> tuple[int, ...]:
@@ -152,13 +70,13 @@ class ModelSpec:
     Attributes:
         name: One of `MODEL_NAMES`.
         image_size: Side of the square images in pixels, a key of `IMAGE_SIZES`. Omitted: the
-            model's `own_size`.
+            published size.
         channels: Image channels, 1 (grey) or 3 (RGB).
         dim: Width of the first level; level i is `dim * multipliers[i]` wide, and twice as wide as
             the one before up to `8 * dim` in the wide models, `4 * dim` in the light ones.
-            Omitted: the model's `own_size`.
+            Omitted: the published size.
         ansatz_layers: Layers of its circuits; ignored by models without circuits. Omitted: the
-            model's `own_size`.
+            published size.
         variant: One of the model's `variants`. Omitted: the first of them.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
@@ -180,10 +98,8 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        if self.name not in MODEL_NAMES:
-            hint = "`qhybrid models` describes them"
-            raise UnknownNameError("model", str(self.name), MODEL_NAMES, hint)
-        own = own_size(self.name)
+        row = MODELS.find(str(self.name), "`qhybrid models` describes them")
+        own = row.size
         for field, value in {"image_size": own.image_size, **own_settings(self.name)}.items():
             if getattr(self, field) is None:
                 object.__setattr__(self, field, value)
@@ -211,36 +127,34 @@ class ModelSpec:
                 f"ansatz_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {self.ansatz_layers}; "
                 f"the paper's is {own.ansatz_layers}"
             )
-        if self.variant not in variants(self.name):
+        if self.variant not in row.variants:
             hint = f"these are the variants of {self.name}"
-            raise UnknownNameError("variant", str(self.variant), variants(self.name), hint)
-        object.__setattr__(self, "timesteps", self._state_timesteps())
-        object.__setattr__(self, "classes", self._state_classes())
-
-    def _state_timesteps(self) -> int | None:
-        """The time steps of a model of states, checked with its `dim`."""
-        if not has_states(self.name):
-            return None
-        if self.dim not in STATE_DIMS:
+            raise UnknownNameError("variant", str(self.variant), row.variants, hint)
+        if own.dims and self.dim not in own.dims:
             raise RequestError(
-                f"dim of {self.name} must be one of {_listed(STATE_DIMS)}, the amplitudes of 2 to "
-                f"5 qubits, but is {self.dim}; the paper's is {own_size(self.name).dim}"
+                f"dim of {self.name} must be one of {_listed(own.dims)}, {own.meaning}, but is "
+                f"{self.dim}; the paper's is {own.dim}"
             )
-        steps = STATE_TIMESTEPS if self.timesteps is None else self.timesteps
+        object.__setattr__(self, "timesteps", self._checked_timesteps(row.conditions))
+        object.__setattr__(self, "classes", self._checked_classes(row.conditions))
+
+    def _checked_timesteps(self, conditions: Conditions | None) -> int | None:
+        if conditions is None:
+            return None
+        steps = conditions.timesteps if self.timesteps is None else self.timesteps
         whole = isinstance(steps, int) and not isinstance(steps, bool)
-        if not whole or not 2 <= steps <= MOST_STATE_TIMESTEPS:
+        if not whole or not 2 <= steps <= conditions.most_timesteps:
             raise RequestError(
-                f"timesteps of {self.name} must be 2 to {MOST_STATE_TIMESTEPS}, but is {steps!r}: "
-                f"each has its own weights; the paper's are {STATE_TIMESTEPS}, set "
+                f"timesteps of {self.name} must be 2 to {conditions.most_timesteps}, but is "
+                f"{steps!r}: each has its own weights; the paper's are {conditions.timesteps}, set "
                 "diffusion.timesteps"
             )
         return steps
 
-    def _state_classes(self) -> tuple[str, ...] | None:
-        """The classes of a model of states."""
-        if not has_states(self.name):
+    def _checked_classes(self, conditions: Conditions | None) -> tuple[str, ...] | None:
+        if conditions is None:
             return None
-        classes: Any = STATE_CLASSES if self.classes is None else self.classes
+        classes: Any = conditions.classes if self.classes is None else self.classes
         if isinstance(classes, int | str):
             classes = str(classes).split(",")
         names = tuple(str(name).strip() for name in classes)
@@ -251,6 +165,11 @@ class ModelSpec:
         return names
 
     @property
+    def row(self) -> ModelRow:
+        """The model's row."""
+        return MODELS[self.name]
+
+    @property
     def vertex_channels(self) -> int:
         """Width of the 2x2 feature map at the vertex."""
         return self.dim * multipliers(self.image_size)[-1]
@@ -258,8 +177,7 @@ class ModelSpec:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Shape (C, H, W) of what the model takes for one image."""
-        parts = 2 if has_states(self.name) else 1
-        return parts * self.channels, self.image_size, self.image_size
+        return self.row.process.planes * self.channels, self.image_size, self.image_size
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, e.g. for JSON; without those that the model does not have."""

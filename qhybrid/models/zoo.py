@@ -1,8 +1,8 @@
-"""The models by name."""
+"""Builders of the models; `qhybrid.models.rows` has the table of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -23,7 +23,7 @@ from qhybrid.models.quantum_vertex import (
 )
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.spec import CONTROL, HYBRIDS_WITH_CONTROL, ModelSpec
+from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.vertex import Vertex
 from qhybrid.models.wide_blocks import WideVertex
@@ -31,6 +31,7 @@ from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
 from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.ansatz import build_ansatz
+from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import Backend, get_backend
 
 ANSATZ_CHANNELS = 3
@@ -57,9 +58,6 @@ class Execution:
     control: bool = False
 
 
-Builder = Callable[[ModelSpec, Execution], nn.Module]
-
-
 def build_model(
     spec: ModelSpec,
     backend: Backend | None = None,
@@ -68,7 +66,7 @@ def build_model(
 ) -> nn.Module:
     """Build a model of the zoo: it takes images (B, C, H, W) and times (B,) to the noise in them.
 
-    Models of states take and give vectors, see `ModelSpec`.
+    Models of another process take and give what `ModelSpec` says.
 
     Args:
         spec: Which one, at what size.
@@ -80,18 +78,21 @@ def build_model(
     Raises:
         CircuitError: The vertex is too narrow for the model's circuits.
     """
-    execution = Execution(backend or get_backend("statevector"), gradient, generator)
+    row = spec.row
+    builder = load_reference(row.builder) if isinstance(row.builder, str) else row.builder
+    execution = Execution(backend or get_backend("statevector"), gradient, generator, row.control)
     with _initialized_from(generator):
-        return MODELS[spec.name](spec, execution)
+        model: nn.Module = builder(spec, execution, **row.options)
+    return model
 
 
-def _unet(spec: ModelSpec, execution: Execution) -> UNet:
+def unet(spec: ModelSpec, execution: Execution) -> UNet:
     """The classical U-Net; it has no circuits to execute."""
     width, time_features = spec.vertex_channels, 4 * spec.dim
     return _around_vertex(spec, lambda: ResNetBlock(width, width, time_features))
 
 
-def _qvunet(
+def qvunet(
     spec: ModelSpec, execution: Execution, *, ansatz: str, circuits: int | None = None
 ) -> UNet:
     """A QVU-Net: `circuits` of one ansatz in each vertex convolution, or circuits only (None)."""
@@ -132,9 +133,9 @@ def _quantum_block(
     return SharedWeightsBlock(first, second, width, time_features, shared=shared)
 
 
-def _quanvunet(spec: ModelSpec, execution: Execution, *, ansatz: str) -> UNet:
+def quanvunet(spec: ModelSpec, execution: Execution, *, ansatz: str) -> UNet:
     """A QVU-Net of one circuit, with quanvolution in the blocks of the second encoder level."""
-    model = _qvunet(spec, execution, ansatz=ansatz, circuits=1)
+    model = qvunet(spec, execution, ansatz=ansatz, circuits=1)
     level = cast("EncoderLevel", model.encoder[QUANVOLUTION_LEVEL])
     level.first = _quanvolutional_block(spec, execution, ansatz)
     level.second = _quanvolutional_block(spec, execution, ansatz)
@@ -162,7 +163,7 @@ def _quanvolutional_block(spec: ModelSpec, execution: Execution, ansatz: str) ->
     return QuanvResNetBlock(first, second, width, 4 * spec.dim, rereads_input=released)
 
 
-def _wide_unet(spec: ModelSpec, execution: Execution, *, ansatz: str | None = None) -> WideUNet:
+def wide_unet(spec: ModelSpec, execution: Execution, *, ansatz: str | None = None) -> WideUNet:
     """The wide U-Net, perhaps with one circuit shared by all that is quantum in its vertex."""
     widths = wide_widths(spec.image_size, spec.dim)
     circuit = None if ansatz is None else _shared_circuit(spec, execution, ansatz, widths[-2])
@@ -187,17 +188,17 @@ def _shared_circuit(
     return made
 
 
-def _light_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
+def light_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     """The light U-Net without attention: the paper's classical model."""
     return LightUNet(None, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
 
 
-def _qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
+def qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     """The light U-Net with quantum attention at its bottleneck."""
     circuit = build_ansatz(
         "qattention", qubits=ATTENTION_QUBITS, layers=spec.ansatz_layers, variant=spec.variant
     )
-    model = _light_unet(spec, execution)
+    model = light_unet(spec, execution)
     model.attention = QuantumAttention(
         circuit,
         4 * spec.dim,
@@ -210,7 +211,7 @@ def _qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     return model
 
 
-def _qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneckUNet:
+def qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneckUNet:
     """Linear layers around a circuit with weights for each time step and class."""
     if spec.timesteps is None or spec.classes is None:
         raise ValueError(f"{spec.name} is a model of states")
@@ -237,12 +238,6 @@ def _qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottlenec
     )
 
 
-def _control(spec: ModelSpec, execution: Execution) -> nn.Module:
-    """The classical twin of a hybrid."""
-    hybrid = MODELS[spec.name.removesuffix(CONTROL)]
-    return hybrid(spec, replace(execution, control=True))
-
-
 def _full_vertex(spec: ModelSpec, ansatz: str) -> list[VariationalCircuit]:
     """Circuits of 3 channels, then one basic entangling circuit per channel that is left."""
     many, rest = divmod(spec.vertex_channels, ANSATZ_CHANNELS)
@@ -267,23 +262,3 @@ def _initialized_from(generator: torch.Generator | None) -> Iterator[None]:
         # torch.manual_seed would reseed the accelerators too, which fork_rng does not restore here.
         torch.default_generator.manual_seed(seed)
         yield
-
-
-MODELS: Mapping[str, Builder] = {
-    "unet": _unet,
-    "wide-unet": _wide_unet,
-    "light-unet": _light_unet,
-    "1hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=1),
-    "7hqconv-qvunet": partial(_qvunet, ansatz="hqconv", circuits=7),
-    "fullhqconv-qvunet": partial(_qvunet, ansatz="hqconv"),
-    "1fqconv-qvunet": partial(_qvunet, ansatz="fqconv", circuits=1),
-    "7fqconv-qvunet": partial(_qvunet, ansatz="fqconv", circuits=7),
-    "fullfqconv-qvunet": partial(_qvunet, ansatz="fqconv"),
-    "quanvunet": partial(_quanvunet, ansatz="hqconv"),
-    "fqconv-quanvunet": partial(_quanvunet, ansatz="fqconv"),
-    "hqconv-wide-unet": partial(_wide_unet, ansatz="hqconv"),
-    "fqconv-wide-unet": partial(_wide_unet, ansatz="fqconv"),
-    "qattention-unet": _qattention_unet,
-    "qbottleneck-unet": _qbottleneck_unet,
-    **{name + CONTROL: _control for name in HYBRIDS_WITH_CONTROL},
-}

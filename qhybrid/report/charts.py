@@ -1,12 +1,11 @@
-"""Bars of HTML and CSS: legible at any width, and without any script."""
+"""Charts of bars: their lengths and their words."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-from qhybrid.report.sections import NOT_KNOWN, probability
+from qhybrid.report.sections import figure
 
 
 @dataclass(frozen=True)
@@ -15,90 +14,78 @@ class Bar:
 
     Attributes:
         name: Left of it.
-        value: Its length; None is drawn as "not known".
-        text: Right of it.
         kind: A class of the style sheet.
+        percent: Its length.
+        text: Right of it.
     """
 
     name: str
-    value: float | None
-    text: str
     kind: str
+    percent: float
+    text: str
 
 
-def bars(title: str, members: Sequence[Bar], largest: float | None = None) -> str:
-    """Return a chart of bars.
+@dataclass(frozen=True)
+class Chart:
+    """Bars below a title, from top to bottom."""
 
-    Args:
-        title: Above it.
-        members: From top to bottom.
-        largest: The value of a full bar; the largest of all if None.
-    """
-    full = largest or max((bar.value or 0.0 for bar in members), default=0.0) or 1.0
-    rows = "".join(_row(bar, full) for bar in members)
-    return f'<figure class="bars"><figcaption>{escape(title)}</figcaption>{rows}</figure>'
+    title: str
+    bars: Sequence[Bar]
 
 
-def _row(bar: Bar, full: float) -> str:
-    percent = 0.0 if bar.value is None else 100 * max(0.0, min(1.0, bar.value / full))
-    return (
-        f'<div class="bar"><span class="name">{escape(bar.name)}</span>'
-        f'<span class="track"><span class="fill {bar.kind}" style="width:{percent:.2f}%"></span>'
-        f'</span><span class="value">{escape(bar.text)}</span></div>'
-    )
+#: Figures that have a chart, with its title.
+_TITLES = {
+    "two_qubit_gates": "Two-qubit gates (fewer is better)",
+    "two_qubit_depth": "Two-qubit depth (less is better)",
+    "duration_us": "Duration in microseconds (less is better)",
+    "success_probability": "Success probability (more is better)",
+}
 
 
-def stock_charts(report: Mapping[str, Any]) -> list[str]:
+def stock_charts(report: Mapping[str, Any]) -> list[Chart]:
     """Return a chart of each figure of a circuit on a device, ours beside stock."""
-    figures: list[tuple[str, str, float | None]] = [
-        ("two_qubit_gates", "Two-qubit gates (fewer is better)", None),
-        ("two_qubit_depth", "Two-qubit depth (less is better)", None),
-        ("duration_us", "Duration in microseconds (less is better)", None),
-        ("success_probability", "Success probability (more is better)", 1.0),
-    ]
     sources = [
-        (name, figures, kind)
-        for name, figures, kind in (
-            ("ours", report, "ours"),
-            ("stock", report["stock"], "stock"),
-            ("stock, bound", report["stock_bound"], "stock-bound"),
+        (name, kind, figures)
+        for name, kind, figures in (
+            ("ours", "ours", report),
+            ("stock", "stock", report["stock"]),
+            ("stock, bound", "stock-bound", report["stock_bound"]),
         )
         if figures is not None
     ]
-    return [
-        bars(title, [Bar(n, s[key], _text(key, s[key]), kind) for n, s, kind in sources], largest)
-        for key, title, largest in figures
-    ]
+    charts = []
+    for key, title in _TITLES.items():
+        values = [(name, kind, figures[key]) for name, kind, figures in sources]
+        largest = max(value or 0.0 for *_, value in values)
+        full = 1.0 if key == "success_probability" else largest or 1.0
+        bars = [
+            Bar(name, kind, 100 * (value or 0.0) / full, figure(key, value))
+            for name, kind, value in values
+        ]
+        charts.append(Chart(title, bars))
+    return charts
 
 
-def _text(key: str, value: float | None) -> str:
-    if value is None:
-        return NOT_KNOWN
-    if key == "success_probability":
-        return probability(value)
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
-
-
-def trend_charts(circuit: str, trend: Mapping[str, Any]) -> list[str]:
+def trend_charts(circuit: str, trend: Mapping[str, Any]) -> list[Chart]:
     """Return the gradient's variance at other sizes, bars on a logarithmic scale."""
     charts = []
-    for key in ("qubits", "layers"):
-        points = trend[f"by_{key}"]
+    for size in ("qubit", "layer"):
+        points, slope = trend[f"by_{size}s"], trend[f"log2_per_{size}"]
         if not points:
             continue
-        lowest = min(math.log10(point["variance"]) for point in points) - 0.5
-        highest = max(math.log10(point["variance"]) for point in points)
-        members = [
+        sizes = [(point[f"{size}s"], point["variance"]) for point in points]
+        lowest = math.log10(min(variance for _, variance in sizes)) - 0.5
+        full = math.log10(max(variance for _, variance in sizes)) - lowest
+        bars = [
             Bar(
-                f"{point[key]} {key if point[key] > 1 else key[:-1]}",
-                math.log10(point["variance"]) - lowest,
-                f"{point['variance']:.1e}",
+                f"{count} {size}{'s' * (count > 1)}",
                 "ours",
+                100 * (math.log10(variance) - lowest) / full,
+                f"{variance:.1e}",
             )
-            for point in points
+            for count, variance in sizes
         ]
-        slope = trend[f"log2_per_{key[:-1]}"]
-        change = "" if slope is None else f", x {2**slope:.2f} with each {key[:-1]}"
-        title = f"Gradient variance of {circuit} by {key}, logarithmic scale{change}"
-        charts.append(bars(title, members, highest - lowest))
+        change = "" if slope is None else f", x {2**slope:.2f} with each {size}"
+        title = f"Gradient variance of {circuit} by {size}s, logarithmic scale{change}"
+        charts.append(Chart(title, bars))
     return charts

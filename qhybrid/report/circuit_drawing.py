@@ -2,18 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-from qiskit.circuit import ControlledGate, QuantumCircuit
+from markupsafe import Markup
+from qiskit.circuit import ControlledGate
 
+from qhybrid.report.markup import fill
 from qhybrid_circuits.variational import VariationalCircuit
 
 #: Gates that are drawn; a picture of more tells nobody anything.
 MOST_GATES = 600
-
-#: Pixels: between columns and wires, of a box, and left of the first column.
-_COLUMN, _WIRE, _BOX, _HEIGHT, _LEFT = 58, 38, 48, 28, 44
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class _Placed:
     kind: str
 
 
-def draw_circuit(variational: VariationalCircuit, dead_weights: Collection[int]) -> str:
+def draw_circuit(variational: VariationalCircuit, dead_weights: Collection[int]) -> Markup:
     """Return a circuit as SVG, time from left to right, qubit 0 at the top.
 
     Args:
@@ -36,21 +34,10 @@ def draw_circuit(variational: VariationalCircuit, dead_weights: Collection[int])
         dead_weights: Indices of weights without effect; gates that have no other parameters are
             drawn as such.
     """
-    placed = _place(variational, dead_weights)
-    columns = 1 + max((gate.column for gate in placed), default=0)
-    wires = variational.num_qubits
-    width, height = _LEFT + columns * _COLUMN + 20, wires * _WIRE + 12
-    parts = [
-        f'<svg class="circuit" role="img" aria-label="circuit {escape(variational.name)}" '
-        f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'xmlns="http://www.w3.org/2000/svg">'
-    ]
-    for qubit in range(wires):
-        y = _y(qubit)
-        parts.append(f'<text x="4" y="{y + 4}" class="wire-name">q{qubit}</text>')
-        parts.append(f'<line x1="{_LEFT - 10}" y1="{y}" x2="{width - 8}" y2="{y}" class="wire"/>')
-    parts += [_gate(gate) for gate in placed]
-    return "\n".join([*parts, "</svg>"])
+    gates = _place(variational, dead_weights)
+    columns = 1 + max((gate.column for gate in gates), default=0)
+    name, wires = variational.name, variational.num_qubits
+    return fill("circuit.svg", name=name, wires=wires, columns=columns, gates=gates)
 
 
 def _place(variational: VariationalCircuit, dead_weights: Collection[int]) -> list[_Placed]:
@@ -85,45 +72,3 @@ def _describe(operation: Any, qubits: Sequence[int], column: int, kinds: Any) ->
 
 def _number(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, int | float) else ""
-
-
-def _gate(gate: _Placed) -> str:
-    x = _LEFT + gate.column * _COLUMN + _COLUMN // 2
-    touched = [*gate.controls, *gate.targets]
-    parts = [f'<g class="gate {gate.kind}"><title>{escape(_title(gate))}</title>']
-    if len(touched) > 1:
-        top, bottom = _y(min(touched)), _y(max(touched))
-        parts.append(f'<line x1="{x}" y1="{top}" x2="{x}" y2="{bottom}" class="link"/>')
-    parts += [f'<circle cx="{x}" cy="{_y(qubit)}" r="4.5"/>' for qubit in gate.controls]
-    parts += [_box(gate, x, _y(qubit)) for qubit in gate.targets]
-    return "".join([*parts, "</g>"])
-
-
-def _box(gate: _Placed, x: int, y: int) -> str:
-    label, parameters = escape(gate.label[:7]), escape(_short(gate.parameters))
-    lines = f'<text x="{x}" y="{y + (4 if not parameters else -2)}">{label}</text>'
-    if parameters:
-        lines += f'<text x="{x}" y="{y + 10}" class="parameter">{parameters}</text>'
-    left, top = x - _BOX // 2, y - _HEIGHT // 2
-    return f'<rect x="{left}" y="{top}" width="{_BOX}" height="{_HEIGHT}" rx="4"/>{lines}'
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 8 else f"{text[:7]}…"
-
-
-def _title(gate: _Placed) -> str:
-    controls = f", control {', '.join(map(str, gate.controls))}" if gate.controls else ""
-    qubits = ", ".join(map(str, gate.targets))
-    what = f"{gate.label}({gate.parameters})" if gate.parameters else gate.label
-    effect = "; without effect" if gate.kind == "dead" else ""
-    return f"{what} on qubit {qubits}{controls}{effect}"
-
-
-def _y(qubit: int) -> int:
-    return qubit * _WIRE + 24
-
-
-def is_cut(circuit: QuantumCircuit) -> bool:
-    """Return whether a circuit has more gates than are drawn."""
-    return len(circuit.data) > MOST_GATES

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from qhybrid.report.subject import Subject
-from qhybrid_circuits.ansatz import ANSATZE, build_ansatz
-from qhybrid_circuits.ansatz.registry import ansatz_builder
+from qhybrid_circuits.ansatz import ANSATZE, ansatz_builder, build_ansatz
 from qhybrid_circuits.disk_cache import circuit_content, content_key
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.variational import VariationalCircuit

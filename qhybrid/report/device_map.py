@@ -1,16 +1,18 @@
 """A device's couplings as an SVG picture, with the qubits that a circuit uses."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import rustworkx
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from qhybrid.report.devices import Device
-from qhybrid_circuits.disk_cache import content_key, use_cache
+from qhybrid.report.markup import fill
+from qhybrid.report.stored import remembered
+from qhybrid_circuits.disk_cache import content_key
 
 Array = NDArray[np.float64]
 
@@ -36,29 +38,23 @@ class DeviceMap:
 
 def device_map(device: Device) -> DeviceMap:
     """Return where to draw a device's qubits, from the cache where that is known."""
-    store = use_cache(True)
-    key = content_key("map", 2, device.fingerprint)
 
-    def parsed(values: Any) -> DeviceMap:
-        pairs = tuple((int(a), int(b)) for a, b in values["pairs"])
-        return DeviceMap(pairs, np.array(values["positions"], dtype=float).reshape(-1, 2))
-
-    known = store.read_json(key, parsed)
-    if known is not None:
-        return known
-    target = device.load()
-    pairs = sorted(
-        {
+    def compute() -> dict[str, Any]:
+        target = device.load()
+        pairs = {
             (min(place), max(place))
             for name in target.operation_names
             for place in target[name] or ()
             if place is not None and len(place) == 2
         }
-    )
-    positions = lay_out(int(target.num_qubits), pairs)
-    values = {"pairs": pairs, "positions": positions.round(4).tolist()}
-    store.write(f"{key}.json", json.dumps(values).encode())
-    return DeviceMap(tuple(pairs), positions)
+        positions = lay_out(int(target.num_qubits), sorted(pairs))
+        return {"pairs": sorted(pairs), "positions": positions.round(4).tolist()}
+
+    def parsed(values: Any) -> DeviceMap:
+        pairs = tuple((int(a), int(b)) for a, b in values["pairs"])
+        return DeviceMap(pairs, np.array(values["positions"], dtype=float).reshape(-1, 2))
+
+    return remembered(content_key("map", 2, device.fingerprint), compute, parsed)
 
 
 def lay_out(num_qubits: int, pairs: Sequence[tuple[int, int]]) -> Array:
@@ -170,63 +166,45 @@ def _turned(positions: Array, pairs: Sequence[tuple[int, int]]) -> Array:
     return np.asarray(positions - positions.min(axis=0))
 
 
-def draw_layout(device: DeviceMap, report: Mapping[str, Any]) -> tuple[str, str]:
+def draw_layout(device: DeviceMap, report: Mapping[str, Any]) -> tuple[Markup, Markup]:
     """Return the whole device, and the part in use with the circuit's qubits named.
 
     Args:
         device: Its couplings.
         report: Of a circuit on it.
     """
+    used = set(report["used_qubits"])
+    near = sorted(used.union(*(pair for pair in device.pairs if used & set(pair))))
+    everywhere = range(len(device.positions))
+    # Names need more room between the qubits.
     return (
-        _draw(device, report, range(len(device.positions)), named=False),
-        _draw(device, report, _around(device, report["used_qubits"]), named=True),
+        _draw(device, report, everywhere, _SPACING, named=False),
+        _draw(device, report, near, 1.6 * _SPACING, named=True),
     )
 
 
-def _around(device: DeviceMap, used: Sequence[int]) -> list[int]:
-    """Return the qubits in use and their neighbours."""
-    inside = set(used)
-    return sorted(inside.union(*(pair for pair in device.pairs if inside & set(pair))))
-
-
 def _draw(
-    device: DeviceMap, report: Mapping[str, Any], shown: Sequence[int], *, named: bool
-) -> str:
+    device: DeviceMap,
+    report: Mapping[str, Any],
+    shown: Sequence[int],
+    spacing: float,
+    *,
+    named: bool,
+) -> Markup:
     used, logical = set(report["used_qubits"]), {q: i for i, q in enumerate(report["layout"])}
-    spacing = _SPACING * (1.6 if named else 1.0)
     corner = device.positions[list(shown)].min(axis=0)
     places = {q: (device.positions[q] - corner) * spacing + _MARGIN for q in shown}
     width, height = np.array(list(places.values())).max(axis=0) + _MARGIN
-    # The names must stay legible; where the qubits are far apart, the picture scrolls.
-    sizes = f"max-width:{width:.0f}px" + (f";min-width:{0.66 * width:.0f}px" if named else "")
-    what = f"qubits of {report['circuit']} on {report['target']}"
-    parts = [
-        f'<svg class="map" role="img" aria-label="{what}" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'style="{sizes}" xmlns="http://www.w3.org/2000/svg">'
-    ]
-    for a, b in device.pairs:
-        if a in places and b in places:
-            (x1, y1), (x2, y2) = places[a], places[b]
-            kind = "coupling used" if {a, b} <= used else "coupling"
-            parts.append(
-                f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
-            )
-    for qubit, (x, y) in places.items():
-        parts.append(_qubit(qubit, x, y, qubit in used, logical.get(qubit), named))
-    return "\n".join([*parts, "</svg>"])
-
-
-def _qubit(qubit: int, x: float, y: float, used: bool, logical: int | None, named: bool) -> str:
-    kind = "qubit used" if used else "qubit"
-    ends = "" if logical is None else f", holds q{logical} at the end"
-    radius = 19 if named and used else 14 if named else 12
-    parts = [
-        f'<g class="{kind}"><title>qubit {qubit}{ends}</title>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
-    ]
-    if named and logical is not None:
-        parts.append(f'<text x="{x:.1f}" y="{y - 1:.1f}">q{logical}</text>')
-        parts.append(f'<text x="{x:.1f}" y="{y + 11:.1f}" class="number">{qubit}</text>')
-    elif named:
-        parts.append(f'<text x="{x:.1f}" y="{y + 4:.1f}" class="number">{qubit}</text>')
-    return "".join([*parts, "</g>"])
+    return fill(
+        "map.svg",
+        report=report,
+        width=width,
+        height=height,
+        named=named,
+        couplings=[
+            (places[a], places[b], {a, b} <= used)
+            for a, b in device.pairs
+            if a in places and b in places
+        ],
+        qubits=[(q, place, q in used, logical.get(q)) for q, place in places.items()],
+    )

@@ -1,8 +1,6 @@
 """The figures of one circuit: computed once, then read from the cache."""
 
 import inspect
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +8,9 @@ import numpy as np
 
 from qhybrid.report.circuits import SEED, CircuitUse
 from qhybrid.report.devices import Device
-from qhybrid.report.stored import source_fingerprint
-from qhybrid_circuits.ansatz import build_ansatz
-from qhybrid_circuits.ansatz.registry import ansatz_builder
-from qhybrid_circuits.disk_cache import content_key, use_cache
+from qhybrid.report.stored import remembered, source_fingerprint
+from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
+from qhybrid_circuits.disk_cache import content_key
 from qhybrid_circuits.variational import VariationalCircuit
 
 #: Part of the keys: a change of what is kept must not meet old files.
@@ -62,7 +59,7 @@ def health_report(use: CircuitUse) -> dict[str, Any]:
         found = circuit_health(use.variational).to_dict()
         return {**found, "trend": None if trend is None else trend.to_dict()}
 
-    return _remembered(key, compute)
+    return remembered(key, compute, dict)
 
 
 def _resources(
@@ -84,17 +81,7 @@ def _resources(
             compare=compare,
         ).to_dict()
 
-    return _remembered(key, compute)
-
-
-def _remembered(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    store = use_cache(True)
-    known = store.read_json(key, dict)
-    if known is not None:
-        return known
-    found = compute()
-    store.write(f"{key}.json", json.dumps(found).encode())
-    return found
+    return remembered(key, compute, dict)
 
 
 def _topologies(use: CircuitUse) -> list[tuple[str, CircuitUse]]:

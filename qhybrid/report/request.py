@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
+from qhybrid.diffusion.process import EPSILON
+from qhybrid.diffusion.samplers import check_sampler, sampler_steps
 from qhybrid.report.devices import check_target_names
 from qhybrid.report.subject import Subject, find_subject
-from qhybrid.sampling.request import STATE_SHOTS
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
@@ -74,25 +74,21 @@ def check_request(request: ReportRequest) -> tuple[Subject, SamplingPlan]:
     sampler = check_sampler(request.sampler or config.sampling.sampler).name
     configured = config.sampling.steps if sampler == config.sampling.sampler else None
     steps = configured if request.steps is None else request.steps
-    states = subject.spec is not None and subject.spec.timesteps is not None
-    usual = STATE_SHOTS if states else PrimitiveSettings.shots
+    process = subject.spec.row.process if subject.spec is not None else EPSILON
+    usual = process.shots or PrimitiveSettings.shots
     shots = usual if request.shots is None else request.shots
     for name, value in (("shots", shots), ("num-images", request.num_images)):
         if not 1 <= value <= _MOST:
             raise RequestError(f"--{name} must be 1 to {_MOST:,}, but is {value}")
     steps = sampler_steps(sampler, schedule, steps)
-    if states:
-        check_ancestral(schedule, sampler, steps)
+    process.check_sampler(schedule, sampler, steps)
     return subject, SamplingPlan(sampler, steps, shots, request.num_images)
 
 
 def _usual_config(subject: Subject) -> Config:
-    """Return how a model that is not trained would be, a model of states in its own steps."""
-    if subject.spec is None or subject.spec.timesteps is None:
+    """Return how a model that is not trained would be trained."""
+    if subject.spec is None:
         return Config()
-    return Config.model_validate(
-        {
-            "model": {"name": subject.spec.name},
-            "diffusion": {"timesteps": subject.spec.timesteps},
-        }
-    )
+    steps = subject.spec.timesteps
+    diffusion = {} if steps is None else {"timesteps": steps}
+    return Config.model_validate({"model": {"name": subject.spec.name}, "diffusion": diffusion})

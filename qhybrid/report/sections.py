@@ -1,8 +1,11 @@
 """A report as tables of text, the same for terminals, Markdown and the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
+
+Reports = Sequence[Mapping[str, Any]]
 
 #: Figures that are compared with stock, and those of them that a ranking of many devices shows.
 _COMPARED = {
@@ -12,9 +15,6 @@ _COMPARED = {
     "success_probability": "success",
 }
 _IN_RANKINGS, _MANY = ("two_qubit_gates", "success_probability"), 8
-
-#: What stands for figures of stock transpilation where it raises an error.
-_FAILED = "fails"
 
 #: What stands for a figure that a device's calibration does not give.
 NOT_KNOWN = "not known"
@@ -26,17 +26,36 @@ class Section:
 
     Attributes:
         title: What it is about.
-        headings: Of its columns; the first is text, the others are figures unless `texts` says so.
+        headings: Of its columns.
         rows: Its cells.
+        texts: How many columns, from the first, hold text; the others hold figures.
         notes: Lines below it.
-        texts: Indices of columns that hold text.
     """
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    texts: int = 1
     notes: tuple[str, ...] = ()
-    texts: tuple[int, ...] = (0,)
+
+
+#: What a cell holds of its row, by its column's heading.
+_Columns = Mapping[str, Callable[[Any], object]]
+
+_CIRCUIT: _Columns = {"circuit": itemgetter("circuit")}
+_PLACE: _Columns = {**_CIRCUIT, "target": lambda row: row["target"] or "-"}
+_TWO_QUBIT: _Columns = {
+    "2-qubit gates": itemgetter("two_qubit_gates"),
+    "2-qubit depth": itemgetter("two_qubit_depth"),
+}
+_SUCCESS: _Columns = {"success": lambda row: probability(row["success_probability"])}
+
+
+def _table(
+    title: str, rows: Iterable[Any], columns: _Columns, texts: int = 1, *notes: str
+) -> Section:
+    cells = tuple(tuple(str(cell(row)) for cell in columns.values()) for row in rows)
+    return Section(title, tuple(columns), cells, texts, notes)
 
 
 def sections(content: Mapping[str, Any]) -> list[Section]:
@@ -44,16 +63,20 @@ def sections(content: Mapping[str, Any]) -> list[Section]:
     reports = content["reports"]
     on_devices = [each for each in reports if each["target"] is not None]
     found = [
-        _circuits(reports) if not on_devices else _devices(on_devices),
+        _devices(on_devices) if on_devices else _circuits(reports),
         _stock(on_devices),
         _gates(reports),
         _topologies(on_devices),
         _health(reports),
         _trend(reports),
-        _model_health(content["model"]),
-        _sampling(content["model"]),
-        _skipped(content["skipped"]),
     ]
+    model = content["model"] or {"health": None, "sampling": None}
+    if model["health"] and model["health"]["circuits"]:
+        found.append(_model_health(model["health"]))
+    if model["sampling"]:
+        found.append(_sampling(model, model["sampling"]))
+    skipped = {"target": itemgetter("target"), "why": itemgetter("reason")}
+    found.append(_table("Left out", content["skipped"], skipped, 2))
     return [section for section in found if section.rows]
 
 
@@ -78,12 +101,11 @@ def headline(content: Mapping[str, Any]) -> str:
 def remarks(content: Mapping[str, Any]) -> list[str]:
     """Return what a reader should not miss."""
     found = []
-    for report in _one_each(content["reports"]):
-        health = report["health"]
-        if health is not None and health["dead_weights"]:
-            found.append(_without_effect(report, "weights"))
-        if health is not None and health["dead_inputs"]:
-            found.append(_without_effect(report, "inputs"))
+    for circuit, health in _examined(content["reports"]):
+        for what in ("weights", "inputs"):
+            if dead := health[f"dead_{what}"]:
+                total = f"{health[what]} {what} of {circuit}"
+                found.append(f"{dead} of the {total} have no effect on any output")
     model = content["model"]
     if model is not None and model["health"] is not None:
         dead, count = model["health"]["dead_weights"], model["health"]["weights"]
@@ -103,9 +125,7 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
 
 def shown(value: float | None, digits: int = 0, unit: str = "") -> str:
     """Return a figure as text; None is "not known", never 0."""
-    if value is None:
-        return NOT_KNOWN
-    return f"{value:,.{digits}f}{unit}"
+    return NOT_KNOWN if value is None else f"{value:,.{digits}f}{unit}"
 
 
 def probability(value: float | None) -> str:
@@ -115,19 +135,24 @@ def probability(value: float | None) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
 
 
-def saved(ours: float, stock: float) -> str:
+def figure(key: str, value: float | None) -> str:
+    """Return a figure that is compared with stock as text."""
+    if key == "success_probability":
+        return probability(value)
+    return shown(value, 0 if isinstance(value, int) else 2)
+
+
+def saved(ours: float | None, stock: float | None) -> str:
     """Return how much less one figure is than another, e.g. "-50 %"."""
-    return "-" if not stock else f"{100 * (ours - stock) / stock:+.0f} %"
+    if ours is None or stock is None:
+        return NOT_KNOWN
+    return f"{100 * (ours - stock) / stock:+.0f} %" if stock else "-"
 
 
-def _without_effect(report: Mapping[str, Any], what: str) -> str:
-    dead, count = report["health"][f"dead_{what}"], report["health"][what]
-    return f"{dead} of the {count} {what} of {report['circuit']} have no effect on any output"
-
-
-def _one_each(reports: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the first report of each circuit: health does not depend on the device."""
-    return list({report["circuit"]: report for report in reversed(reports)}.values())[::-1]
+def _examined(reports: Reports) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return each circuit that was examined with its health, which no device changes."""
+    found = {each["circuit"]: each["health"] for each in reports}
+    return [(circuit, health) for circuit, health in found.items() if health is not None]
 
 
 def _more(items: Sequence[Any], listed: int) -> str:
@@ -136,222 +161,143 @@ def _more(items: Sequence[Any], listed: int) -> str:
 
 def _times(report: Mapping[str, Any]) -> str:
     """Return the circuit's name, with how many a denoising step evaluates."""
-    count = report["circuits"]
-    return report["circuit"] if count == 1 else f"{count} x {report['circuit']}"
+    count, name = report["circuits"], str(report["circuit"])
+    return name if count == 1 else f"{count} x {name}"
 
 
-def _circuits(reports: Sequence[Mapping[str, Any]]) -> Section:
-    rows = [
-        (
-            _times(report),
-            str(report["logical_qubits"]),
-            str(report["two_qubit_gates"]),
-            str(report["two_qubit_depth"]),
-            str(report["depth"]),
-        )
-        for report in reports
-    ]
-    headings = ("circuit", "qubits", "2-qubit gates", "2-qubit depth", "depth")
-    return Section("Circuits as they are written", headings, tuple(rows))
+def _circuits(reports: Reports) -> Section:
+    columns: _Columns = {
+        "circuit": _times,
+        "qubits": itemgetter("logical_qubits"),
+        **_TWO_QUBIT,
+        "depth": itemgetter("depth"),
+    }
+    return _table("Circuits as they are written", reports, columns)
 
 
-def _devices(reports: Sequence[Mapping[str, Any]]) -> Section:
-    rows = [
-        (
-            _times(report),
-            report["target"] + (" fractional" if report["fractional"] else ""),
-            f"{report['logical_qubits']} on {report['physical_qubits']} of "
-            f"{report['device_qubits']}",
-            str(report["two_qubit_gates"]),
-            str(report["two_qubit_depth"]),
-            str(report["depth"]),
-            shown(report["swaps"]),
-            shown(report["duration_us"], 2, " us"),
-            probability(report["success_probability"]),
-        )
-        for report in reports
-    ]
-    headings = (
-        "circuit",
-        "target",
-        "qubits",
-        "2-qubit gates",
-        "2-qubit depth",
-        "depth",
-        "swaps",
-        "duration",
-        "success",
-    )
-    return Section("Circuits on devices", headings, tuple(rows), texts=(0, 1, 2))
+def _devices(reports: Reports) -> Section:
+    columns: _Columns = {
+        "circuit": _times,
+        "target": lambda row: row["target"] + " fractional" * row["fractional"],
+        "qubits": "{0[logical_qubits]} on {0[physical_qubits]} of {0[device_qubits]}".format,
+        **_TWO_QUBIT,
+        "depth": itemgetter("depth"),
+        "swaps": lambda row: shown(row["swaps"]),
+        "duration": lambda row: shown(row["duration_us"], 2, " us"),
+        **_SUCCESS,
+    }
+    return _table("Circuits on devices", reports, columns, 3)
 
 
-def _stock(reports: Sequence[Mapping[str, Any]]) -> Section:
-    rows = []
-    compared = _COMPARED if len(reports) <= _MANY else {k: _COMPARED[k] for k in _IN_RANKINGS}
-    for report in reports:
-        stock, bound = report["stock"], report["stock_bound"]
-        for key, name in compared.items():
-            show = probability if key == "success_probability" else _plain
-            ours, theirs = report[key], None if stock is None else stock[key]
-            change = None if ours is None or theirs is None else saved(ours, theirs)
-            rows.append(
-                (
-                    report["circuit"],
-                    report["target"],
-                    name,
-                    show(ours),
-                    _FAILED if stock is None else show(theirs),
-                    _FAILED if bound is None else show(bound[key]),
-                    change or NOT_KNOWN,
-                )
-            )
-    headings = ("circuit", "target", "figure", "ours", "stock", "stock, bound", "against stock")
-    notes = (
-        "stock: Qiskit's pass manager at level 3, best of 5 seeds, weights symbolic; "
-        "bound: the same with the weights as numbers",
-    )
-    return Section("Against stock transpilation", headings, tuple(rows), notes, (0, 1, 2))
-
-
-def _plain(value: float | None) -> str:
-    if value is None:
-        return NOT_KNOWN
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-
-
-def _gates(reports: Sequence[Mapping[str, Any]]) -> Section:
-    rows = [
-        (
-            report["circuit"],
-            report["target"] or "-",
-            ", ".join(
-                f"{count:,} {name}"
-                for name, count in sorted(report["gate_counts"].items(), key=lambda g: -g[1])
-            ),
-        )
-        for report in reports
-    ]
-    return Section("Gates", ("circuit", "target", "gates"), tuple(rows), texts=(0, 1, 2))
-
-
-def _topologies(reports: Sequence[Mapping[str, Any]]) -> Section:
-    rows = [
+def _stock(reports: Reports) -> Section:
+    rows = tuple(
         (
             report["circuit"],
             report["target"],
-            variant["topology"],
-            str(variant["two_qubit_gates"]),
-            str(variant["two_qubit_depth"]),
-            probability(variant["success_probability"]),
-            f"{variant['two_qubit_gates'] - report['two_qubit_gates']:+d}",
+            _COMPARED[key],
+            figure(key, report[key]),
+            _theirs(key, report["stock"]),
+            _theirs(key, report["stock_bound"]),
+            saved(report[key], (report["stock"] or {}).get(key)),
         )
+        for report in reports
+        for key in (_COMPARED if len(reports) <= _MANY else _IN_RANKINGS)
+    )
+    headings = ("circuit", "target", "figure", "ours", "stock", "stock, bound", "against stock")
+    note = (
+        "stock: Qiskit's pass manager at level 3, best of 5 seeds, weights symbolic; "
+        "bound: the same with the weights as numbers"
+    )
+    return Section("Against stock transpilation", headings, rows, 3, (note,))
+
+
+def _theirs(key: str, figures: Mapping[str, Any] | None) -> str:
+    # Stock transpilation may raise an error.
+    return "fails" if figures is None else figure(key, figures[key])
+
+
+def _gates(reports: Reports) -> Section:
+    def listed(row: Mapping[str, Any]) -> str:
+        counts = sorted(row["gate_counts"].items(), key=lambda gate: -gate[1])
+        return ", ".join(f"{count:,} {name}" for name, count in counts)
+
+    return _table("Gates", reports, {**_PLACE, "gates": listed}, 3)
+
+
+def _topologies(reports: Reports) -> Section:
+    rows = [
+        {**report, **variant, "change": variant["two_qubit_gates"] - report["two_qubit_gates"]}
         for report in reports
         for variant in report["topologies"]
     ]
-    headings = (
-        "circuit",
-        "target",
-        "topology",
-        "2-qubit gates",
-        "2-qubit depth",
-        "success",
-        "gates saved or added",
-    )
-    notes = ("other circuits with as many weights, to be trained as such: topology=NAME",)
-    return Section("With other pairs of qubits", headings, tuple(rows), notes, (0, 1, 2))
+    columns: _Columns = {
+        **_PLACE,
+        "topology": itemgetter("topology"),
+        **_TWO_QUBIT,
+        **_SUCCESS,
+        "gates saved or added": "{0[change]:+d}".format,
+    }
+    note = "other circuits with as many weights, to be trained as such: topology=NAME"
+    return _table("With other pairs of qubits", rows, columns, 3, note)
 
 
-def _health(reports: Sequence[Mapping[str, Any]]) -> Section:
+def _health(reports: Reports) -> Section:
+    def computed(key: str, form: str) -> Callable[[Any], str]:
+        return lambda row: "not computed" if row[key] is None else f"{row[key]:{form}}"
+
+    columns = {
+        **_CIRCUIT,
+        "weights without effect": "{0[dead_weights]} of {0[weights]}".format,
+        "inputs without effect": "{0[dead_inputs]} of {0[inputs]}".format,
+        "rank": computed("rank", ".0f"),
+        "redundant weights": computed("redundant_weights", ".0f"),
+        "gradient variance": computed("gradient_variance", ".2e"),
+        "expressibility": computed("expressibility", ".3f"),
+        "entanglement": computed("entangling_capability", ".3f"),
+    }
+    rows = [{"circuit": circuit, **health} for circuit, health in _examined(reports)]
+    return _table("Health", rows, columns)
+
+
+def _trend(reports: Reports) -> Section:
     rows = []
-    for report in _one_each(reports):
-        health = report["health"]
-        if health is not None:
-            rows.append(
-                (
-                    report["circuit"],
-                    f"{health['dead_weights']} of {health['weights']}",
-                    f"{health['dead_inputs']} of {health['inputs']}",
-                    _optional(health["rank"], 0),
-                    _optional(health["redundant_weights"], 0),
-                    _scientific(health["gradient_variance"]),
-                    _optional(health["expressibility"], 3),
-                    _optional(health["entangling_capability"], 3),
-                )
-            )
-    headings = (
-        "circuit",
-        "weights without effect",
-        "inputs without effect",
-        "rank",
-        "redundant weights",
-        "gradient variance",
-        "expressibility",
-        "entanglement",
-    )
-    return Section("Health", headings, tuple(rows))
-
-
-def _optional(value: float | None, digits: int) -> str:
-    return "not computed" if value is None else f"{value:.{digits}f}"
-
-
-def _scientific(value: float | None) -> str:
-    return "not computed" if value is None else f"{value:.2e}"
-
-
-def _trend(reports: Sequence[Mapping[str, Any]]) -> Section:
-    rows = []
-    for report in _one_each(reports):
-        trend = (report["health"] or {}).get("trend")
-        for key, name in (("qubits", "more qubits"), ("layers", "more layers")):
-            points = trend[f"by_{key}"] if trend else []
-            slope = trend[f"log2_per_{key[:-1]}"] if trend else None
+    for circuit, health in _examined(reports):
+        trend = health["trend"] or {"by_qubits": (), "by_layers": ()}
+        for size in ("qubit", "layer"):
+            points = trend[f"by_{size}s"]
             if points:
-                listed = ", ".join(f"{each[key]}: {each['variance']:.1e}" for each in points)
+                listed = ", ".join(f"{each[f'{size}s']}: {each['variance']:.1e}" for each in points)
+                slope = trend[f"log2_per_{size}"]
                 factor = "-" if slope is None else f"x {2**slope:.2f} each"
-                rows.append((report["circuit"], name, listed, factor))
+                rows.append((circuit, f"more {size}s", listed, factor))
     headings = ("circuit", "with", "gradient variance", "trend")
-    notes = ("a factor of 0.5 a qubit is a barren plateau, near 1 is none",)
-    return Section("Gradients at other sizes", headings, tuple(rows), notes, (0, 1, 2))
+    note = "a factor of 0.5 a qubit is a barren plateau, near 1 is none"
+    return Section("Gradients at other sizes", headings, tuple(rows), 3, (note,))
 
 
-def _model_health(model: Mapping[str, Any] | None) -> Section:
-    health = None if model is None else model["health"]
-    if health is None or not health["circuits"]:
-        return Section("", (), ())
+def _model_health(health: Mapping[str, Any]) -> Section:
     broken = health["parameters_without_gradient"]
-    rows = [
+    rows = (
         ("circuit weights without effect", f"{health['dead_weights']} of {health['weights']}"),
         ("circuits without effect", f"{len(health['dead_circuits'])} of {health['circuits']}"),
         ("other parameters without gradient", ", ".join(broken[:5]) + _more(broken, 5) or "none"),
         ("what the circuits change in the output", f"{health['circuit_effect']:.2g} of its size"),
-    ]
-    return Section("The model as a whole", ("what", "how many"), tuple(rows), texts=(0, 1))
-
-
-def _sampling(model: Mapping[str, Any] | None) -> Section:
-    cost = None if model is None else model["sampling"]
-    if model is None or cost is None:
-        return Section("", (), ())
-    stock = cost["stock"]
-    figures = (
-        ("executions an image", "executions_per_image", 1, ",.0f", ""),
-        ("QPU seconds an image", "qpu_seconds_per_image", 1, ",.1f", ""),
-        ("jobs in all", "jobs", 1, ",", ""),
-        ("Open plan's month, all images", "open_plan_share", 100, ",.0f", " %"),
     )
-    rows = [
-        (name, *(f"{scale * each[key]:{form}}{unit}" for each in (cost, stock)))
-        for name, key, scale, form, unit in figures
-    ]
-    notes = (
+    return Section("The model as a whole", ("what", "how many"), rows, 2)
+
+
+def _sampling(model: Mapping[str, Any], cost: Mapping[str, Any]) -> Section:
+    figures: Mapping[str, Callable[[Any], str]] = {
+        "executions an image": "{0[executions_per_image]:,.0f}".format,
+        "QPU seconds an image": "{0[qpu_seconds_per_image]:,.1f}".format,
+        "jobs in all": "{0[jobs]:,}".format,
+        "Open plan's month, all images": lambda bill: f"{100 * bill['open_plan_share']:,.0f} %",
+    }
+    bills = (cost, cost["stock"])
+    rows = tuple((name, *map(written, bills)) for name, written in figures.items())
+    note = (
         f"{cost['sampler']}, {cost['steps']} steps, {cost['shots']:,} shots, {cost['num_images']} "
         f"images together; {model['circuits_per_step']} circuits in {model['rounds_per_step']} "
-        "rounds a step; estimates",
+        "rounds a step; estimates"
     )
-    return Section("Drawing images on a QPU", ("figure", "ours", "stock"), tuple(rows), notes)
-
-
-def _skipped(skipped: Sequence[Mapping[str, str]]) -> Section:
-    rows = [(each["target"], each["reason"]) for each in skipped]
-    return Section("Left out", ("target", "why"), tuple(rows), texts=(0, 1))
+    return Section("Drawing images on a QPU", ("figure", "ours", "stock"), rows, 1, (note,))

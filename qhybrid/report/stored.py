@@ -2,34 +2,38 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import astuple
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from importlib.resources.abc import Traversable
+from typing import Any, TypeVar
 
 import numpy as np
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid.models.model_file import SPEC_FILE, WEIGHTS_FILE
-from qhybrid.report.circuits import (
-    CircuitUse,
-    RoundPart,
-    SubjectCircuits,
-    ansatz_circuits,
-)
+from qhybrid.report.circuits import CircuitUse, RoundPart, SubjectCircuits, ansatz_circuits
 from qhybrid.report.subject import Subject
-from qhybrid_circuits.disk_cache import LoweringCache, content_key, pack_file, unpack_file
+from qhybrid_circuits.disk_cache import (
+    LoweringCache,
+    content_key,
+    pack_file,
+    unpack_file,
+    use_cache,
+)
 from qhybrid_circuits.variational import VariationalCircuit
 
-#: Packages whose source decides which circuits a model has.
+T = TypeVar("T")
+
+#: Folders whose source decides which circuits a model has.
 _SOURCES = (
-    "qhybrid.models",
-    "qhybrid.report",
-    "qhybrid_circuits.ansatz",
-    "qhybrid_circuits.encoding",
-    "qhybrid_runtime.health",
+    "qhybrid/models",
+    "qhybrid/report",
+    "qhybrid_circuits/ansatz",
+    "qhybrid_circuits/encoding",
+    "qhybrid_runtime/health",
 )
 
 
@@ -45,32 +49,50 @@ def subject_circuits(subject: Subject, store: LoweringCache) -> SubjectCircuits:
     known = _recall(store, key)
     if known is not None:
         return known
-    from qhybrid.models.circuits import model_circuits
+    from qhybrid.report.model_circuits import model_circuits
 
     found = model_circuits(subject)
     _keep(store, key, found)
     return found
 
 
+def remembered(key: str, compute: Callable[[], Any], convert: Callable[[Any], T]) -> T:
+    """Return what is made of values that were computed once.
+
+    Args:
+        key: Their name in the cache.
+        compute: Computes them, such as JSON has.
+        convert: Makes of them what is returned.
+    """
+    store = use_cache(True)
+    known = store.read_json(key, convert)
+    if known is not None:
+        return known
+    found = compute()
+    store.write(f"{key}.json", json.dumps(found).encode())
+    return convert(found)
+
+
 @cache
 def source_fingerprint() -> str:
     """Return a hash of the source code that decides which circuits there are."""
-    digest = hashlib.sha256()
-    for package in _SOURCES:
-        for path in sorted(files(package).iterdir(), key=lambda path: path.name):
-            if path.name.endswith(".py"):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+    paths: list[Traversable] = []
+    for folder in _SOURCES:
+        # Importing the package itself may take torch, which a second report does without.
+        package, _, inner = folder.partition("/")
+        found = files(package).joinpath(inner).iterdir()
+        sources = (path for path in found if path.name.endswith(".py"))
+        paths += sorted(sources, key=lambda path: path.name)
+    return _hash_files(paths)
 
 
 def _fingerprint(subject: Subject) -> str:
     if subject.run is not None:
-        folder = subject.run.folder
-        return _hash_files([folder / SPEC_FILE, folder / WEIGHTS_FILE])
+        return _hash_files([subject.run.folder / name for name in (SPEC_FILE, WEIGHTS_FILE)])
     return json.dumps(subject.spec.to_dict() if subject.spec else None)
 
 
-def _hash_files(paths: list[Path]) -> str:
+def _hash_files(paths: Iterable[Traversable]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())

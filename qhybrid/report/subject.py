@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from qhybrid.files import user_path
 from qhybrid.models.model_file import read_spec
-from qhybrid.models.spec import MODEL_NAMES, ModelSpec
+from qhybrid.models.rows import MODELS
+from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run, open_run
-from qhybrid_circuits.ansatz import ANSATZE
+from qhybrid_circuits import ANSATZE
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 Kind = Literal["model", "ansatz", "run"]
@@ -47,7 +48,7 @@ def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Sub
         RequestError: The run has no model yet, or a setting's value is not allowed.
     """
     settings = dict(assignments or {})
-    if name in MODEL_NAMES:
+    if name in MODELS:
         spec = ModelSpec.from_dict({"name": name, **_model_settings(settings)})
         return Subject("model", name, settings, spec)
     if name in ANSATZE:
@@ -57,7 +58,7 @@ def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Sub
         raise UnknownNameError(
             "model or ansatz",
             name,
-            (*MODEL_NAMES, *ANSATZE),
+            (*MODELS, *ANSATZE),
             "or give the folder of a run, e.g. runs/1hqconv-qvunet-digits-1",
         )
     return _run_subject(folder, settings)

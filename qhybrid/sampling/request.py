@@ -2,14 +2,15 @@
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from qhybrid.diffusion.samplers import check_ancestral, check_sampler, sampler_steps
+from qhybrid.diffusion.samplers import check_sampler, sampler_steps
+from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
 from qhybrid.models.model_file import read_spec
-from qhybrid.models.spec import has_states
+from qhybrid.models.rows import MODELS
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
-from qhybrid.settings.specs import NoiseSpec, ScheduleSpec
+from qhybrid.settings.option import Option
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.registry import check_backend_name
@@ -24,9 +25,6 @@ MOST_SHOTS = 10_000_000
 DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
 """What is taken on a device unless told otherwise: every step is paid for."""
 
-STATE_SHOTS = 256
-"""For models of states: in 81 bases, 1,024 executions each would be more than a job may hold."""
-
 
 @dataclass(frozen=True)
 class ExecutionRequest:
@@ -38,19 +36,49 @@ class ExecutionRequest:
         resilience_level: Error mitigation of the estimator: 0 none, 1 readout, 2 extrapolation.
         dynamical_decoupling: Whether pulses are played on qubits that wait.
         twirling: Whether gates are twirled.
-        pack: Images that share an execution side by side, or `auto`.
+        pack: Images that share an execution side by side, or `auto`; a number may be text.
         fractional: Whether to use rzz and rx of any angle.
         mode: `session`, `batch` or `job`, on IBM's devices.
     """
 
-    shots: int | None = None
-    primitive: Literal["estimator", "sampler"] | None = None
-    resilience_level: int | None = None
-    dynamical_decoupling: bool | None = None
-    twirling: bool | None = None
-    pack: int | str | None = None
-    fractional: bool | None = None
-    mode: Literal["session", "batch", "job"] | None = None
+    shots: Annotated[int | None, Option("Executions a circuit and image [1024].", metavar="N")] = (
+        None
+    )
+    primitive: Annotated[
+        Literal["estimator", "sampler"] | None, Option("On devices [estimator].")
+    ] = None
+    resilience_level: Annotated[
+        int | None, Option("Error mitigation of the estimator [1: readout].", metavar="0-2")
+    ] = None
+    dynamical_decoupling: Annotated[
+        bool | None,
+        Option("Play pulses on waiting qubits.", flag="--dynamical-decoupling"),
+    ] = None
+    twirling: Annotated[bool | None, Option("Twirl gates.", flag="--twirling/--no-twirling")] = None
+    pack: Annotated[
+        int | str | None,
+        Option("Images side by side in one execution [1].", metavar="auto|N", text=True),
+    ] = None
+    fractional: Annotated[
+        bool | None, Option("Use rzz and rx of any angle.", flag="--fractional")
+    ] = None
+    mode: Annotated[
+        Literal["session", "batch", "job"] | None,
+        Option("Execution mode on IBM's devices [by plan]."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Read `pack`.
+
+        Raises:
+            RequestError: It is text, but not `auto` or a whole number from 1.
+        """
+        if isinstance(self.pack, str) and self.pack != "auto":
+            if not self.pack.isdecimal() or int(self.pack) < 1:
+                raise RequestError(
+                    f"--pack must be auto or a whole number from 1, but is '{self.pack}'"
+                )
+            object.__setattr__(self, "pack", int(self.pack))
 
     def given(self) -> dict[str, Any]:
         """What was asked for, as keyword arguments of `get_backend`."""
@@ -68,7 +96,7 @@ class SamplingRequest:
             takes its own default, and a device 10.
         backend: Where the circuits run.
         seed: Of the noise: the same seed gives the same images on an exact backend.
-        noise_source: A key of `qhybrid.settings.specs.NOISE_SOURCES`.
+        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
         noise_pool: Numbers of quantum noise that are measured before the first image; without it
             those of a training run on the same backend serve, if it has any.
         batch_size: Images in one evaluation of the model.
@@ -79,18 +107,40 @@ class SamplingRequest:
         max_qpu_seconds: QPU time that must not be exceeded.
     """
 
-    num_images: int = 64
-    sampler: str | None = None
-    steps: int | None = None
-    backend: str | None = None
-    seed: int | None = None
-    noise_source: str | None = None
-    noise_pool: int | None = None
+    num_images: Annotated[int, Option("How many images.", metavar="N", default=64)] = 64
+    sampler: Annotated[
+        str | None,
+        Option(
+            "ddpm, ddim, dpm++, sde-dpm++, sde or ode [the run's; ddim on a device].",
+            metavar="NAME",
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Option("Denoising steps [the run's, or the sampler's; 10].", metavar="N"),
+    ] = None
+    backend: Annotated[
+        str | None,
+        Option("Where circuits run [the training run's backend].", metavar="NAME"),
+    ] = None
+    seed: Annotated[int | None, Option("Of the noise [the run's seed].", metavar="N")] = None
+    noise_source: Annotated[
+        str | None,
+        Option("gaussian, or quantum: measured on the backend [the run's].", metavar="NAME"),
+    ] = None
+    noise_pool: Annotated[
+        int | None,
+        Option("Numbers of quantum noise measured once [as needed].", metavar="N"),
+    ] = None
     batch_size: int = 256
     device: str = "auto"
     execution: ExecutionRequest = field(default_factory=ExecutionRequest)
-    hardware_steps: int | None = None
-    max_qpu_seconds: float | None = None
+    hardware_steps: Annotated[
+        int | None, Option("Only the last K steps on the backend [all].", metavar="K")
+    ] = None
+    max_qpu_seconds: Annotated[
+        float | None, Option("Stop, resumable, before spending more.", metavar="S")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -224,8 +274,9 @@ def _noise(
 def _sampler(
     config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
 ) -> tuple[str, int]:
-    on_hardware, states = info.runs_jobs, has_states(config.model.name)
-    usual = DEVICE_SAMPLER if on_hardware and not states else config.sampling.sampler
+    on_hardware, process = info.runs_jobs, MODELS[config.model.name].process
+    free = on_hardware and process.sampler is None
+    usual = DEVICE_SAMPLER if free else config.sampling.sampler
     sampler = check_sampler(usual if request.sampler is None else request.sampler)
     steps = request.steps
     if steps is None and on_hardware and sampler.default_steps is not None:
@@ -233,14 +284,14 @@ def _sampler(
     elif steps is None and sampler.name == config.sampling.sampler:
         steps = config.sampling.steps
     steps = sampler_steps(sampler.name, schedule, steps)
-    if states:
-        check_ancestral(schedule, sampler.name, steps)
+    process.check_sampler(schedule, sampler.name, steps)
     return sampler.name, steps
 
 
 def _with_shots(execution: ExecutionRequest, config: Config, info: BackendInfo) -> ExecutionRequest:
-    if execution.shots is None and info.runs_jobs and has_states(config.model.name):
-        return replace(execution, shots=STATE_SHOTS)
+    shots = MODELS[config.model.name].process.shots
+    if execution.shots is None and info.runs_jobs and shots is not None:
+        return replace(execution, shots=shots)
     return execution
 
 

@@ -19,7 +19,7 @@ from qhybrid.diffusion.images import save_gif, save_grid, to_uint8
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.sampling import SampleResult, sample
-from qhybrid.diffusion.state_sampling import StateSampling
+from qhybrid.diffusion.specs import P2Weighting
 from qhybrid.environment import git_revision, package_versions
 from qhybrid.files import replacing, write_json
 from qhybrid.models.model_file import read_spec
@@ -250,7 +250,9 @@ def _draw(
     # On a device a round serves all images of a batch: drawing them in two parts would be two.
     shown = plan.num_images if plan.on_hardware else min(plan.num_images, GRID_IMAGES)
     task = progress.add_task(f"{plan.num_images} images with {plan.sampler}", total=None, job="")
-    states = StateSampling(plan.schedule, len(plan.classes)) if plan.classes else None
+    classes = None if plan.classes is None else len(plan.classes)
+    info = read_spec(plan.run.folder).row.process
+    process = info.build(plan.schedule, P2Weighting(), classes)
     parts, done_before = [], 0
     for first, count, keep in ((0, shown, FRAMES), (shown, plan.num_images - shown, 0)):
         if not count:
@@ -273,7 +275,7 @@ def _draw(
             on_step=show,
             keep=keep,
             noise=noise,
-            states=states,
+            process=process,
         )
         done_before += -(-count // plan.batch_size) * plan.steps
         parts.append(part)

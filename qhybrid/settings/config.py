@@ -2,15 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from qhybrid.diffusion.specs import TRAINED_BETAS, EmaSpec, NoiseSpec, P2Weighting, ScheduleSpec
+from qhybrid.settings.option import Option
+from qhybrid.settings.process_settings import with_process_settings
 from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
-
-if TYPE_CHECKING:
-    from qhybrid.settings.specs import NoiseSpec, ScheduleSpec
+from qhybrid_circuits.plugins import is_reference
 
 
 def _as_text(value: Any) -> Any:
@@ -21,9 +22,17 @@ class ModelSection(Section):
     """Which network, see `qhybrid.models.ModelSpec`; the data decide image size and channels.
 
     Without `dim`, `ansatz_layers` or `variant` the model has its own.
+
+    Attributes:
+        name: A name that `qhybrid models` lists, or `module:ROW`.
+        dim: Width of the first level; the model's own where omitted.
+        ansatz_layers: Layers of its circuits; the model's own where omitted.
+        variant: The model's own first one where omitted.
     """
 
-    name: str = "1hqconv-qvunet"
+    name: Annotated[
+        str, Option("Network; see `qhybrid models`.", metavar="NAME", flag="--model")
+    ] = "1hqconv-qvunet"
     dim: Annotated[int, Field(ge=2)] = 10
     ansatz_layers: Count = 3
     variant: str = "paper"
@@ -56,23 +65,29 @@ class DataSection(Section):
         image_size: Side in pixels that images are resized to; None keeps the data's own.
     """
 
-    dataset: str = "digits"
-    classes: tuple[str, ...] | None = None
+    dataset: Annotated[
+        str, Option("Images; see `qhybrid datasets`.", metavar="NAME|FILE.npz|FOLDER")
+    ] = "digits"
+    classes: Annotated[
+        tuple[str, ...] | None,
+        Option("Keep only these labels, e.g. 0,1.", metavar="A,B", text=True),
+    ] = None
     image_size: Count | None = None
 
     @field_validator("dataset")
     @classmethod
     def _names_data(cls, dataset: str) -> str:
-        from qhybrid.data.catalog import DATASETS, resolve_dataset
+        from qhybrid.data.catalog import resolve_dataset
 
-        if dataset in DATASETS:
-            return dataset
         try:
-            resolve_dataset(dataset)
+            if resolve_dataset(dataset).path is None:
+                return dataset
         except UnknownNameError:
             raise
         except RequestError:
-            pass  # A run's configuration stays readable without its images; who reads them checks.
+            if is_reference(dataset):
+                raise
+            # A run's configuration stays readable without its images; who reads them checks.
         return str(Path(os.path.expanduser(dataset)).absolute())
 
     @field_validator("image_size")
@@ -98,7 +113,7 @@ class DiffusionSection(Section):
     """The noise schedule and the P2 weights (k + SNR)^-gamma of the loss.
 
     Attributes:
-        schedule: A key of `qhybrid.settings.specs.SCHEDULES`.
+        schedule: A key of `qhybrid.diffusion.specs.SCHEDULES`.
         timesteps: Length of the diffusion.
         beta_start: First beta, of schedules that run from one beta to another; None is 1e-4.
         beta_end: Last beta, of the same; None is 0.02.
@@ -107,19 +122,17 @@ class DiffusionSection(Section):
         p2_gamma: gamma; 0 weighs all timesteps alike.
     """
 
-    schedule: str = "cosine"
-    timesteps: Count = 1000
-    beta_start: float | None = None
-    beta_end: float | None = None
-    betas: tuple[float, ...] | None = None
-    p2_k: Annotated[float, Field(gt=0)] = 1.0
-    p2_gamma: Annotated[float, Field(ge=0)] = 0.5
+    schedule: str = ScheduleSpec.name
+    timesteps: Count = ScheduleSpec.timesteps
+    beta_start: float | None = ScheduleSpec.beta_start
+    beta_end: float | None = ScheduleSpec.beta_end
+    betas: tuple[float, ...] | None = ScheduleSpec.betas
+    p2_k: Annotated[float, Field(gt=0)] = P2Weighting.k
+    p2_gamma: Annotated[float, Field(ge=0)] = P2Weighting.gamma
 
     @model_validator(mode="before")
     @classmethod
     def _is_as_long_as_its_betas(cls, values: Any) -> Any:
-        from qhybrid.settings.specs import TRAINED_BETAS
-
         if not isinstance(values, dict) or not isinstance(values.get("betas"), list | tuple):
             return values
         count = len(values["betas"])
@@ -136,10 +149,13 @@ class DiffusionSection(Section):
         return self
 
     @property
-    def schedule_spec(self) -> "ScheduleSpec":
-        """The schedule as the diffusion process takes it."""
-        from qhybrid.settings.specs import ScheduleSpec
+    def weighting(self) -> P2Weighting:
+        """The weights of the loss as the diffusion process takes them."""
+        return P2Weighting(self.p2_k, self.p2_gamma)
 
+    @property
+    def schedule_spec(self) -> ScheduleSpec:
+        """The schedule as the diffusion process takes it."""
         return ScheduleSpec(
             self.schedule, self.timesteps, self.beta_start, self.beta_end, self.betas
         )
@@ -163,7 +179,7 @@ class TrainingSection(Section):
         precision: `32`, or `bf16` for mixed precision.
         device: `auto` takes a GPU where there is one.
         seed: Of everything random in the run.
-        noise_source: A key of `qhybrid.settings.specs.NOISE_SOURCES`; `quantum` measures a circuit
+        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
             on the run's backend.
         noise_pool: Numbers of quantum noise that are measured before the run and then used over and
             over; None measures new ones for every step.
@@ -174,9 +190,12 @@ class TrainingSection(Section):
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
-    optimizer: Literal["adam", "qng"] = "adam"
-    epochs: Count = 20
-    batch_size: Count = 32
+    optimizer: Annotated[
+        Literal["adam", "qng"],
+        Option("qng: the quantum natural gradient for circuits, Adam for the rest."),
+    ] = "adam"
+    epochs: Annotated[Count, Option("Passes over the images.", metavar="N")] = 20
+    batch_size: Annotated[Count, Option("Images a batch.", metavar="N")] = 32
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 6e-3
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.9,
@@ -187,10 +206,14 @@ class TrainingSection(Section):
     warmup_steps: Interval = 50
     gradient_clip: Annotated[float, Field(ge=0)] = 1.0
     accumulate: Count = 1
-    precision: Annotated[Literal["32", "bf16"], BeforeValidator(_as_text)] = "32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    noise_source: str = "gaussian"
+    precision: Annotated[
+        Literal["32", "bf16"], BeforeValidator(_as_text), Option("Of the classical layers.")
+    ] = "32"
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where the network runs.")] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63), Option("Of everything random.", metavar="N")] = 0
+    noise_source: Annotated[
+        str, Option("gaussian, or quantum: measured on the backend.", metavar="NAME")
+    ] = "gaussian"
     noise_pool: Count | None = None
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     checkpoint_every: Count = 1
@@ -221,12 +244,24 @@ class NaturalGradientSection(Section):
 
 
 class EmaSection(Section):
-    """The moving average of the weights, see `qhybrid.diffusion.EmaSpec`."""
+    """The moving average of the weights, see `qhybrid.diffusion.specs.EmaSpec`.
 
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    every: Count = 1
-    start: Interval = 20
-    power: Annotated[float, Field(gt=0, le=1)] = 2 / 3
+    Attributes:
+        decay: Largest share of itself that the average keeps at an update.
+        every: Optimizer steps between updates.
+        start: Last optimizer step at which the weights are plainly copied.
+        power: Speed of the warm-up.
+    """
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = EmaSpec.decay
+    every: Count = EmaSpec.every
+    start: Interval = EmaSpec.start
+    power: Annotated[float, Field(gt=0, le=1)] = EmaSpec.power
+
+    @property
+    def spec(self) -> EmaSpec:
+        """The average as the training loop takes it."""
+        return EmaSpec(self.decay, self.every, self.start, self.power)
 
 
 class QuantumSection(Section):
@@ -239,9 +274,16 @@ class QuantumSection(Section):
             qhybrid's engine; None trains without.
     """
 
-    backend: str = "statevector"
-    gradient: str | None = None
-    noise_aware: str | None = None
+    backend: Annotated[
+        str, Option("Where circuits run; see `qhybrid backends`.", metavar="NAME")
+    ] = "statevector"
+    gradient: Annotated[
+        str | None,
+        Option("How circuits are differentiated [the backend's best].", metavar="NAME"),
+    ] = None
+    noise_aware: Annotated[
+        str | None, Option("Train with the errors of a device, e.g. fake_fez.", metavar="FAKE")
+    ] = None
 
     @model_validator(mode="after")
     def _exists(self) -> Self:
@@ -274,8 +316,13 @@ class TransferSection(Section):
             with `freeze` and `new` without, as in the two papers.
     """
 
-    init_from: str | None = None
-    freeze: Literal["classical"] | None = None
+    init_from: Annotated[
+        str | None, Option("Start from a run's weights, all but the vertex's.", metavar="RUN")
+    ] = None
+    freeze: Annotated[
+        Literal["classical"] | None,
+        Option("Leave the weights taken as they are, but for circuits'."),
+    ] = None
     vertex: Literal["new", "taken"] | None = None
 
     @field_validator("init_from")
@@ -299,7 +346,13 @@ class TransferSection(Section):
 
 
 class SamplingSection(Section):
-    """The grid of samples that each epoch ends with, and the defaults of `qhybrid sample`."""
+    """The grid of samples that each epoch ends with, and the defaults of `qhybrid sample`.
+
+    Attributes:
+        sampler: `ddpm`, `ddim`, `dpm++`, `sde-dpm++`, `sde`, `ode`, or that of another package.
+        steps: Model evaluations an image; at most `diffusion.timesteps`.
+        num_images: Images on the grid.
+    """
 
     sampler: str = "ddim"
     steps: Count = 20
@@ -331,19 +384,19 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _has_a_metric(self) -> Self:
-        from qhybrid.models.catalog import catalog
-        from qhybrid.models.spec import has_states
+        from qhybrid.models.rows import MODELS
         from qhybrid_runtime.backends.registry import check_backend_name
 
         if self.training.optimizer != "qng":
             return self
         instead = "use --optimizer adam"
-        if self.model.name in [e["name"] for e in catalog() if not e["circuits_per_step"]]:
+        row = MODELS[self.model.name]
+        if not row.circuits:
             raise RequestError(
                 f"optimizer 'qng' is for the weights of circuits, but {self.model.name} has no "
                 f"circuits; {instead}, or a hybrid that `qhybrid models` lists"
             )
-        if has_states(self.model.name):
+        if not row.circuit_weights:
             raise RequestError(
                 "optimizer 'qng' is for the weights of circuits, but the circuit of "
                 f"{self.model.name} has inputs only; {instead}"
@@ -366,25 +419,25 @@ class Config(Section):
         return self
 
     @property
-    def noise_spec(self) -> "NoiseSpec":
+    def noise_spec(self) -> NoiseSpec:
         """Where the noise of training comes from."""
-        from qhybrid.settings.specs import NoiseSpec
-
         training = self.training
         return NoiseSpec(training.noise_source, self.quantum.backend, training.noise_pool)
 
     @model_validator(mode="before")
     @classmethod
     def _takes_its_own_steps(cls, values: Any) -> Any:
-        from qhybrid.models.state_settings import with_state_settings
-
-        return with_state_settings(values) if isinstance(values, dict) else values
+        return with_process_settings(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _steps_fit_the_schedule(self) -> Self:
-        from qhybrid.models.state_settings import check_state_settings
+        from qhybrid.models.rows import MODELS
+        from qhybrid.models.spec import ModelSpec
 
-        check_state_settings(self.model.name, self.diffusion, self.sampling)
+        diffusion, sampling = self.diffusion, self.sampling
+        ModelSpec(self.model.name, timesteps=diffusion.timesteps)
+        process = MODELS[self.model.name].process
+        process.check_sampler(diffusion.schedule_spec, sampling.sampler, sampling.steps)
         if self.sampling.steps > self.diffusion.timesteps:
             raise ValueError(
                 f"sampling.steps ({self.sampling.steps}) must not exceed diffusion.timesteps "

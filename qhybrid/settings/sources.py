@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from qhybrid.files import user_path, write_text
 from qhybrid.settings.config import Config
+from qhybrid.settings.option import Option, OptionField, value_type
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 Values = dict[str, Any]
@@ -24,14 +25,30 @@ def config_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
-def config_keys() -> tuple[str, ...]:
-    """Every key of a configuration, dotted, e.g. `training.epochs`."""
-    return tuple(
-        f"{section}.{key}"
-        for section, field in Config.model_fields.items()
+def config_sections() -> dict[str, type[BaseModel]]:
+    """Return the class of every section of a configuration by its name."""
+    return {
+        name: field.annotation
+        for name, field in Config.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        for key in field.annotation.model_fields
-    )
+    }
+
+
+def config_keys() -> tuple[str, ...]:
+    """Return every key of a configuration, dotted, e.g. `training.epochs`."""
+    sections = config_sections().items()
+    return tuple(f"{name}.{key}" for name, section in sections for key in section.model_fields)
+
+
+def option_keys() -> Iterator[tuple[str, OptionField]]:
+    """Yield each key that is an option of `qhybrid train`, dotted, and the option."""
+    for name, section in config_sections().items():
+        for key, field in section.model_fields.items():
+            for option in field.metadata:
+                if isinstance(option, Option):
+                    kind = value_type(field.annotation, option)
+                    called = (option.flag or key).strip("-")
+                    yield f"{name}.{key}", OptionField(called, kind, option)
 
 
 def load_config(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.states.density import check_density_matrices
 from qhybrid_circuits.errors import RequestError, ShapeError
 

@@ -1,120 +1,134 @@
-"""The states to resume from, and the model file for inference that goes with each."""
+"""The states to resume from, and the model file for inference that goes with each.
+
+A checkpoint is what `torch.save` makes of a dict: `format` is the number FORMAT, `step` counts the
+optimizer steps done, and `model`, `optimizer`, `schedule`, `ema`, `interval_loss` and `epoch_loss`
+are the states of those parts of `TrainingState`. Files of the first format have no number; they are
+those of Lightning's Trainer, and are resumed from as well.
+"""
 
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
-from torch import nn
 
 from qhybrid.files import replacing
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import save_model
 from qhybrid.run_folder import Run
-from qhybrid.training.callback import StepCallback
-from qhybrid.training.clock import Stopwatch
-from qhybrid.training.module import STATE_KEY, DenoisingModule
+from qhybrid.settings.config import TrainingSection
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
+from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 from qhybrid_circuits.errors import RequestError
 
-_KEYS = {"optimizer_states", "lr_schedulers", "pytorch-lightning_version", STATE_KEY}
-_STATE_KEYS = {"step", "ema", "interval_loss", "epoch_loss"}
+FORMAT = 2
+"""Of the checkpoints that are written; later ones are refused."""
 
 
-class CheckpointKeeper(StepCallback):
+class CheckpointKeeper(StepHook):
     """Saves every few epochs, at the end, and when asked to stop; keeps the newest few."""
 
     def __init__(
-        self,
-        run: Run,
-        spec: ModelSpec,
-        *,
-        every: int,
-        keep: int,
-        stop: StopSignal,
-        clock: Stopwatch,
+        self, run: Run, spec: ModelSpec, training: TrainingSection, stop: StopSignal
     ) -> None:
         """Set up.
 
         Args:
             run: Where to.
             spec: What the model was built from.
-            every: Epochs between checkpoints.
-            keep: Checkpoints to keep.
+            training: How often, and how many to keep.
             stop: Held off while files are written.
-            clock: Paused while files are written.
         """
-        self._run, self._spec, self._every, self._keep = run, spec, every, keep
-        self._stop, self._clock = stop, clock
+        self._run, self._spec, self._stop = run, spec, stop
+        self._every, self._keep = training.checkpoint_every, training.keep_checkpoints
 
-    def after_step(self, trainer: L.Trainer, module: DenoisingModule) -> None:
+    def after_step(self, state: TrainingState) -> None:
         """Save where an epoch, or the run, ends.
 
         Raises:
             Interrupted: The run was asked to stop.
         """
-        last = module.step == module.plan.total_steps
-        epoch = module.plan.completed_epoch(module.step)
+        last = state.step == state.plan.total_steps
+        epoch = state.plan.completed_epoch(state.step)
         if last or self._stop.requested or (epoch is not None and epoch % self._every == 0):
-            self.save(trainer, module)
+            self.save(state)
         if self._stop.requested and not last:
-            raise Interrupted(module.step, self._run.folder)
+            raise Interrupted(state.step, self._run.folder)
 
-    def save(self, trainer: L.Trainer, module: DenoisingModule) -> None:
+    def save(self, state: TrainingState) -> None:
         """Write a checkpoint and the model file, then drop the oldest checkpoints.
 
         Raises:
             TrainingDiverged: A loss or a weight is not finite: nothing is written.
         """
-        check_finite(module, self._run)
-        if not all(bool(weight.isfinite().all()) for weight in module.model.parameters()):
-            raise TrainingDiverged(module.step, self._run.newest_checkpoint())
-        with self._stop.held_off(), self._clock.paused():
-            with replacing(self._run.checkpoint(module.step)) as temporary:
-                trainer.save_checkpoint(temporary)
-            with module.ema.swapped(module.model):
-                save_model(module.model, self._spec, self._run.folder)
+        check_finite(state, self._run)
+        if not all(bool(weight.isfinite().all()) for weight in state.model.parameters()):
+            raise TrainingDiverged(state.step, self._run.newest_checkpoint())
+        with self._stop.held_off(), state.clock.paused():
+            with replacing(self._run.checkpoint(state.step)) as temporary:
+                torch.save({"format": FORMAT, **state.state_dict()}, temporary)
+            with state.ema.swapped(state.model):
+                save_model(state.model, self._spec, self._run.folder)
             for old in self._run.saved_checkpoints()[: -self._keep]:
                 old.unlink(missing_ok=True)
 
 
-def check_finite(module: DenoisingModule, run: Run) -> None:
+def check_finite(state: TrainingState, run: Run) -> None:
     """Stop a run that has diverged.
 
     Raises:
         TrainingDiverged: A loss was infinite or NaN.
     """
-    for meter in (module.interval_loss, module.epoch_loss):
+    for meter in (state.interval_loss, state.epoch_loss):
         step = meter.first_bad_step()
         if step is not None:
             raise TrainingDiverged(step, run.newest_checkpoint())
 
 
-def check_checkpoint(path: Path, model: nn.Module) -> None:
-    """Refuse a checkpoint that cannot be resumed from, before anything is changed.
+def load_checkpoint(path: Path, state: TrainingState) -> None:
+    """Continue from a checkpoint.
 
     Raises:
-        RequestError: It is damaged, or another model's.
+        RequestError: It is damaged, another model's, or of a later format.
     """
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        saved = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
-        complete = checkpoint.keys() >= _KEYS and checkpoint[STATE_KEY].keys() >= _STATE_KEYS
-        if not complete or not checkpoint["optimizer_states"]:
-            raise KeyError("a part of the state is missing")
-        if Run(path.parents[1]).checkpoint(checkpoint[STATE_KEY]["step"]) != path:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if saved.get("format", 1) > FORMAT:
+            raise RequestError(
+                f"'{path}' has format {saved['format']}, of a later qhybrid than this one, which "
+                f"reads up to format {FORMAT}; update qhybrid, or start a new run without --resume"
+            )
+        if "format" not in saved:
+            saved = _from_trainer(saved)
+        if Run(path.parents[1]).checkpoint(saved["step"]) != path:
             raise ValueError("it was saved at another step than its name says")
+        _check_fit(saved["model"], state.model.state_dict(), path)
+        state.load_state_dict(saved)
+    except RequestError:
+        raise
     except Exception as error:  # torch.load has no common base for what damaged files raise
         raise RequestError(
             f"'{path}' is not a readable checkpoint; delete it to resume from the one before, "
             "or from the start"
         ) from error
-    wanted = {f"model.{name}": tuple(t.shape) for name, t in model.state_dict().items()}
-    if saved != wanted:
-        differing = sorted(
-            name for name in saved.keys() | wanted.keys() if saved.get(name) != wanted.get(name)
-        )
+
+
+def _from_trainer(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return the state in a file that Lightning's Trainer wrote."""
+    weights = saved["state_dict"].items()
+    return {
+        "model": {name.removeprefix("model."): tensor for name, tensor in weights},
+        "optimizer": saved["optimizer_states"][0],
+        "schedule": saved["lr_schedulers"][0],
+        **saved["qhybrid"],
+    }
+
+
+def _check_fit(saved: dict[str, Any], model: dict[str, Any], path: Path) -> None:
+    """Refuse the weights of another model."""
+    found, wanted = ({n: tuple(t.shape) for n, t in each.items()} for each in (saved, model))
+    differing = sorted(n for n in found.keys() | wanted.keys() if found.get(n) != wanted.get(n))
+    if differing:
         raise RequestError(
             f"'{path}' was saved from another model than the run's config.toml describes: "
             f"{len(differing)} tensors differ, e.g. {differing[0]}; restore the run's own files, "

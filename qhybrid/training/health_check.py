@@ -1,7 +1,7 @@
 from rich.console import Console
 
-from qhybrid.models.circuits import examine, random_model
 from qhybrid.models.spec import ModelSpec
+from qhybrid.report.model_circuits import examine, random_model
 from qhybrid_runtime.health.model import ModelHealth
 
 

@@ -1,16 +1,7 @@
 """Running means of the loss that cost no synchronization with a GPU."""
 
-from typing import TypedDict
-
 import torch
 from torch import Tensor
-
-
-class MeterState(TypedDict):
-    """What a checkpoint keeps of a meter."""
-
-    total: float
-    count: int
 
 
 class LossMeter:
@@ -45,10 +36,10 @@ class LossMeter:
         self._total, self._count = 0.0, 0
         return mean
 
-    def state_dict(self) -> MeterState:
+    def state_dict(self) -> dict[str, float]:
         """What to save."""
         return {"total": float(self._total), "count": self._count}
 
-    def load_state_dict(self, state: MeterState) -> None:
+    def load_state_dict(self, state: dict[str, float]) -> None:
         """Continue from what was saved."""
-        self._total, self._count = state["total"], state["count"]
+        self._total, self._count = state["total"], int(state["count"])

@@ -2,18 +2,17 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import lightning as L
 from torch.utils.tensorboard import SummaryWriter
 
 from qhybrid.files import write_text
 from qhybrid.run_folder import Run
-from qhybrid.training.callback import StepCallback
 from qhybrid.training.checkpoints import check_finite
-from qhybrid.training.clock import Pace, Stopwatch
-from qhybrid.training.module import DenoisingModule
+from qhybrid.training.clock import Pace
+from qhybrid.training.state import StepHook, TrainingState
 
 COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second")
 """`step` counts from 1, `loss` is the mean over the steps since the row before."""
@@ -39,51 +38,40 @@ class MetricsFile:
             file.write(_line(row))
 
 
-class MetricsLog(StepCallback):
+class MetricsLog(StepHook):
     """Writes a row every few steps and at the last one, and stops a run that has diverged."""
 
-    def __init__(self, run: Run, *, every: int, step: int, clock: Stopwatch) -> None:
+    def __init__(self, run: Run, *, every: int) -> None:
         """Set up.
 
         Args:
             run: Where to.
             every: Steps between rows.
-            step: The step that the run starts or resumes at.
-            clock: Measures the pace.
         """
-        self._run, self._every, self._clock = run, every, clock
-        self._file = MetricsFile(run.metrics_file, after_step=step)
-        self._events = SummaryWriter(str(run.tensorboard), purge_step=step + 1)
-        self._first_step = step
+        self._run, self._every = run, every
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self._pace = Pace(self._clock, self._first_step)
+    @contextmanager
+    def running(self, state: TrainingState) -> Iterator[None]:
+        """Keep the files open."""
+        self._file = MetricsFile(self._run.metrics_file, after_step=state.step)
+        with SummaryWriter(str(self._run.tensorboard), purge_step=state.step + 1) as self._events:
+            self._pace = Pace(state.clock, state.step)
+            yield
 
-    def after_step(self, trainer: L.Trainer, module: DenoisingModule) -> None:
+    def after_step(self, state: TrainingState) -> None:
         """Write the row that is due.
 
         Raises:
             TrainingDiverged: A loss was infinite or NaN.
         """
-        if module.step % self._every and module.step != module.plan.total_steps:
+        if state.step % self._every and state.step != state.plan.total_steps:
             return
-        check_finite(module, self._run)
-        loss, pace = module.interval_loss.take_mean(), self._pace.lap(module.step)
-        rate, epoch = module.learning_rate, module.plan.epoch_of(module.step)
-        self._file.append((module.step, epoch, f"{loss:.6g}", f"{rate:.6g}", f"{pace:.4g}"))
+        check_finite(state, self._run)
+        loss, pace = state.interval_loss.take_mean(), self._pace.lap(state.step)
+        rate, epoch = state.learning_rate, state.plan.epoch_of(state.step)
+        self._file.append((state.step, epoch, f"{loss:.6g}", f"{rate:.6g}", f"{pace:.4g}"))
         for name, value in (("loss", loss), ("learning_rate", rate), ("steps_per_second", pace)):
-            self._events.add_scalar(name, value, module.step)
-
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Close the event file."""
-        self._events.close()
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        """Close the event file of a run that ends early."""
-        self._events.close()
+            self._events.add_scalar(name, value, state.step)
 
 
 def _line(row: Sequence[object]) -> str:

@@ -78,3 +78,8 @@ def make_optimizer(
     theirs = {weight for group in circuits.param_groups for weight in group["params"]}
     others = [weight for weight in model.parameters() if weight not in theirs]
     return JointOptimizer(Adam(others, **settings), circuits)  # type: ignore[arg-type]
+
+
+def clipped_part(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer of the gradients to clip; the metric sets the scale of the circuits'."""
+    return optimizer.members[0] if isinstance(optimizer, JointOptimizer) else optimizer

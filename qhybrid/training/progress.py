@@ -1,6 +1,8 @@
 """What a run shows: a bar on a terminal, a line an epoch everywhere."""
 
-import lightning as L
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,9 +16,8 @@ from rich.progress import (
 from rich.text import Text
 
 from qhybrid.run_folder import Run
-from qhybrid.training.callback import StepCallback
-from qhybrid.training.clock import Pace, Stopwatch
-from qhybrid.training.module import DenoisingModule
+from qhybrid.training.clock import Pace
+from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 
 REFRESH_SECONDS = 0.5
@@ -35,25 +36,21 @@ class _StopColumn(ProgressColumn):
         return Text(note if self._stop.requested else "", style="yellow")
 
 
-class ProgressDisplay(StepCallback):
+class ProgressDisplay(StepHook):
     """Shows loss and steps a second.
 
-    Must come after the callbacks that write the files it names.
+    Must come after the hooks that write the files it names.
     """
 
-    def __init__(
-        self, console: Console, run: Run, *, step: int, stop: StopSignal, clock: Stopwatch
-    ) -> None:
+    def __init__(self, console: Console, run: Run, stop: StopSignal) -> None:
         """Set up.
 
         Args:
             console: Where to; the bar is drawn only on a terminal.
             run: The run shown.
-            step: The step that it starts or resumes at.
             stop: Shown once it was requested.
-            clock: Measures the pace.
         """
-        self._console, self._run, self._step, self._clock = console, run, step, clock
+        self._console, self._run = console, run
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -66,48 +63,39 @@ class ProgressDisplay(StepCallback):
             transient=True,
             disable=not console.is_terminal,
         )
-        self._shown_at = 0.0
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Show the bar."""
-        self._pace = Pace(self._clock, self._step)
-        self._bar_pace = Pace(self._clock, self._step)
-        if isinstance(pl_module, DenoisingModule):
-            self._task = self._bar.add_task(
-                "training", total=pl_module.plan.total_steps, completed=self._step, figures=""
-            )
-        self._bar.start()
+    @contextmanager
+    def running(self, state: TrainingState) -> Iterator[None]:
+        """Show the bar, and take it away whatever ends the run."""
+        self._shown_at = state.clock.seconds
+        self._pace = Pace(state.clock, state.step)
+        self._bar_pace = Pace(state.clock, state.step)
+        self._task = self._bar.add_task(
+            "training", total=state.plan.total_steps, completed=state.step, figures=""
+        )
+        with self._bar:
+            yield
 
-    def after_step(self, trainer: L.Trainer, module: DenoisingModule) -> None:
+    def after_step(self, state: TrainingState) -> None:
         """Move the bar; print the line of an epoch that has ended."""
-        plan = module.plan
-        if self._console.is_terminal and self._clock.seconds - self._shown_at > REFRESH_SECONDS:
-            self._shown_at = self._clock.seconds
-            pace = self._bar_pace.lap(module.step)
-            figures = f"loss {module.epoch_loss.mean():.4f}  {pace:.3g} steps/s"
-            epoch = f"epoch {plan.epoch_of(module.step)}/{plan.epochs}"
-            self._bar.update(self._task, completed=module.step, description=epoch, figures=figures)
-        epoch_done = plan.completed_epoch(module.step)
+        plan = state.plan
+        if self._console.is_terminal and state.clock.seconds - self._shown_at > REFRESH_SECONDS:
+            self._shown_at = state.clock.seconds
+            pace = self._bar_pace.lap(state.step)
+            figures = f"loss {state.epoch_loss.mean():.4f}  {pace:.3g} steps/s"
+            epoch = f"epoch {plan.epoch_of(state.step)}/{plan.epochs}"
+            self._bar.update(self._task, completed=state.step, description=epoch, figures=figures)
+        epoch_done = plan.completed_epoch(state.step)
         if epoch_done is not None:
-            self._print_epoch(module, epoch_done)
+            self._print_epoch(state, epoch_done)
 
-    def _print_epoch(self, module: DenoisingModule, epoch: int) -> None:
-        width = len(str(module.plan.epochs))
+    def _print_epoch(self, state: TrainingState, epoch: int) -> None:
+        width = len(str(state.plan.epochs))
         line = (
-            f"epoch {epoch:>{width}}/{module.plan.epochs}  step {module.step}  "
-            f"loss {module.epoch_loss.take_mean():.4f}  {self._pace.lap(module.step):.3g} steps/s"
+            f"epoch {epoch:>{width}}/{state.plan.epochs}  step {state.step}  "
+            f"loss {state.epoch_loss.take_mean():.4f}  {self._pace.lap(state.step):.3g} steps/s"
         )
         grid = self._run.sample_grid(epoch)
         if grid.exists():
             line += f"  {grid.relative_to(self._run.folder)}"
         self._console.print(line, highlight=False, soft_wrap=True)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the bar away."""
-        self._bar.stop()
-
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
-        """Take the bar away, whatever ended the run."""
-        self._bar.stop()

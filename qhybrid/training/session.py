@@ -1,44 +1,23 @@
-"""One session of a training run: build everything, train, and leave the run folder complete."""
+"""What is built before a run's folder is touched."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import lightning as L
 import torch
-from rich.console import Console
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from qhybrid.compilation import announced_compilation
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
-from qhybrid.diffusion.noise_pool import open_noise
-from qhybrid.diffusion.state_process import check_not_black
-from qhybrid.environment import describe_environment
-from qhybrid.files import write_json
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
-from qhybrid.run_folder import RUNS, Run, check_free, claim_folder, claim_next
-from qhybrid.run_lock import locked
+from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
-from qhybrid.settings.sources import save_config
-from qhybrid.torch_device import choose_device, suitable_threads
-from qhybrid.training.batches import NOISE_POOL, WEIGHTS, StepPlan, derive_seed
-from qhybrid.training.checkpoints import CheckpointKeeper, check_checkpoint
-from qhybrid.training.clock import Stopwatch
-from qhybrid.training.health_check import warn_of_idle_weights
-from qhybrid.training.metrics import MetricsLog
+from qhybrid.torch_device import choose_device
+from qhybrid.training.batches import WEIGHTS, BatchStream, StepPlan, derive_seed
 from qhybrid.training.module import DenoisingModule
-from qhybrid.training.outcome import Interrupted
-from qhybrid.training.progress import ProgressDisplay
-from qhybrid.training.samples import SampleGrids
-from qhybrid.training.stopping import StopSignal
-from qhybrid.training.summary import show_end, show_start
+from qhybrid.training.state import TrainingState
 from qhybrid.training.transfer import start_from
 from qhybrid.training.transfer_record import TransferRecord
-from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.registry import check_backend_name
 
@@ -51,7 +30,7 @@ class Session:
         config: The run's configuration.
         dataset: The images.
         spec: What the model is built from.
-        module: The model in its training loop.
+        state: The model and all else that training changes.
         device: `cpu` or `cuda`.
         gradient: The gradient method in use.
         transfer: What the weights started from; None where all started at random.
@@ -60,55 +39,25 @@ class Session:
     config: Config
     dataset: ImageDataset
     spec: ModelSpec
-    module: DenoisingModule
+    state: TrainingState
     device: str
     gradient: str
     transfer: TransferRecord | None = None
 
-
-def run_training(
-    config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
-) -> Run:
-    """Train from the start, or from the newest checkpoint of a run.
-
-    Args:
-        config: What to train.
-        folder: The new run's folder, or None for the next free one; not used on resuming.
-        resumed: The run to continue, or None.
-        console: Where progress is shown, or None.
-
-    Raises:
-        RequestError: The data or the checkpoint cannot be used, or the run is done already.
-        Interrupted: Ctrl-C or SIGTERM; the state was saved.
-        TrainingDiverged: The loss became infinite or NaN.
-    """
-    console = console or Console(quiet=True)
-    session = build_session(config, resumed)
-    if resumed is not None:
-        run = resumed
-    elif folder is not None:
-        run = Run(claim_folder(folder))
-    else:
-        stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
-        run = Run(claim_next(RUNS, stem))
-    with locked(run.folder):
-        if resumed is not None:
-            _check_resumption(run, session)
-        else:
-            check_free(run.folder)
-        _describe(run, session, resumed=resumed is not None)
-        show_start(console, run, session)
-        try:
-            _open_noise(run, session, console)
-        except KeyboardInterrupt as interruption:
-            raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption
-        with announced_compilation(console):
-            if resumed is None:
-                warn_of_idle_weights(console, session.spec, session.device)
-            with suitable_threads(session.device, session.spec.image_size):
-                _fit(run, session, console)
-        show_end(console, run, session)
-    return run
+    def batches(self) -> DataLoader[tuple[Tensor, int]]:
+        """Return the batches from the present step to the end of the run."""
+        plan, training = self.state.plan, self.config.training
+        stream = BatchStream(
+            plan.images,
+            plan.batch_size,
+            seed=training.seed,
+            first=self.state.step * plan.accumulate,
+            stop=plan.total_steps * plan.accumulate,
+        )
+        pinned = self.device == "cuda"
+        return DataLoader(
+            self.dataset, batch_sampler=stream, num_workers=training.workers, pin_memory=pinned
+        )
 
 
 def build_session(config: Config, resumed: Run | None = None) -> Session:
@@ -135,8 +84,6 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         timesteps=config.diffusion.timesteps,
         classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
-    if spec.classes is not None:
-        check_not_black(dataset.images)
     backend = _backend(config)
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)
@@ -148,9 +95,11 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         epochs=settings.epochs,
         max_steps=settings.max_steps,
     )
-    module = DenoisingModule(network, dataset, config, plan)
+    module = DenoisingModule(network, dataset, config)
+    module.process.check_images(dataset.images)
+    state = TrainingState(module.to(device), config, plan)
     gradient = config.quantum.gradient or backend.gradients[0]
-    return Session(config, dataset, spec, module, device, gradient, transfer)
+    return Session(config, dataset, spec, state, device, gradient, transfer)
 
 
 def _backend(config: Config) -> Backend:
@@ -160,111 +109,3 @@ def _backend(config: Config) -> Backend:
         return get_backend(f"noise-aware:{quantum.noise_aware}", seed=seed)
     seeded = check_backend_name(quantum.backend).seeded
     return get_backend(quantum.backend, **({"seed": seed} if seeded else {}))
-
-
-def _open_noise(run: Run, session: Session, console: Console) -> None:
-    """Give the module its noise; a pool is measured once in a run, and kept in its folder."""
-
-    def announce(text: str) -> None:
-        console.print(text, highlight=False, markup=False)
-
-    seed = derive_seed(session.config.training.seed, NOISE_POOL, 0)
-    session.module.noise = open_noise(
-        session.config.noise_spec, run.noise_file, seed=seed, announce=announce
-    )
-
-
-def _check_resumption(run: Run, session: Session) -> None:
-    plan, done = session.module.plan, run.newest_step()
-    checkpoint = run.newest_checkpoint()
-    if checkpoint is not None:
-        check_checkpoint(checkpoint, session.module.model)
-    if done >= plan.total_steps:
-        more = f"more --epochs than {plan.epochs}"
-        if plan.max_steps == plan.total_steps:
-            more = f"--set training.max_steps=N with N above {done}"
-        raise RequestError(
-            f"the run '{run.folder}' has done all of its {done} steps; give {more} to extend it, "
-            "or draw from it with `qhybrid sample`"
-        )
-
-
-def _describe(run: Run, session: Session, *, resumed: bool) -> None:
-    """Write config.toml, environment.json and, where weights were taken, transfer.json."""
-    save_config(session.config, run.config_file)
-    if session.transfer is not None:
-        session.transfer.save(run.transfer_file)
-    environment = describe_environment(
-        seed=session.config.training.seed,
-        backend=session.config.quantum.backend,
-        gradient=session.gradient,
-        noise_source=session.config.training.noise_source,
-        noise_pool=session.config.training.noise_pool,
-        device=session.device,
-        resumed_at_step=run.newest_step() if resumed else None,
-    )
-    path = run.environment_file
-    if resumed:
-        path = path.with_name(f"environment-{run.newest_step()}.json")
-    write_json(path, environment)
-
-
-def _fit(run: Run, session: Session, console: Console) -> None:
-    config, module = session.config, session.module
-    settings, step, clock = config.training, run.newest_step(), Stopwatch()
-    stop = StopSignal(run)
-    keeper = CheckpointKeeper(
-        run,
-        session.spec,
-        every=settings.checkpoint_every,
-        keep=settings.keep_checkpoints,
-        stop=stop,
-        clock=clock,
-    )
-    channels, size = session.dataset.channels, session.dataset.image_size
-    grids = SampleGrids(
-        run,
-        config.sampling,
-        image_shape=(channels, size, size),
-        seed=settings.seed,
-        stop=stop,
-        clock=clock,
-    )
-    with _without_chatter(), stop.listening():
-        trainer = L.Trainer(
-            accelerator=session.device,
-            devices=1,
-            max_epochs=1,
-            precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-            gradient_clip_val=settings.gradient_clip or None,
-            accumulate_grad_batches=settings.accumulate,
-            callbacks=[
-                MetricsLog(run, every=settings.log_every, step=step, clock=clock),
-                grids,
-                ProgressDisplay(console, run, step=step, stop=stop, clock=clock),
-                keeper,
-            ],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=run.folder,
-        )
-        trainer.fit(module, ckpt_path=run.newest_checkpoint(), weights_only=True)
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Silence Lightning's remarks on hardware, workers and products; errors stay."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

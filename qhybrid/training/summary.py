@@ -1,24 +1,19 @@
 """What is printed before and after a run."""
 
-from __future__ import annotations
-
 import shlex
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from qhybrid.models.catalog import catalog
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
-
-if TYPE_CHECKING:
-    from qhybrid.training.session import Session
+from qhybrid.training.session import Session
 
 
 def show_start(console: Console, run: Run, session: Session) -> None:
     """Say what is trained on what, and where it goes."""
-    config, dataset, plan = session.config, session.dataset, session.module.plan
-    parameters = sum(p.numel() for p in session.module.model.parameters())
+    config, dataset, plan = session.config, session.dataset, session.state.plan
+    parameters = sum(p.numel() for p in session.state.model.parameters())
     size, channels = dataset.image_size, dataset.channels
     epochs, steps = _counted(plan.epochs, "epoch"), _counted(plan.total_steps, "step")
     batch = _counted(plan.batch_size, "image")
@@ -45,7 +40,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
 
 def show_end(console: Console, run: Run, session: Session) -> None:
     """Say where the results are and what can be done next."""
-    plan = session.module.plan
+    plan = session.state.plan
     grid = run.sample_grid(plan.epoch_of(plan.total_steps))
     _show(
         console,
@@ -62,12 +57,14 @@ def _counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def _backend(session: Session) -> str:
-    entry = next(entry for entry in catalog() if entry["name"] == session.config.model.name)
-    if not entry["circuits_per_step"]:
+    if not session.spec.row.circuits:
         return "none needed, the model has no circuits"
+    text = f"{session.config.quantum.backend}, gradient {session.gradient}"
+    entry = next((each for each in catalog() if each["name"] == session.spec.name), None)
+    if entry is None or entry["qubits"] is None:
+        return text
     return (
-        f"{session.config.quantum.backend}, gradient {session.gradient}, "
-        f"{entry['qubits']} qubits, {entry['circuits_per_step']} circuits a denoising step"
+        f"{text}, {entry['qubits']} qubits, {entry['circuits_per_step']} circuits a denoising step"
     )
 
 

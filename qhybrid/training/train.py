@@ -71,7 +71,7 @@ def train(
         source_run(config.transfer.init_from)
 
     with nullcontext() if console is None else console.status("loading torch and lightning"):
-        from qhybrid.training.session import run_training
+        from qhybrid.training.run_training import run_training
 
     return run_training(config, folder=folder, resumed=run, console=console)
 

@@ -1,13 +1,24 @@
 import math
+import os
 import pickle
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
-from qhybrid_circuits import CircuitError, UnknownNameError, VariationalCircuit
-from qhybrid_circuits.ansatz import ANSATZE, basic_entangling, build_ansatz, fqconv, hqconv
+from qhybrid_circuits import CircuitError, RequestError, UnknownNameError, VariationalCircuit
+from qhybrid_circuits.ansatz import (
+    ANSATZE,
+    ansatz_builder,
+    basic_entangling,
+    build_ansatz,
+    fqconv,
+    hqconv,
+)
 
 
 def gates(variational: VariationalCircuit, skip: int) -> list[tuple[str, tuple[int, ...]]]:
@@ -132,6 +143,63 @@ def test_unknown_names_cross_process_borders() -> None:
 def test_unknown_ansatz_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown ansatz 'hqcon'; did you mean hqconv"):
         build_ansatz("hqcon")
+
+
+LADDER = """
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+from qhybrid_circuits import VariationalCircuit
+
+def ladder(*, qubits=2, **more):
+    x, w = Parameter("x"), Parameter("w")
+    circuit = QuantumCircuit(qubits)
+    circuit.rx(x, 0)
+    circuit.crz(w, 0, 1)
+    return VariationalCircuit("ladder", circuit, (x,), (w,), (SparsePauliOp("Z" * qubits),))
+
+def bare():
+    return QuantumCircuit(2)
+
+number = 3
+"""
+
+
+def test_an_ansatz_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_ladders.py").write_text(LADDER)
+    monkeypatch.chdir(tmp_path)
+    assert build_ansatz("my_ladders:ladder").num_qubits == 2
+    assert build_ansatz("my_ladders:ladder", qubits=3, extra=1).num_qubits == 3
+    assert ansatz_builder("my_ladders:ladder") is sys.modules["my_ladders"].ladder
+    with pytest.raises(CircuitError, match="must return a VariationalCircuit, but returns a Quan"):
+        build_ansatz("my_ladders:bare")
+    with pytest.raises(RequestError, match=r"must be a function .* but is of type int"):
+        build_ansatz("my_ladders:number")
+    with pytest.raises(RequestError, match="cannot be loaded: AttributeError"):
+        build_ansatz("my_ladders:rung")
+
+
+def test_an_ansatz_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_ladders.py").write_text(LADDER)
+    info = tmp_path / "their_ladders-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their_ladders\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[qhybrid.ansatze]\nrungs = their_ladders:ladder\n")
+    program = (
+        "from qhybrid_circuits import ANSATZE, build_ansatz; "
+        "from qhybrid_circuits.ansatz_registry import REGISTRY; "
+        "print('rungs' in REGISTRY, 'rungs' in ANSATZE, build_ansatz('rungs', qubits=3))"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith("True False VariationalCircuit('ladder', 3 qubits")
+
+
+def test_names_of_ansaetze_need_no_qiskit() -> None:
+    program = "import sys; from qhybrid_circuits import ANSATZE; sys.exit('qiskit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qhybrid.diffusion.noise import GaussianNoise
-from qhybrid.diffusion.objective import objective
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.models.attention import HEAD_FEATURES, HEADS, LinearAttention
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import DecoderLevel, EncoderLevel, UNet
 from qhybrid.models.zoo import build_model
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
 from qhybrid_runtime import get_backend
 from tests.performance.processes import start
 
@@ -87,7 +86,8 @@ def _state_loss(network: nn.Module, spec: ModelSpec, images: Tensor) -> Callable
     """The loss of a model of states: each image at all time steps."""
     if spec.timesteps is None or spec.classes is None:
         raise ValueError(f"{spec.name} is not a model of states")
-    of_states = objective(ScheduleSpec(timesteps=spec.timesteps), P2Weighting(), states=True)
+    schedule, classes = ScheduleSpec(timesteps=spec.timesteps), len(spec.classes)
+    of_states = spec.row.process.build(schedule, P2Weighting(), classes)
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(0, len(spec.classes), (len(images),), generator=generator)
     return lambda: of_states.loss(network, images, labels, generator, GaussianNoise())

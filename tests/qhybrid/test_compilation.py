@@ -35,13 +35,13 @@ def test_nothing_is_said_of_what_is_compiled_already(capsys: pytest.CaptureFixtu
 def test_training_announces_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = DenoisingModule.training_step
+    original = DenoisingModule.forward
 
-    def training_step(*arguments: Any) -> Any:
+    def forward(*arguments: Any) -> Any:
         numba.njit(lambda x: x + 1)(1)
         return original(*arguments)
 
-    monkeypatch.setattr(DenoisingModule, "training_step", training_step)
+    monkeypatch.setattr(DenoisingModule, "forward", forward)
     few = {"training.max_steps": 2, "sampling.steps": 1, "sampling.num_images": 1}
     config = load_config(overrides={"model.name": "unet", "training.device": "cpu", **few})
     train(config, out=tmp_path / "run", console=Console())

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import qhybrid
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import (
     config_keys,
@@ -12,7 +13,6 @@ from qhybrid.settings.sources import (
     parse_assignments,
     save_config,
 )
-from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 

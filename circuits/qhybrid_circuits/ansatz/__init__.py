@@ -1,20 +1,15 @@
-"""Ansätze: builders of variational circuits, one a file, and the registry of their names.
+"""Ansätze: builders of variational circuits, one a file; `ansatz_registry` has their rows.
 
-The names are known without importing Qiskit; a builder is imported when it is asked for. Its module
-has an underscore, since a package's attribute cannot be a builder and a submodule at once.
+A builder's module has an underscore, since a package's attribute cannot be both a builder and a
+submodule.
 """
 
-from typing import TYPE_CHECKING
-
-from qhybrid_circuits._lazy import lazy_exports
-from qhybrid_circuits.ansatz.registry import ANSATZE, ansatz_builder, build_ansatz
-
-if TYPE_CHECKING:
-    from qhybrid_circuits.ansatz._basic_entangling import basic_entangling
-    from qhybrid_circuits.ansatz._brickwork import brickwork
-    from qhybrid_circuits.ansatz._fqconv import fqconv
-    from qhybrid_circuits.ansatz._hqconv import hqconv
-    from qhybrid_circuits.ansatz._qattention import qattention
+from qhybrid_circuits.ansatz._basic_entangling import basic_entangling
+from qhybrid_circuits.ansatz._brickwork import brickwork
+from qhybrid_circuits.ansatz._fqconv import fqconv
+from qhybrid_circuits.ansatz._hqconv import hqconv
+from qhybrid_circuits.ansatz._qattention import qattention
+from qhybrid_circuits.ansatz_registry import ANSATZE, ansatz_builder, build_ansatz
 
 __all__ = [
     "ANSATZE",
@@ -26,14 +21,3 @@ __all__ = [
     "hqconv",
     "qattention",
 ]
-
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "basic_entangling": "._basic_entangling",
-        "brickwork": "._brickwork",
-        "fqconv": "._fqconv",
-        "hqconv": "._hqconv",
-        "qattention": "._qattention",
-    },
-)

@@ -7,7 +7,7 @@ from qhybrid_circuits.variational import VariationalCircuit
 
 
 def basic_entangling(*, qubits: int = 4, layers: int = 4) -> VariationalCircuit:
-    """An RX on every qubit, then a ring of CNOTs, `layers` times.
+    """Build an RX on every qubit, then a ring of CNOTs, `layers` times.
 
     De Falco et al. (2024, section 3.1) use it for the last channel of a fully quantum vertex, on
     four qubits. The weight is the angle in radians. The paper names three layers; its authors'

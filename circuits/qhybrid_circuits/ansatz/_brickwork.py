@@ -26,7 +26,7 @@ def brickwork(
     angles: Angles = "weights",
     observables: str | Sequence[str] | None = None,
 ) -> VariationalCircuit:
-    """Amplitude encoding, then layers of two-qubit units on alternating neighbours of a ring.
+    """Build amplitude encoding, then layers of two-qubit units on alternating pairs of a ring.
 
     Jo et al. (2026) and the code they published: the circuit between the two ends of a network. A
     layer is a unit on the pairs (0, 1), (2, 3), ..., a unit on (1, 2), (3, 4), ..., of which an

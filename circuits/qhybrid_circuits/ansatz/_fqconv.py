@@ -14,13 +14,9 @@ from qhybrid_circuits.variational import VariationalCircuit
 
 
 def fqconv(
-    *,
-    channels: int = 3,
-    layers: int = 3,
-    variant: Variant = "paper",
-    topology: Topology = "paper",
+    *, channels: int = 3, layers: int = 3, variant: Variant = "paper", topology: Topology = "paper"
 ) -> VariationalCircuit:
-    """Flat quantum convolution: each channel's qubits are controlled by the next channel's.
+    """Build a flat quantum convolution: the next channel's qubits control each channel's.
 
     De Falco et al. (2024), figure 6. Qubit 4*channel + pixel. For each channel, last first: block
     C, four CRZ, then block D, four CRX, from the same pixel of the next channel (cyclically). A
@@ -29,7 +25,7 @@ def fqconv(
     One channel has no next one (its pairs would be of a qubit with itself); there the controls are
     the channel's own next pixels, as in HQConv's block A. That case is ours, not the paper's.
 
-    The pairs of one pixel form a ring of the channels, which is native to no common device at three
+    The pairs of one pixel form a ring of the channels, which is native to no common QPU at three
     channels. With `topology` "heavy-hex" or "line" (the same here) the last channel is controlled
     by the one before it in place of the first, so that they form a chain; this is ours, not the
     paper's, and another circuit with as many weights.

@@ -21,13 +21,9 @@ _CONTROLS: dict[str, tuple[int, int, int, int]] = {
 
 
 def hqconv(
-    *,
-    channels: int = 3,
-    layers: int = 3,
-    variant: Variant = "paper",
-    topology: Topology = "paper",
+    *, channels: int = 3, layers: int = 3, variant: Variant = "paper", topology: Topology = "paper"
 ) -> VariationalCircuit:
-    """Hierarchical quantum convolution: first within each channel, then from channel to channel.
+    """Build a hierarchical quantum convolution: within each channel, then between channels.
 
     De Falco et al. (2024), figure 5. Qubit 4*channel + pixel. A layer has 8 weights a channel
     (block A: a ring of four controlled RZ-then-RX) and 2 for each neighbouring pair of channels
@@ -37,7 +33,7 @@ def hqconv(
     over the channels runs zero times: of the 10*channels - 2 weights of a layer only the first
     2*(channels - 1) stand in a gate. The others are kept, so that both variants count the same.
 
-    A ring of four is native to a square lattice and to no other common device. `topology` chooses
+    A ring of four is native to a square lattice and to no other common QPU. `topology` chooses
     pairs that are; this is ours, not the paper's, and another circuit with as many weights. On a
     "heavy-hex" lattice pixel 2 is controlled by pixel 1 in place of 3, so that a channel is the
     chain 2-1-0-3, and block B is controlled by pixel 3 of the one channel in place of 0, the qubit

@@ -1,4 +1,4 @@
-"""What the ansätze share: argument checks, and encoding + layers + <Z> of each qubit."""
+"""Parts that ansätze share: argument checks, and encoding + layers + <Z> of each qubit."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
@@ -16,7 +16,7 @@ from qhybrid_circuits.variational import VariationalCircuit
 Variant = Literal["paper", "released"]
 
 #: "paper" has the published pairs of qubits. The others are ours: they keep the number of weights
-#: and the targets, and take the controls of the few pairs that a device lacks from a neighbour.
+#: and the targets, and take the controls of the few pairs that a QPU lacks from a neighbour.
 Topology = Literal["paper", "heavy-hex", "line"]
 
 #: The pixels of one channel at the vertex (2x2), and so the qubits that a channel takes.

@@ -13,12 +13,12 @@ AttentionVariant = Literal["trainable", "published"]
 def qattention(
     *, qubits: int = 16, layers: int = 3, variant: AttentionVariant = "trainable"
 ) -> VariationalCircuit:
-    """The circuit of a quantum channel attention: RY encoding, a weight a qubit and layer, <Z>.
+    """Build a quantum channel attention: RY encoding, a weight a qubit and layer, <Z>.
 
     Chen et al. (2025, section IV.D), figure 2. A weight is an angle in radians.
 
     With `variant="published"` a layer is RZ(weight) on every qubit, then CNOTs down the chain from
-    qubit 0. No weight has an effect. RZ multiplies each basis state by a phase, and a CNOT takes
+    qubit 0. All weights are dead. RZ multiplies each basis state by a phase, and a CNOT takes
     basis states to basis states, so that all layers together are a permutation P of the basis
     times phases that depend on the weights: |b> -> exp(i phi(b)) |P b>. A measurement of Z sees
     |<P b|state>|^2 = |<b|encoded inputs>|^2 alone, and the phases are gone. What is left is known
@@ -36,7 +36,7 @@ def qattention(
     - no output fades. After a chain of CNOTs Z of qubit i is the parity of qubits 0 to i, and its
       derivatives shrink with i; CZ brings in one neighbour on each side a layer. The mean variance
       of the derivatives is nine times that of RY in the place of the published RZ.
-    - it is short: CZ is native to today's devices, and the CZ of a chain take two time steps.
+    - it is short: CZ is native to today's QPUs, and the CZ of a chain take two time steps.
 
     Args:
         qubits: Qubits of the chain, at least two; as many inputs and outputs.

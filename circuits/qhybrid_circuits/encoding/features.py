@@ -1,4 +1,4 @@
-"""What every encoding asks of its features, when it is built and when values come."""
+"""Checks of features that all encodings share."""
 
 from collections.abc import Sequence
 from typing import TypeAlias

@@ -1,50 +1,58 @@
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+from qiskit.circuit import QuantumCircuit
+
+from qhybrid_circuits.encoding.amplitude import amplitude_encoding, check_amplitudes
+from qhybrid_circuits.encoding.angle import angle_encoding
+from qhybrid_circuits.encoding.basis import basis_encoding, check_bits
+from qhybrid_circuits.encoding.dense_angle import dense_angle_encoding
+from qhybrid_circuits.encoding.features import Feature, check_finite
+from qhybrid_circuits.encoding.phase import phase_encoding
 from qhybrid_circuits.errors import CircuitError, ShapeError, UnknownNameError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from qiskit.circuit import QuantumCircuit
-
-    from qhybrid_circuits.encoding.features import Feature
 
 
 @dataclass(frozen=True)
 class EncodingInfo:
-    """What is known of an encoding before a circuit is built.
+    """A row of the table of encodings.
 
     Attributes:
-        name: The encoding's name; `qhybrid_circuits.encoding` has a builder NAME_encoding.
+        name: The encoding's name.
         summary: One line on the state it prepares.
+        build: Makes the circuit from the features.
         qubits: Qubits that a number of features takes.
+        check: Raises where there is no state for finite values, None where there always is.
     """
 
     name: str
     summary: str
-    qubits: Callable[[int], int]
-
-
-def _one_each(num_features: int) -> int:
-    return num_features
+    build: Callable[..., QuantumCircuit]
+    qubits: Callable[[int], int] = lambda num_features: num_features
+    check: Callable[[ArrayLike], None] | None = None
 
 
 ENCODINGS: Mapping[str, EncodingInfo] = {
     info.name: info
     for info in (
-        EncodingInfo("basis", "the basis state of the bits, one a qubit", _one_each),
+        EncodingInfo(
+            "basis", "the basis state of the bits, one a qubit", basis_encoding, check=check_bits
+        ),
         EncodingInfo(
             "amplitude",
             "the features as amplitudes, normalized",
+            amplitude_encoding,
             lambda num_features: max(1, (num_features - 1).bit_length()),
+            check_amplitudes,
         ),
-        EncodingInfo("angle", "RX or RY by the feature, one a qubit", _one_each),
-        EncodingInfo("phase", "H, then P by the feature, one a qubit", _one_each),
+        EncodingInfo("angle", "RX or RY by the feature, one a qubit", angle_encoding),
+        EncodingInfo("phase", "H, then P by the feature, one a qubit", phase_encoding),
         EncodingInfo(
             "dense_angle",
             "RY, then RZ, two features a qubit",
+            dense_angle_encoding,
             lambda num_features: (num_features + 1) // 2,
         ),
     )
@@ -52,8 +60,8 @@ ENCODINGS: Mapping[str, EncodingInfo] = {
 
 
 def encode(
-    name: str, features: "Sequence[Feature]", *, num_qubits: int | None = None, **options: Any
-) -> "QuantumCircuit":
+    name: str, features: Sequence[Feature], *, num_qubits: int | None = None, **options: Any
+) -> QuantumCircuit:
     """Build an encoding by its name, to be composed with an ansatz of the same qubits.
 
     Args:
@@ -76,10 +84,8 @@ def encode(
             f"{len(features)} features take {taken} qubits in {name} encoding, but there are "
             f"{num_qubits}; {info.summary}"
         )
-    package = importlib.import_module("qhybrid_circuits.encoding")
-    builder: Callable[..., QuantumCircuit] = getattr(package, f"{name}_encoding")
     try:
-        return builder(features, **options)
+        return info.build(features, **options)
     except TypeError as error:
         if not options:
             raise
@@ -88,7 +94,7 @@ def encode(
         ) from error
 
 
-def check_values(name: str, values: "ArrayLike", num_features: int) -> None:
+def check_values(name: str, values: ArrayLike, num_features: int) -> None:
     """Check numbers before they are bound to an encoding's features.
 
     A circuit that is built from parameters cannot know what will be bound to them.
@@ -104,13 +110,7 @@ def check_values(name: str, values: "ArrayLike", num_features: int) -> None:
         NotFiniteError: A value is NaN or infinite.
         RequestError: A value is not a bit (basis), or all of a sample's are zero (amplitude).
     """
-    import numpy as np
-
-    from qhybrid_circuits.encoding.amplitude import check_amplitudes
-    from qhybrid_circuits.encoding.basis import check_bits
-    from qhybrid_circuits.encoding.features import check_finite
-
-    _info(name)
+    info = _info(name)
     array = np.asarray(values, dtype=np.float64)
     if not array.ndim or array.shape[-1] != num_features:
         raise ShapeError(
@@ -118,10 +118,8 @@ def check_values(name: str, values: "ArrayLike", num_features: int) -> None:
             f"has shape {array.shape}"
         )
     check_finite(array)
-    if name == "basis":
-        check_bits(array)
-    elif name == "amplitude":
-        check_amplitudes(array)
+    if info.check is not None:
+        info.check(array)
 
 
 def _info(name: str) -> EncodingInfo:

@@ -53,7 +53,7 @@ def with_preparation_gates(circuit: QuantumCircuit) -> PreparedCircuit:
     """Replace amplitude encodings of symbolic features by gates that can prepare any amplitudes.
 
     Encodings of numbers stay: they know better gates themselves. Where there is nothing to replace
-    the circuit is returned as it is. Instructions that hold encodings are taken apart.
+    the circuit is returned as it is. Instructions that hold encodings are decomposed.
 
     Raises:
         CircuitError: A symbolic encoding is not the first instruction on its qubits.
@@ -81,7 +81,7 @@ def with_preparation_gates(circuit: QuantumCircuit) -> PreparedCircuit:
 
 
 def unwrapped(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return a circuit with those instructions taken apart that hold a symbolic encoding."""
+    """Return a circuit with the instructions decomposed that hold a symbolic encoding."""
     if not any(_wraps(item.operation) for item in circuit.data):
         return circuit
     flat = circuit.copy_empty_like()

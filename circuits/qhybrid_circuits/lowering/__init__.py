@@ -1,18 +1,21 @@
-"""Lowering: from a variational circuit to the gates and couplings of one device."""
+"""Lowering: variational circuits in the gates and on the couplings of a QPU."""
 
+from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_circuits.lowering.packing import PackedCircuit, pack
-from qhybrid_circuits.lowering.regions import disjoint_regions, lower_copies
-from qhybrid_circuits.lowering.success import success_probability
+from qhybrid_circuits.lowering.passes import LoweringPass, lowering_pass_manager
+from qhybrid_circuits.lowering.placement.copies import PackedCircuit, pack
+from qhybrid_circuits.lowering.placement.regions import disjoint_regions, lower_copies
 from qhybrid_circuits.lowering.targets import restricted_target, with_fractional_gates
 
 __all__ = [
     "LoweredCircuit",
+    "LoweringPass",
     "PackedCircuit",
     "disjoint_regions",
     "lower",
     "lower_copies",
+    "lowering_pass_manager",
     "pack",
     "restricted_target",
     "success_probability",

@@ -3,11 +3,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import rustworkx
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
-from qiskit.transpiler.exceptions import TranspilerError
 
 from qhybrid_circuits.disk_cache import (
     LoweringCache,
@@ -20,13 +18,18 @@ from qhybrid_circuits.disk_cache import (
 )
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.blocks import collect_blocks
-from qhybrid_circuits.lowering.couplings import BROKEN, Couplings, couplings_of
-from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
-from qhybrid_circuits.lowering.placement import find_placements, move, pattern_of
+from qhybrid_circuits.lowering.blocks.collect import collect_blocks
+from qhybrid_circuits.lowering.cost.couplings import (
+    BROKEN,
+    Couplings,
+    couplings_of,
+    graph_of,
+    largest_part,
+)
+from qhybrid_circuits.lowering.cost.success import success_probability
+from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit, used_qubits
 from qhybrid_circuits.lowering.planner import Planner
-from qhybrid_circuits.lowering.stock import stock_candidates
-from qhybrid_circuits.lowering.success import success_probability
+from qhybrid_circuits.lowering.preset import preset_candidates
 from qhybrid_circuits.lowering.targets import (
     can_synthesize,
     with_angle_bounds,
@@ -34,8 +37,8 @@ from qhybrid_circuits.lowering.targets import (
 )
 from qhybrid_circuits.variational import VariationalCircuit
 
-#: Placements of a circuit from the stock passes whose success is computed.
-_EXACT = 8
+#: What is kept of a `LoweredCircuit` beside its circuit.
+_FACTS = ("qubits", "final_layout", "fractional", "success_probability", "swaps")
 
 
 def lower(
@@ -48,25 +51,24 @@ def lower(
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
 ) -> LoweredCircuit:
-    """Express a circuit in a device's gates on its couplings, at the best estimated success.
+    """Lower a circuit to a target's gates and couplings, at the highest ESP.
 
-    Gates on one pair of qubits, with everything between them, become one block, which takes at
-    most three two-qubit gates; swaps are merged into the blocks next to them, or qubits that
-    interact in rings move by shorter sequences of Clifford gates; the qubits end where they end,
-    and `LoweredCircuit.apply_layout` tells the observables. Which gates move them, and where on the
-    device, depends on the circuit's structure only: for new weights the numbers are computed anew
-    in milliseconds. Where gates on two qubits keep unbound parameters, Qiskit's own passes do the
-    work. The state of the logical qubits stays the same, up to a global phase.
+    Gates on one pair of qubits are merged into blocks of at most three two-qubit gates. Swaps are
+    merged into the blocks beside them; qubits that interact in rings are moved by shorter sequences
+    of Clifford gates. Which gates move qubits, and where on the QPU, depends on the circuit's
+    structure only, so that new weights take milliseconds. Where gates on two qubits have unbound
+    parameters, Qiskit's own passes do the work. The state of the logical qubits stays the same, up
+    to a global phase; `LoweredCircuit.apply_layout` maps observables to where the qubits end.
 
-    Amplitude encodings whose features are symbolic become gates with angles of their own, a circuit
-    that can prepare any amplitudes: `with_preparation_gates` and `preparation_angles` tell which.
+    Amplitude encodings with symbolic features become gates with angles of their own: see
+    `with_preparation_gates` and `preparation_angles`.
 
     Args:
         circuit: What to lower. Measurements at its end are left out.
-        target: The device.
+        target: The QPU.
         weights: Values of a variational circuit's weights, shape (n_weights,); symbolic if None.
-        observables: What will be measured, on the logical qubits; only their qubits' readout counts
-            in the estimate. A variational circuit's own, or every qubit's, if None.
+        observables: What will be measured, on the logical qubits: readout of the others is not in
+            the ESP. A variational circuit's own, or every qubit, if None.
         fractional: Use rx of any angle and rzz between 0 and pi/2, also where the target does not
             list them; they are then taken to be as good as the pair's cz.
         seeds: Seeds for Qiskit's passes, where they are used.
@@ -80,28 +82,28 @@ def lower(
     """
     name, bound, measured = _convert(circuit, weights, observables)
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
-    device = couplings_of(device_target)
-    usable = _usable(name, bound, device)
-    store = use_cache(cache)
+    couplings = couplings_of(device_target)
+    usable = _usable(name, bound, couplings)
+    store, seeds = use_cache(cache), tuple(seeds)
     device_content = target_content(device_target)
-    seeds = tuple(seeds)
+
+    def find() -> LoweredCircuit:
+        blocks = collect_blocks(bound) if can_synthesize(device_target) else None
+        candidates = []
+        if blocks is not None:
+            planner = Planner(store, couplings, device_target, device_content, measured)
+            candidates += planner.lower(blocks)
+        if not candidates or couplings.num_qubits <= 2 * bound.num_qubits:
+            candidates += preset_candidates(
+                bound, usable, couplings, device_target, seeds, measured
+            )
+        return min(
+            (_lowered(name, each, device_target, measured, fractional) for each in candidates),
+            key=_rank,
+        )
+
     key = content_key(circuit_content(bound), device_content, measured, fractional, seeds)
-    known = _recall(store, key, name, bound)
-    if known is not None:
-        return known
-    blocks = collect_blocks(bound) if can_synthesize(device_target) else None
-    candidates = []
-    if blocks is not None:
-        planner = Planner(store, device, device_target, device_content, measured)
-        candidates += planner.lower(blocks)
-    if not candidates or device.num_qubits <= 2 * bound.num_qubits:
-        candidates += _stock(bound, (usable, device), device_target, seeds, measured)
-    best = min(
-        (_lowered(name, each, device_target, measured, fractional) for each in candidates),
-        key=_rank,
-    )
-    _store(store, key, best)
-    return best
+    return _with_parameters(store.recall(f"{key}.qpy", find, _unpack, _pack), name, bound)
 
 
 def measured_qubits(
@@ -142,91 +144,46 @@ def _convert(
     return circuit.name, bound, measured_qubits(observables, bound.num_qubits)
 
 
-def _usable(name: str, circuit: QuantumCircuit, device: Couplings) -> Couplings:
-    """Return the device without what is out of order, or whole where the circuit needs that."""
-    if circuit.num_qubits > device.num_qubits:
+def _usable(name: str, circuit: QuantumCircuit, couplings: Couplings) -> Couplings:
+    """Return the couplings without the broken ones, or all where the circuit needs those."""
+    if circuit.num_qubits > couplings.num_qubits:
         raise CircuitError(
             f"Circuit '{name}' has {circuit.num_qubits} qubits, but the target has only "
-            f"{device.num_qubits}; take a larger device or fewer qubits"
+            f"{couplings.num_qubits}; take a larger device or fewer qubits"
         )
     pairs = [
-        tuple(circuit.find_bit(bit).index for bit in item.qubits[:2])
+        (circuit.find_bit(item.qubits[0]).index, circuit.find_bit(item.qubits[1]).index)
         for item in circuit.data
         if len(item.qubits) > 1 and item.operation.name != "barrier"
     ]
-    needed, offered = _largest_part(circuit.num_qubits, pairs), 1
-    if pairs:
-        offered = _largest_part(device.num_qubits, device.pairs)
+    needed = largest_part(graph_of(range(circuit.num_qubits), pairs))
+    offered = largest_part(couplings.graph) if pairs else 1
     if needed > offered:
         raise CircuitError(
             f"Circuit '{name}' connects {needed} qubits, but the target's two-qubit gates connect "
             f"{'none' if offered == 1 else f'at most {offered}'}; take another device"
         )
-    working = device.working()
+    working = couplings.working()
     if needed > 1 and not working.pairs:
         raise CircuitError(
             f"Circuit '{name}' needs two-qubit gates, but the target's calibration has every pair "
             f"out of order (an error of {BROKEN} or more, or none known); take another device or a "
             "later calibration"
         )
-    enough = device.num_qubits - len(working.excluded) >= circuit.num_qubits
-    fits = enough and needed <= max(1, _largest_part(device.num_qubits, working.pairs))
-    return working if fits else device
-
-
-def _largest_part(num_qubits: int, pairs: Iterable[Sequence[int]]) -> int:
-    graph = rustworkx.PyGraph()
-    graph.add_nodes_from(range(num_qubits))
-    graph.add_edges_from_no_data([(pair[0], pair[1]) for pair in pairs])
-    return max((len(part) for part in rustworkx.connected_components(graph)), default=0)
-
-
-def _stock(
-    circuit: QuantumCircuit,
-    devices: tuple[Couplings, Couplings],
-    target: Target,
-    seeds: Sequence[int],
-    measured: Sequence[int],
-) -> list[Candidate]:
-    """Lower by Qiskit's own passes, and move each result to the places that promise most.
-
-    The second of `devices` is taken where the circuit's parts do not fit on the first.
-    """
-    device = devices[0]
-    try:
-        found = stock_candidates(circuit, target, device, seeds)
-    except TranspilerError:
-        device = devices[1]
-        found = stock_candidates(circuit, target, device, seeds)
-    candidates = []
-    for candidate in found:
-        candidates.append(candidate)
-        lowered, final, swaps = candidate
-        qubits = _used(lowered, final)
-        pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
-        for place in find_placements(pattern, device)[:_EXACT]:
-            at = dict(zip(qubits, place, strict=True))
-            moved = move(lowered, qubits, place, target)
-            candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
-    return candidates
-
-
-def _used(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
-    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
-    return tuple(sorted(acting | set(final)))
+    enough = couplings.num_qubits - len(working.excluded) >= circuit.num_qubits
+    fits = enough and needed <= max(1, largest_part(working.graph))
+    return working if fits else couplings
 
 
 def _lowered(
-    name: str,
-    candidate: Candidate,
-    target: Target,
-    measured: Sequence[int],
-    fractional: bool,
+    name: str, candidate: Candidate, target: Target, measured: Sequence[int], fractional: bool
 ) -> LoweredCircuit:
     circuit, final, swaps = candidate
     circuit.name = name
     success = success_probability(circuit, target, [final[qubit] for qubit in measured])
-    return LoweredCircuit(name, circuit, _used(circuit, final), final, fractional, success, swaps)
+    return LoweredCircuit(
+        name, circuit, used_qubits(circuit, final), final, fractional, success, swaps
+    )
 
 
 def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:
@@ -235,31 +192,8 @@ def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:
     return -(lowered.success_probability or 0.0), circuit.num_nonlocal_gates(), depth
 
 
-def _recall(
-    store: LoweringCache, key: str, name: str, circuit: QuantumCircuit
-) -> LoweredCircuit | None:
-    """Return the result that is known for a circuit's content, in this circuit's parameters."""
-    lowered = store.get(key)
-    if lowered is None:
-        content = store.read(f"{key}.qpy")
-        found = None if content is None else unpack_file(content)
-        if found is None:
-            return None
-        saved, facts = found
-        lowered = LoweredCircuit(
-            name,
-            saved,
-            tuple(facts["qubits"]),
-            tuple(facts["final_layout"]),
-            bool(facts["fractional"]),
-            facts["success_probability"],
-            facts["swaps"],
-        )
-        store.remember(key, lowered)
-    return _with_parameters(lowered, name, circuit)
-
-
 def _with_parameters(lowered: LoweredCircuit, name: str, circuit: QuantumCircuit) -> LoweredCircuit:
+    """Return a known result under a circuit's name and with its parameters, which may be others."""
     own = {parameter.name: parameter for parameter in circuit.parameters}
     renamed: dict[Parameter, Parameter] = {
         parameter: own[parameter.name]
@@ -273,13 +207,14 @@ def _with_parameters(lowered: LoweredCircuit, name: str, circuit: QuantumCircuit
     return replace(lowered, name=name, circuit=result)
 
 
-def _store(store: LoweringCache, key: str, lowered: LoweredCircuit) -> None:
-    store.remember(key, lowered)
-    facts = {
-        "qubits": lowered.qubits,
-        "final_layout": lowered.final_layout,
-        "fractional": lowered.fractional,
-        "success_probability": lowered.success_probability,
-        "swaps": lowered.swaps,
-    }
-    store.write(f"{key}.qpy", pack_file(lowered.circuit, facts))
+def _pack(lowered: LoweredCircuit) -> bytes:
+    return pack_file(lowered.circuit, {name: getattr(lowered, name) for name in _FACTS})
+
+
+def _unpack(content: bytes) -> LoweredCircuit | None:
+    found = unpack_file(content)
+    if found is None or found[1].keys() != set(_FACTS):
+        return None
+    circuit, facts = found
+    facts |= {name: tuple(facts[name]) for name in ("qubits", "final_layout")}
+    return LoweredCircuit(circuit.name, circuit, **facts)

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,23 +20,28 @@ class Candidate(NamedTuple):
     swaps: int
 
 
+def used_qubits(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
+    """Return the qubits that an instruction acts on or that are in `final`, ascending."""
+    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
+    return tuple(sorted(acting.union(final)))
+
+
 @dataclass(frozen=True, eq=False)
 class LoweredCircuit:
-    """A circuit in a device's own gates, on its own couplings.
+    """A circuit in the gates of a target, on its couplings.
 
     Attributes:
         name: The name of the circuit that was lowered.
         circuit: As wide as the target, without measurements; parameters that were not bound are
             still symbolic. Not to be changed afterwards.
         qubits: The physical qubits in use, ascending.
-        final_layout: Logical qubit i ends on physical qubit `final_layout[i]`; it may have started
-            on another, all qubits in use start in |0>.
+        final_layout: Logical qubit i ends on physical qubit `final_layout[i]`. It may start on
+            another; all qubits in use start in |0>.
         fractional: Whether the target's fractional gates were used.
-        success_probability: The probability that no gate, idling or readout error happens, None
-            where the target has no calibration.
-        swaps: Swaps that were added because qubits are not neighbours, those that became part of a
-            block beside them included; 0 where qubits moved by other gates than swaps; None where
-            it is not known.
+        success_probability: Estimated success probability (ESP): that no gate, idling or readout
+            error happens. None where the target has no calibration.
+        swaps: Swaps added because qubits are not neighbours, including those merged into blocks; 0
+            where other gates moved the qubits; None where it is not known.
     """
 
     name: str
@@ -51,7 +57,7 @@ class LoweredCircuit:
         return len(self.final_layout)
 
     def apply_layout(self, observable: SparsePauliOp) -> SparsePauliOp:
-        """Return an observable of the logical qubits as one of the device's qubits.
+        """Return an observable of the logical qubits as one of the QPU's qubits.
 
         Args:
             observable: An operator on `num_logical_qubits` qubits.
@@ -61,7 +67,7 @@ class LoweredCircuit:
     def compact(self) -> tuple[QuantumCircuit, tuple[int, ...]]:
         """Return the circuit on the qubits in use alone, and the final layout in their numbers.
 
-        Qubit k of the circuit is `qubits[k]`, so a simulator need not hold the whole device.
+        Qubit k of the circuit is `qubits[k]`, so a simulator need not hold the whole QPU.
         """
         position = {physical: index for index, physical in enumerate(self.qubits)}
         small = QuantumCircuit(

@@ -1,25 +1,19 @@
-import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.disk_cache import LoweringCache, content_key
-from qhybrid_circuits.lowering.blocks import BlockCircuit
-from qhybrid_circuits.lowering.condense import ENOUGH_CZ, ENOUGH_RZZ, condensable, condense
-from qhybrid_circuits.lowering.couplings import Couplings
-from qhybrid_circuits.lowering.frames import FramePlan, FrameProblem, find_frames
+from qhybrid_circuits.lowering.blocks.collect import BlockCircuit
+from qhybrid_circuits.lowering.blocks.condense import ENOUGH_CZ, ENOUGH_RZZ, condensable, condense
+from qhybrid_circuits.lowering.cost.couplings import Couplings
+from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, find_frames
+from qhybrid_circuits.lowering.frames.reframe import reframe
 from qhybrid_circuits.lowering.lowered import Candidate
-from qhybrid_circuits.lowering.parts import Part, split_problem
-from qhybrid_circuits.lowering.plan import (
-    Plan,
-    find_routings,
-    fits_directly,
-    make_plan,
-    routing_problem,
-)
-from qhybrid_circuits.lowering.reframe import reframe
-from qhybrid_circuits.lowering.routing import BeamOptions, Routing, RoutingProblem
+from qhybrid_circuits.lowering.plan import LoweringPlan, make_plan, routing_problem
+from qhybrid_circuits.lowering.routing.beam import BeamOptions
+from qhybrid_circuits.lowering.routing.parts import CircuitPart, split_problem
+from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
+from qhybrid_circuits.lowering.routing.routings import find_routings, fits_directly
 
 #: Searches that are run for a new structure. Found by trying on HQConv and FQConv.
 PORTFOLIO = (
@@ -31,10 +25,10 @@ PORTFOLIO = (
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans for one device, made once for each structure and then recalled."""
+    """Plans for one QPU, made once for each structure and then recalled."""
 
     store: LoweringCache
-    device: Couplings
+    couplings: Couplings
     target: Target
     device_content: object
     measured: tuple[int, ...]
@@ -45,7 +39,7 @@ class Planner:
         blocks = self._condensed(blocks) or blocks
         reframed = self._reframed(blocks)
         candidates = [] if reframed is None else [reframed]
-        # Frames nearly always win where they apply, so that one search is enough to compare.
+        # Frames nearly always win where they apply: one search is enough to compare.
         router = self if reframed is None else replace(self, portfolio=PORTFOLIO[:1])
         plan = router.plan(blocks)
         if plan is not None:
@@ -53,31 +47,25 @@ class Planner:
             candidates.append(Candidate(circuit, final, plan.routing.swaps))
         return candidates
 
-    def plan(self, blocks: BlockCircuit) -> Plan | None:
+    def plan(self, blocks: BlockCircuit) -> LoweringPlan | None:
         """Return the plan for a circuit's structure: the known one, or a new one."""
         problem = routing_problem(blocks, self._fractional)
         key = content_key("plan", problem, self.device_content, self.measured, self.portfolio)
-        plan = self.store.get(key)
-        if isinstance(plan, Plan):
-            return plan
-        plan = self.store.read_json(key, Plan.from_json)
-        if plan is None:
-            plan = self._new_plan(blocks, problem)
-            if plan is None:
-                return None
-            self.store.write(f"{key}.json", json.dumps(plan.to_json()).encode())
-        self.store.remember(key, plan)
-        return plan
+        return self.store.recall_json(
+            key,
+            lambda: self._new_plan(blocks, problem),
+            LoweringPlan.from_json,
+            LoweringPlan.to_json,
+        )
 
-    def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> Plan | None:
-        """Return a plan that uses what is out of order only where there is no other."""
-        working = self.device.working()
-        # The routings of the whole device serve every calibration; most have a place without what
-        # is broken.
+    def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> LoweringPlan | None:
+        """Return a plan; one that uses broken couplings only where there is no other."""
+        working = self.couplings.working()
+        # Routings of the whole QPU serve every calibration, and mostly fit its working part.
         for routed, placed in (
-            (self.device, working),
+            (self.couplings, working),
             (working, working),
-            (self.device, self.device),
+            (self.couplings, self.couplings),
         ):
             routings = self._routings(problem, routed)
             plan = make_plan(blocks, routings, placed, self.target, self.measured)
@@ -90,7 +78,7 @@ class Planner:
         return "rzz" in self.target.operation_names
 
     def _reframed(self, blocks: BlockCircuit) -> Candidate | None:
-        """Return the circuit in Pauli frames, None where it needs none or is not such a one."""
+        """Return the circuit in Pauli frames, None where it fits without or does not have them."""
         if self._fits(blocks):
             return None
         found = reframe(blocks, self._fractional, self._frames, self._fits)
@@ -105,24 +93,19 @@ class Planner:
         return Candidate(circuit, layout, plan.routing.swaps)
 
     def _fits(self, blocks: BlockCircuit) -> bool:
-        return fits_directly(routing_problem(blocks, self._fractional), self.device)
+        return fits_directly(routing_problem(blocks, self._fractional), self.couplings)
 
     def _frames(self, problem: FrameProblem) -> FramePlan | None:
         """Return the gates of a star: the known ones, or newly found ones."""
-        key = content_key("frames", problem)
-        plan = self.store.get(key)
-        if not isinstance(plan, FramePlan):
-            plan = self.store.read_json(key, FramePlan.from_json)
-        if plan is None:
-            plan = find_frames(problem)
-            if plan is None:
-                return None
-            self.store.write(f"{key}.json", json.dumps(plan.to_json()).encode())
-        self.store.remember(key, plan)
-        return plan
+        return self.store.recall_json(
+            content_key("frames", problem),
+            lambda: find_frames(problem),
+            FramePlan.from_json,
+            FramePlan.to_json,
+        )
 
     def _condensed(self, blocks: BlockCircuit) -> BlockCircuit | None:
-        """Return the circuit with its long parts on three qubits written anew, None if none is."""
+        """Return the circuit with its long parts on three qubits condensed, None if none is."""
         enough = ENOUGH_RZZ if self._fractional else ENOUGH_CZ
         long = [
             part.blocks
@@ -131,25 +114,17 @@ class Planner:
         ]
         return condense(blocks, long, self._fractional) if long else None
 
-    def _gates(self, part: Part) -> int:
+    def _gates(self, part: CircuitPart) -> int:
         """Return the two-qubit gates that a part takes with its swaps."""
-        routings = self._routings(part.problem, self.device)
+        routings = self._routings(part.problem, self.couplings)
         return min((routing.gates for routing in routings), default=0)
 
-    def _routings(self, problem: RoutingProblem, device: Couplings) -> list[Routing]:
-        """Return routings for a structure; devices with the same couplings share them."""
-        key = content_key("routings", problem, device.pairs, self.portfolio)
-        known: list[Routing] | None = self.store.get(key)
-        if known is not None:
-            return known
-        routings = self.store.read_json(key, _routings_from_json)
-        if routings is None:
-            routings = find_routings(problem, device, self.portfolio)
-            content = json.dumps([each.to_json() for each in routings]).encode()
-            self.store.write(f"{key}.json", content)
-        self.store.remember(key, routings)
-        return routings
-
-
-def _routings_from_json(content: Any) -> list[Routing]:
-    return [Routing.from_json(each) for each in content]
+    def _routings(self, problem: RoutingProblem, couplings: Couplings) -> list[Routing]:
+        """Return routings for a structure; QPUs with the same couplings share them."""
+        key = content_key("routings", problem, couplings.pairs, self.portfolio)
+        return self.store.recall_json(
+            key,
+            lambda: find_routings(problem, couplings, self.portfolio),
+            lambda content: [Routing.from_json(each) for each in content],
+            lambda routings: [each.to_json() for each in routings],
+        )

@@ -5,7 +5,7 @@ from qiskit.circuit.library import RXGate, RZZGate
 from qiskit.transpiler import InstructionProperties, Target
 
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.angles import RZZ_BOUNDS, register_folding
+from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS, register_folding
 
 #: The fixed two-qubit gates that a Qiskit decomposer can build any two-qubit unitary from.
 ENTANGLERS = ("cz", "ecr", "cx")
@@ -32,16 +32,16 @@ def can_synthesize(target: Target) -> bool:
 
 
 def restricted_target(target: Target, qubits: Sequence[int]) -> Target:
-    """Return the part of a device that consists of some of its qubits, numbered from 0.
+    """Return the part of a QPU that consists of some of its qubits, numbered from 0.
 
     Gates, couplings, errors, durations, T1, T2 and readout are kept.
 
     Args:
-        target: The device.
+        target: The QPU.
         qubits: Physical qubits; `qubits[k]` becomes qubit k.
 
     Raises:
-        CircuitError: A qubit is named twice, or the device does not have it.
+        CircuitError: A qubit is named twice, or the QPU does not have it.
     """
     available = int(target.num_qubits or 0)
     wrong = [qubit for qubit in qubits if not 0 <= qubit < available]
@@ -60,7 +60,7 @@ def part_of_target(
     pairs: Container[tuple[int, int]] | None = None,
     bound_rzz: bool = False,
 ) -> Target:
-    """Return some qubits of a device, with only the couplings of ascending `pairs` if given."""
+    """Return some qubits of a QPU, with only the couplings of ascending `pairs` if given."""
     position = {physical: index for index, physical in enumerate(qubits)}
     properties = target.qubit_properties
     small = Target(
@@ -85,7 +85,7 @@ def part_of_target(
             and (pairs is None or len(place) != 2 or (min(place), max(place)) in pairs)
         }
         if kept:
-            # Qiskit tells that a gate has bounds, but not which: those of rzz are known.
+            # Qiskit's target has no access to the bounds themselves; those of rzz are known.
             bound = name == "rzz" and (bound_rzz or target.gate_has_angle_bounds(name))
             bounds = [RZZ_BOUNDS] if bound else None
             small.add_instruction(operation, kept, name, angle_bounds=bounds)
@@ -99,10 +99,10 @@ def with_fractional_gates(target: Target) -> Target:
     is one pulse, as sx is). Published calibrations have no others.
 
     Args:
-        target: A device whose two-qubit gate is cz, or that has rzz already.
+        target: A QPU whose two-qubit gate is cz, or that has rzz already.
 
     Raises:
-        CircuitError: The device has neither cz nor rzz.
+        CircuitError: The QPU has neither cz nor rzz.
     """
     if "rzz" in target.operation_names and "rx" in target.operation_names:
         return with_angle_bounds(target)
@@ -116,9 +116,7 @@ def with_fractional_gates(target: Target) -> Target:
     wider = with_angle_bounds(restricted_target(target, range(int(target.num_qubits or 0))))
     if "rzz" not in target.operation_names:
         wider.add_instruction(
-            RZZGate(Parameter("theta")),
-            _copied(target["cz"].items()),
-            angle_bounds=[RZZ_BOUNDS],
+            RZZGate(Parameter("theta")), _copied(target["cz"].items()), angle_bounds=[RZZ_BOUNDS]
         )
     if "rx" not in target.operation_names:
         one_qubit = next(
@@ -130,7 +128,7 @@ def with_fractional_gates(target: Target) -> Target:
 
 
 def with_angle_bounds(target: Target) -> Target:
-    """Return the target with rzz limited to 0 to pi/2: devices take no other, and few say so."""
+    """Return the target with rzz limited to 0 to pi/2, as it is on QPUs whose target lacks it."""
     if "rzz" not in target.operation_names:
         return target
     register_folding()

@@ -1,10 +1,6 @@
-"""What a circuit costs on a device, by our lowering and by Qiskit's stock passes."""
+"""What a circuit costs on a QPU, by our lowering and by Qiskit's stock passes."""
 
 from qhybrid_circuits.report.figures import CircuitFigures
 from qhybrid_circuits.report.resource import ResourceReport, resource_report
 
-__all__ = [
-    "CircuitFigures",
-    "ResourceReport",
-    "resource_report",
-]
+__all__ = ["CircuitFigures", "ResourceReport", "resource_report"]

@@ -6,7 +6,8 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
-from qhybrid_circuits.lowering.success import success_probability
+from qhybrid_circuits.lowering.cost.success import success_probability
+from qhybrid_circuits.lowering.lowered import used_qubits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,18 +15,18 @@ class CircuitFigures:
     """What one circuit costs, counted gate by gate.
 
     Attributes:
-        physical_qubits: Qubits of the device that a gate or a readout acts on; None where there is
-            no device.
+        physical_qubits: Qubits of the QPU that a gate or a readout acts on; None where there is
+            no QPU.
         depth: Gates on the longest path, of every kind, without readout.
         gate_counts: Gate name -> how often it stands in the circuit, without readout.
         two_qubit_gates: Gates on two or more qubits.
         two_qubit_depth: Of these, how many stand on the longest path.
-        swaps: Swaps that were added because qubits are not neighbours, counted before they were
-            taken apart or merged with other gates; None where that is not known.
+        swaps: Swaps added because qubits are not neighbours, counted before they are decomposed or
+            merged with other gates; None where that is not known.
         duration_us: Microseconds from the first gate to the end of the readout, gates as early as
-            possible; None where the target does not tell the duration of a gate in use.
-        success_probability: That no gate, idling or readout error happens, 0 to 1; None where the
-            target does not tell the error of a gate in use or of the readout.
+            possible; None where the target lacks the duration of a gate in use.
+        success_probability: The ESP, 0 to 1; None where the target lacks the error of a gate in use
+            or of the readout.
     """
 
     physical_qubits: int | None
@@ -48,7 +49,7 @@ class CircuitFigures:
 
 
 def logical_figures(circuit: QuantumCircuit) -> CircuitFigures:
-    """Count the gates of a circuit that no device has been chosen for."""
+    """Return the figures of a circuit without a QPU."""
     return CircuitFigures(
         physical_qubits=None,
         swaps=None,
@@ -61,18 +62,17 @@ def logical_figures(circuit: QuantumCircuit) -> CircuitFigures:
 def device_figures(
     circuit: QuantumCircuit, target: Target, measured: Iterable[int], swaps: int | None
 ) -> CircuitFigures:
-    """Return what a circuit in a device's own gates costs there.
+    """Return what a circuit in a QPU's own gates costs there.
 
     Args:
         circuit: As wide as the target, without measurements.
-        target: The device.
+        target: The QPU.
         measured: Physical qubits that are read out at the end.
         swaps: How many swaps were added for the couplings' sake, or None.
     """
     measured = tuple(measured)
-    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
     return CircuitFigures(
-        physical_qubits=len(acting.union(measured)),
+        physical_qubits=len(used_qubits(circuit, measured)),
         swaps=swaps,
         duration_us=_duration_us(circuit, target, measured),
         success_probability=success_probability(circuit, target, measured),

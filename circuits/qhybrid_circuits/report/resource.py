@@ -1,4 +1,3 @@
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -30,20 +29,20 @@ _VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceReport(CircuitFigures):
-    """What a circuit costs on a device; the figures of `CircuitFigures` are those of our lowering.
+    """What a circuit costs on a QPU; the figures of `CircuitFigures` are those of our lowering.
 
     Attributes:
         circuit: The circuit's name.
-        target: The device's name; None where no device was chosen. All figures are then those of
+        target: The QPU's name; None where no QPU was chosen. All figures are then those of
             the circuit as it is written, on qubits that are all connected.
         fractional: Whether rzz and rx of any angle were used.
         logical_qubits: Qubits of the circuit itself.
-        device_qubits: Qubits that the device has; None without a device.
-        layout: Logical qubit i ends on physical qubit `layout[i]`; None without a device.
+        device_qubits: Qubits that the QPU has; None without a QPU.
+        layout: Logical qubit i ends on physical qubit `layout[i]`; None without a QPU.
         used_qubits: The physical qubits that `physical_qubits` counts, ascending; None without a
-            device.
+            QPU.
         stock: The same figures by Qiskit's pass manager at optimization level 3, best of five
-            seeds, the weights left symbolic as stock classes leave them; None without a device,
+            seeds, the weights left symbolic as stock classes leave them; None without a QPU,
             where the comparison was not asked for, and where the pass manager fails.
         stock_bound: The same with the weights bound first; None also where no weights were given.
     """
@@ -90,14 +89,14 @@ def resource_report(
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
 ) -> ResourceReport:
-    """Say what a circuit costs on a device, beside what Qiskit's stock passes make of it.
+    """Return what a circuit costs on a QPU, by our lowering and by Qiskit's stock passes.
 
     Any Qiskit circuit will do: `resource_report(my_circuit, backend.target)`.
 
     Args:
         circuit: Measurements at its end are left out; what is read out is said by `observables`.
-        target: The device; None counts the circuit as it is written.
-        name: The device's name in the report; the target's own description if omitted.
+        target: The QPU; None counts the circuit as it is written.
+        name: The QPU's name in the report; the target's own description if omitted.
         weights: Values of a variational circuit's weights, shape (n_weights,). With them two gates
             of one pair can become one; symbolic if None.
         observables: What is measured, on the logical qubits; a variational circuit's own, or every
@@ -196,13 +195,12 @@ def _stock(
     key = content_key(
         "stock", _VERSION, circuit_content(circuit), device_content, measured, STOCK_SEEDS
     )
-    saved = store.read_json(key, CircuitFigures.from_dict)
-    if saved is not None:
-        return saved
-    figures = stock_figures(circuit, target, measured)
-    if figures is not None:
-        store.write(f"{key}.json", json.dumps(figures.to_dict()).encode())
-    return figures
+    return store.recall_json(
+        key,
+        lambda: stock_figures(circuit, target, measured),
+        CircuitFigures.from_dict,
+        CircuitFigures.to_dict,
+    )
 
 
 def _figures(figures: CircuitFigures) -> dict[str, Any]:

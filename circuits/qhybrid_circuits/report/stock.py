@@ -22,18 +22,18 @@ def stock_figures(
     measured: Sequence[int],
     seeds: Iterable[int] = STOCK_SEEDS,
 ) -> CircuitFigures | None:
-    """Return what Qiskit's own pass manager makes of a circuit at optimization level 3.
+    """Return the figures of a circuit lowered by Qiskit's pass manager at optimization level 3.
 
     Args:
         circuit: Without measurements; parameters may be symbolic.
-        target: The device.
+        target: The QPU.
         measured: Logical qubits that are read out.
         seeds: One attempt each; the one with the fewest two-qubit gates is kept, then the one of
             less depth in them.
 
     Returns:
         The figures, or None where the pass manager fails, as it does where a calibration lacks some
-        of the couplings that the device has.
+        of the couplings that the QPU has.
     """
     attempts = []
     for seed in seeds:

@@ -10,6 +10,7 @@ from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
 from qhybrid_circuits import CircuitError
+from qhybrid_runtime.engine.by_dtype import ByDtype
 
 #: What sympy's printer calls a function -> the torch function that is differentiated through.
 _TORCH_FUNCTIONS = {
@@ -115,7 +116,7 @@ class AngleTable:
                 self.offsets[column] = float(origin)
             else:
                 self._curves.append(_curve(column, expression, position))
-        self._constants: dict[tuple[torch.dtype, torch.device], _Affine] = {}
+        self._affine = ByDtype[_Affine]()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -133,12 +134,7 @@ class AngleTable:
 
     def __call__(self, parameters: Tensor) -> Tensor:
         """Return the angles in radians, (..., n_angles), of parameters (..., n_parameters)."""
-        where = (parameters.dtype, parameters.device)
-        if where not in self._constants:
-            # What is made in inference mode could not be used in training afterwards.
-            with torch.inference_mode(False):
-                self._constants[where] = _Affine(self.coefficients, self.offsets, parameters)
-        angles = self._constants[where](parameters)
+        angles = self._affine.get(parameters, self._affine_like)(parameters)
         if not self._curves:
             return angles
         columns = list(angles.unbind(-1))
@@ -146,6 +142,9 @@ class AngleTable:
             value = curve.function(*(parameters[..., index] for index in curve.arguments))
             columns[curve.column] = value.expand(parameters.shape[:-1])
         return torch.stack(columns, dim=-1)
+
+    def _affine_like(self, like: Tensor) -> _Affine:
+        return _Affine(self.coefficients, self.offsets, like)
 
 
 def _slopes(expression: ParameterExpression) -> dict[Parameter, float] | None:

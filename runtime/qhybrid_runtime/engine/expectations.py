@@ -1,7 +1,6 @@
 import math
 from collections.abc import Sequence
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from qhybrid_circuits import ShapeError
 from qhybrid_runtime.checks import check_finite, check_memory, check_real_pair, check_shape
+from qhybrid_runtime.engine.by_dtype import outside_inference
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
 from qhybrid_runtime.engine.torch.executor import DeviceExecutor
@@ -34,11 +34,6 @@ class Executor(Protocol):
         """
 
 
-_PLANNED: WeakKeyDictionary[Program, dict[tuple[str, frozenset[int]], Executor]] = (
-    WeakKeyDictionary()
-)
-
-
 def executor_for(program: Program, device_type: str, support: frozenset[int]) -> Executor:
     """Return the executor of a program, planned at the first call.
 
@@ -47,13 +42,11 @@ def executor_for(program: Program, device_type: str, support: frozenset[int]) ->
         device_type: "cpu" for compiled kernels; anything else is torch operations.
         support: The qubits that are measured.
     """
-    planned = _PLANNED.setdefault(program, {})
-    key = (device_type, support)
-    if key not in planned:
-        # What is made in inference mode could not be used in training afterwards.
-        with torch.inference_mode(False):
-            planned[key] = _plan(program, device_type, support)
-    return planned[key]
+    executor: Executor = program.executors.get(
+        (device_type, support),
+        lambda: outside_inference(lambda: _plan(program, device_type, support)),
+    )
+    return executor
 
 
 def _plan(program: Program, device_type: str, support: frozenset[int]) -> Executor:

@@ -1,6 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,6 +7,24 @@ from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 from qhybrid_circuits import CircuitError
+from qhybrid_circuits.caching import Cache
+from qhybrid_runtime.engine.by_dtype import ByDtype
+
+
+class ObservableTables(NamedTuple):
+    """An `ObservableSet` as arrays for compiled kernels.
+
+    Attributes:
+        diagonal: The eigenvalues of the diagonal parts, shape (2**n, n_obs).
+        moves: Of the other parts, shape (n_moves, 3): a move, its first and last + 1 row.
+        rows: The observable of each row.
+        phases: Real and imaginary part of each row's phases, shape (n_rows, 2**n, 2).
+    """
+
+    diagonal: np.ndarray
+    moves: np.ndarray
+    rows: np.ndarray
+    phases: np.ndarray
 
 
 class ObservableSet:
@@ -45,7 +62,8 @@ class ObservableSet:
         for _, x, z, _ in self._strings:
             acted_on |= x | z
         self.support = frozenset(q for q in range(num_qubits) if acted_on >> q & 1)
-        self._cache: dict[tuple[torch.dtype, torch.device], list[_Term]] = {}
+        self._tables: Cache[ObservableTables] = Cache(16)
+        self._terms = ByDtype[list[_Term]]()
 
     def _check(self, row: int, observable: SparsePauliOp) -> None:
         if observable.num_qubits != self.num_qubits:
@@ -80,18 +98,11 @@ class ObservableSet:
             rows[row] = rows.get(row, 0) + phase * (1 - 2 * odd)
         return terms
 
-    def tables(self, order: Sequence[int], dtype: np.dtype[Any]) -> tuple[np.ndarray, ...]:
-        """Return the set as arrays for compiled kernels.
+    def tables(self, order: tuple[int, ...], dtype: np.dtype[np.floating]) -> ObservableTables:
+        """Return the set for amplitudes of which bit i is qubit `order[i]`."""
+        return self._tables.get((order, dtype), lambda: self._tables_in(order, dtype))
 
-        Args:
-            order: The qubit that each bit of an amplitude's number is.
-            dtype: Real dtype.
-
-        Returns:
-            The eigenvalues of the diagonal parts, (2**n, n_obs). Then the others: moves
-            (n_moves, 3), each with its first and last + 1 row; the observable of each row; phases
-            (n_rows, 2**n, 2).
-        """
+    def _tables_in(self, order: Sequence[int], dtype: np.dtype[np.floating]) -> ObservableTables:
         terms = self.phases(order)
         diagonal = np.zeros((1 << self.num_qubits, self.count), dtype)
         for row, values in terms.pop(0, {}).items():
@@ -104,38 +115,29 @@ class ObservableSet:
             rows += members
             phases += [np.stack([values.real, values.imag], -1) for values in members.values()]
         stacked = np.array(phases, dtype).reshape(len(rows), 1 << self.num_qubits, 2)
-        return (
-            diagonal,
-            np.array(moves, np.int64).reshape(-1, 3),
-            np.array(rows, np.int64),
-            stacked,
-        )
+        table = np.array(moves, np.int64).reshape(-1, 3)
+        return ObservableTables(diagonal, table, np.array(rows, np.int64), stacked)
 
     def table_bytes(self, element_size: int) -> int:
         """Return the bytes that `tables` takes for numbers of `element_size` bytes."""
         moved = {(row, x) for row, x, _, _ in self._strings if x}
         return (self.count + 2 * len(moved)) * element_size << self.num_qubits
 
-    def _terms(self, like: Tensor) -> list["_Term"]:
-        where = (like.dtype, like.device)
-        if where not in self._cache:
-            index = np.arange(1 << self.num_qubits)
-            # What is made in inference mode could not be used in training afterwards.
-            with torch.inference_mode(False):
-                self._cache[where] = [
-                    _Term(
-                        torch.as_tensor(index ^ move, device=like.device) if move else None,
-                        torch.tensor(list(rows), device=like.device),
-                        torch.as_tensor(np.stack(list(rows.values()))).to(like),
-                    )
-                    for move, rows in self.phases(range(self.num_qubits)).items()
-                ]
-        return self._cache[where]
+    def _terms_like(self, like: Tensor) -> list["_Term"]:
+        index = np.arange(1 << self.num_qubits)
+        return [
+            _Term(
+                torch.as_tensor(index ^ move, device=like.device) if move else None,
+                torch.tensor(list(rows), device=like.device),
+                torch.as_tensor(np.stack(list(rows.values()))).to(like),
+            )
+            for move, rows in self.phases(range(self.num_qubits)).items()
+        ]
 
     def expectations(self, state: Tensor) -> Tensor:
         """Return the expectation values (G, B, n_obs) in states (G, 2**n, B)."""
         total = state.real.new_zeros(state.shape[0], self.count, state.shape[2])
-        for term in self._terms(state):
+        for term in self._terms.get(state, self._terms_like):
             if term.moved is None:
                 values = term.phases.real @ (state.real.square() + state.imag.square())
             else:
@@ -147,7 +149,7 @@ class ObservableSet:
     def weighted(self, cotangent: Tensor, state: Tensor) -> Tensor:
         """Return sum_i c_i O_i |state>, (G, 2**n, B), for cotangents c of shape (G, B, n_obs)."""
         total = torch.zeros_like(state)
-        for term in self._terms(state):
+        for term in self._terms.get(state, self._terms_like):
             mixed = term.phases.mT @ cotangent.mT[:, term.rows].to(state.dtype)
             # XOR is its own inverse, so gathering at `moved` puts each product where it belongs.
             product = mixed * state
@@ -155,8 +157,7 @@ class ObservableSet:
         return total
 
 
-@dataclass(frozen=True)
-class _Term:
+class _Term(NamedTuple):
     """The strings of one move: moved amplitudes, their observables, phases (n_rows, 2**n)."""
 
     moved: Tensor | None

@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from qiskit.circuit.library import CUGate, IGate, PauliEvolutionGate
 from torch import Tensor
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
+from qhybrid_circuits.caching import Cache
 from qhybrid_circuits.encoding.amplitude import AmplitudeEncoding, encoding_in, not_first
 from qhybrid_runtime.engine.angles import AngleTable
 from qhybrid_runtime.engine.error_site import ErrorSite
@@ -83,6 +84,7 @@ class Program:
             by side, (..., n_inputs + n_weights).
         amplitudes: The start states of registers that are not |0...0>, a function of the same.
         num_sites: Places where errors may act.
+        executors: What `expectations` planned for the program.
     """
 
     num_qubits: int
@@ -93,6 +95,7 @@ class Program:
     data_angles: AngleTable
     amplitudes: Amplitudes
     num_sites: int = 0
+    executors: Cache[Any] = field(default_factory=lambda: Cache(16), init=False, repr=False)
 
     def angles(
         self, inputs: Tensor, weights: Tensor, *, check: bool = False

@@ -11,8 +11,8 @@ from qiskit.transpiler import Target
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_circuits.lowering.packing import pack
-from qhybrid_circuits.lowering.regions import disjoint_regions, lower_copies
+from qhybrid_circuits.lowering.placement.copies import pack
+from qhybrid_circuits.lowering.placement.regions import disjoint_regions, lower_copies
 from qhybrid_runtime.hardware.billing import least_known
 
 Pack = int | Literal["auto"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qhybrid_circuits import CircuitError, build_ansatz
-from qhybrid_circuits.ansatz.registry import ansatz_builder
+from qhybrid_circuits.ansatz import ansatz_builder
 from qhybrid_runtime.health.derivatives import Derivatives, gradient_variance
 
 #: Random points over which a variance is taken.

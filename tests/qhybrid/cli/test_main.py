@@ -9,7 +9,7 @@ import pytest
 
 from qhybrid.cli import main
 from qhybrid.cli.main import COMMANDS
-from qhybrid.models.spec import MODEL_NAMES
+from qhybrid.models.rows import MODEL_NAMES
 from qhybrid_circuits.errors import QHybridError
 
 LIGHT = """

@@ -19,11 +19,12 @@ def test_catalog_lists_names_and_path_forms() -> None:
 
 def test_names_and_errors_need_no_heavy_import() -> None:
     code = (
-        "import sys; from qhybrid.data import dataset_catalog, resolve_dataset\n"
+        "import sys; from qhybrid.data.catalog import dataset_catalog, resolve_dataset\n"
         "dataset_catalog()\n"
         "try: resolve_dataset('digts')\n"
         "except ValueError: pass\n"
-        "from qhybrid.diffusion import SAMPLERS, ScheduleSpec, EmaSpec; ScheduleSpec()\n"
+        "from qhybrid.diffusion.samplers import SAMPLERS\n"
+        "from qhybrid.diffusion.specs import EmaSpec, ScheduleSpec; ScheduleSpec()\n"
         "heavy = {'torch', 'torchvision', 'diffusers', 'sklearn', 'numpy'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from qhybrid.diffusion.ema import Ema
-from qhybrid.settings.specs import EmaSpec
+from qhybrid.diffusion.specs import EmaSpec
 from qhybrid_circuits.errors import RequestError
 
 

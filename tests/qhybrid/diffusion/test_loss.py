@@ -6,7 +6,7 @@ from torch import Tensor
 
 from qhybrid.diffusion.loss import denoising_loss, p2_weights
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 _SCHEDULER = noise_scheduler(ScheduleSpec())

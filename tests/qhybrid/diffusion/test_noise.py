@@ -12,7 +12,7 @@ from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.samplers import SAMPLERS
 from qhybrid.diffusion.sampling import image_generator, sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import NoiseSpec, P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import NoiseSpec, P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_runtime.randomness.factory import bit_source
 

@@ -10,7 +10,7 @@ from qhybrid.diffusion.samplers import (
     trailing_timesteps,
 )
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _SPEC = ScheduleSpec()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler
 from qhybrid.diffusion.sampling import image_generator, sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError, ShapeError, UnknownNameError
 
 _SPEC = ScheduleSpec()

@@ -8,7 +8,7 @@ import torch
 from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import BETA_ENDS, SCHEDULES, ScheduleSpec
+from qhybrid.diffusion.specs import BETA_ENDS, SCHEDULES, ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.diffusion.state_process import (
     check_not_black,
     complex_noise,
@@ -20,7 +21,6 @@ from qhybrid.diffusion.state_process import (
     to_images,
     to_states,
 )
-from qhybrid.settings.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 SPEC = ScheduleSpec("cosine", 10)

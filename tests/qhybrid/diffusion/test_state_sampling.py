@@ -7,13 +7,13 @@ from torch.nn import functional
 
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.diffusion.state_process import in_phase, posterior, to_states
-from qhybrid.diffusion.state_sampling import StateSampling
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.state_sampling import StateProcess
 from qhybrid_circuits.errors import RequestError
 
 SPEC = ScheduleSpec("cosine", 10)
-STATES = StateSampling(SPEC, 2)
+STATES = StateProcess(SPEC, P2Weighting(), 2)
 SHAPE = (1, 8, 8)
 
 
@@ -55,7 +55,7 @@ def test_a_model_that_knows_the_images_draws_them_in_turn(
     """Whatever the phase of its predictions."""
     model = Knowing(images, phase)
     result = sample(
-        model, shape=(5, *SHAPE), spec=SPEC, sampler="ddpm", states=STATES, first_index=1, keep=4
+        model, shape=(5, *SHAPE), spec=SPEC, sampler="ddpm", process=STATES, first_index=1, keep=4
     )
     assert result.labels.tolist() == [1, 0, 1, 0, 1]
     torch.testing.assert_close(result.images, images[result.labels], atol=1e-4, rtol=0)
@@ -70,7 +70,7 @@ def test_each_step_has_the_variance_and_length_of_the_posterior(images: torch.Te
     """Many chains of one image: what is added to the mean is complex noise of its variance."""
     model = Knowing(images[:1])
     count, size = 256, 64
-    drawn(model, count, states=StateSampling(SPEC, 1))
+    drawn(model, count, process=StateProcess(SPEC, P2Weighting(), 1))
     _, to_current, variances = posterior(noise_scheduler(SPEC).alphas_cumprod)
     asked = list(model.asked)
     assert [len(x) for x, _, _ in asked] == [count] * 10
@@ -87,7 +87,7 @@ def test_an_image_has_its_own_noise(images: torch.Tensor) -> None:
     torch.manual_seed(5)
     few = drawn(Knowing(images), 2)
     many = drawn(Knowing(images), 6, batch_size=2)
-    first = sample(Knowing(images), shape=(2, *SHAPE), spec=SPEC, sampler="ddpm", states=STATES)
+    first = sample(Knowing(images), shape=(2, *SHAPE), spec=SPEC, sampler="ddpm", process=STATES)
     assert torch.equal(few, first.images)
     torch.testing.assert_close(many[:2], few)
     noises = [Knowing(images), Knowing(images), Knowing(images)]

@@ -4,14 +4,8 @@ import pytest
 import torch
 
 from qhybrid.models.control import ControlLayer
-from qhybrid.models.spec import (
-    CONTROL,
-    HYBRIDS_WITH_CONTROL,
-    MODEL_NAMES,
-    ModelSpec,
-    has_states,
-    variants,
-)
+from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
+from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.errors import ShapeError
@@ -103,7 +97,7 @@ def test_a_control_is_its_hybrid_but_for_the_circuits(name: str, variant: int) -
     """Same tensors, same initial weights from one seed, and no circuit."""
     hybrid, control = (
         build_model(
-            ModelSpec(each, 8, ansatz_layers=1, variant=variants(name)[variant]),
+            ModelSpec(each, 8, ansatz_layers=1, variant=MODELS[name].variants[variant]),
             generator=torch.Generator().manual_seed(3),
         )
         for each in (name, name + CONTROL)
@@ -116,6 +110,6 @@ def test_a_control_is_its_hybrid_but_for_the_circuits(name: str, variant: int) -
     assert controls == {n for n, m in hybrid.named_modules() if isinstance(m, QuantumLayer)}
     shape = ModelSpec(name, 8).input_shape
     images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(4))
-    times = torch.tensor([5, 9 if has_states(name) else 900])
+    times = torch.tensor([5, 9 if MODELS[name].conditions else 900])
     with torch.no_grad():
         assert not torch.allclose(hybrid(images, times), control(images, times))

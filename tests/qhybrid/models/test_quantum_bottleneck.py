@@ -5,7 +5,8 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qhybrid.models.catalog import catalog
 from qhybrid.models.quantum_bottleneck import QuantumBottleneckUNet
-from qhybrid.models.spec import CONTROL, STATE_DIMS, ModelSpec
+from qhybrid.models.rows import CONTROL, MODELS
+from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import load_model, save_model
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import RequestError, ShapeError, UnknownNameError
@@ -162,7 +163,7 @@ def test_other_sizes(size: int, channels: int) -> None:
     assert build_model(spec)(x, torch.tensor([0, 9])).shape == (2, 2 * channels, size, size)
 
 
-@pytest.mark.parametrize("dim", STATE_DIMS)
+@pytest.mark.parametrize("dim", MODELS["qbottleneck-unet"].size.dims)
 def test_other_dims_are_other_numbers_of_qubits(dim: int, generator) -> None:
     model = small(dim=dim)
     assert 2**model.vertex.table.variational.num_qubits == dim

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from qhybrid.models.spec import IMAGE_SIZES, MODEL_NAMES, ModelSpec, level_sizes, multipliers
+from qhybrid.models.rows import MODEL_NAMES, MODELS
+from qhybrid.models.spec import IMAGE_SIZES, ModelSpec, level_sizes, multipliers
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 
@@ -66,20 +67,16 @@ def test_unknown_and_missing_keys_are_refused() -> None:
 
 def test_names_catalog_and_spec_need_no_torch() -> None:
     program = (
-        "import sys; from qhybrid.models import MODEL_NAMES, ModelSpec, catalog, read_spec; "
+        "import sys; from qhybrid.models.catalog import catalog; "
+        "from qhybrid.models.model_file import read_spec; "
+        "from qhybrid.models.spec import ModelSpec; "
         "ModelSpec('unet'); catalog(); "
         "sys.exit(bool({'torch', 'qiskit', 'safetensors'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_lazy_names_are_what_they_say() -> None:
-    import qhybrid.models as models
-
-    for name in models.__all__:
-        assert getattr(models, name) is not None
-    with pytest.raises(AttributeError):
-        _ = models.no_such_name
-    assert set(models.MODELS) == set(MODEL_NAMES)
-    assert tuple(models.MODELS) == MODEL_NAMES
+def test_every_built_in_name_has_a_row_and_sizes_start_at_one() -> None:
+    assert tuple(MODELS) == MODEL_NAMES
+    assert all(row.summary and row.paper for row in MODELS.values())
     assert all(sizes[0] == 1 for sizes in IMAGE_SIZES.values())

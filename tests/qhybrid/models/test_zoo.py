@@ -13,14 +13,8 @@ from qhybrid.models.quantum_vertex import (
     SharedWeightsBlock,
 )
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.spec import (
-    CONTROL,
-    HYBRIDS_WITH_CONTROL,
-    MODEL_NAMES,
-    ModelSpec,
-    has_states,
-    variants,
-)
+from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
+from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_runtime import CircuitBank, QuantumLayer
@@ -109,7 +103,7 @@ def test_catalog_lists_every_model_in_order() -> None:
 
 @pytest.mark.parametrize("variant", [0, -1])
 def test_parameters_are_the_published_ones(name: str, variant: int) -> None:
-    model = build_model(ModelSpec(name, variant=variants(name)[variant]))
+    model = build_model(ModelSpec(name, variant=MODELS[name].variants[variant]))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trained == PARAMETERS[name] == ENTRIES[name]["parameters"]
     assert sum(t.numel() for t in model.state_dict().values()) == trained
@@ -147,7 +141,7 @@ def _cancelled_biases(model: torch.nn.Module) -> set[str]:
 
 def test_gradient_reaches_every_parameter(name: str) -> None:
     """In double precision, where a gradient that is zero but for rounding is below 1e-15."""
-    if has_states(name):
+    if MODELS[name].conditions:
         pytest.skip("its weights are a table, see test_quantum_bottleneck.py")
     model = build_model(ModelSpec(name, image_size=8), generator=_generator()).double()
     images, times = _batch()

@@ -5,7 +5,7 @@ from qiskit.quantum_info import DensityMatrix
 from qiskit_aer.noise import depolarizing_error
 
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.settings.specs import ScheduleSpec
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.states.density import density_matrices, maximally_mixed, random_states
 from qhybrid.states.depolarizing import DepolarizingProcess
 from qhybrid_circuits.errors import RequestError, ShapeError

@@ -15,10 +15,10 @@ from qhybrid.cli.main import main
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
-from qhybrid.training.module import DenoisingModule
 from qhybrid.training.optimizers import JointOptimizer
 from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import build_session
+from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid.training.transfer import circuit_weights
 from qhybrid_circuits.errors import RequestError
@@ -47,8 +47,8 @@ def trained_weights(run: Run) -> dict[str, Tensor]:
     """The weights themselves; the model file has their averages."""
     newest = run.newest_checkpoint()
     assert newest is not None
-    state = torch.load(newest, weights_only=True)["state_dict"]
-    return {name.removeprefix("model."): tensor for name, tensor in state.items()}
+    state = torch.load(newest, weights_only=True)["model"]
+    return dict(state)
 
 
 def two_parts() -> tuple[nn.Module, nn.Module]:
@@ -103,15 +103,15 @@ def test_a_step_is_the_solution_of_the_regularized_system(tmp_path: Path) -> Non
         }
     )
     run = train(config, out=tmp_path / "run")
-    module = build_session(config).module
-    model = module.model
+    session = build_session(config)
+    module, model = session.state.module, session.state.model
     fed: dict[str, Tensor] = {}
     for name, bank in model.named_modules():
         if isinstance(bank, CircuitBank):
             bank.register_forward_pre_hook(
                 lambda _, given, name=name: fed.update({f"{name}.layers.0": given[0][0].detach()})
             )
-    module.training_step(next(iter(module.train_dataloader())), 0).backward()
+    module(*next(iter(session.batches())), 0).backward()
     moved = trained_weights(run)
     names = circuit_weights(model)
     assert len(fed) == len(names) == 4
@@ -146,15 +146,15 @@ def test_a_resumed_run_is_the_same(
         }
     )
     whole = train(config, out=tmp_path / "whole")
-    original = DenoisingModule.optimizer_step
+    original = TrainingState.end_step
 
-    def stop(self: DenoisingModule, *arguments: Any) -> None:
-        original(self, *arguments)
+    def stop(self: TrainingState) -> None:
+        original(self)
         if self.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DenoisingModule, "optimizer_step", stop)
+        patch.setattr(TrainingState, "end_step", stop)
         with pytest.raises(Interrupted, match="saved at step 2"):
             train(config, out=tmp_path / "run")
     run = train(out=tmp_path / "run", resume=True)
@@ -191,7 +191,7 @@ def test_circuits_alone_can_be_trained(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(kept) == len(start)
     assert all(torch.equal(end[name], start[name]) for name in kept)
     (circuit,) = [name for name in end if name not in start]
-    first = build_session(Run(tmp_path / "run").config()).module.model.state_dict()[circuit]
+    first = build_session(Run(tmp_path / "run").config()).state.model.state_dict()[circuit]
     assert not torch.equal(end[circuit], first)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from torch import Tensor
 
 from qhybrid.run_folder import Run
 from qhybrid.sampling.folder import SamplingRun
@@ -14,8 +15,8 @@ from qhybrid.sampling.request import SamplingRequest
 from qhybrid.sampling.sample_run import sample_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
-from qhybrid.training.module import DenoisingModule
 from qhybrid.training.outcome import Interrupted
+from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
 
@@ -70,14 +71,14 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     config = small(**{"quantum.backend": backend, "training.noise_pool": pool})
     whole = train(config, out=tmp_path / "whole")
-    original, unsent = DenoisingModule.training_step, [signal.SIGINT]
+    original, unsent = TrainingState.add_loss, [signal.SIGINT]
 
-    def training_step(self: DenoisingModule, batch: Any, batch_idx: int) -> Any:
+    def add_loss(self: TrainingState, loss: Tensor) -> None:
         if self.step == 1 and unsent:
             os.kill(os.getpid(), unsent.pop())
-        return original(self, batch, batch_idx)
+        original(self, loss)
 
-    monkeypatch.setattr(DenoisingModule, "training_step", training_step)
+    monkeypatch.setattr(TrainingState, "add_loss", add_loss)
     with pytest.raises(Interrupted):
         train(config, out=tmp_path / "run")
     resumed = train(out=tmp_path / "run", resume=True)

@@ -60,7 +60,7 @@ def test_the_model_is_told_classes_counted_from_zero(
         told.extend(labels.tolist())
         return state_loss(model, images, labels, *rest)
 
-    monkeypatch.setattr("qhybrid.diffusion.objective.state_loss", recorded)
+    monkeypatch.setattr("qhybrid.diffusion.state_sampling.state_loss", recorded)
     trained(tmp_path / "run", 4)
     assert len(told) == 32
     assert set(told) == {0, 1}

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
+from torch import Tensor
 
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.models.storage import load_model
@@ -22,8 +23,8 @@ from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import CheckpointKeeper
 from qhybrid.training.metrics import COLUMNS
-from qhybrid.training.module import DenoisingModule
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
+from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
 
@@ -51,15 +52,15 @@ def rows(run: Run) -> list[dict[str, str]]:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT) -> None:
     """Send this process a signal while the given optimizer step is being done."""
-    original = DenoisingModule.training_step
+    original = TrainingState.add_loss
     unsent = [number]
 
-    def training_step(self: DenoisingModule, batch: Any, batch_idx: int) -> Any:
+    def add_loss(self: TrainingState, loss: Tensor) -> None:
         if self.step + 1 == step and unsent:
             os.kill(os.getpid(), unsent.pop())
-        return original(self, batch, batch_idx)
+        original(self, loss)
 
-    monkeypatch.setattr(DenoisingModule, "training_step", training_step)
+    monkeypatch.setattr(TrainingState, "add_loss", add_loss)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_the_model_file_holds_the_ema_weights(whole: Run) -> None:
     assert newest is not None
     checkpoint = torch.load(newest, weights_only=True)
     model = load_model(whole.folder)
-    averages = checkpoint["qhybrid"]["ema"]["shadow_params"]
+    averages = checkpoint["ema"]["shadow_params"]
     for parameter, average in zip(model.parameters(), averages, strict=True):
         assert torch.equal(parameter, average)
 
@@ -164,7 +165,7 @@ def test_signals_during_the_saving_do_no_harm(
         train(small(), out=tmp_path / "run")
     newest = Run(tmp_path / "run").newest_checkpoint()
     assert newest is not None
-    assert torch.load(newest, weights_only=True)["qhybrid"]["step"] == 2
+    assert torch.load(newest, weights_only=True)["step"] == 2
 
 
 def test_a_second_signal_within_a_step_stops_at_once(
@@ -237,11 +238,11 @@ def _without(data: bytes, key: str) -> bytes:
     [
         (lambda data: data[: len(data) // 2], "not a readable checkpoint"),
         (lambda data: b"", "not a readable checkpoint"),
-        (lambda data: _without(data, "optimizer_states"), "not a readable checkpoint"),
-        (lambda data: _without(data, "lr_schedulers"), "not a readable checkpoint"),
-        (lambda data: _without(data, "qhybrid"), "not a readable checkpoint"),
+        (lambda data: _without(data, "optimizer"), "not a readable checkpoint"),
+        (lambda data: _without(data, "schedule"), "not a readable checkpoint"),
+        (lambda data: _without(data, "ema"), "not a readable checkpoint"),
     ],
-    ids=["cut", "empty", "no optimizer", "no scheduler", "no own state"],
+    ids=["cut", "empty", "no optimizer", "no scheduler", "no average"],
 )
 def test_a_damaged_checkpoint_is_refused(
     stopped: Run, damage: Callable[[bytes], bytes], message: str
@@ -267,7 +268,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(
     def loss(*args: Any) -> torch.Tensor:
         return denoising_loss(*args) * (float("nan") if next(losses) == 5 else 1.0)
 
-    monkeypatch.setattr("qhybrid.diffusion.objective.denoising_loss", loss)
+    monkeypatch.setattr("qhybrid.diffusion.epsilon.denoising_loss", loss)
     with pytest.raises(TrainingDiverged, match=r"step 6 .*step-0000005\.ckpt"):
         train(small(), out=tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -278,15 +279,15 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_good_checkpoint(
 def test_weights_that_are_not_finite_are_never_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = DenoisingModule.optimizer_step
+    original = TrainingState.end_step
 
-    def optimizer_step(self: DenoisingModule, *args: Any) -> None:
-        original(self, *args)
+    def end_step(self: TrainingState) -> None:
+        original(self)
         if self.step == 8:
             with torch.no_grad():
                 next(self.model.parameters()).fill_(float("inf"))
 
-    monkeypatch.setattr(DenoisingModule, "optimizer_step", optimizer_step)
+    monkeypatch.setattr(TrainingState, "end_step", end_step)
     with pytest.raises(TrainingDiverged, match="step 8"):
         train(small(), out=tmp_path / "run")
     assert Run(tmp_path / "run").newest_step() == 5
@@ -307,10 +308,10 @@ def test_a_failed_save_leaves_the_checkpoint_before(
 ) -> None:
     original = CheckpointKeeper.save
 
-    def save(self: CheckpointKeeper, trainer: Any, module: DenoisingModule) -> None:
-        if module.step == 8:
+    def save(self: CheckpointKeeper, state: TrainingState) -> None:
+        if state.step == 8:
             monkeypatch.setattr(torch, "save", fail)
-        original(self, trainer, module)
+        original(self, state)
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from torch import Tensor
 
 from qhybrid.cli import main
 from qhybrid.models.spec import ModelSpec
@@ -16,9 +17,9 @@ from qhybrid.models.zoo import build_model
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
-from qhybrid.training.module import DenoisingModule
 from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import build_session
+from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid.training.transfer import circuit_weights
 from qhybrid_circuits.errors import RequestError
@@ -60,15 +61,15 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, signals: int = 1) -> None:
-    original = DenoisingModule.training_step
+    original = TrainingState.add_loss
     unsent = [signal.SIGINT] * signals
 
-    def training_step(self: DenoisingModule, batch: Any, batch_idx: int) -> Any:
+    def add_loss(self: TrainingState, loss: Tensor) -> None:
         while self.step + 1 == step and unsent:
             os.kill(os.getpid(), unsent.pop())
-        return original(self, batch, batch_idx)
+        original(self, loss)
 
-    monkeypatch.setattr(DenoisingModule, "training_step", training_step)
+    monkeypatch.setattr(TrainingState, "add_loss", add_loss)
 
 
 @pytest.mark.parametrize("model", ["unet", "1fqconv-qvunet", "1fqconv-qvunet-control"])
@@ -76,8 +77,8 @@ def test_all_but_the_vertex_is_taken(model: str, classical: Run) -> None:
     """As in the paper's transfer and in its classical control."""
     session = build_session(from_run(model, classical))
     fresh = build_session(small(model))
-    source, state = load_file(classical.model_file), session.module.model.state_dict()
-    random = fresh.module.model.state_dict()
+    source, state = load_file(classical.model_file), session.state.model.state_dict()
+    random = fresh.state.model.state_dict()
     for name, tensor in state.items():
         vertex = name.startswith("vertex.")
         assert torch.equal(tensor, random[name] if vertex else source[name]), name
@@ -88,9 +89,9 @@ def test_all_but_the_vertex_is_taken(model: str, classical: Run) -> None:
     assert set(taken.skipped) == {name for name in source if name.startswith("vertex.")}
     assert (taken.frozen, taken.model) == ((), "unet")
     assert taken.weights == sum(source[name].numel() for name in taken.taken)
-    assert taken.trained == sum(p.numel() for p in session.module.model.parameters())
-    averages = session.module.ema.state_dict()["shadow_params"]
-    for average, parameter in zip(averages, session.module.model.parameters(), strict=True):
+    assert taken.trained == sum(p.numel() for p in session.state.model.parameters())
+    averages = session.state.ema.state_dict()["shadow_params"]
+    for average, parameter in zip(averages, session.state.model.parameters(), strict=True):
         assert torch.equal(average, parameter)
 
 
@@ -116,7 +117,7 @@ def test_frozen_fine_tuning_trains_the_circuit_alone(
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert after.keys() - before.keys() == {CIRCUIT}
     spec = ModelSpec("hqconv-wide-unet", 8, dim=8)
-    start = build_session(config).module.model.state_dict()[CIRCUIT]
+    start = build_session(config).state.model.state_dict()[CIRCUIT]
     assert (after[CIRCUIT] - start).abs().max() > 1e-4
     written = record(run)
     assert written["new"] == [CIRCUIT]
@@ -145,8 +146,8 @@ def test_circuits_are_taken_from_the_same_model_alone(tmp_path: Path) -> None:
         assert [name for name in other.new if name.endswith("bank.layers.0.weight")]
         assert not [name for name in other.taken if ".bank." in name]
     frozen = build_session(from_run("1hqconv-qvunet", source, freeze="classical"))
-    trained = {n for n, p in frozen.module.model.named_parameters() if p.requires_grad}
-    assert trained == circuit_weights(frozen.module.model)
+    trained = {n for n, p in frozen.state.model.named_parameters() if p.requires_grad}
+    assert trained == circuit_weights(frozen.state.model)
     assert len(trained) == 4
 
 

@@ -149,7 +149,7 @@ def test_states_that_do_not_fit_are_refused_before_they_are_made(qubits: int) ->
 
 def test_the_limit_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     checks.check_memory("a state", 1000)
-    monkeypatch.setattr(checks, "_available_bytes", lambda: 1 << 30)
+    monkeypatch.setattr(checks, "available_bytes", lambda: 1 << 30)
     with pytest.raises(RequestError, match=r"a state needs 2\.0 GiB, but 1\.0 GiB"):
         checks.check_memory("a state", 2 << 30)
 

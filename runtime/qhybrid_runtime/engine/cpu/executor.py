@@ -1,6 +1,5 @@
 from collections.abc import Collection
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,8 +15,6 @@ from qhybrid_runtime.engine.cpu.wide import wide_gradients, wide_values
 from qhybrid_runtime.engine.fusion import plan_sparse_blocks
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
-
-Arrays = tuple[np.ndarray, ...]
 
 #: Bytes below which no machine that runs this is short of memory.
 _WORTH_CHECKING = 1 << 28
@@ -49,9 +46,6 @@ class CpuExecutor:
             2 * layout.start_size,
             recipe.largest,
         )
-        self._observed: WeakKeyDictionary[ObservableSet, dict[np.dtype[Any], Arrays]] = (
-            WeakKeyDictionary()
-        )
 
     def __call__(
         self,
@@ -73,13 +67,6 @@ class CpuExecutor:
         needed = states + observables.table_bytes(element_size)
         if needed > _WORTH_CHECKING:
             check_memory(f"Simulating {observables.num_qubits} qubits", needed)
-
-    def observed(self, observables: ObservableSet, dtype: np.dtype[Any]) -> Arrays:
-        """Return the arguments of `measure`, in the bit order of the layout's last register."""
-        known = self._observed.setdefault(observables, {})
-        if dtype not in known:
-            known[dtype] = observables.tables(self.layout.order, dtype)
-        return known[dtype]
 
 
 class Sweep(torch.autograd.Function):
@@ -129,7 +116,7 @@ class Sweep(torch.autograd.Function):
             executor.tables,
             executor.recipe.tables,
             executor.sizes,
-            executor.observed(observables, dtype),
+            observables.tables(executor.layout.order, dtype),
             numbers,
         )
         ctx.recipe = executor.recipe

@@ -9,20 +9,13 @@ ADDED_AT_ONCE = 1 << 10
 
 
 @compiled
-def measure(state, final, diagonal, moves, rows, phases, values, start, stop):
-    """Add up expectation values, one vector an observable.
+def measure(state, final, observed, values, start, stop):
+    """Add amplitudes `start` to `stop` of the last register, which is at `final`, to the values.
 
-    Args:
-        state: Amplitudes; those of the last register start at `final`.
-        final: See above.
-        diagonal: Shape (2**n, n_obs): the eigenvalues of the diagonal parts.
-        moves: Shape (n_terms, 3): XOR of a term's amplitudes, first and last + 1 entry in `rows`.
-        rows: The observable that each row of `phases` belongs to.
-        phases: Shape (n_rows, 2**n, 2), the non-diagonal parts.
-        values: Shape (n_obs * LANES,), to add to.
-        start: The first amplitude to go through.
-        stop: The one after the last.
+    `observed` are `ObservableTables` in the bit order of that register; `values` holds one vector
+    an observable.
     """
+    diagonal, moves, rows, phases = observed
     count = diagonal.shape[1]
     for k in range(start, stop):
         xr, xi = load(state, 2 * (final + k)), load(state, 2 * (final + k) + 1)
@@ -45,27 +38,22 @@ def measure(state, final, diagonal, moves, rows, phases, values, start, stop):
 def measure_precisely(state, final, observed, values, part, start, stop):
     """Do what `measure` does, from values of zero, by sums of parts that are not long.
 
-    A single precision sum over many amplitudes loses digits.
-
-    Args:
-        observed: Arguments of `measure`: diagonal, moves, rows, phases.
-        part: Room for values.
+    A single precision sum over many amplitudes loses digits. `part` is room for values.
     """
     values[:] = 0
     for first in range(start, stop, ADDED_AT_ONCE):
         part[:] = 0
-        measure(state, final, *observed, part, first, min(first + ADDED_AT_ONCE, stop))
+        measure(state, final, observed, part, first, min(first + ADDED_AT_ONCE, stop))
         values += part
 
 
 @compiled
-def start_costate(
-    state, final, diagonal, moves, rows, phases, cotangents, costate, start, stop
-):  # fmt: skip
+def start_costate(state, final, observed, cotangents, costate, start, stop):
     """Write amplitudes `start` to `stop` of 2 * sum_i c_i O_i |state>.
 
     The cotangents c are one vector an observable; the other arguments are those of `measure`.
     """
+    diagonal, moves, rows, phases = observed
     count = diagonal.shape[1]
     for k in range(start, stop):
         xr, xi = load(state, 2 * (final + k)), load(state, 2 * (final + k) + 1)

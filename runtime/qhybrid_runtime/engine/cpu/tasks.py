@@ -99,7 +99,7 @@ def run_values(tables, recipe, sizes, observed, numbers, states, values, first, 
         recipe: Tables of the layout's recipe.
         sizes: Amplitudes of all registers, offset of the last register, amplitudes of the largest
             group of gates, coefficients, those of start states, vectors of the largest block.
-        observed: Arguments of `measure`: diagonal, moves, rows, phases.
+        observed: `ObservableTables` in the bit order of the last register.
         numbers: Cosines and sines of the waves that samples share (n_shared, G), the same of the
             others (n_differing, G, n_chunks * LANES); Pauli operators
             (n_sites, G, n_chunks * LANES).
@@ -114,7 +114,7 @@ def run_values(tables, recipe, sizes, observed, numbers, states, values, first, 
     room = new_room(recipe, largest, numbers, num_matrix)
     _, _, _, _, matrix, codes, active = room
     measured, part = np.empty((2, len(values) * LANES), values.dtype)
-    amplitudes = len(observed[0])
+    amplitudes = len(observed.diagonal)
     for task in range(first, last):
         group, chunk = task // chunks, task % chunks
         prepare(recipe, numbers, group, chunk, room)
@@ -163,7 +163,7 @@ def run_gradients(
                 parts = num_parts(steps[number])
                 forward_step(tables, number, matrix, codes, active, state, scratch, 0, parts)
         take_samples(cotangents, group, chunk, cotangent)
-        start_costate(state, final, *observed, cotangent, costate, 0, len(observed[0]))
+        start_costate(state, final, observed, cotangent, costate, 0, len(observed.diagonal))
         overlap[:] = 0
         for number in range(len(steps) - 1, -1, -1):
             parts = num_parts(steps[number])

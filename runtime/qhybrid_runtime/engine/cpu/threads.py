@@ -4,7 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-_POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}
+from qhybrid_circuits.caching import Cache
+
+_POOLS: Cache[ThreadPoolExecutor] = Cache(4)
 
 
 def run_tasks(count: int, run: Callable[[int, int], None]) -> None:
@@ -24,7 +26,7 @@ def run_tasks(count: int, run: Callable[[int, int], None]) -> None:
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    key = (os.getpid(), threads)
-    if key not in _POOLS:
-        _POOLS[key] = ThreadPoolExecutor(threads, thread_name_prefix="qhybrid-statevector")
-    return _POOLS[key]
+    return _POOLS.get(
+        (os.getpid(), threads),
+        lambda: ThreadPoolExecutor(threads, thread_name_prefix="qhybrid-statevector"),
+    )

@@ -45,7 +45,7 @@ def _measured(arguments: Arguments, state: np.ndarray, count: int) -> np.ndarray
         parts[start], room = np.empty((2, count * LANES), state.dtype)
         measure_precisely(state, sizes[1], observed, parts[start], room, start, stop)
 
-    run_tasks(len(observed[0]), part)
+    run_tasks(len(observed.diagonal), part)
     return _total(parts)
 
 
@@ -72,9 +72,9 @@ def wide_gradients(
             room = _forward(arguments, group, chunk, state)
         take_samples(cotangents, group, chunk, cotangent)
         run_tasks(
-            len(observed[0]),
+            len(observed.diagonal),
             lambda start, stop: start_costate(
-                state, sizes[1], *observed, cotangent, costate, start, stop
+                state, sizes[1], observed, cotangent, costate, start, stop
             ),
         )
         overlaps: dict[int, np.ndarray] = {}

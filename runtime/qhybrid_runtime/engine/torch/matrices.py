@@ -6,17 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qhybrid_runtime.engine.by_dtype import ByDtype
+from qhybrid_runtime.engine.coefficients import ONE, ZERO, Coefficients
 from qhybrid_runtime.engine.fusion import Block, Plan
 from qhybrid_runtime.engine.gates import gate_series
-from qhybrid_runtime.engine.patterns import embedding
 from qhybrid_runtime.engine.program import Operation, Source
 from qhybrid_runtime.engine.torch.starts import start_state
 
 #: Real dtype of inputs and weights -> the dtype of amplitudes.
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
-
-#: Rows of every table of values.
-_ZERO, _ONE = 0, 1
 
 #: Entries of the Pauli matrices in the order of their codes: I, X, Y, Z. Y is Z after X here, which
 #: differs by a phase that no expectation value sees.
@@ -31,9 +29,9 @@ class _Series:
         series = [gate_series(str(operation.base)) for operation in operations]
         terms = max(s.coefficients.shape[1] for s in series)
         widths = [terms - s.coefficients.shape[1] for s in series]
-        self.counts = [len(s.coefficients) for s in series]
+        counts = [len(s.coefficients) for s in series]
         self.columns = torch.from_numpy(
-            np.repeat([operation.angles for operation in operations], self.counts, axis=0)
+            np.repeat([operation.angles for operation in operations], counts, axis=0)
         )
         self._coefficients = np.concatenate(
             [np.pad(s.coefficients, ((0, 0), (0, w))) for s, w in zip(series, widths, strict=True)]
@@ -44,12 +42,12 @@ class _Series:
                 for s, w in zip(series, widths, strict=True)
             ]
         )
-        self._tensors: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
+        self._tensors = ByDtype[tuple[Tensor, Tensor]]()
 
     def __call__(self, angles: Tensor) -> Tensor:
         """Return values (n_values, ...) at angles (n_angles, ...)."""
         like = (1,) * (angles.dim() - 1)
-        coefficients, frequencies = self._on(angles)
+        coefficients, frequencies = self._tensors.get(angles, self._tensors_like)
         columns = self.columns.to(angles.device)
         turns = sum(
             (
@@ -62,61 +60,18 @@ class _Series:
         waves = torch.complex(torch.cos(turns), torch.sin(turns))
         return (coefficients.reshape(*coefficients.shape, *like) * waves).sum(1)
 
-    def _on(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        where = (like.dtype, like.device)
-        if where not in self._tensors:
-            # What is made in inference mode could not be used in training afterwards.
-            with torch.inference_mode(False):
-                coefficients = torch.as_tensor(self._coefficients).to(like.device)
-                self._tensors[where] = (
-                    coefficients.to(COMPLEX[like.dtype]),
-                    torch.as_tensor(self._frequencies).to(like),
-                )
-        return self._tensors[where]
+    def _tensors_like(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        coefficients = torch.as_tensor(self._coefficients).to(like.device, COMPLEX[like.dtype])
+        return coefficients, torch.as_tensor(self._frequencies).to(like)
 
 
-class ValueTable:
-    """Every distinct entry of some operations' matrices: constants, then functions of angles."""
+class ValueTable(Coefficients):
+    """`Coefficients` in torch: constants, then functions of angles, then Pauli matrices."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        unique = {operation.key: operation for operation in operations}
-        constants: dict[complex, int] = {0j: _ZERO, 1 + 0j: _ONE}
-        # Not of the unique ones alone: equal operations may differ in the last bit.
-        for operation in operations:
-            if operation.matrix is not None:
-                for number in operation.matrix.flat:
-                    constants.setdefault(complex(number), len(constants))
-        self._constant_rows = constants
-        self._constants = np.array(list(constants))
-        self._first: dict[tuple[object, ...], int] = {}
-        self._series: list[tuple[Source, _Series]] = []
-        count = len(constants)
-        alike: dict[tuple[Source, int], list[Operation]] = defaultdict(list)
-        for operation in unique.values():
-            if operation.base is not None:
-                alike[operation.source, len(operation.angles)].append(operation)
-        for (source, _), members in alike.items():
-            series = _Series(members)
-            self._series.append((source, series))
-            for operation, values in zip(members, series.counts, strict=True):
-                self._first[operation.key] = count
-                count += values
-        errors = [op for op in unique.values() if op.source == "errors"]
-        self._sites = torch.tensor([op.angles[0] for op in errors], dtype=torch.int64)
-        self._first |= {op.key: count + 4 * place for place, op in enumerate(errors)}
-
-    def index(self, operation: Operation, targets: Sequence[int]) -> np.ndarray:
-        """Return the row of each entry (D, D) of an operation's matrix on `targets`."""
-        if operation.matrix is not None:
-            rows = np.array([self._constant_rows[complex(v)] for v in operation.matrix.flat])
-        elif operation.base is None:
-            rows = self._first[operation.key] + np.arange(4)
-        else:
-            value = gate_series(operation.base).value.reshape(-1)
-            rows = np.where(value < 0, _ZERO, self._first[operation.key] + value)
-        # Entries that are zero or one in any case are numbered from the end.
-        table: np.ndarray = np.append(rows, [_ONE, _ZERO])[embedding(operation, targets)]
-        return table
+        super().__init__(operations)
+        self._series = [(source, _Series(members)) for source, members in self.series]
+        self._sites = torch.tensor([op.angles[0] for op in self.errors], dtype=torch.int64)
 
     def __call__(self, angles: dict[Source, Tensor], codes: Tensor | None, like: Tensor) -> Tensor:
         """Return the values (n_values, ...) in the shape and on the device of `like` (...).
@@ -127,7 +82,7 @@ class ValueTable:
             like: Real.
         """
         dtype, trailing = COMPLEX[like.dtype], (1,) * like.dim()
-        constants = torch.as_tensor(self._constants).to(like.device, dtype)
+        constants = torch.as_tensor(self.constants).to(like.device, dtype)
         parts = [constants.reshape(-1, *trailing).expand(-1, *like.shape)]
         for source, series in self._series:
             values = series(angles[source])
@@ -262,7 +217,7 @@ class MatrixBuilder:
     def _qubit_states(self, table: Tensor) -> Tensor:
         """Return (n_qubits, 2, ...) of values (n_values, ...)."""
         lead = (len(self._qubits), 2)
-        zero = torch.tensor([_ONE, _ZERO], device=table.device).repeat(lead[0])
+        zero = torch.tensor([ONE, ZERO], device=table.device).repeat(lead[0])
         if not self._starts:
             return table.index_select(0, zero).reshape(*lead, *table.shape[1:])
         # Only the first column of the first matrix acts on |0>.

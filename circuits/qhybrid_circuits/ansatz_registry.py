@@ -1,0 +1,103 @@
+"""Names of the ansätze and their builders; Qiskit is imported when a circuit is built."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from qhybrid_circuits.errors import CircuitError, RequestError
+from qhybrid_circuits.plugins import Registry
+
+if TYPE_CHECKING:
+    from qhybrid_circuits.variational import VariationalCircuit
+
+
+@dataclass(frozen=True)
+class Ansatz:
+    """A row of the table of ansätze.
+
+    Attributes:
+        name: The ansatz's name.
+        source: The builder, or "module:function" of it, imported when it is first called.
+    """
+
+    name: str
+    source: "str | Callable[..., VariationalCircuit]"
+
+    @property
+    def builder(self) -> "Callable[..., VariationalCircuit]":
+        """The function that makes the circuit from its options."""
+        if isinstance(self.source, str):
+            builder: Callable[..., VariationalCircuit] = resolve_name(self.source)
+            return builder
+        return self.source
+
+
+def _adapt(name: str, found: Any) -> Ansatz:
+    if not callable(found):
+        raise RequestError(
+            f"Ansatz '{name}' must be a function that returns a VariationalCircuit, but is of type "
+            f"{type(found).__name__}"
+        )
+    return Ansatz(name, found)
+
+
+#: All ansätze: the built-in ones, those of installed packages, and any `module:function`.
+REGISTRY = Registry(
+    "ansatz",
+    (
+        Ansatz("hqconv", "qhybrid_circuits.ansatz._hqconv:hqconv"),
+        Ansatz("fqconv", "qhybrid_circuits.ansatz._fqconv:fqconv"),
+        Ansatz("basic_entangling", "qhybrid_circuits.ansatz._basic_entangling:basic_entangling"),
+        Ansatz("qattention", "qhybrid_circuits.ansatz._qattention:qattention"),
+        Ansatz("brickwork", "qhybrid_circuits.ansatz._brickwork:brickwork"),
+    ),
+    group="qhybrid.ansatze",
+    adapt=_adapt,
+)
+
+#: Names of the built-in ansätze.
+ANSATZE: tuple[str, ...] = tuple(REGISTRY.built_in)
+
+
+def ansatz_builder(name: str) -> "Callable[..., VariationalCircuit]":
+    """Return the builder of an ansatz.
+
+    Raises:
+        UnknownNameError: There is no ansatz of this name.
+        RequestError: The name is a `module:function` that cannot be loaded.
+    """
+    return REGISTRY.find(name).builder
+
+
+def build_ansatz(name: str, **options: Any) -> "VariationalCircuit":
+    """Build an ansatz by its name.
+
+    Args:
+        name: One of `ANSATZE`, the name of an installed package's ansatz, or `module:function`.
+        options: Keyword arguments of the builder, e.g. `channels=3, layers=3`.
+
+    Raises:
+        UnknownNameError: There is no ansatz of this name.
+        CircuitError: The builder does not take one of the options, refuses its value, or returns
+            something else than a VariationalCircuit.
+        RequestError: The name is a `module:function` that cannot be loaded.
+    """
+    from qhybrid_circuits.variational import VariationalCircuit
+
+    builder = ansatz_builder(name)
+    parameters = inspect.signature(builder).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        unknown = [option for option in options if option not in parameters]
+        if unknown:
+            raise CircuitError(
+                f"Ansatz '{name}' takes {', '.join(parameters)}, but was given {', '.join(unknown)}"
+            )
+    circuit = builder(**options)
+    if not isinstance(circuit, VariationalCircuit):
+        raise CircuitError(
+            f"Ansatz '{name}' must return a VariationalCircuit, but returns a "
+            f"{type(circuit).__name__}"
+        )
+    return circuit

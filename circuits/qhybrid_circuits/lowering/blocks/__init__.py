@@ -1,0 +1,1 @@
+"""Circuits as two-qubit blocks: merging gates, condensing long parts, decomposing into gates."""

@@ -1,0 +1,1 @@
+"""Costs on a target: success of couplings, and estimated success probability of circuits."""

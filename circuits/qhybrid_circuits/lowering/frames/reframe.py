@@ -1,0 +1,344 @@
+"""Circuits of controlled rotations in rings, rewritten in Pauli frames on stars."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from qhybrid_circuits.lowering.blocks.collect import (
+    BlockCircuit,
+    BlockCollector,
+    Matrix,
+    interaction_count,
+)
+from qhybrid_circuits.lowering.frames.pauli_frames import (
+    BITS,
+    Event,
+    FramePlan,
+    FrameProblem,
+    anticommute,
+    pauli,
+)
+from qhybrid_circuits.lowering.frames.rotations import Rotation, RotationCircuit, as_rotations
+from qhybrid_circuits.lowering.frames.stars import Star, find_stars
+
+#: A gate: vertices, its matrix with the first vertex less significant, and -1; or a rotation that
+#: goes beyond a star: its vertex, its Pauli matrix there, and its number.
+_Gate = tuple[tuple[int, ...], Matrix, int]
+
+#: What stands for the number of a rotation when a star has no more gates.
+_ENDED = -2
+
+_PAULIS: dict[tuple[int, int], Matrix] = {
+    (0, 0): np.eye(2, dtype=complex),
+    (1, 0): np.array([[0, 1], [1, 0]], dtype=complex),
+    (1, 1): np.array([[0, -1j], [1j, 0]]),
+    (0, 1): np.diag([1.0 + 0j, -1.0]),
+}
+
+
+#: Stands for any gate of two vertices.
+_ANY: Matrix = np.diag([1, 1, 1, -1]).astype(complex)
+
+
+@dataclass(frozen=True)
+class Reframed:
+    """A circuit on vertices instead of qubits; vertices without one start and end in |0>.
+
+    Attributes:
+        blocks: Every block is on two neighbours.
+        final: Vertex of each qubit at the end.
+    """
+
+    blocks: BlockCircuit
+    final: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A star with its rotations.
+
+    Attributes:
+        star: Where.
+        problem: What the search has to know.
+        angles: Of each event, in radians.
+        outside: For each event the rotation's number if it goes beyond the star, else -1.
+    """
+
+    star: Star
+    problem: FrameProblem
+    angles: tuple[float, ...]
+    outside: tuple[int, ...]
+
+
+def reframe(
+    blocks: BlockCircuit,
+    fractional: bool,
+    find: Callable[[FrameProblem], FramePlan | None],
+    fits: Callable[[BlockCircuit], bool],
+) -> Reframed | None:
+    """Write a circuit in Clifford gates, and rotations of one vertex, on the couplings of stars.
+
+    Args:
+        blocks: The circuit.
+        fractional: Whether rotations of two vertices are gates, rather than cz alone.
+        find: Finds the gates of one star.
+        fits: Whether a QPU has a place where all pairs of a circuit are neighbours; asked before
+            the search, which takes longer.
+
+    Returns:
+        A circuit with the same unitary up to a global phase; None where the circuit's blocks are no
+        controlled rotations, or are not in rings, or the QPU has no place for the stars, or
+        `find` finds nothing.
+    """
+    counts = {interaction_count(block.matrix, fractional) for block in blocks.blocks}
+    if 0 in counts or (not fractional and 1 in counts):
+        # A block that is itself a Clifford gate, or nothing, is cheaper routed than as a rotation.
+        return None
+    program = as_rotations(blocks)
+    stars = find_stars(blocks.num_qubits, [block.qubits for block in blocks.blocks])
+    if program is None or stars is None or not fits(_couplings(stars)):
+        return None
+    regions = [_region(star, program.rotations, fractional) for star in stars]
+    plans = []
+    for region in regions:
+        plan = find(region.problem)
+        if plan is None:
+            return None
+        plans.append(plan)
+    collector = BlockCollector(sum(len(star.vertices) for star in stars))
+    final = _Writer(program, collector).write(
+        [_Track(region, plan) for region, plan in zip(regions, plans, strict=True)]
+    )
+    return Reframed(collector.finish(blocks.global_phase), final)
+
+
+def _couplings(stars: Sequence[Star]) -> BlockCircuit:
+    """Return a circuit with a block on each pair of vertices that must be neighbours."""
+    pairs = [(star.vertices[a], star.vertices[b]) for star in stars for a, b in star.edges]
+    ends: dict[tuple[int, int], list[int]] = {}
+    for star in stars:
+        for bridge, position in star.meets.items():
+            ends.setdefault(bridge, []).append(star.vertices[position])
+    collector = BlockCollector(sum(len(star.vertices) for star in stars))
+    for first, second in [*pairs, *ends.values()]:
+        collector.add_pair(_ANY, (first, second))
+    return collector.finish(0.0)
+
+
+def _region(star: Star, rotations: Sequence[Rotation], fractional: bool) -> _Region:
+    """Collect a star's rotations; those about one operator with nothing between become one."""
+    number = {qubit: index for index, qubit in enumerate(star.qubits)}
+    events: list[Event] = []
+    angles: list[float] = []
+    outside: list[int] = []
+    for index, rotation in enumerate(rotations):
+        mask = sum(1 << number[qubit] for qubit in rotation.qubits if qubit in number)
+        if not mask:
+            continue
+        operator = pauli(mask) if rotation.axis == "x" else pauli(0, mask)
+        meeting = star.meets.get((min(rotation.qubits), max(rotation.qubits)), -1)
+        former = -1 if meeting >= 0 else _same(events, operator)
+        if former >= 0:
+            angles[former] += rotation.angle
+            continue
+        events.append(Event(operator, meeting))
+        angles.append(rotation.angle)
+        outside.append(index if meeting >= 0 else -1)
+    size = len(star.vertices)
+    idle = pauli(0, 1 << len(star.qubits)) if size > len(star.qubits) else 0
+    problem = FrameProblem(size, star.edges, tuple(events), idle, fractional)
+    return _Region(star, problem, tuple(angles), tuple(outside))
+
+
+def _same(events: Sequence[Event], operator: int) -> int:
+    """Return the event that a rotation can be merged with, -1 if there is none."""
+    for index in reversed(range(len(events))):
+        if events[index] == Event(operator):
+            return index
+        if anticommute(events[index].operator, operator):
+            break
+    return -1
+
+
+class _Track:
+    """The gates of one star, with the numbers of its rotations."""
+
+    def __init__(self, region: _Region, plan: FramePlan) -> None:
+        self.region, self.plan = region, plan
+        self.size = region.problem.num_vertices
+        self.before = region.problem.predecessors()
+        self.done = np.zeros(len(region.angles), dtype=np.bool_)
+        # From states of the qubits to states of the vertices.
+        self.frame = _moved(plan.start)
+
+    def gates(self) -> Iterator[_Gate]:
+        vertices = self.region.star.vertices
+        yield from self._execute()
+        for move in self.plan.moves:
+            on = dict(self._place(operator) for operator in move.operators)
+            product = _kron(on[move.pair[1]], on[move.pair[0]])
+            angle = np.pi / 2 if move.turn else 0.0
+            if self.region.problem.fractional:
+                angle += self._angle_between(move.operators)
+            if move.turn:
+                # From the exact matrices: errors of images would grow from gate to gate.
+                self.frame = _turned(_wide(on, self.size), np.pi / 2) @ self.frame
+            yield tuple(vertices[v] for v in move.pair), _turned(product, angle), -1
+            yield from self._execute()
+
+    def _angle_between(self, operators: tuple[int, int]) -> float:
+        """Execute the rotations about a product of two operators, and return their angle."""
+        first, second = operators
+        product = _dense(first, self.size) @ _dense(second, self.size)
+        angle = 0.0
+        for index in self._ready():
+            operator = self.region.problem.events[index].operator
+            if first ^ second in self._alike(operator) and self.region.outside[index] < 0:
+                sign = np.vdot(_dense(first ^ second, self.size), product).real / 2**self.size
+                angle += round(sign) * self.region.angles[index]
+                self.done[index] = True
+        return angle
+
+    def finish(self) -> tuple[list[tuple[int, Matrix]], dict[int, int]]:
+        """Return a last matrix for each vertex, and where each qubit is after it."""
+        last, final = [], {}
+        for position in range(self.size):
+            where, x = self._place(pauli(1 << position))
+            _, z = self._place(pauli(0, 1 << position))
+            # The columns are the states that stand for |0> and |1>.
+            zero = np.linalg.eigh(z)[1][:, 1]
+            local = np.stack([zero, x @ zero], axis=1)
+            vertex = self.region.star.vertices[where]
+            last.append((vertex, local.conj().T))
+            if position < len(self.region.star.qubits):
+                final[self.region.star.qubits[position]] = vertex
+        return last, final
+
+    def _execute(self) -> Iterator[_Gate]:
+        """Yield the rotations that are on one vertex now."""
+        found = True
+        while found:
+            found = False
+            for index in self._ready():
+                event = self.region.problem.events[index]
+                for operator in self._alike(event.operator):
+                    vertex, matrix = self._place(operator)
+                    if vertex < 0 or event.vertex not in (-1, vertex):
+                        continue
+                    outside = self.region.outside[index]
+                    if outside < 0:
+                        matrix = _turned(matrix, self.region.angles[index])
+                    yield (self.region.star.vertices[vertex],), matrix, outside
+                    self.done[index] = found = True
+                    break
+
+    def _ready(self) -> list[int]:
+        return np.flatnonzero(~self.done & ~(self.before & ~self.done).any(axis=1)).tolist()
+
+    def _alike(self, operator: int) -> set[int]:
+        """Return the operators that do the same while the idle qubit is in |0>."""
+        return {operator, operator ^ self.region.problem.idle}
+
+    def _place(self, operator: int) -> tuple[int, Matrix]:
+        """Return the vertex that an operator is on, and its matrix there; -1 for more than one."""
+        image = self.frame @ _dense(operator, self.size) @ self.frame.conj().T
+        for vertex, kind in itertools.product(range(self.size), ((1, 0), (1, 1), (0, 1))):
+            single = pauli(kind[0] << vertex, kind[1] << vertex)
+            sign = np.vdot(_dense(single, self.size), image).real / 2**self.size
+            if abs(sign) > 0.5:
+                return vertex, round(sign) * _PAULIS[kind]
+        return -1, _PAULIS[0, 0]
+
+
+class _Writer:
+    """Puts the stars' gates into one order."""
+
+    def __init__(self, program: RotationCircuit, collector: BlockCollector) -> None:
+        self.program, self.collector = program, collector
+        self.arrived: dict[int, tuple[int, Matrix]] = {}
+
+    def write(self, tracks: Sequence[_Track]) -> tuple[int, ...]:
+        """Write everything, and return the vertex of each qubit at the end."""
+        for track in tracks:
+            star = track.region.star
+            for position, qubit in enumerate(star.qubits):
+                vertex = star.vertices[track.plan.start.index(position)]
+                for operation in self.program.first[qubit]:
+                    self.collector.add_symbolic(operation, vertex)
+        running = [(track.gates(), -1) for track in tracks]
+        # A star waits at each rotation that goes beyond it, and all meet them in the same order.
+        while running:
+            running = [
+                (gates, outside if outside in self.arrived else self._advance(gates))
+                for gates, outside in running
+            ]
+            running = [each for each in running if each[1] != _ENDED]
+        final: dict[int, int] = {}
+        for track in tracks:
+            last, places = track.finish()
+            final.update(places)
+            for vertex, matrix in last:
+                self.collector.add_single(matrix, vertex)
+        for qubit, vertex in sorted(final.items()):
+            self.collector.add_single(self.program.last[qubit], vertex)
+            for operation in self.program.after[qubit]:
+                self.collector.add_symbolic(operation, vertex)
+        return tuple(final[qubit] for qubit in sorted(final))
+
+    def _advance(self, gates: Iterator[_Gate]) -> int:
+        """Write a star's gates up to the next rotation that goes beyond it, and return that."""
+        for place, matrix, outside in gates:
+            if outside >= 0:
+                self._meet(outside, place[0], matrix)
+                return outside
+            if len(place) == 1:
+                self.collector.add_single(matrix, place[0])
+            else:
+                self.collector.add_pair(matrix, (place[0], place[1]))
+        return _ENDED
+
+    def _meet(self, number: int, vertex: int, matrix: Matrix) -> None:
+        """Write a rotation between two stars when the second of them has come to it."""
+        if number not in self.arrived:
+            self.arrived[number] = vertex, matrix
+            return
+        other, other_matrix = self.arrived.pop(number)
+        angle = self.program.rotations[number].angle
+        self.collector.add_pair(_turned(_kron(other_matrix, matrix), angle), (vertex, other))
+
+
+def _moved(start: Sequence[int]) -> Matrix:
+    """Return the permutation that puts qubit `start[v]` on vertex v."""
+    size = len(start)
+    states = np.arange(2**size)
+    places = sum((states >> qubit & 1) << vertex for vertex, qubit in enumerate(start))
+    matrix = np.zeros((2**size, 2**size), dtype=complex)
+    matrix[places, states] = 1.0
+    return matrix
+
+
+def _kron(high: Matrix, low: Matrix) -> Matrix:
+    return np.kron(high, low).astype(np.complex128, copy=False)
+
+
+def _wide(on: Mapping[int, Matrix], size: int) -> Matrix:
+    """Return a product of one-qubit matrices on some of the vertices, on all of them."""
+    matrix: Matrix = np.eye(1, dtype=complex)
+    for vertex in range(size):
+        matrix = _kron(on.get(vertex, _PAULIS[0, 0]), matrix)
+    return matrix
+
+
+@cache
+def _dense(operator: int, size: int) -> Matrix:
+    return _wide(
+        {k: _PAULIS[operator >> k & 1, operator >> (BITS + k) & 1] for k in range(size)}, size
+    )
+
+
+def _turned(operator: Matrix, angle: float) -> Matrix:
+    """Return exp(-i angle/2 P)."""
+    return np.asarray(np.cos(angle / 2) * np.eye(len(operator)) - 1j * np.sin(angle / 2) * operator)

@@ -1,0 +1,158 @@
+"""Lowering as a Qiskit pass manager, for every place that takes one."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from qiskit.circuit import Clbit, QuantumCircuit, QuantumRegister, Qubit
+from qiskit.converters import circuit_to_dag, dag_to_circuit
+from qiskit.dagcircuit import DAGCircuit
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Layout, PassManager, Target
+from qiskit.transpiler.basepasses import TransformationPass
+
+from qhybrid_circuits.disk_cache import LoweringCache
+from qhybrid_circuits.encoding.state_tree import with_preparation_gates
+from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.lower import lower
+from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS
+from qhybrid_circuits.lowering.targets import with_fractional_gates
+
+
+def lowering_pass_manager(
+    target: Target,
+    *,
+    observables: Sequence[SparsePauliOp] | None = None,
+    fractional: bool = False,
+    seeds: Iterable[int] = range(4),
+    cache: LoweringCache | Path | str | bool = True,
+) -> PassManager:
+    """Return a pass manager that lowers circuits to a target as `lower` does.
+
+        manager = lowering_pass_manager(backend.target)
+        isa = manager.run(circuit)
+        estimator.run([(isa, observable.apply_layout(isa.layout))])
+
+    The state that a circuit prepares from |0...0> stays the same, not what it does to other states:
+    a layout whose initial and final qubits are the same describes all of it. Parameters are kept.
+    Measurements at the end are put where the qubits end. A circuit as wide as the target and in its
+    gates is left as it is, so that to run the manager on a result changes nothing.
+
+    Args:
+        target: The QPU.
+        observables: As in `lower`; the qubits measured in a circuit, or all, if None.
+        fractional: As in `lower`.
+        seeds: As in `lower`.
+        cache: As in `lower`.
+
+    Raises:
+        CircuitError: `fractional` is asked for of a target without cz. Also from the manager's
+            `run`: `lower` refuses the circuit; it measures before its end or is controlled by
+            classical bits; an amplitude encoding has symbolic features, which would need other
+            parameters.
+    """
+    options = (None if observables is None else tuple(observables), fractional, tuple(seeds), cache)
+    return PassManager([LoweringPass(target, *options)])
+
+
+class LoweringPass(TransformationPass):  # type: ignore[misc]
+    """The one pass of `lowering_pass_manager`, for a pass manager of your own; same arguments."""
+
+    def __init__(
+        self,
+        target: Target,
+        observables: Sequence[SparsePauliOp] | None = None,
+        fractional: bool = False,
+        seeds: Sequence[int] = range(4),
+        cache: LoweringCache | Path | str | bool = True,
+    ) -> None:
+        super().__init__()
+        self.target = with_fractional_gates(target) if fractional else target
+        self.observables, self.fractional = observables, fractional
+        self.seeds, self.cache = seeds, cache
+
+    def run(self, dag: DAGCircuit) -> DAGCircuit:
+        """Return the lowered circuit, and write its layout into the property set."""
+        if _in_target_gates(dag, self.target):
+            self._set_layout(dag, range(dag.num_qubits()))
+            return dag
+        circuit, measured = _split(dag_to_circuit(dag))
+        observables = self.observables
+        if observables is None and measured:
+            place = sorted({circuit.find_bit(qubit).index for qubit, _ in measured})
+            terms = [("Z" * len(place), place, 1.0)]
+            observables = [SparsePauliOp.from_sparse_list(terms, circuit.num_qubits)]
+        lowered = lower(
+            circuit,
+            self.target,
+            observables=observables,
+            fractional=self.fractional,
+            seeds=self.seeds,
+            cache=self.cache,
+        )
+        self._set_layout(dag, lowered.final_layout)
+        result = lowered.circuit.copy()
+        result.add_bits(dag.clbits)
+        for register in dag.cregs.values():
+            result.add_register(register)
+        for qubit, clbit in measured:
+            result.measure(lowered.final_layout[circuit.find_bit(qubit).index], clbit)
+        result.name, result.metadata = dag.name, dag.metadata
+        return circuit_to_dag(result, copy_operations=False)
+
+    def _set_layout(self, dag: DAGCircuit, final: Sequence[int]) -> None:
+        """Set what Qiskit makes a `TranspileLayout` of: input qubits, then ancillas."""
+        free = sorted(set(range(self.target.num_qubits)) - set(final))
+        ancillas = QuantumRegister(len(free), "ancilla")
+        virtual = [*dag.qubits, *ancillas]
+        layout = Layout(dict(zip(virtual, [*final, *free], strict=True)))
+        for register in (*dag.qregs.values(), ancillas):
+            layout.add_register(register)
+        self.property_set["layout"] = layout
+        self.property_set["original_qubit_indices"] = {q: k for k, q in enumerate(virtual)}
+        self.property_set["num_input_qubits"] = dag.num_qubits()
+
+
+def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[Qubit, Clbit]]]:
+    """Return a circuit without classical bits, and the measurements that stood at its end."""
+    if with_preparation_gates(circuit).encodings:
+        raise CircuitError(
+            f"Circuit '{circuit.name}' holds an amplitude encoding of symbolic features, whose "
+            "gates have other parameters; assign the features, or run the circuit that "
+            "`with_preparation_gates` returns"
+        )
+    body = QuantumCircuit(circuit.qubits, name=circuit.name, global_phase=circuit.global_phase)
+    kept, measured, followed = [], [], set[Qubit]()
+    for item in reversed(circuit.data):
+        if item.operation.name == "measure" and item.qubits[0] not in followed:
+            measured.append((item.qubits[0], item.clbits[0]))
+            # What is measured twice is measured before the end.
+            followed.add(item.qubits[0])
+            continue
+        if item.clbits or item.operation.name == "measure":
+            raise CircuitError(
+                f"Circuit '{circuit.name}' measures before its end, or is controlled by classical "
+                "bits, which lowering does not support; measure at the end only"
+            )
+        if item.operation.name != "barrier":
+            followed.update(item.qubits)
+        kept.append(item)
+    for item in reversed(kept):
+        body.append(item)
+    return body, measured[::-1]
+
+
+def _in_target_gates(dag: DAGCircuit, target: Target) -> bool:
+    """Return whether a circuit is as wide as the target and uses only what it supports."""
+    if dag.num_qubits() != target.num_qubits:
+        return False
+    for node in dag.op_nodes():
+        place = tuple(dag.find_bit(qubit).index for qubit in node.qargs)
+        if node.name == "rzz" and not _in_bounds(node.params[0]):
+            return False
+        if node.name != "barrier" and not target.instruction_supported(node.name, place):
+            return False
+    return True
+
+
+def _in_bounds(angle: object) -> bool:
+    return isinstance(angle, float) and RZZ_BOUNDS[0] <= angle <= RZZ_BOUNDS[1]

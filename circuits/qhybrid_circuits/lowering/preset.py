@@ -1,0 +1,110 @@
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.transpiler import Target, generate_preset_pass_manager
+from qiskit.transpiler.exceptions import TranspilerError
+
+from qhybrid_circuits.lowering.cost.couplings import Couplings
+from qhybrid_circuits.lowering.lowered import Candidate, used_qubits
+from qhybrid_circuits.lowering.placement.placements import find_placements, move, pattern_of
+from qhybrid_circuits.lowering.targets import part_of_target
+
+#: A QPU of up to this many times the circuit's qubits is given to the pass manager whole.
+_WHOLE = 2
+
+#: Qubits beyond those that the pass manager is given of a larger QPU.
+_EXTRA = 4
+
+#: Qiskit's passes that add swaps for the couplings' sake.
+_ROUTING_PASSES = ("SabreLayout", "SabreSwap")
+
+#: Placements of each result whose success is computed.
+_EXACT = 8
+
+
+def preset_candidates(
+    circuit: QuantumCircuit,
+    couplings: Couplings,
+    reserve: Couplings,
+    target: Target,
+    seeds: Sequence[int],
+    measured: Sequence[int],
+) -> list[Candidate]:
+    """Lower by Qiskit's own passes, and move each result to the places of highest success.
+
+    Args:
+        circuit: What to lower.
+        couplings: Where.
+        reserve: Taken in their place where the circuit does not fit on them.
+        target: The QPU.
+        seeds: One attempt each.
+        measured: The logical qubits that are measured.
+    """
+    try:
+        found = _candidates(circuit, target, couplings, seeds)
+    except TranspilerError:
+        couplings = reserve
+        found = _candidates(circuit, target, couplings, seeds)
+    candidates = []
+    for candidate in found:
+        candidates.append(candidate)
+        lowered, final, swaps = candidate
+        qubits = used_qubits(lowered, final)
+        pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
+        for place in find_placements(pattern, couplings)[:_EXACT]:
+            at = dict(zip(qubits, place, strict=True))
+            moved = move(lowered, qubits, place, target)
+            candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
+    return candidates
+
+
+def _candidates(
+    circuit: QuantumCircuit, target: Target, couplings: Couplings, seeds: Iterable[int]
+) -> list[Candidate]:
+    """Return a circuit lowered by Qiskit's own pass manager at its highest level, once a seed.
+
+    Of a large QPU it is given a part around the middle: its search for a better place of circuits
+    that fall into unconnected parts takes minutes on a whole one.
+    """
+    part = _middle(couplings, circuit.num_qubits)
+    small = part_of_target(target, part, pairs=couplings.gate)
+    found = []
+    for seed in seeds:
+        manager = generate_preset_pass_manager(3, target=small, seed_transpiler=seed)
+        counter = _SwapCounter(circuit.count_ops().get("swap", 0))
+        lowered = manager.run(circuit, callback=counter)
+        final = tuple(part[qubit] for qubit in lowered.layout.final_index_layout())
+        wide = QuantumCircuit(couplings.num_qubits)
+        wide.compose(lowered, part, inplace=True, copy=False)
+        found.append(Candidate(wide, final, counter.added))
+    return found
+
+
+class _SwapCounter:
+    """Called by a pass manager after each pass."""
+
+    def __init__(self, swaps: int) -> None:
+        self.before = swaps
+        self.added = 0
+
+    def __call__(self, **after: Any) -> None:
+        swaps = after["dag"].count_ops().get("swap", 0)
+        if after["pass_"].name() in _ROUTING_PASSES:
+            self.added += max(0, swaps - self.before)
+        self.before = swaps
+
+
+def _middle(couplings: Couplings, least: int) -> Sequence[int]:
+    """Return qubits of the largest connected part, if that has enough, nearest to its middle."""
+    size = _WHOLE * least + _EXTRA
+    if not couplings.excluded and size >= couplings.num_qubits:
+        return range(couplings.num_qubits)
+    distance = couplings.distance()
+    connected = [sum(d < couplings.num_qubits for d in row) for row in distance]
+    middle = max(
+        range(couplings.num_qubits),
+        key=lambda q: (connected[q], -sum(min(d, couplings.num_qubits) for d in distance[q])),
+    )
+    nearest = sorted(range(couplings.num_qubits), key=lambda q: distance[middle][q])
+    return sorted(nearest[: min(size, max(least, connected[middle]))])

@@ -1,0 +1,1 @@
+"""Routing: swaps that bring the qubits of blocks together on a coupling graph."""

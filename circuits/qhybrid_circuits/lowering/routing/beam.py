@@ -1,0 +1,271 @@
+"""Routing of two-qubit blocks onto couplings by beam search.
+
+What a swap costs is counted as the gates that it really takes. Any unitary of two qubits takes at
+most three two-qubit gates (Vidal and Dawson, Phys. Rev. A 69, 010301, 2004), so a swap next to a
+block on the same pair adds one gate to a controlled rotation, or two to an rzz, not three; a swap
+with a qubit that is still in |0> takes two. A logical qubit is placed when its first block is due,
+so the initial layout is part of the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from qhybrid_circuits.lowering.routing.problem import MOST_GATES, Routing, RoutingProblem, Step
+
+
+@dataclass(frozen=True)
+class BeamOptions:
+    """How wide and how far ahead the search looks.
+
+    Attributes:
+        width: States kept for each number of executed blocks.
+        depth_weight: Gates that a layer of two-qubit depth counts as.
+        distance_weight: Gates that a missing step between the qubits of a coming block counts as.
+        look_ahead: Coming blocks that are looked at.
+        decay: Weight of each coming block relative to the one before it.
+        reach: How far from the qubits in use a block of two new qubits may be placed.
+    """
+
+    width: int = 60
+    depth_weight: float = 0.5
+    distance_weight: float = 2.0
+    look_ahead: int = 16
+    decay: float = 0.9
+    reach: int = 3
+
+
+class _State:
+    """A node of the search: a layout and the blocks that are done."""
+
+    __slots__ = (
+        "count",
+        "depth",
+        "done",
+        "gates",
+        "last",
+        "place",
+        "score",
+        "steps",
+        "time",
+        "who",
+    )
+
+    def __init__(self, num_qubits: int, num_vertices: int) -> None:
+        self.place = [-1] * num_qubits  # vertex of each logical qubit, -1 before its first block
+        self.who = [-1] * num_vertices  # logical qubit on each vertex, -1 for |0>
+        self.last = [-1] * num_vertices  # the other vertex of the last operation
+        self.count = [0] * num_vertices  # gates of that operation
+        self.time = [0] * num_vertices  # two-qubit depth
+        self.done = 0
+        self.gates = 0
+        self.depth = 0
+        self.score = 0.0
+        self.steps: tuple[object, Step] | None = None
+
+    def copy(self) -> _State:
+        other = _State.__new__(_State)
+        other.place, other.who = self.place[:], self.who[:]
+        other.last, other.count, other.time = self.last[:], self.count[:], self.time[:]
+        other.done, other.gates, other.depth = self.done, self.gates, self.depth
+        other.steps = self.steps
+        return other
+
+    def put(self, qubit: int, vertex: int) -> _State:
+        self.place[qubit] = vertex
+        self.who[vertex] = qubit
+        return self
+
+    def merges(self, u: int, v: int) -> bool:
+        return self.last[u] == v and self.last[v] == u
+
+    def act(self, u: int, v: int, gates: int, step: Step, separate: bool = False) -> None:
+        """Apply an operation to (u, v), merged with the last one if that was on the same pair."""
+        former = self.count[u] if self.merges(u, v) and not separate else 0
+        total = min(MOST_GATES, former + gates)
+        added = max(0, total - former)
+        self.gates += added
+        self.time[u] = self.time[v] = max(self.time[u], self.time[v]) + added
+        self.depth = max(self.depth, self.time[u])
+        self.last[u], self.last[v] = v, u
+        self.count[u] = self.count[v] = max(total, former)
+        self.steps = (self.steps, step)
+
+    def swap(self, u: int, v: int) -> None:
+        fresh = self.time[u] == 0 or self.time[v] == 0 or self.who[u] < 0 or self.who[v] < 0
+        self.act(u, v, 2 if fresh and not self.merges(u, v) else MOST_GATES, (-1, u, v))
+        for vertex, qubit in ((u, self.who[v]), (v, self.who[u])):
+            if qubit >= 0:
+                self.place[qubit] = vertex
+        self.who[u], self.who[v] = self.who[v], self.who[u]
+
+    def key(self) -> tuple[object, ...]:
+        return (tuple(self.place), self.done, tuple(self.last))
+
+
+class Router:
+    """Beam search over layouts for one circuit on one coupling graph."""
+
+    #: Swaps that are tried in a row before another block is executed.
+    SWAPS_IN_A_ROW = 4
+
+    def __init__(
+        self,
+        problem: RoutingProblem,
+        neighbours: Sequence[Sequence[int]],
+        distance: Sequence[Sequence[int]],
+        options: BeamOptions,
+    ) -> None:
+        self.problem, self.options = problem, options
+        self.neighbours, self.distance = neighbours, distance
+        self.all_done = (1 << len(problem.pairs)) - 1
+
+    def run(
+        self, starts: Sequence[tuple[int, int]], layout: Sequence[int] | None = None
+    ) -> list[Routing]:
+        """Route the circuit.
+
+        Args:
+            starts: Couplings for the first block.
+            layout: Vertex on which each logical qubit starts, -1 where no block acts on it. The
+                search chooses if None.
+
+        Returns:
+            Different routings, best first; none where the search came to a dead end.
+        """
+        total = len(self.problem.pairs)
+        first = _State(self.problem.num_qubits, len(self.neighbours))
+        for qubit, vertex in enumerate(layout or ()):
+            if vertex >= 0:
+                first.put(qubit, vertex)
+        self._execute_ready(first)
+        by_progress: list[dict[object, _State]] = [{} for _ in range(total + 1)]
+        self._keep(first, by_progress[first.done.bit_count()])
+        for progress in range(total):
+            states = self._best(by_progress[progress])
+            by_progress[progress] = {}
+            for _ in range(self.SWAPS_IN_A_ROW):
+                stuck: dict[object, _State] = {}
+                for state in states:
+                    for child in self._children(state, starts):
+                        done = child.done.bit_count()
+                        self._keep(child, by_progress[done] if done > progress else stuck)
+                states = self._best(stuck)
+        return [_finished(state) for state in self._best(by_progress[total])]
+
+    def _keep(self, state: _State, pool: dict[object, _State]) -> None:
+        options = self.options
+        state.score = state.gates + options.depth_weight * state.depth
+        state.score += options.distance_weight * self._distance_ahead(state)
+        key = state.key()
+        former = pool.get(key)
+        if former is None or state.score < former.score:
+            pool[key] = state
+
+    def _best(self, pool: dict[object, _State]) -> list[_State]:
+        return sorted(pool.values(), key=lambda state: state.score)[: self.options.width]
+
+    def _distance_ahead(self, state: _State) -> float:
+        total, weight, seen = 0.0, 1.0, 0
+        done, place, pairs, distance = state.done, state.place, self.problem.pairs, self.distance
+        for index in range(_first_missing(done), len(pairs)):
+            if done >> index & 1:
+                continue
+            a, b = pairs[index]
+            u, v = place[a], place[b]
+            if u >= 0 and v >= 0:
+                total += weight * (distance[u][v] - 1)
+            seen += 1
+            if seen == self.options.look_ahead:
+                break
+            weight *= self.options.decay
+        return total
+
+    def _ready(self, state: _State) -> Iterator[int]:
+        predecessors = self.problem.predecessors
+        for index in range(_first_missing(state.done), len(predecessors)):
+            missing = ~state.done
+            if missing >> index & 1 and not predecessors[index] & missing:
+                yield index
+
+    def _execute_ready(self, state: _State) -> None:
+        executed = True
+        while executed:
+            executed = False
+            for index in self._ready(state):
+                a, b = self.problem.pairs[index]
+                u, v = state.place[a], state.place[b]
+                if u >= 0 and v >= 0 and self.distance[u][v] == 1:
+                    gates, separate = self.problem.gates[index], self.problem.separate[index]
+                    state.act(u, v, gates, (index, u, v), separate)
+                    state.done |= 1 << index
+                    executed = True
+
+    def _children(self, state: _State, starts: Sequence[tuple[int, int]]) -> list[_State]:
+        children: list[_State] = []
+        couplings: set[tuple[int, int]] = set()
+        for index in self._ready(state):
+            a, b = self.problem.pairs[index]
+            u, v = state.place[a], state.place[b]
+            if u < 0 and v < 0:
+                for p, q in self._free_couplings(state, starts):
+                    children.append(state.copy().put(a, p).put(b, q))
+            elif u < 0 or v < 0:
+                new, placed = (b, u) if v < 0 else (a, v)
+                for vertex in self._free_near(state, placed):
+                    children.append(state.copy().put(new, vertex))
+            for vertex in (u, v):
+                if vertex >= 0:
+                    couplings.update(_coupling(vertex, other) for other in self.neighbours[vertex])
+        for u, v in couplings:
+            if state.steps is None or state.steps[1] not in ((-1, u, v), (-1, v, u)):
+                child = state.copy()
+                child.swap(u, v)
+                children.append(child)
+        for child in children:
+            self._execute_ready(child)
+        return children
+
+    def _free_near(self, state: _State, vertex: int) -> Iterable[int]:
+        near = dict.fromkeys(self.neighbours[vertex])
+        near.update(dict.fromkeys(far for one in tuple(near) for far in self.neighbours[one]))
+        return (v for v in near if state.who[v] < 0 and state.time[v] == 0)
+
+    def _free_couplings(
+        self, state: _State, starts: Sequence[tuple[int, int]]
+    ) -> Sequence[tuple[int, int]]:
+        used = [vertex for vertex in state.place if vertex >= 0]
+        if not used:
+            return starts
+        reach, distance = self.options.reach, self.distance
+        free = {
+            vertex
+            for vertex in range(len(self.neighbours))
+            if state.who[vertex] < 0
+            and state.time[vertex] == 0
+            and any(distance[vertex][other] <= reach for other in used)
+        }
+        return [(u, v) for u in sorted(free) for v in self.neighbours[u] if v in free]
+
+
+def _first_missing(done: int) -> int:
+    return (~done & (done + 1)).bit_length() - 1
+
+
+def _coupling(u: int, v: int) -> tuple[int, int]:
+    return (u, v) if u < v else (v, u)
+
+
+def _finished(state: _State) -> Routing:
+    steps: list[Step] = []
+    node = state.steps
+    while node is not None:
+        steps.append(node[1])
+        node = node[0]  # type: ignore[assignment]
+    steps.reverse()
+    start = list(state.place)
+    for block, u, v in reversed(steps):
+        if block < 0:
+            start = [v if at == u else u if at == v else at for at in start]
+    return Routing(tuple(steps), tuple(start), state.gates, state.depth)

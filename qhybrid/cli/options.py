@@ -1,0 +1,54 @@
+"""Options of commands that are made from settings, so that each is described once."""
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import typer
+
+from qhybrid.settings.option import OptionField
+
+
+def with_options(
+    function: Callable[..., None], options: Iterable[OptionField]
+) -> Callable[..., None]:
+    """Return a command that has these options besides its own.
+
+    Args:
+        function: Takes the values of the options by keyword.
+        options: What settings make of themselves.
+    """
+    own = inspect.signature(function).parameters.values()
+    hints = typing.get_type_hints(function, include_extras=True)
+    ours = [
+        p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY)
+        for p in own
+        if p.kind is not p.VAR_KEYWORD
+    ]
+    parameters = [
+        *(p for p in ours if p.default is p.empty),
+        *(_parameter(option) for option in options),
+        *(p for p in ours if p.default is not p.empty),
+    ]
+
+    def command(**values: Any) -> None:
+        function(**values)
+
+    command.__doc__ = function.__doc__
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def _parameter(field: OptionField) -> inspect.Parameter:
+    option = field.option
+    flag = option.flag or "--" + field.name.replace("_", "-")
+    info: Any = typer.Option(flag, metavar=option.metavar, help=option.help)
+    kind = field.type if option.default is not None else field.type | None
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=option.default,
+        annotation=Annotated[kind, info],
+    )

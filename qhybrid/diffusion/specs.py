@@ -1,0 +1,246 @@
+"""What can be set about a diffusion run, as plain values; imports nothing heavy.
+
+The defaults are those of `qhybrid train`, which draws 8x8 digits within minutes; the papers' own
+settings are in `qhybrid/configs`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+TRAINED_BETAS = "trained_betas"
+"""The schedule whose betas are listed, under diffusers' name for them."""
+
+SCHEDULES: Mapping[str, str] = {
+    "cosine": "alpha-bar follows a squared cosine, offset s = 0.008, betas clipped at 0.999",
+    "squaredcos_cap_v2": "diffusers' name of cosine",
+    "linear": "betas rise linearly from beta_start to beta_end",
+    "scaled_linear": "square roots of betas rise linearly from those of beta_start to beta_end",
+    "sigmoid": "betas rise along a sigmoid from beta_start to beta_end",
+    "laplace": "the log of the signal-to-noise ratio follows a Laplace distribution",
+    TRAINED_BETAS: "betas as listed, one a timestep",
+}
+
+BETA_ENDS: Mapping[str, tuple[float, float]] = dict.fromkeys(
+    ("linear", "scaled_linear", "sigmoid"), (1e-4, 0.02)
+)
+"""The schedules that run from beta_start to beta_end, and the values of these unless given."""
+
+MOST_TIMESTEPS = 100_000
+"""A hundred times what is common; the betas of many more would not fit into memory."""
+
+
+MOST_NUMBERS = 100_000_000
+"""Numbers that a pool of noise may hold: 400 MB."""
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """How much noise the images carry at each timestep.
+
+    Attributes:
+        name: A key of `SCHEDULES`.
+        timesteps: Length T of the diffusion.
+        beta_start: First beta, of schedules in `BETA_ENDS` alone; None is its value there.
+        beta_end: Last beta, of the same.
+        betas: Those of the schedule `trained_betas`, as many as timesteps; None with any other.
+    """
+
+    name: str = "cosine"
+    timesteps: int = 1000
+    beta_start: float | None = None
+    beta_end: float | None = None
+    betas: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UnknownNameError: No schedule has that name.
+            RequestError: A value out of its range.
+        """
+        if self.name not in SCHEDULES:
+            raise UnknownNameError("schedule", self.name, SCHEDULES)
+        if not 2 <= self.timesteps <= MOST_TIMESTEPS:
+            raise RequestError(
+                f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "
+                f"{self.timesteps}"
+            )
+        self._check_ends()
+        self._check_betas()
+
+    @classmethod
+    def of_betas(cls, betas: Sequence[float]) -> "ScheduleSpec":
+        """Return the schedule of these betas, one a timestep.
+
+        Raises:
+            RequestError: One is not in (0, 1), or there are too few or too many.
+        """
+        return cls(TRAINED_BETAS, len(betas), betas=tuple(betas))
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The first beta and the last, or None where the schedule does not run between two."""
+        if self.name not in BETA_ENDS:
+            return None
+        start, end = BETA_ENDS[self.name]
+        return (
+            start if self.beta_start is None else self.beta_start,
+            end if self.beta_end is None else self.beta_end,
+        )
+
+    def _check_ends(self) -> None:
+        given = {"beta_start": self.beta_start, "beta_end": self.beta_end}
+        names = [name for name, value in given.items() if value is not None]
+        if self.ends is None and names:
+            raise RequestError(
+                f"{names[0]} is of the schedules {', '.join(BETA_ENDS)}, and would have no effect "
+                f"on '{self.name}'; leave it out, or choose one of them"
+            )
+        if self.ends is not None and not 0 < self.ends[0] <= self.ends[1] < 1:
+            raise RequestError(
+                "betas must satisfy 0 < beta_start <= beta_end < 1, but they are "
+                f"{self.ends[0]} and {self.ends[1]}"
+            )
+
+    def _check_betas(self) -> None:
+        if self.name == TRAINED_BETAS and self.betas is None:
+            raise RequestError(
+                f"the schedule '{TRAINED_BETAS}' needs its betas, one a timestep; list them in "
+                "diffusion.betas, or choose another schedule"
+            )
+        if self.name != TRAINED_BETAS and self.betas is not None:
+            raise RequestError(
+                f"the schedule '{TRAINED_BETAS}' is that of listed betas, and no other takes any, "
+                f"but the schedule is '{self.name}' and betas are given; leave one of them out"
+            )
+        if self.betas is None:
+            return
+        if len(self.betas) != self.timesteps:
+            raise RequestError(
+                f"betas must be one a timestep, but there are {len(self.betas)} and timesteps is "
+                f"{self.timesteps}; leave timesteps out, or list as many betas"
+            )
+        for t, beta in enumerate(self.betas):
+            if not (math.isfinite(beta) and 0 < beta < 1):
+                raise RequestError(
+                    f"betas must be in (0, 1), all of them, but that of timestep {t} is {beta}"
+                )
+
+
+@dataclass(frozen=True)
+class P2Weighting:
+    """The loss weight (k + SNR)^-gamma of a timestep (Choi et al. 2022, equation 8).
+
+    Attributes:
+        k: Keeps the weight finite where the signal-to-noise ratio vanishes.
+        gamma: How strongly nearly clean images are weighted down; 0 gives the plain mean squared
+            error.
+    """
+
+    k: float = 1.0
+    gamma: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            RequestError: k is not positive, or gamma is negative.
+        """
+        if self.k <= 0 or self.gamma < 0:
+            raise RequestError(
+                f"P2 weighting needs k > 0 and gamma >= 0, but they are {self.k} and {self.gamma}"
+            )
+
+
+@dataclass(frozen=True)
+class EmaSpec:
+    """How the exponential moving average of the weights follows training.
+
+    At a zero-based training step s that is a multiple of `every`, the average keeps the share
+    min(decay, 1 - (1 + n)^-power) of itself, with n = s - start - 1, and nothing while n <= 0.
+
+    Attributes:
+        decay: Largest share that is kept.
+        every: Training steps between updates.
+        start: Last step at which the weights are plainly copied.
+        power: Speed of the warm-up.
+    """
+
+    decay: float = 0.99
+    every: int = 1
+    start: int = 20
+    power: float = 2 / 3
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            RequestError: A value out of its range.
+        """
+        if not 0 <= self.decay < 1:
+            raise RequestError(f"EMA decay must be in [0, 1), but it is {self.decay}")
+        if self.every < 1 or self.start < 0 or self.power <= 0:
+            raise RequestError(
+                "EMA needs every >= 1, start >= 0 and power > 0, but they are "
+                f"{self.every}, {self.start} and {self.power}"
+            )
+
+
+NOISE_SOURCES: Mapping[str, str] = {
+    "gaussian": "PyTorch's generator of normally distributed numbers",
+    "quantum": "normally distributed numbers made of bits that are read from qubits",
+}
+
+
+@dataclass(frozen=True)
+class NoiseSpec:
+    """Where noise comes from.
+
+    Attributes:
+        source: A key of `NOISE_SOURCES`.
+        backend: The backend that quantum noise is measured on; not used otherwise.
+        pool: How many numbers of quantum noise are measured beforehand, to be used over and over;
+            None measures them as they are needed, on simulators alone.
+    """
+
+    source: str = "gaussian"
+    backend: str = "statevector"
+    pool: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            UnknownNameError: There is no such source, or no such backend.
+            RequestError: The backend is paid for and no pool is asked for, or a pool does not
+                apply.
+        """
+        from qhybrid_runtime.backends.registry import check_backend_name
+
+        if self.source not in NOISE_SOURCES:
+            raise UnknownNameError("noise source", self.source, NOISE_SOURCES)
+        if self.source != "quantum":
+            if self.pool is not None:
+                raise RequestError(
+                    f"noise_pool is of the noise source 'quantum', but that is '{self.source}'; "
+                    "leave it out, or set --noise-source quantum"
+                )
+            return
+        if self.pool is not None and not 1 <= self.pool <= MOST_NUMBERS:
+            raise RequestError(f"noise_pool must be 1 to {MOST_NUMBERS:,}, but is {self.pool}")
+        if self.pool is None and check_backend_name(self.backend).paid:
+            raise RequestError(self._price())
+
+    def _price(self) -> str:
+        from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
+
+        seconds = measured_seconds(10**6, LEAST_QUBITS)
+        return (
+            f"quantum noise from '{self.backend}' is measured beforehand, and paid for: a million "
+            f"numbers take about {seconds:.0f} QPU seconds on {LEAST_QUBITS} qubits; say how many "
+            "to measure, to be used over and over, with --set training.noise_pool=N (`qhybrid "
+            "sample`: --noise-pool N), or take --noise-source gaussian"
+        )

@@ -1,0 +1,269 @@
+"""The table of models: everything that must be known of one before torch is imported."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qhybrid.diffusion.process import EPSILON, STATES, ProcessInfo
+from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.plugins import Registry
+
+CONTROL = "-control"
+"""Ending of a hybrid's classical twin: as many weights in the place of each circuit."""
+
+VARIANTS: tuple[str, ...] = ("paper", "released")
+"""`paper` follows the publication, `released` the code that its authors published."""
+
+ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
+"""`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
+
+Paper and code agree on the circuit, so that it is in neither variant's name; `published` also
+detaches the circuit's input, as the code does.
+"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The published size of a model, and what other widths it can have.
+
+    Attributes:
+        dim: Width of the first level.
+        ansatz_layers: Layers of its circuits.
+        image_size: Side of the images in pixels.
+        divisor: What `dim` must be a multiple of.
+        dims: The only widths that it can have; all where empty.
+        meaning: What these are, for messages.
+    """
+
+    dim: int = 10
+    ansatz_layers: int = 3
+    image_size: int = 28
+    divisor: int = 1
+    dims: tuple[int, ...] = ()
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a model has weights for, and so must be told when it is built.
+
+    Attributes:
+        timesteps: Published length of the diffusion.
+        most_timesteps: The longest.
+        classes: Published names of the classes.
+    """
+
+    timesteps: int
+    most_timesteps: int
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """All that is known of a model; nothing elsewhere asks which model it has.
+
+    Attributes:
+        name: What `--model` takes.
+        builder: Function (ModelSpec, Execution, **options) -> module, or "module:function".
+        summary: One line on what it is.
+        paper: Where it was published.
+        options: Further arguments of `builder`.
+        circuits: Whether it has circuits; a built-in model that has any has a classical twin.
+        circuit_weights: Whether its circuits have weights of their own, not only inputs.
+        control: Whether it is such a twin.
+        size: Its published size.
+        variants: Its variants, the default first.
+        process: What it predicts, how it is trained and which samplers can draw from it.
+        conditions: What it has weights for; None for models that need not be told.
+    """
+
+    name: str
+    builder: str | Callable[..., Any]
+    summary: str = ""
+    paper: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    circuits: bool = False
+    circuit_weights: bool = True
+    control: bool = False
+    size: Size = Size()
+    variants: tuple[str, ...] = VARIANTS
+    process: ProcessInfo = EPSILON
+    conditions: Conditions | None = None
+
+    @property
+    def twin(self) -> "ModelRow":
+        """The classical twin: the same model with layers of as many weights for circuits."""
+        return replace(
+            self,
+            name=self.name + CONTROL,
+            summary=f"Classical twin of {self.name}: a cosine layer of as many weights for each "
+            "circuit",
+            paper="ours",
+            circuits=False,
+            control=True,
+        )
+
+
+_DE_FALCO, _CAPECE = "De Falco et al. 2024", "Capece (PyTorch report)"
+_CHEN, _JO = "Chen et al. 2025", "Jo et al. 2026"
+_WIDE, _LIGHT = Size(dim=32, ansatz_layers=1, divisor=8), Size(dim=32)
+
+ROWS: tuple[ModelRow, ...] = (
+    ModelRow(
+        "unet",
+        "qhybrid.models.zoo:unet",
+        "Classical U-Net with weight-standardized ResNet blocks and linear attention",
+        _DE_FALCO,
+    ),
+    ModelRow(
+        "wide-unet",
+        "qhybrid.models.zoo:wide_unet",
+        "Classical U-Net of widths 32 to 256 with full attention at every size",
+        _CAPECE,
+        size=_WIDE,
+    ),
+    ModelRow(
+        "light-unet",
+        "qhybrid.models.zoo:light_unet",
+        "Classical U-Net of widths 32 to 128 without attention and with one skip",
+        _CHEN,
+        size=_LIGHT,
+    ),
+    ModelRow(
+        "1hqconv-qvunet",
+        "qhybrid.models.zoo:qvunet",
+        "One HQConv circuit takes 3 of the 40 channels of each vertex convolution",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "hqconv", "circuits": 1},
+    ),
+    ModelRow(
+        "7hqconv-qvunet",
+        "qhybrid.models.zoo:qvunet",
+        "Seven HQConv circuits take 21 of the 40 channels of each vertex convolution",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "hqconv", "circuits": 7},
+    ),
+    ModelRow(
+        "fullhqconv-qvunet",
+        "qhybrid.models.zoo:qvunet",
+        "13 HQConv circuits and a basic entangling one replace each vertex convolution",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "hqconv"},
+    ),
+    ModelRow(
+        "1fqconv-qvunet",
+        "qhybrid.models.zoo:qvunet",
+        "One FQConv circuit takes 3 of the 40 channels of each vertex convolution",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "fqconv", "circuits": 1},
+    ),
+    ModelRow(
+        "7fqconv-qvunet",
+        "qhybrid.models.zoo:qvunet",
+        "Seven FQConv circuits take 21 of the 40 channels of each vertex convolution",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "fqconv", "circuits": 7},
+    ),
+    ModelRow(
+        "fullfqconv-qvunet",
+        "qhybrid.models.zoo:qvunet",
+        "13 FQConv circuits and a basic entangling one replace each vertex convolution",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "fqconv"},
+    ),
+    ModelRow(
+        "quanvunet",
+        "qhybrid.models.zoo:quanvunet",
+        "1hqconv-qvunet with HQConv on the 2x2 patches of the second encoder level",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "hqconv"},
+    ),
+    ModelRow(
+        "fqconv-quanvunet",
+        "qhybrid.models.zoo:quanvunet",
+        "1fqconv-qvunet with FQConv on the 2x2 patches of the second encoder level",
+        _DE_FALCO,
+        circuits=True,
+        options={"ansatz": "fqconv"},
+    ),
+    ModelRow(
+        "hqconv-wide-unet",
+        "qhybrid.models.zoo:wide_unet",
+        "wide-unet with one shared HQConv circuit on a tenth of the vertex channels",
+        _CAPECE,
+        circuits=True,
+        options={"ansatz": "hqconv"},
+        size=_WIDE,
+    ),
+    ModelRow(
+        "fqconv-wide-unet",
+        "qhybrid.models.zoo:wide_unet",
+        "wide-unet with one shared FQConv circuit on a tenth of the vertex channels",
+        _CAPECE,
+        circuits=True,
+        options={"ansatz": "fqconv"},
+        size=_WIDE,
+    ),
+    ModelRow(
+        "qattention-unet",
+        "qhybrid.models.zoo:qattention_unet",
+        "Light U-Net whose bottleneck channels are weighed by a 16-qubit circuit",
+        _CHEN,
+        circuits=True,
+        size=_LIGHT,
+        variants=ATTENTION_VARIANTS,
+    ),
+    ModelRow(
+        "qbottleneck-unet",
+        "qhybrid.models.zoo:qbottleneck_unet",
+        "At 16x16, 10 time steps, 10 classes: a circuit between linear layers denoises complex "
+        "vectors",
+        _JO,
+        circuits=True,
+        circuit_weights=False,
+        size=Size(
+            dim=16,
+            ansatz_layers=10,
+            image_size=16,
+            dims=(4, 8, 16, 32),
+            meaning="the amplitudes of 2 to 5 qubits",
+        ),
+        variants=("paper",),
+        process=STATES,
+        conditions=Conditions(timesteps=10, most_timesteps=1000, classes=tuple("0123456789")),
+    ),
+)
+"""The built-in models without their classical twins."""
+
+
+def _adapt(name: str, found: Any) -> ModelRow:
+    """Return the row of somebody else's model: a row, or a builder whose models predict epsilon."""
+    if isinstance(found, ModelRow):
+        return replace(found, name=name)
+    if not callable(found):
+        raise RequestError(
+            f"model '{name}' is a {type(found).__name__}, but must be a ModelRow or a function "
+            "(ModelSpec, Execution) -> torch module"
+        )
+    return ModelRow(name, found, (inspect.getdoc(found) or name).splitlines()[0])
+
+
+HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in ROWS if row.circuits)
+
+MODELS: Registry[ModelRow] = Registry(
+    "model",
+    (*ROWS, *(row.twin for row in ROWS if row.circuits)),
+    group="qhybrid.models",
+    adapt=_adapt,
+)
+"""Model name -> row; those of installed packages last."""
+
+MODEL_NAMES: tuple[str, ...] = tuple(MODELS.built_in)

@@ -1,0 +1,62 @@
+"""The training loop: what happens to a batch, and after how many of them the weights step.
+
+The epochs are marks on an endless stream of batches, so that a run resumes after any step by
+starting the stream there. Lightning Fabric moves and casts, and joins processes where there are
+several; nothing else of Lightning is in use.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch.utils.data import DataLoader
+
+from qhybrid.training.optimizers import clipped_part
+from qhybrid.training.state import StepHook, TrainingState
+
+
+def fit(
+    fabric: Fabric,
+    state: TrainingState,
+    batches: DataLoader[Any],
+    hooks: Sequence[StepHook],
+    *,
+    clip: float,
+) -> None:
+    """Train from the state's step to the last one.
+
+    Args:
+        fabric: Where and in what precision.
+        state: What is trained; it is changed.
+        batches: Those from the state's step to the end of the run.
+        hooks: Act in this order after each step; one that raises an exception ends the run.
+        clip: Largest 2-norm of the gradient of Adam's weights; 0 does not clip.
+    """
+    fabric.launch()
+    module, optimizer = fabric.setup(state.module, state.optimizer)
+    loader, accumulate = fabric.setup_dataloaders(batches), state.plan.accumulate
+    with ExitStack() as stack:
+        for hook in hooks:
+            stack.enter_context(hook.running(state))
+        for number, (images, ids) in enumerate(loader, start=state.step * accumulate):
+            within_step = (number + 1) % accumulate != 0
+            with fabric.no_backward_sync(module, enabled=within_step):
+                loss = module(images, ids, number)
+                fabric.backward(loss / accumulate)
+            state.add_loss(loss)
+            if within_step:
+                continue
+            if clip:
+                # A loss that is not finite is for the hooks to tell.
+                fabric.clip_gradients(
+                    module,
+                    clipped_part(state.optimizer),
+                    max_norm=clip,
+                    error_if_nonfinite=False,
+                )
+            optimizer.step()
+            optimizer.zero_grad()
+            state.end_step()
+            for hook in hooks:
+                hook.after_step(state)

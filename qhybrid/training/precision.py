@@ -1,0 +1,22 @@
+"""How Lightning Fabric casts."""
+
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import MixedPrecision
+
+
+class Bf16(MixedPrecision):
+    """bf16 where autocast takes it; images and noise stay as they are, since they are targets."""
+
+    def __init__(self, device: str) -> None:
+        """Cast on `cpu` or `cuda`."""
+        super().__init__("bf16-mixed", device)
+
+    def forward_context(self) -> torch.autocast:
+        """Return what the loss is computed in; a weight's gradients add up in float32."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, cache_enabled=False)
+
+    def convert_input(self, data: Any) -> Any:
+        """Leave the batch in single precision."""
+        return data

@@ -1,0 +1,155 @@
+"""One session of a training run: build everything, train, and leave the run folder complete."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from qhybrid.compilation import announced_compilation
+from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.environment import describe_environment
+from qhybrid.files import write_json
+from qhybrid.run_folder import RUNS, Run, check_free, claim_folder, claim_next
+from qhybrid.run_lock import locked
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import save_config
+from qhybrid.torch_device import suitable_threads
+from qhybrid.training.batches import NOISE_POOL, derive_seed
+from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
+from qhybrid.training.health_check import warn_of_idle_weights
+from qhybrid.training.loop import fit
+from qhybrid.training.metrics import MetricsLog
+from qhybrid.training.outcome import Interrupted
+from qhybrid.training.precision import Bf16
+from qhybrid.training.progress import ProgressDisplay
+from qhybrid.training.samples import SampleGrids
+from qhybrid.training.session import Session, build_session
+from qhybrid.training.stopping import StopSignal
+from qhybrid.training.summary import show_end, show_start
+from qhybrid_circuits.errors import RequestError
+
+
+def run_training(
+    config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
+) -> Run:
+    """Train from the start, or from the newest checkpoint of a run.
+
+    Args:
+        config: What to train.
+        folder: The new run's folder, or None for the next free one; not used on resuming.
+        resumed: The run to continue, or None.
+        console: Where progress is shown, or None.
+
+    Raises:
+        RequestError: The data or the checkpoint cannot be used, or the run is done already.
+        Interrupted: Ctrl-C or SIGTERM; the state was saved.
+        TrainingDiverged: The loss became infinite or NaN.
+    """
+    console = console or Console(quiet=True)
+    session = build_session(config, resumed)
+    if resumed is not None:
+        run = resumed
+    elif folder is not None:
+        run = Run(claim_folder(folder))
+    else:
+        stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
+        run = Run(claim_next(RUNS, stem))
+    with locked(run.folder):
+        if resumed is not None:
+            _resume(run, session)
+        else:
+            check_free(run.folder)
+        _describe(run, session, resumed=resumed is not None)
+        show_start(console, run, session)
+        try:
+            _open_noise(run, session, console)
+        except KeyboardInterrupt as interruption:
+            raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption
+        with announced_compilation(console):
+            if resumed is None:
+                warn_of_idle_weights(console, session.spec, session.device)
+            with suitable_threads(session.device, session.spec.image_size):
+                _fit(run, session, console)
+        show_end(console, run, session)
+    return run
+
+
+def _open_noise(run: Run, session: Session, console: Console) -> None:
+    """Give the model its noise; a pool is measured once in a run, and kept in its folder."""
+
+    def announce(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    seed = derive_seed(session.config.training.seed, NOISE_POOL, 0)
+    session.state.module.noise = open_noise(
+        session.config.noise_spec, run.noise_file, seed=seed, announce=announce
+    )
+
+
+def _resume(run: Run, session: Session) -> None:
+    plan, done = session.state.plan, run.newest_step()
+    checkpoint = run.newest_checkpoint()
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, session.state)
+    if done >= plan.total_steps:
+        more = f"more --epochs than {plan.epochs}"
+        if plan.max_steps == plan.total_steps:
+            more = f"--set training.max_steps=N with N above {done}"
+        raise RequestError(
+            f"the run '{run.folder}' has done all of its {done} steps; give {more} to extend it, "
+            "or draw from it with `qhybrid sample`"
+        )
+
+
+def _describe(run: Run, session: Session, *, resumed: bool) -> None:
+    """Write config.toml, environment.json and, where weights were taken, transfer.json."""
+    save_config(session.config, run.config_file)
+    if session.transfer is not None:
+        session.transfer.save(run.transfer_file)
+    environment = describe_environment(
+        seed=session.config.training.seed,
+        backend=session.config.quantum.backend,
+        gradient=session.gradient,
+        noise_source=session.config.training.noise_source,
+        noise_pool=session.config.training.noise_pool,
+        device=session.device,
+        resumed_at_step=run.newest_step() if resumed else None,
+    )
+    path = run.environment_file
+    if resumed:
+        path = path.with_name(f"environment-{run.newest_step()}.json")
+    write_json(path, environment)
+
+
+def _fit(run: Run, session: Session, console: Console) -> None:
+    settings, size, stop = session.config.training, session.dataset.image_size, StopSignal(run)
+    hooks = (
+        MetricsLog(run, every=settings.log_every),
+        SampleGrids(run, session.config, (session.dataset.channels, size, size), stop),
+        ProgressDisplay(console, run, stop),
+        CheckpointKeeper(run, session.spec, settings, stop),
+    )
+    with _without_chatter(), stop.listening():
+        plugins: list[Any] = [Bf16(session.device)] if settings.precision == "bf16" else []
+        fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
+        fit(fabric, session.state, session.batches(), hooks, clip=settings.gradient_clip)
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Silence remarks on hardware and workers; errors stay."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning_fabric\.")
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            yield
+    finally:
+        logger.setLevel(level)
