@@ -13,7 +13,7 @@ from qhybrid_runtime.hardware.billing import (
     estimate_stock,
     total,
 )
-from qhybrid_runtime.hardware.round_plan import measurement_bases
+from qhybrid_runtime.hardware.measurement import measurement_bases
 
 
 def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, Any]:

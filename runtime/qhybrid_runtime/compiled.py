@@ -77,7 +77,7 @@ class CompiledCircuit:
 
     @cached_property
     def active(self) -> np.ndarray:
-        """Which inputs and weights, side by side, stand in a gate; bool (n_inputs + n_weights,)."""
+        """A mask of the inputs and weights, side by side, that stand in a gate."""
         has = self.variational.circuit.has_parameter
         return np.array([has(parameter) for parameter in self._parameters], dtype=bool)
 

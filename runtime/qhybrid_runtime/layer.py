@@ -168,7 +168,7 @@ def quantum_layer(
 
 
 #: More rounds than a step of training has, so that rounds of different steps differ in number.
-_ROUNDS_A_STEP = 1 << 16
+_ROUNDS_PER_STEP = 1 << 16
 
 
 def continue_at(module: nn.Module, step: int) -> None:
@@ -179,6 +179,6 @@ def continue_at(module: nn.Module, step: int) -> None:
     """
     layers = [child for child in module.modules() if isinstance(child, QuantumLayer)]
     for layer in layers:
-        layer.neural_network.stream.calls = step * _ROUNDS_A_STEP
+        layer.neural_network.stream.calls = step * _ROUNDS_PER_STEP
     for backend in {id(layer.backend): layer.backend for layer in layers}.values():
-        backend.at_round(step * _ROUNDS_A_STEP)
+        backend.at_round(step * _ROUNDS_PER_STEP)

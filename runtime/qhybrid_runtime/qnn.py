@@ -19,7 +19,7 @@ from qhybrid_runtime.gradients.method import GradientMethod, Point, RandomStream
 
 
 class BroadcastEstimatorQNN(EstimatorQNN):
-    """An EstimatorQNN that sends one PUB a forward call, and one at most a backward call.
+    """An EstimatorQNN that sends one PUB per forward call, and at most one per backward call.
 
     The stock class sends a PUB for every observable, which multiplies a QPU's bill by the number of
     outputs, and leaves the precision at 1/64 where none is given. Here all observables broadcast

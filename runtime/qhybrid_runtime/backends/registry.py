@@ -250,6 +250,6 @@ def _offered() -> tuple[str, ...] | None:
 
     if not account_is_saved():
         return None
-    from qhybrid_runtime.hardware.accounts import offered_devices
+    from qhybrid_runtime.hardware.accounts import offered_qpus
 
-    return offered_devices()
+    return offered_qpus()

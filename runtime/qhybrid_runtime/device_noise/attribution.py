@@ -82,8 +82,8 @@ class _Reader:
     ) -> None:
         self._wires = wires
         self._circuit = circuit
-        # What each physical qubit holds, and the runs of each logical qubit that are still to come,
-        # each with its number on the qubit.
+        # The logical qubit that each physical one holds, and the runs of each logical qubit that
+        # are not read yet, each with its number on the qubit.
         self._holds: dict[int, int] = {physical: q for q, physical in enumerate(layout)}
         self._left: list[dict[GateRun, int]] = [{} for _ in layout]
         for run in runs:
@@ -143,7 +143,7 @@ class _Reader:
         qubit = self._holds.get(physical)
         if qubit is None:
             return -1
-        # What comes before a qubit's first run is taken to come after it.
+        # Noise before a qubit's first run is attributed to that run.
         left = self._left[qubit]
         return self._wires[qubit][next(reversed(left.values())) if left else 0]
 

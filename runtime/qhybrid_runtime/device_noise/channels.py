@@ -57,7 +57,7 @@ class PauliChannel:
     @property
     def error_probability(self) -> float:
         """Probability of any string but the identity."""
-        # Not 1 - p(I): the errors may be smaller than what rounding leaves of that difference.
+        # Not 1 - p(I), since errors may be smaller than the rounding error of that difference.
         return float(self.probabilities[1:].sum())
 
     def then(self, other: "PauliChannel") -> "PauliChannel":

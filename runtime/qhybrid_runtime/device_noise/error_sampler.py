@@ -34,12 +34,13 @@ class ErrorSampler:
         # Sums of logarithms: a product of so many factors would lose small probabilities.
         survived = np.concatenate([[0.0], np.cumsum(np.log1p(-self._error))])
         self.error_probability = float(-np.expm1(survived[-1]))
-        # That a location is the first to err, summed up to it.
+        # Cumulative probabilities of the location that errs first.
         self._first_error = np.cumsum(np.exp(survived[:-1]) * self._error)
         widest = max((loc.channel.num_qubits for loc in locations), default=0)
-        # Which string, given that one acts; a row a location, those of fewer qubits filled up.
+        # Cumulative probabilities of the strings, given that one acts: a row per location, filled
+        # up with ones where it has fewer qubits than the widest.
         self._strings = np.ones((len(locations), 4**widest - 1))
-        # Digits that a location does not have go to one more site, which is dropped.
+        # A location's missing digits go to one more site, which is dropped.
         self._sites = np.full((len(locations), widest), num_sites)
         for row, loc in enumerate(locations):
             cumulative = np.cumsum(loc.channel.probabilities[1:]) / self._error[row]

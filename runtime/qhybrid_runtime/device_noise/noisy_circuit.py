@@ -76,8 +76,8 @@ class _Builder:
         self.circuit = circuit.copy_empty_like()
         self._sites = 0
         self._locations: list[FaultLocation] = []
-        # For each qubit the last location on it and the qubit's place there; or, before there is
-        # one, the noise that it has had.
+        # For each qubit the last location on it and the qubit's place there; before there is one,
+        # the qubit's noise so far.
         self._last: dict[Qubit, tuple[int, int]] = {}
         self._before: dict[Qubit, PauliChannel] = {}
 

@@ -33,5 +33,5 @@ def _with_one(observable: SparsePauliOp, qubit: int, slope: float, offset: float
     z, x = paulis.z[read].copy(), paulis.x[read].copy()
     z[:, qubit] = x[:, qubit] = False
     shifted = PauliList.from_symplectic(z, x)
-    # simplify() leaves a string without coefficient where nothing is left, never no string.
+    # simplify() always keeps a string, with coefficient 0 where nothing is left.
     return (scaled + SparsePauliOp(shifted, offset * coefficients[read])).simplify()

@@ -107,8 +107,9 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
             states = _States(region.circuit, noisy.circuit, noisy.num_sites, own, rows)
             read = states.sample(sampler, shots, rng)
             for qubit, clbit in region.measured:
-                confusion = self._noise.confusion(region.qubits[qubit])
-                bits[..., clbit] = _misread(read[..., qubit], confusion, rng)
+                true, confusion = read[..., qubit], self._noise.confusion(region.qubits[qubit])
+                wrong = np.where(true, confusion[1, 0], confusion[0, 1])
+                bits[..., clbit] = true ^ (rng.random(true.shape) < wrong)
         return bits
 
 
@@ -158,7 +159,7 @@ class _States:
         clean = shots - faulty
         if clean.max():
             drawn = self._run(self._ideal, self._values, int(clean.max()), rng)
-            # Without parameters all rows are one experiment; its shots must not serve them twice.
+            # Without parameters all rows are one experiment: each row gets shots of its own.
             for row, count in enumerate(clean):
                 bits[row, :count] = drawn[row, :count]
         groups = -(-faulty // self._shared)
@@ -169,8 +170,9 @@ class _States:
             for row, count in enumerate(faulty):
                 mine = drawn[owner == row].reshape(-1, bits.shape[-1])
                 bits[row, clean[row] :] = mine[:count]
-        # Regions are put side by side shot by shot: those without errors must not all come first.
-        return _shuffled(bits, rng)
+        # Regions are joined shot by shot: shots without errors must not all come first.
+        order = rng.permuted(np.tile(np.arange(shots), (self._rows, 1)), axis=1)
+        return np.asarray(np.take_along_axis(bits, order[..., None], axis=1))
 
     def _faulty(self, codes: np.ndarray, owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         circuit, flips, phases = self._with_sites
@@ -234,18 +236,6 @@ class _States:
         numbers = np.array([[int(word, 16) for word in row] for row in memory], dtype=np.int64)
         numbers = numbers.reshape(rows, shots, 1)
         return np.asarray((numbers >> np.arange(circuit.num_qubits) & 1).astype(bool))
-
-
-def _shuffled(bits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the shots of every row in an order of its own."""
-    order = rng.permuted(np.tile(np.arange(bits.shape[1]), (len(bits), 1)), axis=1)
-    return np.asarray(np.take_along_axis(bits, order[..., None], axis=1))
-
-
-def _misread(bits: np.ndarray, confusion: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return readings of bits, p(m | t) at [t, m]."""
-    wrong = np.where(bits, confusion[1, 0], confusion[0, 1])
-    return np.asarray(bits ^ (rng.random(bits.shape) < wrong))
 
 
 def _regions(circuit: QuantumCircuit) -> list[_Region]:

@@ -105,7 +105,7 @@ class TrajectoryExecutor:
         observables = circuit.observed(task.observables)
         inputs = np.asarray(task.inputs, dtype=np.float32)
         perfect = circuit.values(observables, inputs, None)
-        # The part of the trajectories that is not free of errors.
+        # The share of trajectories with errors.
         share = circuit.sampler.error_probability
         moments = _Moments(perfect.shape)
         rows, extra = np.arange(len(inputs) if share else 0), _LEAST
@@ -121,7 +121,7 @@ class TrajectoryExecutor:
     def _lacking(self, moments: "_Moments", precision: float) -> tuple[np.ndarray, int]:
         """Return the samples that need more trajectories, and how many more."""
         few = np.any(moments.standard_error > precision, axis=1)
-        # A number that follows from a sample's own first few values would bias their mean.
+        # A sample's number must not follow from its own first values, which would bias their mean.
         everyone = moments.count.max() == _LEAST and few.any()
         rows = np.flatnonzero((few | everyone) & (moments.count < self._bound))
         if not len(rows):
@@ -160,12 +160,12 @@ class _Prepared:
         key = tuple(
             (o.paulis.z.tobytes(), o.paulis.x.tobytes(), o.coeffs.tobytes()) for o in observables
         )
-        return self._observed.get(key, lambda: self._read(observables))
-
-    def _read(self, observables: Sequence[SparsePauliOp]) -> ObservableSet:
         width = self._program.num_qubits
-        placed = [o.apply_layout(list(self._layout), width) for o in observables]
-        return ObservableSet([with_readout_error(o, self._confusion) for o in placed], width)
+        placed = (o.apply_layout(list(self._layout), width) for o in observables)
+        return self._observed.get(
+            key,
+            lambda: ObservableSet([with_readout_error(o, self._confusion) for o in placed], width),
+        )
 
     def values(
         self, observables: ObservableSet, inputs: np.ndarray, codes: np.ndarray | None

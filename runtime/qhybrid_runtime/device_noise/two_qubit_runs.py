@@ -22,7 +22,7 @@ class GateRun:
         qubits: The pair, ascending.
         members: Numbers of the gates among the circuit's instructions, ascending; single-qubit
             gates only where they are between two-qubit gates.
-        unitary: Of all the gates, shape (4, 4); `qubits[0]` is the least significant bit.
+        unitary: The unitary of all gates, shape (4, 4); `qubits[0]` is the least significant bit.
     """
 
     qubits: tuple[int, int]

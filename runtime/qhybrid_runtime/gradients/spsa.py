@@ -91,7 +91,7 @@ class Spsa(ProbingMethod):
         """Return the perturbations of each sample, shape (samples, B, n_inputs + n_weights)."""
         generator = point.stream.draw(self.seed)
         (samples, features), weights = point.inputs.shape, len(point.weights)
-        # Weights first: what they get does not depend on the size of the batch.
+        # Weights are drawn first, so that their moves do not depend on the size of the batch.
         by_weights = generator.integers(0, 2, (self.samples, 1, weights)) * 2.0 - 1
         by_inputs = generator.integers(0, 2, (self.samples, samples, features)) * 2.0 - 1
         by_weights = by_weights.repeat(samples, axis=1)

@@ -35,7 +35,7 @@ class AccountPlan:
         name: Such as "open" or "premium"; "unknown" where the service does not tell.
         sessions: Whether it may open sessions.
         limit_seconds: QPU time of the current period, or None where it is not limited or told.
-        left_seconds: What is left of it, or None.
+        left_seconds: The part of it that is left, or None.
     """
 
     name: str
@@ -139,7 +139,7 @@ def plan_of(service: Any, backend: Any) -> AccountPlan:
     )
 
 
-def offered_devices() -> tuple[str, ...] | None:
+def offered_qpus() -> tuple[str, ...] | None:
     """Return the names of the account's QPUs, or None where the service does not answer."""
     try:
         service = open_service()

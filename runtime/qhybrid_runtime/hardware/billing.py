@@ -155,7 +155,7 @@ def estimate(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
 def estimate_stock(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
     """Return the bill of the same round by stock classes.
 
-    A stock EstimatorQNN is a job of its own, with one PUB an observable, unpacked.
+    A stock EstimatorQNN is a job of its own, with one PUB per observable, unpacked.
     """
     _check(sizes, settings)
     each = [size.parameter_sets * size.observables * settings.executions for size in sizes]

@@ -47,7 +47,10 @@ def run_primitive(
     if settings.primitive == "sampler":
         sampled = [(measured_circuit(pub), *_values(pub)) for pub in pubs]
         return Sampler(mode=mode, options=options).run(sampled, shots=settings.shots)
-    estimated = [_estimator_pub(pub) for pub in pubs]
+    estimated = []
+    for pub in pubs:
+        column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
+        estimated.append((pub.lowered.circuit, column, *_values(pub)))
     return Estimator(mode=mode, options=options).run(estimated, precision=precision_for(settings))
 
 
@@ -73,11 +76,6 @@ def _options(settings: PrimitiveSettings, tag: str, seed: int | None) -> dict[st
 
 def _values(pub: LoweredPub) -> list[np.ndarray]:
     return [pub.values] if pub.values.shape[1] else []
-
-
-def _estimator_pub(pub: LoweredPub) -> tuple[Any, ...]:
-    column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
-    return (pub.lowered.circuit, column, *_values(pub))
 
 
 def measured_circuit(pub: LoweredPub) -> QuantumCircuit:

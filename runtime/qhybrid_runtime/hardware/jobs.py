@@ -18,7 +18,6 @@ from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
 from qhybrid_runtime.hardware.round_plan import (
     Limits,
     LoweredPub,
-    PubPart,
     lowered_pub,
     part_estimates,
     part_executions,
@@ -171,7 +170,7 @@ class HardwareExecutor:
         copies = [self._packing.copies(task.lowered, len(task.inputs)) for task in tasks]
         return [
             JobRecord(
-                list(parts),
+                parts,
                 tag=_new_tag(),
                 estimated_seconds=job_seconds(part_executions(tasks, parts, settings)),
             )
@@ -262,7 +261,7 @@ class _Round:
         """Return the PUBs of a job."""
         return [
             lowered_pub(task, part, self.side_by_side(task.lowered, part.copies))
-            for part in _parts(job)
+            for part in job.parts
             for task in [self.tasks[part.task]]
         ]
 
@@ -270,21 +269,17 @@ class _Round:
         """Write what a job returned into its record."""
         estimates = [
             part_estimates(part, len(self.tasks[part.task].observables), *table)
-            for part, table in zip(_parts(job), tables, strict=True)
+            for part, table in zip(job.parts, tables, strict=True)
         ]
         job.standard_errors = [estimate.standard_errors.tolist() for estimate in estimates]
         job.values = [estimate.values.tolist() for estimate in estimates]
-
-
-def _parts(job: JobRecord) -> list[PubPart]:
-    return list(map(PubPart._make, job.parts))
 
 
 def _assembled(tasks: Sequence[LoweredTask], record: RoundRecord) -> list[Estimates]:
     """Return the estimates of each task from those of the parts."""
     estimates = [Estimates(*np.empty((2, len(t.inputs), len(t.observables)))) for t in tasks]
     for job in record.jobs:
-        tables = zip(_parts(job), job.values or (), job.standard_errors or (), strict=True)
+        tables = zip(job.parts, job.values or (), job.standard_errors or (), strict=True)
         for part, values, errors in tables:
             estimates[part.task].values[part.start : part.stop] = values
             estimates[part.task].standard_errors[part.start : part.stop] = errors

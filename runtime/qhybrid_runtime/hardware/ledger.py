@@ -1,12 +1,13 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qhybrid_circuits import RequestError
+from qhybrid_runtime.hardware.round_plan import PubPart
 
 #: Version of the files; a reader refuses others.
 _VERSION = 1
@@ -17,7 +18,7 @@ class JobRecord:
     """One job of a round, from before its submission to its result.
 
     Attributes:
-        parts: Its PUBs: (task, first sample, one more than the last sample, copies) each.
+        parts: The samples of each of its PUBs.
         tag: A tag of the job, by which it is found even if its id was never received.
         estimated_seconds: QPU time that is expected.
         job_id: None until it is submitted.
@@ -27,7 +28,7 @@ class JobRecord:
         standard_errors: The same for standard errors.
     """
 
-    parts: Sequence[tuple[int, int, int, int]]
+    parts: list[PubPart]
     tag: str
     estimated_seconds: float
     job_id: str | None = None
@@ -154,7 +155,7 @@ def _read(path: Path) -> tuple[str, list[JobRecord]]:
 
 def _job(entry: dict[str, Any]) -> JobRecord:
     job = JobRecord(**entry)
-    job.parts = [(int(t), int(first), int(last), int(n)) for t, first, last, n in job.parts]
+    job.parts = [PubPart(*map(int, part)) for part in entry["parts"]]
     job.spent_seconds = float(job.spent_seconds)
     job.estimated_seconds = float(job.estimated_seconds)
     for table in (job.values, job.standard_errors):

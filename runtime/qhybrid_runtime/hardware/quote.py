@@ -19,9 +19,9 @@ class Quote:
     """The cost of one round, as it would be run and in two other ways.
 
     Attributes:
-        bill: As it would be run.
-        unpacked: With one sample an execution.
-        stock: By stock classes: a job a circuit, a PUB an output.
+        bill: Of the round as it would be run.
+        unpacked: Of the same with one sample per execution.
+        stock: Of stock classes, with one job per circuit and one PUB per output.
     """
 
     bill: Bill

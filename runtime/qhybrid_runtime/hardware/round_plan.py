@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from qiskit.quantum_info import PauliList, SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, MOST_INSTRUCTIONS, PrimitiveSettings
+from qhybrid_runtime.hardware.measurement import measurement_bases
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 
@@ -152,19 +152,3 @@ def part_estimates(
         return np.asarray(samples[: part.stop - part.start])
 
     return Estimates(unpacked(values), unpacked(errors))
-
-
-def measurement_bases(observables: Sequence[SparsePauliOp]) -> int:
-    """Return the number of bases that a circuit is measured in to estimate observables.
-
-    Strings that agree on every qubit that both act on are measured together, grouped as IBM's
-    estimator groups them. Observables that are all diagonal take one basis.
-    """
-    if not any(observable.paulis.x.any() for observable in observables):
-        return 1
-    return _groups(tuple(sorted({s for o in observables for s in o.paulis.to_labels()})))
-
-
-@lru_cache(maxsize=64)
-def _groups(labels: tuple[str, ...]) -> int:
-    return len(PauliList(list(labels)).group_commuting(qubit_wise=True))

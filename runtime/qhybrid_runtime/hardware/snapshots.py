@@ -13,8 +13,8 @@ class Snapshot:
     """The figures of a fake QPU.
 
     Attributes:
-        name: What `get_backend` takes, e.g. "fake_fez".
-        qubits: How many it has, or None where the table does not have it.
+        name: The name that `get_backend` takes, e.g. "fake_fez".
+        qubits: Number of qubits, or None where the table does not have the QPU.
         two_qubit_gate: Name of its entangling gate, or None where it has none.
         two_qubit_error: Median error of that gate over all pairs that work, or None.
     """

@@ -66,7 +66,7 @@ def weight_rank(derivatives: Derivatives, draws: int, rng: np.random.Generator) 
     count = variational.num_weights
     if not count:
         return 0
-    # A state has so many real numbers; more outputs say nothing more about it.
+    # A state is described by this many real numbers, so that more outputs add no directions.
     told = min(variational.num_outputs, (2 << variational.num_qubits) - 2)
     samples = math.ceil(2 * count / told) if variational.num_inputs else 1
     found = 0

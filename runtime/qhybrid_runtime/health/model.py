@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -40,26 +40,16 @@ class ModelHealth:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON has."""
-        return {
-            "weights": self.num_weights,
-            "dead_weights": self.dead_weights,
-            "circuits": self.circuits,
-            "dead_circuits": list(self.dead_circuits),
-            "parameters_without_gradient": list(self.parameters_without_gradient),
-            "circuit_effect": self.circuit_effect,
-        }
+        fields = {name: list(v) if type(v) is tuple else v for name, v in asdict(self).items()}
+        return {"weights": fields.pop("num_weights"), **fields}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelHealth":
         """Return what `to_dict` was called on."""
-        return cls(
-            num_weights=values["weights"],
-            dead_weights=values["dead_weights"],
-            circuits=values["circuits"],
-            dead_circuits=tuple(values["dead_circuits"]),
-            parameters_without_gradient=tuple(values["parameters_without_gradient"]),
-            circuit_effect=values["circuit_effect"],
-        )
+        fields: dict[str, Any] = {
+            name: tuple(v) if type(v) is list else v for name, v in values.items()
+        }
+        return cls(num_weights=fields.pop("weights"), **fields)
 
 
 def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHealth:

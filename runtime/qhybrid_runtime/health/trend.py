@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qhybrid_circuits import CircuitError, VariationalCircuit, build_ansatz
+from qhybrid_circuits import CircuitError, build_ansatz
 from qhybrid_circuits.ansatz import ansatz_builder
 from qhybrid_runtime.health.derivatives import Derivatives, gradient_variance
 
@@ -31,9 +31,9 @@ class TrendPoint:
     """The gradient's variance at one size of an ansatz.
 
     Attributes:
-        qubits: Of the circuit.
-        layers: Of the circuit.
-        variance: As `CircuitHealth.gradient_variance`.
+        qubits: Qubits of the circuit.
+        layers: Layers of the circuit.
+        variance: See `CircuitHealth.gradient_variance`.
     """
 
     qubits: int
@@ -88,7 +88,7 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
 
     Args:
         ansatz: A key of `ANSATZE`.
-        seed: Of the random inputs and weights.
+        seed: Seed of the random inputs and weights.
         options: Of the builder, e.g. `variant="released"`; its size and layers are varied in turn,
             the other one is what the options say or the builder's default.
 
@@ -104,7 +104,7 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
 
     layers = int(options.get("layers", accepted["layers"].default)) if "layers" in accepted else 1
 
-    def points(name: str, values: Sequence[int]) -> Iterator[TrendPoint]:
+    def sizes(name: str, values: Sequence[int]) -> Iterator[TrendPoint]:
         for value in values:
             try:
                 variational = build_ansatz(ansatz, **{**options, name: value})
@@ -112,21 +112,17 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
                 continue  # The ansatz begins at a larger size.
             if variational.num_qubits > _MOST_QUBITS:
                 return
-            variance = _variance(variational, seed)
+            derivatives = Derivatives(variational)
+            points = derivatives.at(derivatives.random_point(_POINTS, np.random.default_rng(seed)))
+            variance = gradient_variance(points[:, :, variational.num_inputs :])
             if variance is not None:
                 yield TrendPoint(
                     variational.num_qubits, value if name == "layers" else layers, variance
                 )
 
-    by_qubits = tuple(points(size, _SIZES[size])) if size else ()
-    by_layers = tuple(points("layers", _LAYERS)) if "layers" in accepted else ()
+    by_qubits = tuple(sizes(size, _SIZES[size])) if size else ()
+    by_layers = tuple(sizes("layers", _LAYERS)) if "layers" in accepted else ()
     return GradientTrend(by_qubits, by_layers) if by_qubits or by_layers else None
-
-
-def _variance(variational: VariationalCircuit, seed: int) -> float | None:
-    derivatives = Derivatives(variational)
-    points = derivatives.random_point(_POINTS, np.random.default_rng(seed))
-    return gradient_variance(derivatives.at(points)[:, :, variational.num_inputs :])
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> float | None:

@@ -69,7 +69,7 @@ def fubini_study_metric(
     evolution = _EVOLUTIONS.get(
         Identity(variational), lambda: TangentEvolution(compile_program(variational))
     )
-    for part in torch.split(rows, max(1, _NUMBERS_AT_ONCE // evolution.numbers_a_sample)):
+    for part in torch.split(rows, max(1, _NUMBERS_AT_ONCE // evolution.numbers_per_sample)):
         columns, order = evolution(part, at)
         found = torch.tensor(order, dtype=torch.int64, device=at.device)
         metric[found[:, None], found] += _summed(columns)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from qhybrid_circuits import RequestError, VariationalCircuit
+from qhybrid_circuits import RequestError
 from qhybrid_runtime.layer import QuantumLayer
 from qhybrid_runtime.natural_gradient.metric import fubini_study_metric
 from qhybrid_runtime.natural_gradient.recorder import InputRecorder
@@ -103,7 +103,9 @@ class QuantumNaturalGradient(Optimizer):
             # Kept in the weights' dtype, as load_state_dict casts it: a resumed run is the same.
             state["metric"] = self._metric(layer, options).to(weight.dtype)
         state["step"] = done + 1
-        acting = _acting(layer.variational).to(weight.device)
+        has = layer.variational.circuit.has_parameter
+        used = torch.tensor([has(parameter) for parameter in layer.variational.weights])
+        acting = used.nonzero().flatten().to(weight.device)
         metric = state["metric"].double()[acting][:, acting]
         metric.diagonal().add_(options["regularization"])
         direction = torch.linalg.solve(metric, weight.grad.double()[acting])  # type: ignore[union-attr]
@@ -122,13 +124,6 @@ class QuantumNaturalGradient(Optimizer):
         return fubini_study_metric(
             variational, rows[chosen], layer.weight, block_diagonal=options["block_diagonal"]
         )
-
-
-def _acting(variational: VariationalCircuit) -> Tensor:
-    return torch.tensor(
-        [i for i, w in enumerate(variational.weights) if variational.circuit.has_parameter(w)],
-        dtype=torch.int64,
-    )
 
 
 def _check_options(

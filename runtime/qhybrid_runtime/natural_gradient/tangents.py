@@ -27,7 +27,7 @@ class TangentEvolution:
     first block on that makes it other than zero.
 
     Attributes:
-        numbers_a_sample: Complex numbers that are in memory per sample.
+        numbers_per_sample: Complex numbers that are in memory per sample.
     """
 
     def __init__(self, program: Program) -> None:
@@ -37,7 +37,7 @@ class TangentEvolution:
         self._builder = MatrixBuilder(plan)
         self._qubits = tuple(block.qubits for block in plan.blocks)
         own = sum(4 ** len(block.qubits) for block in plan.blocks if block.source == "data")
-        self.numbers_a_sample = (1 + program.num_weights) * ((1 << program.num_qubits) + own)
+        self.numbers_per_sample = (1 + program.num_weights) * ((1 << program.num_qubits) + own)
 
     @torch.enable_grad()
     def __call__(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, list[int]]:
@@ -72,14 +72,14 @@ class TangentEvolution:
         """Return the derivatives by the weights, (..., n_weights), of what `_pieces` returns."""
 
         def along(direction: Tensor) -> tuple[Tensor, ...]:
-            # The stub counts a third result, which is there with has_aux alone.
+            # torch's type stub has a third result, which is returned with has_aux only.
             found = torch.func.jvp(lambda w: self._pieces(inputs, w), (weights,), (direction,))
             return cast(tuple[Tensor, ...], found[1])
 
         directions = torch.eye(len(weights), dtype=weights.dtype, device=weights.device)
         mapped = torch.func.vmap(along, out_dims=-1, chunk_size=_WEIGHTS_AT_ONCE)
         with warnings.catch_warnings():
-            # On its first use torch.func.jvp compiles a table by what PyTorch itself deprecates.
+            # On its first use torch.func.jvp calls torch.jit.script, which PyTorch deprecates.
             warnings.filterwarnings("ignore", r"`torch.jit.script`", FutureWarning)
             return mapped(directions)
 

@@ -74,15 +74,14 @@ class QpuBits:
         size, jobs = self._jobs(shots)
         data = []
         with speaking_to_service(f"measure random bits on '{self.name}'"):
+            from qiskit_ibm_runtime.executor_sampler import Sampler
+
             for pubs, job_seed in zip(jobs, seed.generate_state(len(jobs), np.uint64), strict=True):
-                job = self._sampler(int(job_seed >> 1)).run([(self._circuit,)] * pubs, shots=size)
-                data += [result.data.meas.array for result in job.result()]
+                options = {"simulator": {"seed_simulator": int(job_seed >> 1)}}
+                sampler = Sampler(mode=self._mode, options=options)
+                results = sampler.run([(self._circuit,)] * pubs, shots=size).result()
+                data += [result.data.meas.array for result in results]
         return np.concatenate([shot_bits(array, len(self.qubits)) for array in data])
-
-    def _sampler(self, seed: int) -> Any:
-        from qiskit_ibm_runtime.executor_sampler import Sampler
-
-        return Sampler(mode=self._mode, options={"simulator": {"seed_simulator": seed}})
 
     def _jobs(self, shots: int) -> tuple[int, list[int]]:
         """Return the executions of a PUB, which all of a job share, and the PUBs of each job."""

@@ -131,7 +131,7 @@ def test_retired_devices_name_what_the_account_offers(monkeypatch: pytest.Monkey
     import qhybrid_runtime.hardware.accounts as accounts
 
     monkeypatch.setenv("QISKIT_IBM_TOKEN", "planted")
-    monkeypatch.setattr(accounts, "offered_devices", lambda: ("ibm_boston", "ibm_fez"))
+    monkeypatch.setattr(accounts, "offered_qpus", lambda: ("ibm_boston", "ibm_fez"))
     with pytest.raises(RequestError, match="the account offers ibm_boston, ibm_fez"):
         check_backend_name("ibm_torino")
 

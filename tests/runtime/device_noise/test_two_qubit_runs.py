@@ -3,7 +3,12 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import CXGate, CZGate, SwapGate, iSwapGate
 from qiskit.quantum_info import Operator, random_unitary
 
-from qhybrid_runtime.device_noise.two_qubit_runs import locally_equal, swapped, two_qubit_runs
+from qhybrid_runtime.device_noise.two_qubit_runs import (
+    connected_qubits,
+    locally_equal,
+    swapped,
+    two_qubit_runs,
+)
 
 
 def test_runs_are_cut_where_another_gate_comes_between(rng: np.random.Generator) -> None:
@@ -51,3 +56,13 @@ def test_gates_that_undo_each_other_are_local() -> None:
     circuit.cx(0, 1)
     (run,) = two_qubit_runs(circuit)
     assert run.is_local
+
+
+def test_gates_connect_qubits_and_barriers_do_not() -> None:
+    circuit = QuantumCircuit(6)
+    circuit.cx(4, 1)
+    circuit.cz(1, 4)
+    circuit.ccx(5, 0, 2)
+    circuit.h(3)
+    circuit.barrier()
+    assert connected_qubits(circuit) == [[0, 2, 5], [1, 4], [3]]

@@ -88,7 +88,7 @@ def test_the_listing_shows_the_accounts_devices(monkeypatch) -> None:
     assert (double["qubits"], double["usable"]) == (5, True)
     assert 0 < double["two_qubit_error"] < 0.1
     assert double["note"] == "plan open: no sessions, 480 s of QPU time left; 3 jobs waiting"
-    assert accounts.offered_devices() == ("ibm_double",)
+    assert accounts.offered_qpus() == ("ibm_double",)
     assert get_backend("ibm").device.name == "ibm_double"
 
 

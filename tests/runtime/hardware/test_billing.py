@@ -20,7 +20,7 @@ from qhybrid_runtime.hardware.billing import (
     total,
 )
 from qhybrid_runtime.hardware.ibm_primitives import precision_for
-from qhybrid_runtime.hardware.round_plan import measurement_bases
+from qhybrid_runtime.hardware.measurement import measurement_bases
 
 
 def native_pub():

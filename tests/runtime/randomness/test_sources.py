@@ -10,7 +10,7 @@ from randomness_checks import assert_random, p_values_of_bits, p_values_of_numbe
 from qhybrid_circuits import QHybridError, RequestError, UnknownNameError
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
-from qhybrid_runtime.randomness import device
+from qhybrid_runtime.randomness import qpu
 from qhybrid_runtime.randomness.cost import measured_seconds
 from qhybrid_runtime.randomness.factory import bit_source
 from qhybrid_runtime.randomness.normal import normal_numbers
@@ -68,7 +68,7 @@ def test_a_seed_gives_the_same_bits_again_and_another_does_not(name: str) -> Non
 
 def test_parts_of_a_large_measurement_are_not_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client's local mode would give each circuit of a job the same seed."""
-    monkeypatch.setattr(device, "_PUB_EXECUTIONS", 400)
+    monkeypatch.setattr(qpu, "_PUB_EXECUTIONS", 400)
     source = bit_source("aer:readout=0.1")
     reads = source._read(1200, np.random.SeedSequence(1))  # type: ignore[attr-defined]
     assert reads.shape == (1200, 12)
