@@ -19,7 +19,7 @@ class DenoisingModule(nn.Module):
 
     Attributes:
         model: The network.
-        schedule: The noise of each timestep.
+        noise_schedule: The noise of each timestep.
         noise: Where the noise of training and of its samples comes from.
         objective: The loss.
         states: How a model of states is sampled; None for other models.
@@ -34,15 +34,15 @@ class DenoisingModule(nn.Module):
             config: The run's configuration.
         """
         super().__init__()
-        self.model, self.schedule = model, config.diffusion.schedule_spec
+        self.model, self.noise_schedule = model, config.diffusion.schedule_spec
         self.noise: NoiseSource = GaussianNoise()
         self._class_ids: Tensor
         class_ids = torch.tensor(sorted(dataset.class_names))
         self.register_buffer("_class_ids", class_ids, persistent=False)
         states = has_states(config.model.name)
         weighting = P2Weighting(config.diffusion.p2_k, config.diffusion.p2_gamma)
-        self.objective = objective(self.schedule, weighting, states=states)
-        self.states = StateSampling(self.schedule, len(class_ids)) if states else None
+        self.objective = objective(self.noise_schedule, weighting, states=states)
+        self.states = StateSampling(self.noise_schedule, len(class_ids)) if states else None
         self._seed, self._generator = config.training.seed, torch.Generator()
 
     def forward(self, images: Tensor, ids: Tensor, number: int) -> Tensor:
