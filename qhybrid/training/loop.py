@@ -1,8 +1,8 @@
 """The training loop: what happens to a batch, and after how many of them the weights step.
 
 The epochs are marks on an endless stream of batches, so that a run resumes after any step by
-starting the stream there. Lightning Fabric moves and casts, and joins processes where there are
-several; nothing else of Lightning is in use.
+starting the stream there. Lightning Fabric launches, moves, casts and clips; nothing else of
+Lightning is in use.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,7 @@ def fit(
     fabric.launch()
     module, optimizer = fabric.setup(state.module, state.optimizer)
     loader, accumulate = fabric.setup_dataloaders(batches), state.plan.accumulate
+    clipped = clipped_part(state.optimizer)
     with ExitStack() as stack:
         for hook in hooks:
             stack.enter_context(hook.running(state))
@@ -49,12 +50,7 @@ def fit(
                 continue
             if clip:
                 # A loss that is not finite is for the hooks to tell.
-                fabric.clip_gradients(
-                    module,
-                    clipped_part(state.optimizer),
-                    max_norm=clip,
-                    error_if_nonfinite=False,
-                )
+                fabric.clip_gradients(module, clipped, max_norm=clip, error_if_nonfinite=False)
             optimizer.step()
             optimizer.zero_grad()
             state.end_step()

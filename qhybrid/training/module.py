@@ -16,7 +16,7 @@ class DenoisingModule(nn.Module):
 
     Attributes:
         model: The network.
-        schedule: The noise of each timestep.
+        noise_schedule: The noise of each timestep.
         noise: Where the noise of training and of its samples comes from.
         process: What the network predicts: the loss, and how images are drawn.
     """
@@ -30,13 +30,13 @@ class DenoisingModule(nn.Module):
             config: The run's configuration.
         """
         super().__init__()
-        self.model, self.schedule = model, config.diffusion.schedule_spec
+        self.model, self.noise_schedule = model, config.diffusion.schedule_spec
         self.noise: NoiseSource = GaussianNoise()
         self._class_ids: Tensor
         class_ids = torch.tensor(sorted(dataset.class_names))
         self.register_buffer("_class_ids", class_ids, persistent=False)
         info = MODELS[config.model.name].process
-        self.process = info.build(self.schedule, config.diffusion.weighting, len(class_ids))
+        self.process = info.build(self.noise_schedule, config.diffusion.weighting, len(class_ids))
         self._seed, self._generator = config.training.seed, torch.Generator()
 
     def forward(self, images: Tensor, ids: Tensor, number: int) -> Tensor:

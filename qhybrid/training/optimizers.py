@@ -1,9 +1,5 @@
 """The optimizer of a run: Adam, alone or beside the natural gradient of the circuits' weights."""
 
-from collections.abc import Callable
-from typing import Any
-
-import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
 
@@ -30,16 +26,8 @@ class JointOptimizer(Optimizer):
         self.members = members
         super().__init__([group for member in members for group in member.param_groups], {})
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Step every member.
-
-        Args:
-            closure: Computes the loss anew, with its gradients, and returns it.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Step every member, by the gradients that there are."""
         first = 0
         for member in self.members:
             # Loading a state makes new groups and a new state.
@@ -48,7 +36,6 @@ class JointOptimizer(Optimizer):
             member.state = self.state
             member.step()
             first = behind
-        return loss
 
 
 def make_optimizer(

@@ -4,8 +4,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lightning_fabric import Fabric
 from rich.console import Console
@@ -81,10 +81,7 @@ def run_training(
 
 def _open_noise(run: Run, session: Session, console: Console) -> None:
     """Give the model its noise; a pool is measured once in a run, and kept in its folder."""
-
-    def announce(text: str) -> None:
-        console.print(text, highlight=False, markup=False)
-
+    announce = partial(console.print, highlight=False, markup=False)
     seed = derive_seed(session.config.training.seed, NOISE_POOL, 0)
     session.state.module.noise = open_noise(
         session.config.noise_spec, run.noise_file, seed=seed, announce=announce
@@ -135,7 +132,7 @@ def _fit(run: Run, session: Session, console: Console) -> None:
         CheckpointKeeper(run, session.spec, settings, stop),
     )
     with _without_chatter(), stop.listening():
-        plugins: list[Any] = [Bf16(session.device)] if settings.precision == "bf16" else []
+        plugins = Bf16(session.device) if settings.precision == "bf16" else None
         fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
         fit(fabric, session.state, session.batches(), hooks, clip=settings.gradient_clip)
 

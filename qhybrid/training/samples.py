@@ -46,7 +46,7 @@ class SampleGrids(StepHook):
                 drawn = sample(
                     state.model,
                     shape=self._shape,
-                    spec=state.module.schedule,
+                    spec=state.module.noise_schedule,
                     sampler=self._settings.sampler,
                     steps=self._settings.steps,
                     seed=self._seed,

@@ -6,7 +6,7 @@ PyTorch report copies the vertex's classical weights too and then trains circuit
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -70,7 +70,11 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     left = set() if _same_circuits(spec, theirs) else circuits
     if not settings.takes_vertex:
         left |= {name for name in state if name.startswith(VERTEX)}
-    taken = _fitting(state, found, left)
+    taken = [
+        name
+        for name, tensor in state.items()
+        if name in found and name not in left and found[name].shape == tensor.shape
+    ]
     if not any(state[name].ndim > 1 for name in taken):
         raise RequestError(_nothing_shared(run.folder, spec, theirs, state, found))
     frozen = [name for name in taken if settings.freeze and name not in circuits]
@@ -111,16 +115,6 @@ def _same_circuits(spec: ModelSpec, theirs: ModelSpec) -> bool:
     """Whether a circuit's weights mean the same in both; other circuits may have as many."""
     ours = (spec.name, spec.variant, spec.ansatz_layers)
     return ours == (theirs.name, theirs.variant, theirs.ansatz_layers)
-
-
-def _fitting(
-    state: Mapping[str, Tensor], found: Mapping[str, Tensor], left: Collection[str]
-) -> list[str]:
-    return [
-        name
-        for name, tensor in state.items()
-        if name in found and name not in left and found[name].shape == tensor.shape
-    ]
 
 
 def _nothing_shared(
