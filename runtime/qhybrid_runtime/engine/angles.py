@@ -31,17 +31,11 @@ _TORCH_FUNCTIONS = {
 
 @dataclass(frozen=True)
 class _Curve:
-    """One angle that is not affine in the parameters.
+    """One angle that is not affine in the parameters."""
 
-    Attributes:
-        column: Of the table of angles.
-        formula: A function of the symbols p0, p1, ..., one a parameter.
-        arguments: The parameters that it takes, ascending.
-    """
-
-    column: int
-    formula: sympy.Expr
-    arguments: tuple[int, ...]
+    column: int  # Of the table of angles.
+    formula: sympy.Expr  # A function of the symbols p0, p1, ..., one a parameter.
+    arguments: tuple[int, ...]  # The parameters that it takes, ascending.
 
     @cached_property
     def function(self) -> Callable[..., Tensor]:

@@ -28,19 +28,12 @@ _SOURCES: tuple[Source, ...] = ("constant", "weights", "data", "errors")
 
 @dataclass(frozen=True)
 class Block:
-    """Gates whose product is one matrix.
+    """Gates whose product is one matrix."""
 
-    Attributes:
-        controls: Qubits on which all of the gates are controlled, in the same way.
-        control_state: The controls' value in which the block acts.
-        targets: Ascending; qubit j of them is bit j of the matrix's row index.
-        operations: In the order in which they act.
-    """
-
-    controls: tuple[int, ...]
-    control_state: int
-    targets: tuple[int, ...]
-    operations: tuple[Operation, ...]
+    controls: tuple[int, ...]  # Qubits on which all gates are controlled, in the same way.
+    control_state: int  # The controls' value in which the block acts.
+    targets: tuple[int, ...]  # Ascending; qubit j of them is bit j of the matrix's row index.
+    operations: tuple[Operation, ...]  # In the order in which they act.
 
     @property
     def qubits(self) -> tuple[int, ...]:
@@ -156,18 +149,12 @@ def split_starts(
 
 @dataclass(frozen=True)
 class Plan:
-    """A program as blocks after a product state.
-
-    Attributes:
-        num_qubits: Qubits of the program.
-        starts: For each qubit the gates that make its start state from |0>.
-        blocks: The rest, in an order in which they may act.
-        preparations: Registers that start in states of their own; their qubits have no `starts`.
-    """
+    """A program as blocks after a product state."""
 
     num_qubits: int
-    starts: tuple[tuple[Operation, ...], ...]
-    blocks: tuple[Block, ...]
+    starts: tuple[tuple[Operation, ...], ...]  # The gates that make each qubit's state from |0>.
+    blocks: tuple[Block, ...]  # The rest, in an order in which they may act.
+    # Registers that start in states of their own; their qubits have no `starts`.
     preparations: tuple[Preparation, ...] = ()
 
     @property

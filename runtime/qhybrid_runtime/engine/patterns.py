@@ -19,20 +19,13 @@ from qhybrid_runtime.engine.program import Operation
 class Kind(IntEnum):
     """What a part does to its amplitudes; each is a kernel of its own."""
 
-    PHASE = 0
-    """One amplitude, times a number."""
-    EXCHANGE = 1
-    """Two amplitudes, each in the place of the other."""
-    REAL = 2
-    """Two amplitudes, times a real matrix (RY)."""
-    CROSS = 3
-    """Two amplitudes, times a matrix with a real diagonal and an imaginary rest (RX, RXX)."""
-    PAIR = 4
-    """Two amplitudes, times any matrix."""
-    DENSE = 5
-    """More than two amplitudes."""
-    PAULI = 6
-    """Two amplitudes, and a Pauli operator of each sample's own."""
+    PHASE = 0  # One amplitude, times a number.
+    EXCHANGE = 1  # Two amplitudes, each in the place of the other.
+    REAL = 2  # Two amplitudes, times a real matrix (RY).
+    CROSS = 3  # Two amplitudes, times a matrix with a real diagonal and an imaginary rest (RX).
+    PAIR = 4  # Two amplitudes, times any matrix.
+    DENSE = 5  # More than two amplitudes.
+    PAULI = 6  # Two amplitudes, and a Pauli operator of each sample's own.
 
 
 #: Multiply-adds and stores that a part of a matrix takes, forward and back, for each set of
@@ -65,19 +58,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Where a matrix can have entries.
+    """Where a matrix can have entries."""
 
-    Attributes:
-        real: Where it can have a real part, bool (D, D).
-        imaginary: Where it can have an imaginary part, bool (D, D).
-        constant: The matrix itself, where it depends on nothing, complex (D, D).
-        idle: The rows on which it does nothing, bool (D,).
-    """
-
-    real: np.ndarray
-    imaginary: np.ndarray
-    constant: np.ndarray | None
-    idle: np.ndarray
+    real: np.ndarray  # Where it can have a real part, bool (D, D).
+    imaginary: np.ndarray  # Where it can have an imaginary part, bool (D, D).
+    constant: np.ndarray | None  # The matrix (D, D) itself, where it depends on nothing.
+    idle: np.ndarray  # The rows on which it does nothing, bool (D,).
 
     @property
     def parts(self) -> tuple[Part, ...]:

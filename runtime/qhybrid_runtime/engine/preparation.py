@@ -12,17 +12,11 @@ from qhybrid_runtime.engine.angles import AngleTable
 
 @dataclass(frozen=True)
 class Preparation:
-    """A register that starts in given amplitudes rather than in |0...0>.
+    """A register that starts in given amplitudes rather than in |0...0>."""
 
-    Attributes:
-        qubits: The first one is the least significant bit of an amplitude's number.
-        real: Columns of the program's data angles that hold the real parts, 2**n_qubits.
-        imaginary: Those of the imaginary parts, or none where all amplitudes are real.
-    """
-
-    qubits: tuple[int, ...]
-    real: tuple[int, ...]
-    imaginary: tuple[int, ...] = ()
+    qubits: tuple[int, ...]  # The first is the least significant bit of an amplitude's number.
+    real: tuple[int, ...]  # Columns of the program's data angles that hold the real parts.
+    imaginary: tuple[int, ...] = ()  # Those of the imaginary parts; none where they are zero.
 
     @property
     def columns(self) -> tuple[int, ...]:

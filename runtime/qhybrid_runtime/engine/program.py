@@ -37,25 +37,16 @@ _DENSE = 4
 
 @dataclass(frozen=True)
 class Operation:
-    """One gate of a program: a matrix on the targets, applied where the controls hold a value.
+    """One gate of a program: a matrix on the targets, applied where the controls hold a value."""
 
-    Attributes:
-        controls: Qubits that decide; the first is bit 0 of `control_state`.
-        targets: Qubits that the matrix acts on; the first is the least significant bit.
-        source: What the matrix depends on.
-        base: The matrix as a series, a key of `PARAMETERIZED`, or None where it is none.
-        angles: Columns of the program's angle table of this source; an error's site.
-        matrix: A constant gate's matrix, shape (2**n_targets, 2**n_targets), or None.
-        control_state: The controls' value in which the gate acts.
-    """
-
-    controls: tuple[int, ...]
-    targets: tuple[int, ...]
-    source: Source
-    base: str | None = None
-    angles: tuple[int, ...] = ()
+    controls: tuple[int, ...]  # Qubits that decide; the first is bit 0 of `control_state`.
+    targets: tuple[int, ...]  # Qubits of the matrix; the first is the least significant bit.
+    source: Source  # What the matrix depends on.
+    base: str | None = None  # The matrix as a series, a key of `PARAMETERIZED`, if it is one.
+    angles: tuple[int, ...] = ()  # Columns of the source's table of angles; an error's site.
+    # A constant gate's matrix, shape (2**n_targets, 2**n_targets).
     matrix: np.ndarray | None = field(default=None, compare=False)
-    control_state: int = 0
+    control_state: int = 0  # The controls' value in which the gate acts.
 
     @property
     def qubits(self) -> tuple[int, ...]:
@@ -95,7 +86,7 @@ class Program:
     data_angles: AngleTable
     amplitudes: Amplitudes
     num_sites: int = 0
-    executors: Cache[Any] = field(default_factory=lambda: Cache(16), init=False, repr=False)
+    executors: Cache[Any] = field(default_factory=lambda: Cache(64), init=False, repr=False)
 
     def angles(
         self, inputs: Tensor, weights: Tensor, *, check: bool = False

@@ -6,7 +6,7 @@ import pytest
 engine = import_module("qhybrid_runtime.engine.expectations")
 
 
-@pytest.fixture(params=["cpu", "torch"])
+@pytest.fixture(params=["cpu", "device"])
 def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test with the compiled kernels, and with what a GPU would run."""
     choose = engine.executor_for

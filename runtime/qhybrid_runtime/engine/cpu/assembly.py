@@ -7,7 +7,7 @@ d/dRe + i d/dIm, so that those of a product P = A B are by_A = by_P B^+ and by_B
 
 from qhybrid_runtime.engine.cpu.lanes import (
     LANES,
-    add_complex,
+    add_to,
     kernel,
     load,
     load_complex,
@@ -102,7 +102,7 @@ def disassemble(recipe, values, products, overlap, by_products, by_values):
             pull_back(entries, rows, values, products, before, by_products, by_values)
         for entry in range(size):
             value = recipe.entries[at + entry]
-            add_complex(by_values, 2 * value, *load_complex(by_products, 2 * entry))
+            add_to(by_values, 2 * value, *load_complex(by_products, 2 * entry))
 
 
 @kernel
@@ -151,4 +151,4 @@ def pull_back_waves(recipe, by_values, by_waves):
             if wave >= 0:
                 fr = splat(by_values.dtype.type(factors[term, 0]))
                 fi = splat(by_values.dtype.type(factors[term, 1]))
-                add_complex(by_waves, 2 * wave, fr * gr + fi * gi, fr * gi - fi * gr)
+                add_to(by_waves, 2 * wave, fr * gr + fi * gi, fr * gi - fi * gr)

@@ -1,7 +1,7 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 """Kernels for parts of gates that mix more than two amplitudes; see `gates.py`."""
 
-from qhybrid_runtime.engine.cpu.lanes import add_complex, kernel, load_complex, store_complex
+from qhybrid_runtime.engine.cpu.lanes import add_to, kernel, load_complex, store_complex
 from qhybrid_runtime.engine.cpu.registers import scatter
 
 
@@ -49,7 +49,7 @@ def add_overlap(cocached, base, offsets, before, overlap, at):
         for column in range(rows):
             pr, pi = load_complex(before, 2 * column)
             entry = at + 2 * (rows * row + column)
-            add_complex(overlap, entry, xr * pr + xi * pi, xi * pr - xr * pi)
+            add_to(overlap, entry, xr * pr + xi * pi, xi * pr - xr * pi)
 
 
 @kernel

@@ -10,7 +10,7 @@ inverse is its adjoint. Where the gradient is wanted they add |co-state after><s
 """
 
 from qhybrid_runtime.engine.cpu.lanes import (
-    add_complex,
+    add_to,
     kernel,
     load,
     load_complex,
@@ -42,7 +42,7 @@ def unapply_phase(cached, cocached, bases, matrix, at, wanted, overlap):
         imag += xi * pr - xr * pi
         store_complex(cocached, 2 * base, mr * xr + mi * xi, mr * xi - mi * xr)
     if wanted:
-        add_complex(overlap, at, real, imag)
+        add_to(overlap, at, real, imag)
 
 
 @kernel
@@ -111,8 +111,8 @@ def unapply_rotation(cached, cocached, bases, offset, cross, matrix, at, wanted,
         store(cocached, first, b1 * xr + d * y1)
         store(cocached, second, b2 * xi + d * y2)
     if wanted:
-        add_complex(overlap, at, sa, sb2 - sb1 if cross else sb2 + sb1)
-        add_complex(overlap, at + 2, sc1 - sc2 if cross else sc1 + sc2, sd)
+        add_to(overlap, at, sa, sb2 - sb1 if cross else sb2 + sb1)
+        add_to(overlap, at + 2, sc1 - sc2 if cross else sc1 + sc2, sd)
 
 
 @kernel
@@ -172,10 +172,10 @@ def unapply_pair(cached, cocached, bases, offset, matrix, at, wanted, overlap):
             br * xi - bi * xr + dr * yi - di * yr,
         )
     if wanted:
-        add_complex(overlap, at, sar, sai)
-        add_complex(overlap, at + 2, sbr, sbi)
-        add_complex(overlap, at + 4, scr, sci)
-        add_complex(overlap, at + 6, sdr, sdi)
+        add_to(overlap, at, sar, sai)
+        add_to(overlap, at + 2, sbr, sbi)
+        add_to(overlap, at + 4, scr, sci)
+        add_to(overlap, at + 6, sdr, sdi)
 
 
 @kernel

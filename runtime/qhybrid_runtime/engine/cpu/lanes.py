@@ -128,7 +128,7 @@ def store_complex(vectors, at, real, imag):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add_complex(vectors, at, real, imag):  # type: ignore[no-untyped-def]
+def add_to(vectors, at, real, imag):  # type: ignore[no-untyped-def]
     """Add a real and an imaginary part to vectors `at` and `at` + 1."""
     store(vectors, at, load(vectors, at) + real)
     store(vectors, at + 1, load(vectors, at + 1) + imag)

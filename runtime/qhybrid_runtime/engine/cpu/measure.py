@@ -2,7 +2,7 @@
 """Kernels for what is measured: expectation values, and the co-state that they start."""
 
 from qhybrid_runtime.engine.cpu.lanes import (
-    add_complex,
+    add_to,
     compiled,
     kernel,
     load,
@@ -81,4 +81,4 @@ def start_costate(state, final, observed, cotangents, costate, start, stop):
                 cotangent += cotangent
                 real += splat(phases[index, source, 0]) * cotangent
                 imag += splat(phases[index, source, 1]) * cotangent
-            add_complex(costate, target, real * xr - imag * xi, real * xi + imag * xr)
+            add_to(costate, target, real * xr - imag * xi, real * xi + imag * xr)

@@ -6,11 +6,11 @@ imaginary part at 2*i + 1. So has a matrix entry, also where all samples share i
 the GIL and write only to the arrays handed to them: any number of threads may run them at once.
 
 Names: `state` is |psi>, `costate` is what the derivative of the loss with respect to <psi| is
-carried back in, `cached` is the part of a state that a group of gates acts on.
+carried back in, `cached` and `cocached` are the parts of them that a group of gates acts on.
 """
 
 from qhybrid_runtime.engine.cpu.lanes import (
-    add_complex,
+    add_to,
     kernel,
     load,
     load_complex,
@@ -82,5 +82,5 @@ def unjoin(state, costate, step):
             xr, xi = load_complex(state, target)
             real += cr * xr + ci * xi
             imag += ci * xr - cr * xi
-            add_complex(costate, target, cr * yr + ci * yi, ci * yr - cr * yi)
+            add_to(costate, target, cr * yr + ci * yi, ci * yr - cr * yi)
         store_complex(costate, 2 * (high + j), real, imag)

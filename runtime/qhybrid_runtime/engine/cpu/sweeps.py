@@ -1,9 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
-"""The steps of a layout: forward from the start states, and back from the co-state.
-
-Names: `state` is |psi>, `costate` is what the derivative of the loss with respect to <psi| is
-carried back in, `cached` and `cocached` are the parts of them that a group of gates acts on.
-"""
+"""The steps of a layout: forward from the start states, and back from the co-state."""
 
 from qhybrid_runtime.engine.cpu import dense, gates, registers
 from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, kernel
@@ -24,16 +20,9 @@ def num_parts(layout, number):
 
 @compiled
 def forward_step(layout, number, task, state, scratch, start, stop):
-    """Apply groups `start` to `stop` of a step.
+    """Apply groups of amplitudes `start` to `stop` of step `number` to the state of all registers.
 
-    Args:
-        layout: A `Layout`.
-        number: Of the step.
-        task: A `workspace.Task`.
-        state: Amplitudes of all registers.
-        scratch: A `workspace.Scratch`.
-        start: The first group.
-        stop: The one after the last.
+    `task` and `scratch` are a `Task` and a `Scratch` of `workspace.py`.
     """
     kind, register, _, place, width, first_gate, end_gate = layout.steps[number]
     if kind == JOIN:

@@ -31,14 +31,10 @@ def evolve(layout, task, scratch, state):
 
 @compiled
 def run_values(call, kept, values, first, last):
-    """Fill in the expectation values of tasks `first` to `last`.
+    """Fill in the expectation values (n_obs, G, n_chunks * LANES) of tasks `first` to `last`.
 
-    Args:
-        call: A `workspace.Call`.
-        kept: Room for the final state of each task, shape (n, 2 * size * LANES), or n = 0.
-        values: Shape (n_obs, G, n_chunks * LANES).
-        first: Number of the first task; tasks count through the chunks of each weight set.
-        last: The number after the last one.
+    Tasks count through the chunks of each weight set. `call` is a `workspace.Call`, `kept` has
+    room for the final state of each task, (n, 2 * size * LANES), or n = 0.
     """
     layout, recipe, observed, numbers = call
     chunks = values.shape[2] // LANES
@@ -57,14 +53,11 @@ def run_values(call, kept, values, first, last):
 
 @compiled
 def run_gradients(call, kept, cotangents, by_shared, by_differing, first, last):
-    """Fill in the gradients of tasks `first` to `last`.
+    """Fill in the gradients of tasks `first` to `last`; see `run_values`.
 
-    Args beyond those of `run_values`:
-        kept: The final states; where there are none, they are computed anew.
-        cotangents: Shape (n_obs, G, n_chunks * LANES).
-        by_shared: By the real and imaginary parts of the waves that samples share, each task's own
-            contribution, shape (2 * n_shared, G, n_chunks).
-        by_differing: By those of the others, shape (2 * n_differing, G, n_chunks * LANES).
+    They are by the real and imaginary parts of waves: of those that samples share each task's own
+    contribution, (2 * n_shared, G, n_chunks), of the others (2 * n_differing, G, n_chunks * LANES).
+    Final states that are not `kept` are computed anew. Cotangents have the shape of values.
     """
     layout, recipe, observed, numbers = call
     chunks = cotangents.shape[2] // LANES
