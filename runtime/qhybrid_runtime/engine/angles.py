@@ -31,26 +31,18 @@ _TORCH_FUNCTIONS = {
 
 @dataclass(frozen=True)
 class _Curve:
-    """One angle that is not affine in the parameters.
+    """One angle that is not affine in the parameters."""
 
-    Attributes:
-        column: Of the table of angles.
-        formula: A function of the symbols p0, p1, ..., one a parameter.
-        arguments: The parameters that it takes, ascending.
-    """
-
-    column: int
-    formula: sympy.Expr
-    arguments: tuple[int, ...]
+    column: int  # Of the table of angles.
+    formula: sympy.Expr  # A function of the symbols p0, p1, ..., one a parameter.
+    arguments: tuple[int, ...]  # The parameters that it takes, ascending.
 
     @cached_property
     def function(self) -> Callable[..., Tensor]:
-        """The formula in torch."""
+        """Return the formula as a torch function."""
         symbols = [_symbol(position) for position in self.arguments]
-        function: Callable[..., Tensor] = sympy.lambdify(
-            symbols, self.formula, modules=[_TORCH_FUNCTIONS]
-        )
-        return function
+        made: Callable[..., Tensor] = sympy.lambdify(symbols, self.formula, [_TORCH_FUNCTIONS])
+        return made
 
     def __getstate__(self) -> dict[str, object]:
         # What sympy compiles cannot be pickled; it is compiled again.
@@ -58,7 +50,7 @@ class _Curve:
 
 
 class _Affine:
-    """The affine part of a table, for one dtype and device."""
+    """The affine part of a table, for one dtype and torch device."""
 
     def __init__(self, coefficients: np.ndarray, offsets: np.ndarray, like: Tensor) -> None:
         self.offsets = torch.as_tensor(offsets).to(like)
@@ -67,12 +59,8 @@ class _Affine:
         order = np.argsort(coefficients == 0, axis=0, kind="stable")
         for term in range(int((coefficients != 0).sum(axis=0).max(initial=0))):
             slopes = np.take_along_axis(coefficients, order[term : term + 1], axis=0)[0]
-            self.terms.append(
-                (
-                    torch.as_tensor(order[term]).to(like.device),
-                    torch.as_tensor(slopes).to(like),
-                )
-            )
+            which = torch.as_tensor(order[term]).to(like.device)
+            self.terms.append((which, torch.as_tensor(slopes).to(like)))
 
     def __call__(self, parameters: Tensor) -> Tensor:
         angles = self.offsets.expand(*parameters.shape[:-1], len(self.offsets))
@@ -123,18 +111,15 @@ class AngleTable:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What the table computes, equal for equal tables."""
+        """Return what the table computes, equal for equal tables."""
         curves = tuple((c.column, sympy.srepr(c.formula), c.arguments) for c in self._curves)
-        return (
-            self.coefficients.shape,
-            self.coefficients.tobytes(),
-            self.offsets.tobytes(),
-            curves,
-        )
+        numbers = (self.coefficients.tobytes(), self.offsets.tobytes())
+        return (self.coefficients.shape, *numbers, curves)
 
     def __call__(self, parameters: Tensor) -> Tensor:
         """Return the angles in radians, (..., n_angles), of parameters (..., n_parameters)."""
-        angles = self._affine.get(parameters, self._affine_like)(parameters)
+        affine = self._affine.get(parameters, lambda x: _Affine(self.coefficients, self.offsets, x))
+        angles = affine(parameters)
         if not self._curves:
             return angles
         columns = list(angles.unbind(-1))
@@ -142,9 +127,6 @@ class AngleTable:
             value = curve.function(*(parameters[..., index] for index in curve.arguments))
             columns[curve.column] = value.expand(parameters.shape[:-1])
         return torch.stack(columns, dim=-1)
-
-    def _affine_like(self, like: Tensor) -> _Affine:
-        return _Affine(self.coefficients, self.offsets, like)
 
 
 def _slopes(expression: ParameterExpression) -> dict[Parameter, float] | None:

@@ -1,6 +1,5 @@
 import math
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,35 +11,22 @@ from qhybrid_runtime.checks import check_finite, check_memory, check_real_pair, 
 from qhybrid_runtime.engine.by_dtype import outside_inference
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
-from qhybrid_runtime.engine.torch.executor import DeviceExecutor
+from qhybrid_runtime.engine.torch.executor import TorchExecutor
 
 #: Qubits whose states no machine that runs this is too small for.
 _SURELY_FIT = 24
 
 
-class Executor(Protocol):
-    """A program planned for one kind of device."""
-
-    def __call__(
-        self,
-        observables: ObservableSet,
-        weight_angles: Tensor,
-        data_angles: Tensor,
-        codes: Tensor | None,
-    ) -> Tensor:
-        """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles).
-
-        `codes` (n_sites, G, B) says which Pauli operator acts at each error site.
-        """
+#: A program planned for one kind of torch device: a function of observables, of angles
+#: (G, n_weight_angles) and (G, B, n_data_angles), and of which Pauli operator acts at each error
+#: site, (n_sites, G, B), that returns expectation values (G, B, n_obs).
+Executor = Callable[[ObservableSet, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def executor_for(program: Program, device_type: str, support: frozenset[int]) -> Executor:
-    """Return the executor of a program, planned at the first call.
+    """Return the executor for observables on the qubits in `support`, planned at the first call.
 
-    Args:
-        program: A compiled circuit.
-        device_type: "cpu" for compiled kernels; anything else is torch operations.
-        support: The qubits that are measured.
+    It is compiled kernels on torch device "cpu", and torch operations on any other.
     """
     executor: Executor = program.executors.get(
         (device_type, support),
@@ -51,7 +37,7 @@ def executor_for(program: Program, device_type: str, support: frozenset[int]) ->
 
 def _plan(program: Program, device_type: str, support: frozenset[int]) -> Executor:
     if device_type != "cpu":
-        return DeviceExecutor(program, support)
+        return TorchExecutor(program, support)
     # Imported here: compiled kernels take a third of a second to load.
     from qhybrid_runtime.engine.cpu.executor import CpuExecutor
 
@@ -76,13 +62,13 @@ def expectations(
             same ones are used again and again.
         inputs: Real, shape (..., B, n_inputs). For a circuit without inputs B may still be any
             number, with n_inputs = 0.
-        weights: Real, same dtype and device, shape (..., n_weights).
+        weights: Real, same dtype and torch device, shape (..., n_weights).
         errors: Which Pauli operator acts on each sample at each `ErrorSite` of the circuit: 0 for
-            none, 1 for X, 2 for Y, 3 for Z; uint8, same device, shape (..., B, n_sites) with the
-            leading dimensions of the result. No errors where omitted.
+            none, 1 for X, 2 for Y, 3 for Z; uint8, same torch device, shape (..., B, n_sites) with
+            the leading dimensions of the result. No errors where omitted.
 
     Returns:
-        Shape (..., B, n_observables), same dtype and device.
+        Shape (..., B, n_observables), same dtype and torch device.
 
     Raises:
         ShapeError: The shapes or dtypes do not fit the program or each other.
@@ -102,20 +88,19 @@ def expectations(
         # One state and co-state at the least; a plan for many more qubits could not be written.
         needed = 4 * inputs.element_size() << program.num_qubits
         check_memory(f"Simulating {program.num_qubits} qubits", needed)
-    measured = (
-        observables
-        if isinstance(observables, ObservableSet)
-        else ObservableSet(observables, program.num_qubits)
-    )
+    if not isinstance(observables, ObservableSet):
+        observables = ObservableSet(observables, program.num_qubits)
     # Mixed precision is for the network around the circuit; amplitudes keep their dtype.
     with torch.autocast(inputs.device.type, enabled=False):
         lead, grouped_inputs, grouped_weights = _group(inputs, weights)
         codes = None if errors is None else _codes(errors, lead, grouped_inputs)
-        values = _evaluate(program, measured, grouped_inputs, grouped_weights, codes)
+        executor = executor_for(program, inputs.device.type, observables.support)
+        angles = program.angles(grouped_inputs, grouped_weights, check=True)
+        values = executor(observables, *angles, codes)
     if torch.is_grad_enabled() and not values.requires_grad:
         # No gate carries a parameter: the derivative is zero, which is not the same as none.
         values = values + 0 * inputs.sum() + 0 * weights.sum()
-    return values.reshape(*lead, measured.count)
+    return values.reshape(*lead, observables.count)
 
 
 def _group(inputs: Tensor, weights: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
@@ -156,15 +141,3 @@ def _codes(errors: Tensor, lead: tuple[int, ...], inputs: Tensor) -> Tensor:
             f"{int(errors.max())}"
         )
     return errors.reshape(*inputs.shape[:2], errors.shape[-1]).movedim(-1, 0)
-
-
-def _evaluate(
-    program: Program,
-    observables: ObservableSet,
-    inputs: Tensor,
-    weights: Tensor,
-    codes: Tensor | None,
-) -> Tensor:
-    """Return (G, B, n_obs) for inputs (G, B, n_in), weights (G, n_w), codes (n_sites, G, B)."""
-    executor = executor_for(program, inputs.device.type, observables.support)
-    return executor(observables, *program.angles(inputs, weights, check=True), codes)

@@ -22,45 +22,42 @@ class _HasQubits(Protocol):
 
 T = TypeVar("T", bound=_HasQubits)
 
-
 #: What a block's matrix depends on, from its operations': each outdoes those before it.
 _SOURCES: tuple[Source, ...] = ("constant", "weights", "data", "errors")
 
 
 @dataclass(frozen=True)
 class Block:
-    """Gates whose product is one matrix.
+    """Gates whose product is one matrix."""
 
-    Attributes:
-        controls: Qubits on which all of the gates are controlled, in the same way.
-        control_state: The controls' value in which the block acts.
-        targets: Ascending; qubit j of them is bit j of the matrix's row index.
-        operations: In the order in which they act.
-    """
-
-    controls: tuple[int, ...]
-    control_state: int
-    targets: tuple[int, ...]
-    operations: tuple[Operation, ...]
+    controls: tuple[int, ...]  # Qubits on which all gates are controlled, in the same way.
+    control_state: int  # The controls' value in which the block acts.
+    targets: tuple[int, ...]  # Ascending; qubit j of them is bit j of the matrix's row index.
+    operations: tuple[Operation, ...]  # In the order in which they act.
 
     @property
     def qubits(self) -> tuple[int, ...]:
-        """Controls, then targets."""
+        """Return controls, then targets."""
         return self.controls + self.targets
 
     @cached_property
     def source(self) -> Source:
-        """What the matrix depends on."""
+        """Return what the matrix depends on."""
         return max((op.source for op in self.operations), key=_SOURCES.index)
+
+    @property
+    def differs(self) -> bool:
+        """Return whether the matrix differs from sample to sample."""
+        return self.source in ("data", "errors")
 
     @cached_property
     def pattern(self) -> Pattern:
-        """Where the matrix has entries."""
+        """Return where the matrix can have entries."""
         return pattern_of(self.operations, self.targets)
 
     @cached_property
     def cost(self) -> float:
-        """Work an amplitude of the state."""
+        """Return the work per amplitude of the state."""
         return self.pattern.cost / (1 << len(self.controls))
 
 
@@ -70,6 +67,10 @@ def block_of(operations: Sequence[Operation]) -> Block:
     if first.controls and len({_condition(operation) for operation in operations}) == 1:
         targets = tuple(sorted(first.targets))
         return Block(first.controls, first.control_state, targets, tuple(operations))
+    return _dense(operations)
+
+
+def _dense(operations: Sequence[Operation]) -> Block:
     qubits = {qubit for operation in operations for qubit in operation.qubits}
     return Block((), 0, tuple(sorted(qubits)), tuple(operations))
 
@@ -89,15 +90,10 @@ class Group(Generic[T]):
 def group_items(
     items: Sequence[T], num_qubits: int, fits: Callable[[Group[T], T], bool]
 ) -> list[Group[T]]:
-    """Group items in order, moving each past others that act on other qubits only.
+    """Return groups in an order in which they have the effect of the items.
 
-    Args:
-        items: In the order in which they act.
-        num_qubits: Qubits of the circuit.
-        fits: Whether an item may join a group.
-
-    Returns:
-        Groups in an order in which they have the effect of the items.
+    Items, in the order in which they act, move past others that act on other qubits only; `fits`
+    says whether one may join a group.
     """
     groups: list[Group[T]] = []
     last = [-1] * num_qubits
@@ -131,15 +127,9 @@ def light_cone(operations: Sequence[Operation], support: Collection[int]) -> lis
 def split_starts(
     operations: Sequence[Operation], num_qubits: int, prepared: Collection[int] = ()
 ) -> tuple[tuple[tuple[Operation, ...], ...], list[Operation]]:
-    """Take off the single-qubit gates on |0> up to the last one that carries data.
+    """Return each qubit's gates on |0> up to the last one that carries data, and all others.
 
-    Args:
-        operations: In the order in which they act.
-        num_qubits: Qubits of the circuit.
-        prepared: Qubits that do not start in |0>.
-
-    Returns:
-        For each qubit these gates, maybe none, and all other operations in order.
+    Both are in the order in which they act; qubits that are `prepared` do not start in |0>.
     """
     runs: list[list[Operation]] = [[] for _ in range(num_qubits)]
     open_qubits = set(range(num_qubits)).difference(prepared)
@@ -159,34 +149,25 @@ def split_starts(
 
 @dataclass(frozen=True)
 class Plan:
-    """A program as blocks after a product state.
-
-    Attributes:
-        num_qubits: Qubits of the program.
-        starts: For each qubit the gates that make its start state from |0>.
-        blocks: The rest, in an order in which they may act.
-        preparations: Registers that start in states of their own; their qubits have no `starts`.
-    """
+    """A program as blocks after a product state."""
 
     num_qubits: int
-    starts: tuple[tuple[Operation, ...], ...]
-    blocks: tuple[Block, ...]
+    starts: tuple[tuple[Operation, ...], ...]  # The gates that make each qubit's state from |0>.
+    blocks: tuple[Block, ...]  # The rest, in an order in which they may act.
+    # Registers that start in states of their own; their qubits have no `starts`.
     preparations: tuple[Preparation, ...] = ()
 
     @property
     def single_qubits(self) -> tuple[int, ...]:
-        """Qubits that are in no prepared register, ascending."""
+        """Return the qubits that are in no prepared register, ascending."""
         prepared = {qubit for preparation in self.preparations for qubit in preparation.qubits}
-        return tuple(qubit for qubit in range(self.num_qubits) if qubit not in prepared)
+        return tuple(sorted(set(range(self.num_qubits)) - prepared))
 
 
 def plan_dense_blocks(program: Program, support: Collection[int], max_qubits: int) -> Plan:
     """Plan for an executor that multiplies states by dense matrices of up to `max_qubits` qubits.
 
-    Args:
-        program: What to compute.
-        support: The qubits that are measured.
-        max_qubits: A gate of more qubits is a block of its own.
+    A gate of more qubits is a block of its own; `support` are the qubits that are measured.
     """
 
     def fits(group: Group[Operation], operation: Operation) -> bool:
@@ -203,11 +184,6 @@ def plan_dense_blocks(program: Program, support: Collection[int], max_qubits: in
 def _differs(operation: Operation) -> bool:
     """Return whether an operation differs from sample to sample."""
     return operation.source in ("data", "errors")
-
-
-def _dense(operations: Sequence[Operation]) -> Block:
-    qubits = {qubit for operation in operations for qubit in operation.qubits}
-    return Block((), 0, tuple(sorted(qubits)), tuple(operations))
 
 
 #: Qubits within which gates are multiplied together, where that makes the state's sweep cheaper.

@@ -46,11 +46,10 @@ class GateSeries:
 
     @property
     def parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the matrix can have a real, and where an imaginary part, both bool (D, D)."""
+        """Return where the matrix can have a real and an imaginary part, both bool (D, D)."""
         real, imaginary = (np.zeros(len(self.coefficients), dtype=bool) for _ in range(2))
-        for index, (factors, turns) in enumerate(
-            zip(self.coefficients, self.frequencies, strict=True)
-        ):
+        pairs = zip(self.coefficients, self.frequencies, strict=True)
+        for index, (factors, turns) in enumerate(pairs):
             terms = {tuple(f): c for f, c in zip(turns, factors, strict=True) if c}
             mirrored = {f: np.conj(terms.get(tuple(-np.array(f)), 0)) for f in terms}
             real[index] = any(abs(c + mirrored[f]) > _ZERO for f, c in terms.items())
@@ -60,7 +59,7 @@ class GateSeries:
 
     @property
     def ones(self) -> np.ndarray:
-        """Where the matrix is one whatever the angles, bool (D, D)."""
+        """Return where the matrix is one whatever the angles, bool (D, D)."""
         still = (self.frequencies == 0).all(axis=2)
         moves = (np.abs(np.where(still, 0, self.coefficients)) > _ZERO).any(axis=1)
         constant = np.where(still, self.coefficients, 0).sum(axis=1)
@@ -71,27 +70,20 @@ class GateSeries:
 
 @lru_cache(maxsize=256)
 def gate_series(name: str) -> GateSeries:
-    """Return a standard gate as a series in its angles.
+    """Return a gate of `PARAMETERIZED` as a series in its angles.
 
-    Args:
-        name: A key of `PARAMETERIZED`. Of a controlled gate it is the part that acts where the
-            controls are set.
+    Of a controlled gate it is the part that acts where the controls are set.
     """
     gate = PARAMETERIZED[name]
     count = len(gate.params)
     skipped = 1 << gate.num_ctrl_qubits if isinstance(gate, ControlledGate) else 1
     grid = 4 * np.pi * np.arange(_POINTS) / _POINTS
-    samples = np.array(
-        [
-            # The rows and columns in which the controls, the least significant bits, are all 1.
-            gate.base_class(*angles).to_matrix()[skipped - 1 :: skipped, skipped - 1 :: skipped]
-            for angles in product(grid, repeat=count)
-        ]
-    )
+    whole = [gate.base_class(*angles).to_matrix() for angles in product(grid, repeat=count)]
+    # The rows and columns in which the controls, the least significant bits, are all 1.
+    samples = np.array(whole)[:, skipped - 1 :: skipped, skipped - 1 :: skipped]
     size = samples.shape[-1]
-    spectrum = np.fft.fftn(
-        samples.reshape(*[_POINTS] * count, size * size), axes=range(count)
-    ).reshape(-1, size * size)
+    shaped = samples.reshape(*[_POINTS] * count, size * size)
+    spectrum = np.fft.fftn(shaped, axes=range(count)).reshape(-1, size * size)
     # Qiskit's own rounding, of 1e-16, is not a frequency.
     spectrum = np.round(spectrum / _POINTS**count, 15)
     half_turns = np.fft.fftfreq(_POINTS, 1 / _POINTS) / 2

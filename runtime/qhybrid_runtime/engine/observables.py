@@ -12,19 +12,12 @@ from qhybrid_runtime.engine.by_dtype import ByDtype
 
 
 class ObservableTables(NamedTuple):
-    """An `ObservableSet` as arrays for compiled kernels.
+    """An `ObservableSet` as arrays for compiled kernels."""
 
-    Attributes:
-        diagonal: The eigenvalues of the diagonal parts, shape (2**n, n_obs).
-        moves: Of the other parts, shape (n_moves, 3): a move, its first and last + 1 row.
-        rows: The observable of each row.
-        phases: Real and imaginary part of each row's phases, shape (n_rows, 2**n, 2).
-    """
-
-    diagonal: np.ndarray
-    moves: np.ndarray
-    rows: np.ndarray
-    phases: np.ndarray
+    diagonal: np.ndarray  # (2**n, n_obs): the eigenvalues of the diagonal parts.
+    moves: np.ndarray  # (n_moves, 3): a move of the other parts, its first and last + 1 row.
+    rows: np.ndarray  # (n_rows,): the observable of each row.
+    phases: np.ndarray  # (n_rows, 2**n, 2): real and imaginary part of each row's phases.
 
 
 class ObservableSet:
@@ -76,14 +69,13 @@ class ObservableSet:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for sets that measure the same."""
+        """Return what is equal for sets that measure the same."""
         return (self.num_qubits, self.count, *self._strings)
 
     def phases(self, order: Sequence[int]) -> dict[int, dict[int, np.ndarray]]:
         """Return, for each move, the phases (2**n,) of each observable that has it.
 
-        Args:
-            order: The qubit that each bit of an amplitude's number is.
+        Bit i of an amplitude's number is qubit `order[i]`.
         """
         bit_of = {qubit: bit for bit, qubit in enumerate(order)}
 
@@ -100,9 +92,9 @@ class ObservableSet:
 
     def tables(self, order: tuple[int, ...], dtype: np.dtype[np.floating]) -> ObservableTables:
         """Return the set for amplitudes of which bit i is qubit `order[i]`."""
-        return self._tables.get((order, dtype), lambda: self._tables_in(order, dtype))
+        return self._tables.get((order, dtype), lambda: self._new_tables(order, dtype))
 
-    def _tables_in(self, order: Sequence[int], dtype: np.dtype[np.floating]) -> ObservableTables:
+    def _new_tables(self, order: Sequence[int], dtype: np.dtype[np.floating]) -> ObservableTables:
         terms = self.phases(order)
         diagonal = np.zeros((1 << self.num_qubits, self.count), dtype)
         for row, values in terms.pop(0, {}).items():

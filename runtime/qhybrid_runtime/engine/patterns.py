@@ -8,7 +8,7 @@ part whose entries are real or imaginary takes half of the work of a complex one
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 
@@ -19,27 +19,19 @@ from qhybrid_runtime.engine.program import Operation
 class Kind(IntEnum):
     """What a part does to its amplitudes; each is a kernel of its own."""
 
-    PHASE = 0
-    """One amplitude, times a number."""
-    EXCHANGE = 1
-    """Two amplitudes, each in the place of the other."""
-    REAL = 2
-    """Two amplitudes, times a real matrix (RY)."""
-    CROSS = 3
-    """Two amplitudes, times a matrix with a real diagonal and an imaginary rest (RX, RXX)."""
-    PAIR = 4
-    """Two amplitudes, times any matrix."""
-    DENSE = 5
-    """More than two amplitudes."""
-    PAULI = 6
-    """Two amplitudes, and a Pauli operator of each sample's own."""
+    PHASE = 0  # One amplitude, times a number.
+    EXCHANGE = 1  # Two amplitudes, each in the place of the other.
+    REAL = 2  # Two amplitudes, times a real matrix (RY).
+    CROSS = 3  # Two amplitudes, times a matrix with a real diagonal and an imaginary rest (RX).
+    PAIR = 4  # Two amplitudes, times any matrix.
+    DENSE = 5  # More than two amplitudes.
+    PAULI = 6  # Two amplitudes, and a Pauli operator of each sample's own.
 
 
 #: Multiply-adds and stores that a part of a matrix takes, forward and back, for each set of
 #: amplitudes that it acts on; what a dense part takes is quadratic in its size.
 _COSTS = {Kind.PHASE: 18, Kind.EXCHANGE: 12, Kind.REAL: 40, Kind.CROSS: 40, Kind.PAIR: 72}
 _DENSE_COST = 18
-
 
 #: What rounding leaves of a zero in a product of unitary matrices.
 _ROUNDING = 1e-14
@@ -54,7 +46,7 @@ class Part:
 
     @property
     def entries(self) -> tuple[tuple[int, int, bool], ...]:
-        """Row, column and whether it is the imaginary part, of each number that kernels take."""
+        """Return row, column and whether it is the imaginary part of each number kernels take."""
         if self.kind == Kind.EXCHANGE:
             return ()
         pairs = [(row, column) for row in self.rows for column in self.rows]
@@ -66,23 +58,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Where a matrix can have entries.
+    """Where a matrix can have entries."""
 
-    Attributes:
-        real: Where it can have a real part, bool (D, D).
-        imaginary: Where it can have an imaginary part, bool (D, D).
-        constant: The matrix itself, where it depends on nothing, complex (D, D).
-        idle: The rows on which it does nothing, bool (D,).
-    """
-
-    real: np.ndarray
-    imaginary: np.ndarray
-    constant: np.ndarray | None
-    idle: np.ndarray
+    real: np.ndarray  # Where it can have a real part, bool (D, D).
+    imaginary: np.ndarray  # Where it can have an imaginary part, bool (D, D).
+    constant: np.ndarray | None  # The matrix (D, D) itself, where it depends on nothing.
+    idle: np.ndarray  # The rows on which it does nothing, bool (D,).
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts that do something."""
+        """Return the parts that do something."""
         linked = self.real | self.imaginary
         linked = linked | linked.T
         left = set(np.flatnonzero(~self.idle).tolist())
@@ -113,7 +98,7 @@ class Pattern:
 
     @property
     def cost(self) -> float:
-        """Work an amplitude, in the unit of one multiply-add of real numbers."""
+        """Return the work per amplitude, in multiply-adds of real numbers."""
         total = sum(_COSTS.get(p.kind, _DENSE_COST * len(p.rows) ** 2) for p in self.parts)
         return total / len(self.idle)
 
@@ -121,26 +106,17 @@ class Pattern:
 def pattern_of(operations: Sequence[Operation], targets: Sequence[int]) -> Pattern:
     """Return the pattern of the product of operations, as a matrix on `targets`.
 
-    Args:
-        operations: In the order in which they act.
-        targets: Qubits, the first of them bit 0 of a row index. Controls that are not among them
-            are those of the whole block.
+    The first target is bit 0 of a row index. Controls that are not targets are those of the whole
+    block.
     """
-    product: Pattern | None = None
-    for operation in operations:
-        pattern = _spread(operation, targets)
-        product = pattern if product is None else _multiplied(pattern, product)
-    if product is None:
-        raise RuntimeError("a block holds at least one gate")
-    return product
+    patterns = (_spread(operation, targets) for operation in operations)
+    return reduce(lambda product, pattern: _multiplied(pattern, product), patterns)
 
 
 def embedding(operation: Operation, targets: Sequence[int]) -> np.ndarray:
-    """Return how an operation's matrix is spread over one on `targets`.
+    """Return how an operation's matrix is spread over one on `targets`, not to be written to.
 
-    Returns:
-        For each entry (D, D) the entry of the flattened gate matrix that it is, -1 where it is
-        zero, -2 where it is one. Not to be written to.
+    It is for each entry (D, D) the entry of the flattened gate matrix, -1 for zero, -2 for one.
     """
     place = {qubit: bit for bit, qubit in enumerate(targets)}
     return _embedding(
@@ -174,11 +150,8 @@ def _spread(operation: Operation, targets: Sequence[int]) -> Pattern:
     if operation.matrix is not None:
         flat = np.append(operation.matrix.reshape(-1), [1, 0])
         # -1 and -2 are the last two entries: zero, and one.
-        constant = flat[entry]
-        return _of_constant(constant)
-    if operation.base is None:
-        raise RuntimeError("an operation without a matrix has a formula")
-    series = gate_series(operation.base)
+        return _of_constant(flat[entry])
+    series = gate_series(str(operation.base))
     real, imaginary, ones = (
         np.append(mask.reshape(-1), [end, False])[entry]
         for mask, end in zip((*series.parts, series.ones), (True, False, True), strict=True)
@@ -191,9 +164,8 @@ def _spread(operation: Operation, targets: Sequence[int]) -> Pattern:
 
 def _of_constant(matrix: np.ndarray) -> Pattern:
     # Products of Qiskit's constants are exact to rounding; what is smaller is a zero.
-    matrix = np.where(np.abs(matrix.real) < _ROUNDING, 0, matrix.real) + 1j * np.where(
-        np.abs(matrix.imag) < _ROUNDING, 0, matrix.imag
-    )
+    real, imaginary = (np.where(np.abs(x) < _ROUNDING, 0, x) for x in (matrix.real, matrix.imag))
+    matrix = real + 1j * imaginary
     other = matrix != np.eye(len(matrix))
     idle = ~(other.any(axis=0) | other.any(axis=1))
     return Pattern(matrix.real != 0, matrix.imag != 0, matrix, idle)

@@ -12,21 +12,15 @@ from qhybrid_runtime.engine.angles import AngleTable
 
 @dataclass(frozen=True)
 class Preparation:
-    """A register that starts in given amplitudes rather than in |0...0>.
+    """A register that starts in given amplitudes rather than in |0...0>."""
 
-    Attributes:
-        qubits: The first one is the least significant bit of an amplitude's number.
-        real: Columns of the program's data angles that hold the real parts, 2**n_qubits.
-        imaginary: Those of the imaginary parts, or none where all amplitudes are real.
-    """
-
-    qubits: tuple[int, ...]
-    real: tuple[int, ...]
-    imaginary: tuple[int, ...] = ()
+    qubits: tuple[int, ...]  # The first is the least significant bit of an amplitude's number.
+    real: tuple[int, ...]  # Columns of the program's data angles that hold the real parts.
+    imaginary: tuple[int, ...] = ()  # Those of the imaginary parts; none where they are zero.
 
     @property
     def columns(self) -> tuple[int, ...]:
-        """All columns, which are consecutive."""
+        """Return all columns, which are consecutive."""
         return self.real + self.imaginary
 
     def state(self, data_angles: Tensor) -> Tensor:
@@ -61,11 +55,7 @@ class Amplitudes:
         return torch.cat([_normalized(part) for part in parts], dim=-1)
 
     def check(self, amplitudes: Tensor, parameters: Tensor) -> None:
-        """Check what a call returned, in the host's memory only.
-
-        Args:
-            amplitudes: Shape (G, B, n_features).
-            parameters: What it was called with, shape (G, B, n_parameters).
+        """Check what a call with `parameters` (G, B, n_parameters) returned, on the CPU only.
 
         Raises:
             RequestError: All features of a register are zero in some sample.
@@ -80,28 +70,20 @@ class Amplitudes:
     def rates(self, parameters: Tensor) -> list[Tensor]:
         """Return how far each register's state moves with each parameter, at the most.
 
-        Args:
-            parameters: Shape (B, n_parameters).
-
-        Returns:
-            For each register (B, n_parameters): the largest slope of its features over the length
-            of them all; zero where that is zero.
+        For parameters (B, n_parameters) it is, in the same shape, the largest slope of the
+        register's features over the length of them all; zero where that is zero.
         """
         slopes = torch.as_tensor(self.features.coefficients).to(parameters).abs()
-        sizes = [len(register.columns) for register in self.registers]
+        parts = self._split(self.features(parameters))
         rates = []
-        for part, own in zip(
-            self._split(self.features(parameters)),
-            slopes.split_with_sizes(sizes, dim=1),
-            strict=True,
-        ):
+        for part, own in zip(parts, self._split(slopes), strict=True):
             lengths = part.square().sum(dim=-1, keepdim=True).sqrt()
             rates.append(torch.where(lengths > 0, own.amax(dim=1) / lengths, 0.0))
         return rates
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for equal functions and registers."""
+        """Return what is equal for equal functions and registers."""
         return (self.registers, self.features.key)
 
     def _split(self, features: Tensor) -> tuple[Tensor, ...]:

@@ -37,34 +37,25 @@ _DENSE = 4
 
 @dataclass(frozen=True)
 class Operation:
-    """One gate of a program: a matrix on the targets, applied where the controls hold a value.
+    """One gate of a program: a matrix on the targets, applied where the controls hold a value."""
 
-    Attributes:
-        controls: Qubits that decide; the first is bit 0 of `control_state`.
-        targets: Qubits that the matrix acts on; the first is the least significant bit.
-        source: What the matrix depends on.
-        base: The matrix as a series, a key of `PARAMETERIZED`, or None where it is none.
-        angles: Columns of the program's angle table of this source; an error's site.
-        matrix: A constant gate's matrix, shape (2**n_targets, 2**n_targets), or None.
-        control_state: The controls' value in which the gate acts.
-    """
-
-    controls: tuple[int, ...]
-    targets: tuple[int, ...]
-    source: Source
-    base: str | None = None
-    angles: tuple[int, ...] = ()
+    controls: tuple[int, ...]  # Qubits that decide; the first is bit 0 of `control_state`.
+    targets: tuple[int, ...]  # Qubits of the matrix; the first is the least significant bit.
+    source: Source  # What the matrix depends on.
+    base: str | None = None  # The matrix as a series, a key of `PARAMETERIZED`, if it is one.
+    angles: tuple[int, ...] = ()  # Columns of the source's table of angles; an error's site.
+    # A constant gate's matrix, shape (2**n_targets, 2**n_targets).
     matrix: np.ndarray | None = field(default=None, compare=False)
-    control_state: int = 0
+    control_state: int = 0  # The controls' value in which the gate acts.
 
     @property
     def qubits(self) -> tuple[int, ...]:
-        """Controls, then targets, as in Qiskit."""
+        """Return controls, then targets, as in Qiskit."""
         return self.controls + self.targets
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What the operation does, equal for equal operations."""
+        """Return what the operation does, equal for equal operations."""
         constant = None if self.matrix is None else np.round(self.matrix, 14).tobytes()
         what = (self.source, self.base, self.angles, constant)
         return (self.controls, self.targets, self.control_state, *what)
@@ -95,21 +86,17 @@ class Program:
     data_angles: AngleTable
     amplitudes: Amplitudes
     num_sites: int = 0
-    executors: Cache[Any] = field(default_factory=lambda: Cache(16), init=False, repr=False)
+    executors: Cache[Any] = field(default_factory=lambda: Cache(64), init=False, repr=False)
 
     def angles(
         self, inputs: Tensor, weights: Tensor, *, check: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Return both tables, (G, n_weight_angles) and (G, B, n_data_angles).
 
-        The amplitudes of start states are the last columns of the data angles.
+        The amplitudes of start states are the last columns of the data angles. Inputs are
+        (G, B, n_inputs), weights (G, n_weights).
 
-        Args:
-            inputs: Shape (G, B, n_inputs).
-            weights: Shape (G, n_weights).
-            check: Whether to look for start states that are not there, in the host's memory only.
-
-        Raises:
+        Raises, where there is something to `check`, on the CPU only:
             RequestError: All amplitudes of a start state are zero.
             NotFiniteError: An amplitude is NaN or infinite.
         """
@@ -125,7 +112,7 @@ class Program:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for programs that compute the same function of inputs and weights."""
+        """Return what is equal for programs that compute the same function."""
         operations = tuple(operation.key for operation in self.operations)
         sizes = (self.num_qubits, self.num_inputs, self.num_weights)
         tables = (self.weight_angles.key, self.data_angles.key, self.amplitudes.key)
@@ -157,15 +144,13 @@ def compile_program(
     """
     if isinstance(circuit, VariationalCircuit):
         inputs, weights, circuit = circuit.inputs, circuit.weights, circuit.circuit
-    input_list = [] if inputs is None else list(inputs)
-    weight_list = (
-        [p for p in circuit.parameters if p not in set(input_list)]
-        if weights is None
-        else list(weights)
-    )
+    input_list = list(inputs or ())
+    if weights is None:
+        weights = [p for p in circuit.parameters if p not in set(input_list)]
+    both = [*input_list, *(weight_list := list(weights))]
     if not circuit.num_qubits:
         raise CircuitError("A compiled circuit must have at least one qubit, but has none")
-    missing = [p.name for p in circuit.parameters if p not in {*input_list, *weight_list}]
+    missing = [p.name for p in circuit.parameters if p not in set(both)]
     if missing:
         raise CircuitError(
             f"Parameters of a compiled circuit must be an input or a weight, but "
@@ -173,7 +158,6 @@ def compile_program(
         )
     compiler = _Compiler(set(input_list))
     compiler.add_circuit(circuit, range(circuit.num_qubits))
-    both = [*input_list, *weight_list]
     return Program(
         num_qubits=circuit.num_qubits,
         num_inputs=len(input_list),
@@ -194,10 +178,8 @@ class _Compiler:
         self.features: list[ParameterExpression | float] = []
         self._encodings: list[tuple[tuple[int, ...], AmplitudeEncoding]] = []
         self._touched: set[int] = set()
-        self.expressions: dict[Source, list[ParameterExpression | float]] = {
-            "weights": [],
-            "data": [],
-        }
+        self.expressions: dict[Source, list[ParameterExpression | float]]
+        self.expressions = {"weights": [], "data": []}
 
     def add_circuit(self, circuit: QuantumCircuit, qubits: Sequence[int]) -> None:
         """Add a circuit whose qubit i is the program's `qubits[i]`."""
@@ -259,19 +241,15 @@ class _Compiler:
         columns = tuple(range(len(table), len(table) + len(params)))
         table.extend(params)
         count, state = _controls(gate)
-        self._add(
-            Operation(qubits[:count], qubits[count:], source, base, columns, control_state=state)
-        )
+        where = (qubits[:count], qubits[count:])
+        self._add(Operation(*where, source, base, columns, control_state=state))
 
     def add_constant(self, matrix: np.ndarray, gate: Instruction, qubits: tuple[int, ...]) -> None:
         count, state = _controls(gate)
         # The rows in which the controls, the least significant bits, hold their value.
         active = matrix[state :: 1 << count, state :: 1 << count]
-        self._add(
-            Operation(
-                qubits[:count], qubits[count:], "constant", matrix=active, control_state=state
-            )
-        )
+        where = (qubits[:count], qubits[count:])
+        self._add(Operation(*where, "constant", matrix=active, control_state=state))
 
     def _add(self, operation: Operation) -> None:
         self.operations.append(operation)

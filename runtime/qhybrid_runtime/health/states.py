@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.engine.program import compile_program
-from qhybrid_runtime.engine.torch.executor import DeviceExecutor
+from qhybrid_runtime.engine.torch.executor import TorchExecutor
 
 #: Equal parts of the unit interval in the histogram of fidelities, as many as Sim et al. take.
 BINS = 75
@@ -38,7 +38,7 @@ def random_states(
 def states(variational: VariationalCircuit, inputs: Tensor, weights: Tensor) -> States:
     """Return the circuit's states (G, B, 2**n) for inputs (G, B, n_in) and weights (G, n_w)."""
     program = compile_program(variational)
-    executor = DeviceExecutor(program, range(program.num_qubits))
+    executor = TorchExecutor(program, range(program.num_qubits))
     state = executor.states(*program.angles(inputs, weights))
     amplitudes: States = state.transpose(1, 2).numpy()
     return amplitudes

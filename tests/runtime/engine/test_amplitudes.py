@@ -18,7 +18,7 @@ from qhybrid_circuits.encoding import AmplitudeEncoding, amplitude_encoding
 from qhybrid_runtime.engine.error_site import ErrorSite
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.program import compile_program
-from qhybrid_runtime.engine.torch.executor import DeviceExecutor
+from qhybrid_runtime.engine.torch.executor import TorchExecutor
 from qhybrid_runtime.natural_gradient.tangents import TangentEvolution
 
 pytestmark = pytest.mark.usefixtures("executor")
@@ -186,7 +186,7 @@ def test_states_and_their_derivatives_by_weights(rng) -> None:
     program = compile_program(variational)
     inputs, weights = torch.tensor(rng.normal(size=(3, 8))), torch.tensor(rng.normal(size=3))
     columns, order = TangentEvolution(program)(inputs, weights)
-    executor = DeviceExecutor(program, range(3))
+    executor = TorchExecutor(program, range(3))
 
     def states(at: torch.Tensor) -> torch.Tensor:
         return executor.states(*program.angles(inputs[None], at[None]))[0].T

@@ -12,6 +12,7 @@ from qhybrid_runtime.engine.cpu.layout import lay_out
 from qhybrid_runtime.engine.cpu.tasks import run_gradients, run_values
 from qhybrid_runtime.engine.cpu.threads import run_tasks
 from qhybrid_runtime.engine.cpu.wide import wide_gradients, wide_values
+from qhybrid_runtime.engine.cpu.workspace import Call, Numbers
 from qhybrid_runtime.engine.fusion import plan_sparse_blocks
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
@@ -23,7 +24,6 @@ _WORTH_CHECKING = 1 << 28
 #: them anew, so that memory does not grow with the batch.
 KEPT_BYTES = 1 << 27
 
-
 #: Amplitudes of all registers from which on it pays that threads share a task's steps.
 WIDE_AMPLITUDES = 1 << 14
 
@@ -33,19 +33,8 @@ class CpuExecutor:
 
     def __init__(self, program: Program, support: Collection[int]) -> None:
         """Plan the evaluation of observables on the qubits in `support`."""
-        self.layout = layout = lay_out(plan_sparse_blocks(program, support))
+        self.layout, self.recipe, self.order = lay_out(plan_sparse_blocks(program, support))
         self.num_sites = program.num_sites
-        self.recipe = recipe = layout.recipe
-        self.tables = (layout.steps, layout.gates, layout.places, layout.tables)
-        group_size = max((1 << int(s[4]) for s in layout.steps if s[0]), default=1)
-        self.sizes = (
-            layout.size,
-            layout.final,
-            group_size,
-            len(recipe.picks),
-            2 * layout.start_size,
-            recipe.largest,
-        )
 
     def __call__(
         self,
@@ -85,100 +74,60 @@ class Sweep(torch.autograd.Function):
         weight_angles: Tensor,
         data_angles: Tensor,
     ) -> Tensor:
-        """Return expectation values.
-
-        Args:
-            ctx: Holds the arguments for the backward pass.
-            executor: The plan.
-            observables: What is measured.
-            codes: Pauli operators, shape (n_sites, G, B).
-            weight_angles: Shape (G, n_weight_angles).
-            data_angles: Shape (G, B, n_data_angles).
-
-        Returns:
-            Shape (G, B, n_obs).
-        """
+        """Return what a `CpuExecutor` returns."""
         groups, samples = data_angles.shape[:2]
         chunks = -(-samples // LANES)
         weight_waves, data_waves = executor.recipe.waves
         by_samples = _in_chunks(data_angles.detach().numpy().transpose(2, 0, 1), chunks)
         shared = weight_waves.turns(weight_angles.detach().numpy().T)
         differing = data_waves.turns(by_samples)
-        numbers = (
+        numbers = Numbers(
             np.cos(shared),
             np.sin(shared),
             *executor.recipe.with_amplitudes(np.cos(differing), np.sin(differing), by_samples),
             _in_chunks(codes.numpy(), chunks),
         )
         dtype = differing.dtype
-        # These are all that either sweep needs.
-        ctx.arguments = (
-            executor.tables,
-            executor.recipe.tables,
-            executor.sizes,
-            observables.tables(executor.layout.order, dtype),
-            numbers,
-        )
-        ctx.recipe = executor.recipe
+        layout, recipe = executor.layout, executor.recipe
+        ctx.call = Call(layout, recipe.tables, observables.tables(executor.order, dtype), numbers)
+        ctx.recipe = recipe
         ctx.shapes = weight_angles.shape, data_angles.shape
-        tasks, length = groups * chunks, 2 * executor.layout.size * LANES
+        tasks, length = groups * chunks, 2 * layout.size * LANES
         keeps = any(ctx.needs_input_grad) and tasks * length * dtype.itemsize <= KEPT_BYTES
         ctx.kept = np.empty((tasks if keeps else 0, length), dtype)
         values = np.empty((observables.count, groups, chunks * LANES), dtype)
-
-        def room() -> np.ndarray:
-            return ctx.kept if len(ctx.kept) else np.empty((1, length), dtype)
-
-        if _is_wide(tasks, executor.layout.size):
-            wide_values(ctx.arguments, room(), values)
+        if _is_wide(tasks, layout.size):
+            wide_values(ctx.call, ctx.kept, values)
         else:
-            run_tasks(
-                tasks, lambda first, last: run_values(*ctx.arguments, room(), values, first, last)
-            )
+            run_tasks(tasks, lambda *part: run_values(ctx.call, ctx.kept, values, *part))
         return torch.from_numpy(_by_samples(values, samples))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the angles by the adjoint method."""
-        numbers = ctx.arguments[-1]
-        shared_cos, shared_sin, cos, sin, _ = numbers
+        shared_cos, shared_sin, cos, sin, _ = ctx.call.numbers
         (_, num_weight_angles), (groups, samples, num_data_angles) = ctx.shapes
         chunks = -(-samples // LANES)
         by_shared = np.empty((2 * len(shared_cos), groups, chunks), cos.dtype)
         by_differing = np.empty((2 * len(cos), groups, chunks * LANES), cos.dtype)
         cotangents = _in_chunks(cotangent.numpy().transpose(2, 0, 1), chunks)
-
-        def room() -> np.ndarray:
-            return np.empty((2, ctx.kept.shape[1]), cos.dtype)
-
-        if _is_wide(groups * chunks, ctx.kept.shape[1] // (2 * LANES)):
-            wide_gradients(ctx.arguments, ctx.kept, room(), cotangents, by_shared, by_differing)
+        arguments = (ctx.call, ctx.kept, cotangents, by_shared, by_differing)
+        if _is_wide(groups * chunks, ctx.call.layout.size):
+            wide_gradients(*arguments)
         else:
-            run_tasks(
-                groups * chunks,
-                lambda first, last: run_gradients(
-                    *ctx.arguments, ctx.kept, room(), cotangents,
-                    by_shared, by_differing, first, last,
-                ),
-            )  # fmt: skip
+            run_tasks(groups * chunks, lambda *part: run_gradients(*arguments, *part))
         # In double precision and in the order of the tasks: the sum does not depend on threads.
         summed = by_shared.sum(axis=2, dtype=np.float64).astype(cos.dtype)
         weight_waves, data_waves = ctx.recipe.waves
-        by_weights = weight_waves.pull_back(
-            _by_turns(summed, shared_cos, shared_sin), num_weight_angles
-        )
+        by_turns = _by_turns(summed, shared_cos, shared_sin)
+        by_weights = weight_waves.pull_back(by_turns, num_weight_angles)
         waves = data_waves.count
         by_turns = _by_turns(by_differing[: 2 * waves], cos[:waves], sin[:waves])
         by_data = data_waves.pull_back(by_turns, num_data_angles)
         ctx.recipe.pull_back_amplitudes(by_differing[2 * waves :], by_data)
-        return (
-            None,
-            None,
-            None,
-            torch.from_numpy(by_weights.T.copy()),
-            torch.from_numpy(_by_samples(by_data, samples)),
-        )
+        gradients = by_weights.T.copy(), _by_samples(by_data, samples)
+        return None, None, None, *(torch.from_numpy(gradient) for gradient in gradients)
 
 
 def _is_wide(tasks: int, size: int) -> bool:

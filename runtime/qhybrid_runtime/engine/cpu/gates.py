@@ -9,53 +9,53 @@ inverse is its adjoint. Where the gradient is wanted they add |co-state after><s
 `overlap`, entry by entry as in `matrix`.
 """
 
-from qhybrid_runtime.engine.cpu.lanes import load, store
-from qhybrid_runtime.engine.cpu.registers import compiled
+from qhybrid_runtime.engine.cpu.lanes import (
+    add_to,
+    kernel,
+    load,
+    load_complex,
+    store,
+    store_complex,
+)
 
 
-@compiled
+@kernel
 def apply_phase(cached, bases, matrix, at):
     """Multiply amplitudes by a number."""
-    mr, mi = load(matrix, at), load(matrix, at + 1)
+    mr, mi = load_complex(matrix, at)
     for base in bases:
-        xr, xi = load(cached, 2 * base), load(cached, 2 * base + 1)
-        store(cached, 2 * base, mr * xr - mi * xi)
-        store(cached, 2 * base + 1, mr * xi + mi * xr)
+        xr, xi = load_complex(cached, 2 * base)
+        store_complex(cached, 2 * base, mr * xr - mi * xi, mr * xi + mi * xr)
 
 
-@compiled
+@kernel
 def unapply_phase(cached, cocached, bases, matrix, at, wanted, overlap):
     """Undo `apply_phase`."""
-    mr, mi = load(matrix, at), load(matrix, at + 1)
+    mr, mi = load_complex(matrix, at)
     real, imag = mr - mr, mi - mi
     for base in bases:
-        xr, xi = load(cached, 2 * base), load(cached, 2 * base + 1)
+        xr, xi = load_complex(cached, 2 * base)
         pr, pi = mr * xr + mi * xi, mr * xi - mi * xr
-        store(cached, 2 * base, pr)
-        store(cached, 2 * base + 1, pi)
-        xr, xi = load(cocached, 2 * base), load(cocached, 2 * base + 1)
+        store_complex(cached, 2 * base, pr, pi)
+        xr, xi = load_complex(cocached, 2 * base)
         real += xr * pr + xi * pi
         imag += xi * pr - xr * pi
-        store(cocached, 2 * base, mr * xr + mi * xi)
-        store(cocached, 2 * base + 1, mr * xi - mi * xr)
+        store_complex(cocached, 2 * base, mr * xr + mi * xi, mr * xi - mi * xr)
     if wanted:
-        store(overlap, at, load(overlap, at) + real)
-        store(overlap, at + 1, load(overlap, at + 1) + imag)
+        add_to(overlap, at, real, imag)
 
 
-@compiled
+@kernel
 def exchange(cached, bases, offset):
     """Exchange amplitudes; this is its own inverse."""
     for base in bases:
         zero, one = 2 * base, 2 * (base + offset)
-        xr, xi = load(cached, zero), load(cached, zero + 1)
-        store(cached, zero, load(cached, one))
-        store(cached, zero + 1, load(cached, one + 1))
-        store(cached, one, xr)
-        store(cached, one + 1, xi)
+        xr, xi = load_complex(cached, zero)
+        store_complex(cached, zero, *load_complex(cached, one))
+        store_complex(cached, one, xr, xi)
 
 
-@compiled
+@kernel
 def load_rotation(matrix, at, cross):
     """Return a, b of a rotation's real part and a, b of its imaginary part, then c, d of both.
 
@@ -63,33 +63,28 @@ def load_rotation(matrix, at, cross):
     a 2x2 matrix on the real part of x with one part of y, and another on the rest: with the parts
     exchanged and some signs changed, both forms are one.
     """
-    a, b, c, d = (
-        load(matrix, at),
-        load(matrix, at + 1),
-        load(matrix, at + 2),
-        load(matrix, at + 3),
-    )
+    a, b = load(matrix, at), load(matrix, at + 1)
+    c, d = load(matrix, at + 2), load(matrix, at + 3)
     if cross:
         return a, a - a - b, b, c, a - a - c, d
     return a, b, b, c, c, d
 
 
-@compiled
+@kernel
 def apply_rotation(cached, bases, offset, cross, matrix, at):
     """Apply a matrix that is real, or real on the diagonal and imaginary elsewhere."""
     a, b1, b2, c1, c2, d = load_rotation(matrix, at, cross)
     for base in bases:
         zero, one = 2 * base, 2 * (base + offset)
         first, second = one + cross, one + 1 - cross
-        xr, xi = load(cached, zero), load(cached, zero + 1)
+        xr, xi = load_complex(cached, zero)
         y1, y2 = load(cached, first), load(cached, second)
-        store(cached, zero, a * xr + b1 * y1)
-        store(cached, zero + 1, a * xi + b2 * y2)
+        store_complex(cached, zero, a * xr + b1 * y1, a * xi + b2 * y2)
         store(cached, first, c1 * xr + d * y1)
         store(cached, second, c2 * xi + d * y2)
 
 
-@compiled
+@kernel
 def unapply_rotation(cached, cocached, bases, offset, cross, matrix, at, wanted, overlap):
     """Undo `apply_rotation`."""
     a, b1, b2, c1, c2, d = load_rotation(matrix, at, cross)
@@ -97,15 +92,14 @@ def unapply_rotation(cached, cocached, bases, offset, cross, matrix, at, wanted,
     for base in bases:
         zero, one = 2 * base, 2 * (base + offset)
         first, second = one + cross, one + 1 - cross
-        xr, xi = load(cached, zero), load(cached, zero + 1)
+        xr, xi = load_complex(cached, zero)
         y1, y2 = load(cached, first), load(cached, second)
         pr, pi = a * xr + c1 * y1, a * xi + c2 * y2
         q1, q2 = b1 * xr + d * y1, b2 * xi + d * y2
-        store(cached, zero, pr)
-        store(cached, zero + 1, pi)
+        store_complex(cached, zero, pr, pi)
         store(cached, first, q1)
         store(cached, second, q2)
-        xr, xi = load(cocached, zero), load(cocached, zero + 1)
+        xr, xi = load_complex(cocached, zero)
         y1, y2 = load(cocached, first), load(cocached, second)
         sa += xr * pr + xi * pi
         sb1 += xr * q1
@@ -113,87 +107,78 @@ def unapply_rotation(cached, cocached, bases, offset, cross, matrix, at, wanted,
         sc1 += y1 * pr
         sc2 += y2 * pi
         sd += y1 * q1 + y2 * q2
-        store(cocached, zero, a * xr + c1 * y1)
-        store(cocached, zero + 1, a * xi + c2 * y2)
+        store_complex(cocached, zero, a * xr + c1 * y1, a * xi + c2 * y2)
         store(cocached, first, b1 * xr + d * y1)
         store(cocached, second, b2 * xi + d * y2)
     if wanted:
-        store(overlap, at, load(overlap, at) + sa)
-        store(overlap, at + 3, load(overlap, at + 3) + sd)
-        if cross:
-            store(overlap, at + 1, load(overlap, at + 1) + (sb2 - sb1))
-            store(overlap, at + 2, load(overlap, at + 2) + (sc1 - sc2))
-        else:
-            store(overlap, at + 1, load(overlap, at + 1) + (sb2 + sb1))
-            store(overlap, at + 2, load(overlap, at + 2) + (sc1 + sc2))
+        add_to(overlap, at, sa, sb2 - sb1 if cross else sb2 + sb1)
+        add_to(overlap, at + 2, sc1 - sc2 if cross else sc1 + sc2, sd)
 
 
-@compiled
+@kernel
 def apply_pair(cached, bases, offset, matrix, at):
     """Apply a 2x2 matrix."""
-    ar, ai, br, bi = (
-        load(matrix, at),
-        load(matrix, at + 1),
-        load(matrix, at + 2),
-        load(matrix, at + 3),
-    )
-    cr, ci = load(matrix, at + 4), load(matrix, at + 5)
-    dr, di = load(matrix, at + 6), load(matrix, at + 7)
+    (ar, ai), (br, bi) = load_complex(matrix, at), load_complex(matrix, at + 2)
+    (cr, ci), (dr, di) = load_complex(matrix, at + 4), load_complex(matrix, at + 6)
     for base in bases:
         zero, one = 2 * base, 2 * (base + offset)
-        xr, xi = load(cached, zero), load(cached, zero + 1)
-        yr, yi = load(cached, one), load(cached, one + 1)
-        store(cached, zero, ar * xr - ai * xi + br * yr - bi * yi)
-        store(cached, zero + 1, ar * xi + ai * xr + br * yi + bi * yr)
-        store(cached, one, cr * xr - ci * xi + dr * yr - di * yi)
-        store(cached, one + 1, cr * xi + ci * xr + dr * yi + di * yr)
+        xr, xi = load_complex(cached, zero)
+        yr, yi = load_complex(cached, one)
+        store_complex(
+            cached,
+            zero,
+            ar * xr - ai * xi + br * yr - bi * yi,
+            ar * xi + ai * xr + br * yi + bi * yr,
+        )
+        store_complex(
+            cached,
+            one,
+            cr * xr - ci * xi + dr * yr - di * yi,
+            cr * xi + ci * xr + dr * yi + di * yr,
+        )
 
 
-@compiled
+@kernel
 def unapply_pair(cached, cocached, bases, offset, matrix, at, wanted, overlap):
     """Undo `apply_pair`."""
-    ar, ai, br, bi = (
-        load(matrix, at),
-        load(matrix, at + 1),
-        load(matrix, at + 2),
-        load(matrix, at + 3),
-    )
-    cr, ci = load(matrix, at + 4), load(matrix, at + 5)
-    dr, di = load(matrix, at + 6), load(matrix, at + 7)
+    (ar, ai), (br, bi) = load_complex(matrix, at), load_complex(matrix, at + 2)
+    (cr, ci), (dr, di) = load_complex(matrix, at + 4), load_complex(matrix, at + 6)
     sar, sai, sbr, sbi = ar - ar, ar - ar, ar - ar, ar - ar
     scr, sci, sdr, sdi = ar - ar, ar - ar, ar - ar, ar - ar
     for base in bases:
         zero, one = 2 * base, 2 * (base + offset)
-        xr, xi = load(cached, zero), load(cached, zero + 1)
-        yr, yi = load(cached, one), load(cached, one + 1)
+        xr, xi = load_complex(cached, zero)
+        yr, yi = load_complex(cached, one)
         pr, pi = ar * xr + ai * xi + cr * yr + ci * yi, ar * xi - ai * xr + cr * yi - ci * yr
         qr, qi = br * xr + bi * xi + dr * yr + di * yi, br * xi - bi * xr + dr * yi - di * yr
-        store(cached, zero, pr)
-        store(cached, zero + 1, pi)
-        store(cached, one, qr)
-        store(cached, one + 1, qi)
-        xr, xi = load(cocached, zero), load(cocached, zero + 1)
-        yr, yi = load(cocached, one), load(cocached, one + 1)
+        store_complex(cached, zero, pr, pi)
+        store_complex(cached, one, qr, qi)
+        xr, xi = load_complex(cocached, zero)
+        yr, yi = load_complex(cocached, one)
         sar, sai = sar + (xr * pr + xi * pi), sai + (xi * pr - xr * pi)
         sbr, sbi = sbr + (xr * qr + xi * qi), sbi + (xi * qr - xr * qi)
         scr, sci = scr + (yr * pr + yi * pi), sci + (yi * pr - yr * pi)
         sdr, sdi = sdr + (yr * qr + yi * qi), sdi + (yi * qr - yr * qi)
-        store(cocached, zero, ar * xr + ai * xi + cr * yr + ci * yi)
-        store(cocached, zero + 1, ar * xi - ai * xr + cr * yi - ci * yr)
-        store(cocached, one, br * xr + bi * xi + dr * yr + di * yi)
-        store(cocached, one + 1, br * xi - bi * xr + dr * yi - di * yr)
+        store_complex(
+            cocached,
+            zero,
+            ar * xr + ai * xi + cr * yr + ci * yi,
+            ar * xi - ai * xr + cr * yi - ci * yr,
+        )
+        store_complex(
+            cocached,
+            one,
+            br * xr + bi * xi + dr * yr + di * yi,
+            br * xi - bi * xr + dr * yi - di * yr,
+        )
     if wanted:
-        store(overlap, at, load(overlap, at) + sar)
-        store(overlap, at + 1, load(overlap, at + 1) + sai)
-        store(overlap, at + 2, load(overlap, at + 2) + sbr)
-        store(overlap, at + 3, load(overlap, at + 3) + sbi)
-        store(overlap, at + 4, load(overlap, at + 4) + scr)
-        store(overlap, at + 5, load(overlap, at + 5) + sci)
-        store(overlap, at + 6, load(overlap, at + 6) + sdr)
-        store(overlap, at + 7, load(overlap, at + 7) + sdi)
+        add_to(overlap, at, sar, sai)
+        add_to(overlap, at + 2, sbr, sbi)
+        add_to(overlap, at + 4, scr, sci)
+        add_to(overlap, at + 6, sdr, sdi)
 
 
-@compiled
+@kernel
 def apply_pauli(cached, bases, offset, codes, first, backward, lanes):
     """Apply to each sample the Pauli operator of its code: 0 I, 1 X, 2 Y, 3 Z.
 

@@ -10,8 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic, models, overload, register_model
+
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+#: For functions that Python calls.
+compiled = njit(**_OPTIONS)
+
+#: For functions that only compiled ones call, which takes less time to compile.
+kernel = njit(no_cpython_wrapper=True, **_OPTIONS)
 
 #: Samples in a vector: one AVX-512 register of single precision, two AVX2 or four NEON ones.
 LANES = 16
@@ -104,3 +112,23 @@ _overload(operator.add, _lane_by_lane("fadd"))
 _overload(operator.iadd, _lane_by_lane("fadd"))
 _overload(operator.sub, _lane_by_lane("fsub"))
 _overload(operator.mul, _lane_by_lane("fmul"))
+
+
+@kernel
+def load_complex(vectors, at):  # type: ignore[no-untyped-def]
+    """Return vectors `at` and `at` + 1, a real and an imaginary part."""
+    return load(vectors, at), load(vectors, at + 1)
+
+
+@kernel
+def store_complex(vectors, at, real, imag):  # type: ignore[no-untyped-def]
+    """Write a real and an imaginary part to vectors `at` and `at` + 1."""
+    store(vectors, at, real)
+    store(vectors, at + 1, imag)
+
+
+@kernel
+def add_to(vectors, at, real, imag):  # type: ignore[no-untyped-def]
+    """Add a real and an imaginary part to vectors `at` and `at` + 1."""
+    store(vectors, at, load(vectors, at) + real)
+    store(vectors, at + 1, load(vectors, at + 1) + imag)

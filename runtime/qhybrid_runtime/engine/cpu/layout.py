@@ -7,6 +7,7 @@ small states, and amplitudes are multiplied out only when a gate needs them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,43 +19,60 @@ from qhybrid_runtime.engine.patterns import Kind, Part
 #: 1,024 amplitudes of 16 samples, state and co-state, are 256 KiB in single precision.
 CACHED_QUBITS = 10
 
-#: Kinds of steps, the first column of `Layout.steps`.
+#: Kinds of steps.
 JOIN, APPLY = 0, 1
 
 
-@dataclass(frozen=True)
-class Layout:
+class JoinStep(NamedTuple):
+    """Two registers become one, the first one's qubits its lower bits."""
+
+    kind: int  # JOIN.
+    low: int  # Offset of the first register.
+    low_bits: int  # Number of its qubits.
+    high: int
+    high_bits: int
+    joined: int  # Offset of the joined register.
+    unused: int = 0
+
+
+class ApplyStep(NamedTuple):
+    """A group of gates acts on a register."""
+
+    kind: int  # APPLY.
+    offset: int  # Of the register.
+    bits: int  # Number of its qubits.
+    first_place: int  # In `Layout.places`: the group's bits of the register, ascending.
+    width: int  # Number of them.
+    first_gate: int  # In `Layout.gates`.
+    end_gate: int
+
+
+class GateRow(NamedTuple):
+    """A part of a gate."""
+
+    kind: int  # A `patterns.Kind`.
+    rows: int  # Number of rows D.
+    coefficient: int  # The first one; of a Pauli operator its error site.
+    wanted: bool  # Whether the gradient is.
+    first_offset: int  # In `Layout.indices`: the offsets of the D rows from the first one.
+    first_base: int  # In `Layout.indices`: where the first row is within the group.
+    num_bases: int
+
+
+class Layout(NamedTuple):
     """What the kernels need to know of a plan.
 
     Amplitudes are numbered over all registers that ever exist; sizes are in amplitudes.
-
-    Attributes:
-        steps: Shape (n_steps, 7), the kind first. JOIN: offset and number of qubits of the low
-            register, the same of the high one, offset of the joined one. APPLY: offset and number
-            of qubits of the register, first entry in `places` and number of qubits of the group,
-            first and last + 1 gate.
-        gates: Shape (n_gates, 7): the kind of part (`patterns.Kind`), number of rows D, first
-            coefficient (of a Pauli operator: its error site), whether the gradient is wanted, first
-            entry in `tables` of the offsets of the D rows from the first one, first entry and
-            number of indices of the first row within the group.
-        places: Bits of the register, ascending, that groups are made of.
-        tables: Row offsets and indices of the gates.
-        recipe: How the coefficients follow from a call's angles.
-        start_size: Amplitudes of the registers that there are at the start, which come first.
-        size: Amplitudes of all registers together.
-        final: Offset of the register that holds all qubits at the end.
-        order: The circuit's qubit that each bit of the final register is.
     """
 
-    steps: np.ndarray
-    gates: np.ndarray
+    steps: np.ndarray  # A `JoinStep` or `ApplyStep` a row.
+    gates: np.ndarray  # A `GateRow` a row.
     places: np.ndarray
-    tables: np.ndarray
-    recipe: Recipe
-    start_size: int
-    size: int
-    final: int
-    order: tuple[int, ...]
+    indices: np.ndarray
+    start_size: int  # Of the registers that there are at the start, which come first.
+    size: int  # Of all registers together.
+    group_size: int  # Of the largest group.
+    final: int  # Offset of the register that holds all qubits at the end.
 
 
 @dataclass(frozen=True)
@@ -76,8 +94,13 @@ class _Placed:
         return self.block.qubits
 
 
-def lay_out(plan: Plan) -> Layout:
-    """Lay out blocks after a product state."""
+def lay_out(plan: Plan) -> tuple[Layout, Recipe, tuple[int, ...]]:
+    """Lay out blocks after a product state.
+
+    Returns:
+        The layout, how its coefficients follow from a call's angles, and the circuit's qubit that
+        each bit of the final register is.
+    """
     recipe = RecipeWriter(plan)
     groups = group_items(_place(plan), plan.num_qubits, _fits)
     writer = _Writer(plan, recipe)
@@ -85,17 +108,17 @@ def lay_out(plan: Plan) -> Layout:
     for group in groups:
         writer.apply(writer.join(group.members[0].register), group)
     last = writer.join(frozenset(range(plan.num_qubits)))
-    return Layout(
-        steps=np.array(writer.steps, dtype=np.int64).reshape(-1, 7),
-        gates=np.array(writer.gates, dtype=np.int64).reshape(-1, 7),
+    layout = Layout(
+        steps=np.array(writer.steps, dtype=np.int64).reshape(-1, len(ApplyStep._fields)),
+        gates=np.array(writer.gates, dtype=np.int64).reshape(-1, len(GateRow._fields)),
         places=np.array(writer.places, dtype=np.int64),
-        tables=np.array(writer.tables, dtype=np.int64),
-        recipe=recipe.written(),
+        indices=np.array(writer.indices, dtype=np.int64),
         start_size=start_size,
         size=writer.size,
+        group_size=writer.group_size,
         final=last.offset,
-        order=last.qubits,
     )
+    return layout, recipe.written(), last.qubits
 
 
 def _place(plan: Plan) -> list[_Placed]:
@@ -131,11 +154,12 @@ def _padded(bits: Sequence[int], register: _Register) -> list[int]:
 class _Writer:
     def __init__(self, plan: Plan, recipe: RecipeWriter) -> None:
         self._recipe = recipe
-        self.steps: list[tuple[int, ...]] = []
-        self.gates: list[tuple[int, ...]] = []
+        self.steps: list[JoinStep | ApplyStep] = []
+        self.gates: list[GateRow] = []
         self.places: list[int] = []
-        self.tables: list[int] = []
+        self.indices: list[int] = []
         self.size = 0
+        self.group_size = 1
         self._register: dict[int, _Register] = {}
         # In the order of the recipe's start states.
         prepared = [preparation.qubits for preparation in plan.preparations]
@@ -151,8 +175,8 @@ class _Writer:
             low, high = sorted(parts, key=lambda r: (len(r.qubits), r.offset))[:2]
             joined = _Register(self.size, low.qubits + high.qubits)
             self.size += 1 << len(joined.qubits)
-            shape = (low.offset, len(low.qubits), high.offset, len(high.qubits), joined.offset)
-            self.steps.append((JOIN, *shape, 0))
+            sources = (low.offset, len(low.qubits), high.offset, len(high.qubits))
+            self.steps.append(JoinStep(JOIN, *sources, joined.offset))
             self._register.update(dict.fromkeys(joined.qubits, joined))
             parts = parts - {low, high} | {joined}
         return next(iter(parts))
@@ -165,17 +189,9 @@ class _Writer:
         self.places += bits
         for placed in group.members:
             self._block(placed, local, len(bits))
-        self.steps.append(
-            (
-                APPLY,
-                register.offset,
-                len(register.qubits),
-                first_place,
-                len(bits),
-                first_gate,
-                len(self.gates),
-            )
-        )
+        self.group_size = max(self.group_size, 1 << len(bits))
+        where = (register.offset, len(register.qubits), first_place, len(bits))
+        self.steps.append(ApplyStep(APPLY, *where, first_gate, len(self.gates)))
 
     def _block(self, placed: _Placed, local: dict[int, int], width: int) -> None:
         block = placed.block
@@ -197,7 +213,7 @@ class _Writer:
         self, part: Part, coefficient: int, wanted: bool, targets: list[int], bases: list[int]
     ) -> None:
         rows = [sum(bit for i, bit in enumerate(targets) if row >> i & 1) for row in part.rows]
-        table = len(self.tables)
-        self.tables += [row - rows[0] for row in rows] + [base + rows[0] for base in bases]
-        shape = (table, table + len(rows), len(bases))
-        self.gates.append((part.kind, len(rows), coefficient, wanted, *shape))
+        first = len(self.indices)
+        self.indices += [row - rows[0] for row in rows] + [base + rows[0] for base in bases]
+        where = (first, first + len(rows), len(bases))
+        self.gates.append(GateRow(part.kind, len(rows), coefficient, wanted, *where))

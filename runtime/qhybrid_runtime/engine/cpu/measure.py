@@ -1,14 +1,22 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 """Kernels for what is measured: expectation values, and the co-state that they start."""
 
-from qhybrid_runtime.engine.cpu.lanes import load, splat, store
-from qhybrid_runtime.engine.cpu.registers import compiled
+from qhybrid_runtime.engine.cpu.lanes import (
+    add_to,
+    compiled,
+    kernel,
+    load,
+    load_complex,
+    splat,
+    store,
+    store_complex,
+)
 
 #: Amplitudes that are added up to one number.
 ADDED_AT_ONCE = 1 << 10
 
 
-@compiled
+@kernel
 def measure(state, final, observed, values, start, stop):
     """Add amplitudes `start` to `stop` of the last register, which is at `final`, to the values.
 
@@ -18,15 +26,15 @@ def measure(state, final, observed, values, start, stop):
     diagonal, moves, rows, phases = observed
     count = diagonal.shape[1]
     for k in range(start, stop):
-        xr, xi = load(state, 2 * (final + k)), load(state, 2 * (final + k) + 1)
+        xr, xi = load_complex(state, 2 * (final + k))
         probability = xr * xr + xi * xi
         for row in range(count):
             store(values, row, load(values, row) + splat(diagonal[k, row]) * probability)
     for move, first, last in moves:
         for k in range(start, stop):
             source, target = 2 * (final + k), 2 * (final + (k ^ move))
-            xr, xi = load(state, source), load(state, source + 1)
-            yr, yi = load(state, target), load(state, target + 1)
+            xr, xi = load_complex(state, source)
+            yr, yi = load_complex(state, target)
             real, imag = yr * xr + yi * xi, yr * xi - yi * xr
             for index in range(first, last):
                 pr, pi = splat(phases[index, k, 0]), splat(phases[index, k, 1])
@@ -56,24 +64,21 @@ def start_costate(state, final, observed, cotangents, costate, start, stop):
     diagonal, moves, rows, phases = observed
     count = diagonal.shape[1]
     for k in range(start, stop):
-        xr, xi = load(state, 2 * (final + k)), load(state, 2 * (final + k) + 1)
+        xr, xi = load_complex(state, 2 * (final + k))
         weight = xr - xr
         for row in range(count):
             weight += splat(diagonal[k, row]) * load(cotangents, row)
         weight += weight
-        store(costate, 2 * (final + k), weight * xr)
-        store(costate, 2 * (final + k) + 1, weight * xi)
+        store_complex(costate, 2 * (final + k), weight * xr, weight * xi)
     for move, first, last in moves:
         for k in range(start, stop):
             # A string moves k XOR `move` to k.
             source, target = k ^ move, 2 * (final + k)
-            xr = load(state, 2 * (final + source))
-            xi = load(state, 2 * (final + source) + 1)
+            xr, xi = load_complex(state, 2 * (final + source))
             real, imag = xr - xr, xr - xr
             for index in range(first, last):
                 cotangent = load(cotangents, rows[index])
                 cotangent += cotangent
                 real += splat(phases[index, source, 0]) * cotangent
                 imag += splat(phases[index, source, 1]) * cotangent
-            store(costate, target, load(costate, target) + (real * xr - imag * xi))
-            store(costate, target + 1, load(costate, target + 1) + (real * xi + imag * xr))
+            add_to(costate, target, real * xr - imag * xi, real * xi + imag * xr)

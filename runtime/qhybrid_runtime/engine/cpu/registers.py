@@ -6,17 +6,20 @@ imaginary part at 2*i + 1. So has a matrix entry, also where all samples share i
 the GIL and write only to the arrays handed to them: any number of threads may run them at once.
 
 Names: `state` is |psi>, `costate` is what the derivative of the loss with respect to <psi| is
-carried back in, `cached` is the part of a state that a group of gates acts on.
+carried back in, `cached` and `cocached` are the parts of them that a group of gates acts on.
 """
 
-from numba import njit
+from qhybrid_runtime.engine.cpu.lanes import (
+    add_to,
+    kernel,
+    load,
+    load_complex,
+    store,
+    store_complex,
+)
 
-from qhybrid_runtime.engine.cpu.lanes import load, store
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
-
-
-@compiled
+@kernel
 def spread_bits(index, places):
     """Return `index` with a zero inserted at each of the bits `places`, ascending."""
     for bit in places:
@@ -25,7 +28,7 @@ def spread_bits(index, places):
     return index
 
 
-@compiled
+@kernel
 def group_offsets(places, offsets):
     """Fill in the register's index of each index within a group on the bits `places`."""
     for index in range(1 << len(places)):
@@ -35,52 +38,49 @@ def group_offsets(places, offsets):
         offsets[index] = offset
 
 
-@compiled
+@kernel
 def gather(state, first, offsets, count, cached):
     """Copy the amplitudes of a group from the register."""
     for index in range(count):
         source = 2 * (first + offsets[index])
-        store(cached, 2 * index, load(state, source))
-        store(cached, 2 * index + 1, load(state, source + 1))
+        store_complex(cached, 2 * index, *load_complex(state, source))
 
 
-@compiled
+@kernel
 def scatter(cached, first, offsets, count, state):
     """Copy the amplitudes of a group back."""
     for index in range(count):
         target = 2 * (first + offsets[index])
-        store(state, target, load(cached, 2 * index))
-        store(state, target + 1, load(cached, 2 * index + 1))
+        store_complex(state, target, *load_complex(cached, 2 * index))
 
 
-@compiled
-def join(state, low, low_bits, high, high_bits, joined):
-    """Write the product of two registers' states as the state of a third."""
+@kernel
+def join(state, step):
+    """Write the product of two registers' states as the state of a third; see `JoinStep`."""
+    _, low, low_bits, high, high_bits, joined, _ = step
     for j in range(1 << high_bits):
-        yr, yi = load(state, 2 * (high + j)), load(state, 2 * (high + j) + 1)
+        yr, yi = load_complex(state, 2 * (high + j))
         for i in range(1 << low_bits):
-            xr, xi = load(state, 2 * (low + i)), load(state, 2 * (low + i) + 1)
+            xr, xi = load_complex(state, 2 * (low + i))
             target = 2 * (joined + (j << low_bits) + i)
-            store(state, target, xr * yr - xi * yi)
-            store(state, target + 1, xr * yi + xi * yr)
+            store_complex(state, target, xr * yr - xi * yi, xr * yi + xi * yr)
 
 
-@compiled
-def unjoin(state, costate, low, low_bits, high, high_bits, joined):
+@kernel
+def unjoin(state, costate, step):
     """Carry a joined register's co-state back to the two registers it was made of."""
+    _, low, low_bits, high, high_bits, joined, _ = step
     zero = load(state, 2 * low) - load(state, 2 * low)
     for i in range(1 << (low_bits + 1)):
         store(costate, 2 * low + i, zero)
     for j in range(1 << high_bits):
-        yr, yi = load(state, 2 * (high + j)), load(state, 2 * (high + j) + 1)
+        yr, yi = load_complex(state, 2 * (high + j))
         real, imag = zero, zero
         for i in range(1 << low_bits):
             source, target = 2 * (joined + (j << low_bits) + i), 2 * (low + i)
-            cr, ci = load(costate, source), load(costate, source + 1)
-            xr, xi = load(state, target), load(state, target + 1)
+            cr, ci = load_complex(costate, source)
+            xr, xi = load_complex(state, target)
             real += cr * xr + ci * xi
             imag += ci * xr - cr * xi
-            store(costate, target, load(costate, target) + (cr * yr + ci * yi))
-            store(costate, target + 1, load(costate, target + 1) + (ci * yr - cr * yi))
-        store(costate, 2 * (high + j), real)
-        store(costate, 2 * (high + j) + 1, imag)
+            add_to(costate, target, cr * yr + ci * yi, ci * yr - cr * yi)
+        store_complex(costate, 2 * (high + j), real, imag)

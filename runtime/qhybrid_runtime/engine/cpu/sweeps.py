@@ -1,32 +1,9 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
-"""The steps of a layout: forward from the start states, and back from the co-state.
+"""The steps of a layout: forward from the start states, and back from the co-state."""
 
-Names: `state` is |psi>, `costate` is what the derivative of the loss with respect to <psi| is
-carried back in, `cached` and `cocached` are the parts of them that a group of gates acts on.
-"""
-
-from qhybrid_runtime.engine.cpu.dense import apply_dense, unapply_dense
-from qhybrid_runtime.engine.cpu.gates import (
-    apply_pair,
-    apply_pauli,
-    apply_phase,
-    apply_rotation,
-    exchange,
-    unapply_pair,
-    unapply_phase,
-    unapply_rotation,
-)
-from qhybrid_runtime.engine.cpu.lanes import LANES, load, store
+from qhybrid_runtime.engine.cpu import dense, gates, registers
+from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, kernel
 from qhybrid_runtime.engine.cpu.layout import JOIN
-from qhybrid_runtime.engine.cpu.registers import (
-    compiled,
-    gather,
-    group_offsets,
-    join,
-    scatter,
-    spread_bits,
-    unjoin,
-)
 from qhybrid_runtime.engine.patterns import Kind
 
 #: Kinds of parts as plain numbers, which compiled code takes as constants.
@@ -35,122 +12,105 @@ _REAL, _CROSS, _PAIR = int(Kind.REAL), int(Kind.CROSS), int(Kind.PAIR)
 
 
 @compiled
-def set_starts(matrix, num_starts, state):
-    """Write the start states: every qubit is a register at first, numbered like its state."""
-    for vector in range(num_starts):
-        store(state, vector, load(matrix, vector))
-
-
-@compiled
-def num_parts(step):
+def num_parts(layout, number):
     """Return the number of groups of amplitudes that a step can be divided into."""
-    return 1 if step[0] == JOIN else 1 << (step[2] - step[4])
+    kind, _, bits, _, width, _, _ = layout.steps[number]
+    return 1 if kind == JOIN else 1 << (bits - width)
 
 
 @compiled
-def forward_step(tables, number, matrix, codes, active, state, scratch, start, stop):
-    """Apply groups `start` to `stop` of a step.
+def forward_step(layout, number, task, state, scratch, start, stop):
+    """Apply groups of amplitudes `start` to `stop` of step `number` to the state of all registers.
 
-    Args:
-        tables: Of the layout: steps, gates, places, tables.
-        number: Of the step.
-        matrix: Coefficients: four a qubit, its start state, then those of the gates.
-        codes: Pauli operators, `LANES` an error site.
-        active: Whether any sample has an error at a site.
-        state: Amplitudes of all registers.
-        scratch: Room for a group of amplitudes, its co-state and a product, for the indices of a
-            group, and for three vectors.
-        start: The first group.
-        stop: The one after the last.
+    `task` and `scratch` are a `Task` and a `Scratch` of `workspace.py`.
     """
-    steps, _, places, _ = tables
-    cached, _, _, offsets, _ = scratch
-    step = steps[number]
-    if step[0] == JOIN:
-        join(state, step[1], step[2], step[3], step[4], step[5])
+    kind, register, _, place, width, first_gate, end_gate = layout.steps[number]
+    if kind == JOIN:
+        registers.join(state, layout.steps[number])
         return
-    where = places[step[3] : step[3] + step[4]]
-    count = 1 << len(where)
-    group_offsets(where, offsets)
+    cached, offsets = scratch.cached, scratch.offsets
+    places = layout.places[place : place + width]
+    registers.group_offsets(places, offsets)
     for rest in range(start, stop):
-        first = step[1] + spread_bits(rest, where)
-        gather(state, first, offsets, count, cached)
-        apply_gates(tables, step[5], step[6], matrix, codes, active, scratch)
-        scatter(cached, first, offsets, count, state)
+        first = register + registers.spread_bits(rest, places)
+        registers.gather(state, first, offsets, 1 << width, cached)
+        apply_gates(layout, first_gate, end_gate, task, scratch)
+        registers.scatter(cached, first, offsets, 1 << width, state)
 
 
-@compiled
-def apply_gates(tables, first, last, matrix, codes, active, scratch):
-    """Apply gates `first` to `last` to the cached group."""
-    _, gates, _, indices = tables
-    cached, _, product, _, lanes = scratch
-    for number in range(first, last):
-        kind, rows, at, _, table, start, length = gates[number]
+@kernel
+def apply_gates(layout, first, end, task, scratch):
+    """Apply gates `first` to `end` to the cached group."""
+    indices, matrix, cached = layout.indices, task.matrix, scratch.cached
+    for number in range(first, end):
+        kind, rows, at, _, table, start, length = layout.gates[number]
         bases = indices[start : start + length]
         if kind in (_REAL, _CROSS):
             cross = 1 if kind == _CROSS else 0
-            apply_rotation(cached, bases, indices[table + 1], cross, matrix, at)
+            gates.apply_rotation(cached, bases, indices[table + 1], cross, matrix, at)
         elif kind == _PAIR:
-            apply_pair(cached, bases, indices[table + 1], matrix, at)
+            gates.apply_pair(cached, bases, indices[table + 1], matrix, at)
         elif kind == _PHASE:
-            apply_phase(cached, bases, matrix, at)
+            gates.apply_phase(cached, bases, matrix, at)
         elif kind == _EXCHANGE:
-            exchange(cached, bases, indices[table + 1])
+            gates.exchange(cached, bases, indices[table + 1])
         elif kind == _PAULI:
-            if active[at]:
-                apply_pauli(cached, bases, indices[table + 1], codes, at * LANES, False, lanes)
+            if task.active[at]:
+                codes, offset = task.codes, indices[table + 1]
+                gates.apply_pauli(cached, bases, offset, codes, at * LANES, False, scratch.lanes)
         else:
-            apply_dense(cached, bases, indices[table : table + rows], matrix, at, product)
+            offsets = indices[table : table + rows]
+            dense.apply_dense(cached, bases, offsets, matrix, at, scratch.product)
 
 
 @compiled
-def backward_step(
-    tables, number, matrix, codes, active, state, costate, overlap, scratch, start, stop
-):  # fmt: skip
+def backward_step(layout, number, task, state, costate, overlap, scratch, start, stop):
     """Undo `forward_step` on state and co-state, and add to `overlap`."""
-    steps, _, places, _ = tables
-    cached, cocached, _, offsets, _ = scratch
-    step = steps[number]
-    if step[0] == JOIN:
-        unjoin(state, costate, step[1], step[2], step[3], step[4], step[5])
+    kind, register, _, place, width, first_gate, end_gate = layout.steps[number]
+    if kind == JOIN:
+        registers.unjoin(state, costate, layout.steps[number])
         return
-    where = places[step[3] : step[3] + step[4]]
-    count = 1 << len(where)
-    group_offsets(where, offsets)
+    cached, cocached, offsets = scratch.cached, scratch.cocached, scratch.offsets
+    places = layout.places[place : place + width]
+    registers.group_offsets(places, offsets)
     for rest in range(start, stop):
-        first = step[1] + spread_bits(rest, where)
-        gather(state, first, offsets, count, cached)
-        gather(costate, first, offsets, count, cocached)
-        unapply_gates(tables, step[5], step[6], matrix, codes, active, overlap, scratch)
-        scatter(cached, first, offsets, count, state)
-        scatter(cocached, first, offsets, count, costate)
+        first = register + registers.spread_bits(rest, places)
+        registers.gather(state, first, offsets, 1 << width, cached)
+        registers.gather(costate, first, offsets, 1 << width, cocached)
+        unapply_gates(layout, first_gate, end_gate, task, overlap, scratch)
+        registers.scatter(cached, first, offsets, 1 << width, state)
+        registers.scatter(cocached, first, offsets, 1 << width, costate)
 
 
-@compiled
-def unapply_gates(tables, first, last, matrix, codes, active, overlap, scratch):
-    """Take gates `last` - 1 down to `first` off the cached group and its co-state."""
-    _, gates, _, indices = tables
-    cached, cocached, product, _, lanes = scratch
-    for number in range(last - 1, first - 1, -1):
-        kind, rows, at, wanted, table, start, length = gates[number]
+@kernel
+def unapply_gates(layout, first, end, task, overlap, scratch):
+    """Take gates `end` - 1 down to `first` off the cached group and its co-state."""
+    indices, matrix = layout.indices, task.matrix
+    cached, cocached = scratch.cached, scratch.cocached
+    for number in range(end - 1, first - 1, -1):
+        kind, rows, at, wanted, table, start, length = layout.gates[number]
         bases = indices[start : start + length]
         offset = indices[table + rows - 1]
         if kind in (_REAL, _CROSS):
             cross = 1 if kind == _CROSS else 0
-            unapply_rotation(cached, cocached, bases, offset, cross, matrix, at, wanted, overlap)
+            gates.unapply_rotation(
+                cached, cocached, bases, offset, cross, matrix, at, wanted, overlap
+            )
         elif kind == _PAIR:
-            unapply_pair(cached, cocached, bases, offset, matrix, at, wanted, overlap)
+            gates.unapply_pair(cached, cocached, bases, offset, matrix, at, wanted, overlap)
         elif kind == _PHASE:
-            unapply_phase(cached, cocached, bases, matrix, at, wanted, overlap)
+            gates.unapply_phase(cached, cocached, bases, matrix, at, wanted, overlap)
         elif kind == _EXCHANGE:
-            exchange(cached, bases, offset)
-            exchange(cocached, bases, offset)
+            gates.exchange(cached, bases, offset)
+            gates.exchange(cocached, bases, offset)
         elif kind == _PAULI:
-            if active[at]:
-                apply_pauli(cached, bases, offset, codes, at * LANES, True, lanes)
-                apply_pauli(cocached, bases, offset, codes, at * LANES, True, lanes)
+            if task.active[at]:
+                codes, lanes = task.codes, scratch.lanes
+                gates.apply_pauli(cached, bases, offset, codes, at * LANES, True, lanes)
+                gates.apply_pauli(cocached, bases, offset, codes, at * LANES, True, lanes)
         else:
-            row_offsets = indices[table : table + rows]
-            unapply_dense(
-                cached, cocached, bases, row_offsets, matrix, at, wanted, overlap, product
+            offsets = indices[table : table + rows]
+            product = scratch.product
+            dense.unapply_dense(
+                cached, cocached, bases, offsets, matrix, at, wanted, overlap, product
             )

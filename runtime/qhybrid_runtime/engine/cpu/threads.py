@@ -17,16 +17,12 @@ def run_tasks(count: int, run: Callable[[int, int], None]) -> None:
     """
     threads = max(1, min(torch.get_num_threads(), count))
     bounds = [count * part // threads for part in range(threads + 1)]
-    waiting = [
-        _pool(threads - 1).submit(run, bounds[part], bounds[part + 1]) for part in range(1, threads)
-    ]
-    run(bounds[0], bounds[1])
+    waiting = [_pool(threads - 1).submit(run, *bounds[p : p + 2]) for p in range(1, threads)]
+    run(*bounds[:2])
     for part in waiting:
         part.result()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return _POOLS.get(
-        (os.getpid(), threads),
-        lambda: ThreadPoolExecutor(threads, thread_name_prefix="qhybrid-statevector"),
-    )
+    named = "qhybrid-statevector"
+    return _POOLS.get((os.getpid(), threads), lambda: ThreadPoolExecutor(threads, named))

@@ -1,132 +1,108 @@
 """Tasks with large states, one after the other: all threads work on each step of one task."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
+from qhybrid_runtime.engine.cpu import workspace
 from qhybrid_runtime.engine.cpu.lanes import LANES
 from qhybrid_runtime.engine.cpu.measure import measure_precisely, start_costate
-from qhybrid_runtime.engine.cpu.sweeps import (
-    backward_step,
-    forward_step,
-    num_parts,
-    set_starts,
-)
-from qhybrid_runtime.engine.cpu.tasks import (
-    give_back,
-    new_room,
-    new_scratch,
-    prepare,
-    put_samples,
-    take_samples,
-)
+from qhybrid_runtime.engine.cpu.sweeps import backward_step, forward_step, num_parts
 from qhybrid_runtime.engine.cpu.threads import run_tasks
 
-Arguments = tuple[Any, ...]
 
-
-def wide_values(arguments: Arguments, states: np.ndarray, values: np.ndarray) -> None:
+def wide_values(call: workspace.Call, kept: np.ndarray, values: np.ndarray) -> None:
     """Do what `tasks.run_values` does, for all tasks."""
     chunks = values.shape[2] // LANES
-    for task in range(values.shape[1] * chunks):
-        group, chunk = task // chunks, task % chunks
-        state = states[task if len(states) > 1 else 0]
-        _forward(arguments, group, chunk, state)
-        put_samples(_measured(arguments, state, len(values)), group, chunk, values)
+    own = np.empty(2 * call.layout.size * LANES, values.dtype)
+    for number in range(values.shape[1] * chunks):
+        group, chunk = number // chunks, number % chunks
+        state = kept[number] if len(kept) else own
+        _evolve(call, _prepared(call, group, chunk), state)
+        workspace.put_samples(_measured(call, state, len(values)), group, chunk, values)
 
 
-def _measured(arguments: Arguments, state: np.ndarray, count: int) -> np.ndarray:
+def _measured(call: workspace.Call, state: np.ndarray, count: int) -> np.ndarray:
     """Return expectation values, one vector an observable."""
-    _, _, sizes, observed, _ = arguments
     parts: dict[int, np.ndarray] = {}
 
     def part(start: int, stop: int) -> None:
         parts[start], room = np.empty((2, count * LANES), state.dtype)
-        measure_precisely(state, sizes[1], observed, parts[start], room, start, stop)
+        final, observed = call.layout.final, call.observed
+        measure_precisely(state, final, observed, parts[start], room, start, stop)
 
-    run_tasks(len(observed.diagonal), part)
+    run_tasks(len(call.observed.diagonal), part)
     return _total(parts)
 
 
 def wide_gradients(
-    arguments: Arguments,
+    call: workspace.Call,
     kept: np.ndarray,
-    room_for: np.ndarray,
     cotangents: np.ndarray,
     by_shared: np.ndarray,
     by_differing: np.ndarray,
 ) -> None:
     """Do what `tasks.run_gradients` does, for all tasks."""
-    tables, recipe, sizes, observed, numbers = arguments
     chunks = cotangents.shape[2] // LANES
-    state, costate = room_for
+    state, costate = np.empty((2, 2 * call.layout.size * LANES), cotangents.dtype)
     cotangent = np.empty(len(cotangents) * LANES, cotangents.dtype)
-    for task in range(cotangents.shape[1] * chunks):
-        group, chunk = task // chunks, task % chunks
+    for number in range(cotangents.shape[1] * chunks):
+        group, chunk = number // chunks, number % chunks
+        task = _prepared(call, group, chunk)
         if len(kept):
-            state[:] = kept[task]
-            room = new_room(recipe, sizes[5], numbers, sizes[3])
-            prepare(recipe, numbers, group, chunk, room)
+            state[:] = kept[number]
         else:
-            room = _forward(arguments, group, chunk, state)
-        take_samples(cotangents, group, chunk, cotangent)
-        run_tasks(
-            len(observed.diagonal),
-            lambda start, stop: start_costate(
-                state, sizes[1], observed, cotangent, costate, start, stop
-            ),
-        )
-        overlaps: dict[int, np.ndarray] = {}
-        for number in range(len(tables[0]) - 1, -1, -1):
-            run_tasks(
-                num_parts(tables[0][number]),
-                _backward(tables, sizes[2], number, room, state, costate, overlaps),
-            )
-        overlap = _total(overlaps)
-        starts = sizes[4] * LANES
-        overlap[:starts] = costate[:starts]
-        give_back(recipe, room, overlap, group, chunk, by_shared, by_differing)
+            _evolve(call, task, state)
+        workspace.take_samples(cotangents, group, chunk, cotangent)
+        overlap = _overlap(call, task, cotangent, state, costate)
+        workspace.give_back(call.recipe, task, overlap, group, chunk, by_shared, by_differing)
 
 
-def _forward(arguments: Arguments, group: int, chunk: int, state: np.ndarray) -> Any:
-    """Evolve one task's state, and return what `tasks.prepare` filled in."""
-    tables, recipe, sizes, _, numbers = arguments
-    room = new_room(recipe, sizes[5], numbers, sizes[3])
-    prepare(recipe, numbers, group, chunk, room)
-    matrix, codes, active = room[4:]
-    set_starts(matrix, sizes[4], state)
-    for number in range(len(tables[0])):
-
-        def part(start: int, stop: int, number: int = number) -> None:
-            scratch = new_scratch(sizes[2], matrix)
-            forward_step(tables, number, matrix, codes, active, state, scratch, start, stop)
-
-        run_tasks(num_parts(tables[0][number]), part)
-    return room
+def _prepared(call: workspace.Call, group: int, chunk: int) -> workspace.Task:
+    task: workspace.Task = workspace.new_task(call.recipe, call.numbers)
+    workspace.prepare(call.recipe, call.numbers, group, chunk, task)
+    return task
 
 
-def _backward(
-    tables: Any,
-    group_size: int,
-    number: int,
-    room: Any,
+def _evolve(call: workspace.Call, task: workspace.Task, state: np.ndarray) -> None:
+    """Do what `tasks.evolve` does."""
+    layout = call.layout
+    starts = 2 * layout.start_size * LANES
+    state[:starts] = task.matrix[:starts]
+    for step in range(len(layout.steps)):
+
+        def part(start: int, stop: int, step: int = step) -> None:
+            scratch = workspace.new_scratch(layout.group_size, state)
+            forward_step(layout, step, task, state, scratch, start, stop)
+
+        run_tasks(num_parts(layout, step), part)
+
+
+def _overlap(
+    call: workspace.Call,
+    task: workspace.Task,
+    cotangent: np.ndarray,
     state: np.ndarray,
     costate: np.ndarray,
-    overlaps: dict[int, np.ndarray],
-) -> Callable[[int, int], None]:
-    """Return what undoes parts of a step; each thread adds to an overlap of its own."""
-    matrix, codes, active = room[4:]
+) -> np.ndarray:
+    """Return the gradient by the coefficients; each thread adds to an overlap of its own."""
+    layout, observed = call.layout, call.observed
+    run_tasks(
+        len(observed.diagonal),
+        lambda *part: start_costate(state, layout.final, observed, cotangent, costate, *part),
+    )
+    overlaps: dict[int, np.ndarray] = {}
+    for step in range(len(layout.steps) - 1, -1, -1):
 
-    def part(start: int, stop: int) -> None:
-        # Parts that start at the same place add to the same overlap, one step after the other.
-        overlap = overlaps.setdefault(start, np.zeros_like(matrix))
-        scratch = new_scratch(group_size, matrix)
-        backward_step(
-            tables, number, matrix, codes, active, state, costate, overlap, scratch, start, stop
-        )
+        def part(start: int, stop: int, step: int = step) -> None:
+            # Parts that start at the same place add to the same overlap, one step after the other.
+            own = overlaps.setdefault(start, np.zeros_like(task.matrix))
+            scratch = workspace.new_scratch(layout.group_size, state)
+            backward_step(layout, step, task, state, costate, own, scratch, start, stop)
 
-    return part
+        run_tasks(num_parts(layout, step), part)
+    total = _total(overlaps)
+    starts = 2 * layout.start_size * LANES
+    total[:starts] = costate[:starts]
+    return total
 
 
 def _total(parts: dict[int, np.ndarray]) -> np.ndarray:

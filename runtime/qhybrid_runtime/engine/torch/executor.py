@@ -36,17 +36,9 @@ class Evolution(torch.autograd.Function):
         state: Tensor,
         *matrices: Tensor,
     ) -> Tensor:
-        """Apply the blocks to a state and measure.
+        """Return (G, B, n_obs) of states (G, 2**n, B) after blocks on some qubits, ascending.
 
-        Args:
-            ctx: Holds the final state and the matrices for the backward pass.
-            observables: What is measured.
-            qubits: The qubits of each block, ascending.
-            state: Shape (G, 2**n, B).
-            matrices: A tensor (G, D, D) or (G, B, D, D) a block.
-
-        Returns:
-            Shape (G, B, n_obs).
+        Each has matrices (G, D, D) or (G, B, D, D).
         """
         for block, matrix in zip(qubits, matrices, strict=True):
             state = apply_block(state, block, matrix)
@@ -77,7 +69,7 @@ class Evolution(torch.autograd.Function):
         return None, None, costate, *reversed(gradients)
 
 
-class DeviceExecutor:
+class TorchExecutor:
     """Evaluates a program with torch operations only, wherever its tensors are."""
 
     def __init__(self, program: Program, support: Collection[int]) -> None:
@@ -135,15 +127,11 @@ def _overlap(costate: Tensor, state: Tensor, qubits: Qubits, matrix: Tensor) -> 
     """Return |costate><state| traced over the other qubits, in the shape of `matrix`."""
     left, right = _to_front(costate, qubits), _to_front(state, qubits)
     if matrix.dim() == 4:
-        return torch.stack(
-            [
-                torch.stack(
-                    [(left[:, i] * right[:, j].conj()).sum(1) for j in range(right.shape[1])], -1
-                )
-                for i in range(left.shape[1])
-            ],
-            -2,
-        )
+        rows = [
+            torch.stack([(one * other.conj()).sum(1) for other in right.unbind(1)], -1)
+            for one in left.unbind(1)
+        ]
+        return torch.stack(rows, -2)
     return left.flatten(2) @ right.flatten(2).mH
 
 

@@ -1,6 +1,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,19 +28,16 @@ class _Series:
         """Stack the gates' series; all must have a formula."""
         series = [gate_series(str(operation.base)) for operation in operations]
         terms = max(s.coefficients.shape[1] for s in series)
-        widths = [terms - s.coefficients.shape[1] for s in series]
+        pads = [(0, terms - s.coefficients.shape[1]) for s in series]
         counts = [len(s.coefficients) for s in series]
         self.columns = torch.from_numpy(
             np.repeat([operation.angles for operation in operations], counts, axis=0)
         )
         self._coefficients = np.concatenate(
-            [np.pad(s.coefficients, ((0, 0), (0, w))) for s, w in zip(series, widths, strict=True)]
+            [np.pad(s.coefficients, ((0, 0), p)) for s, p in zip(series, pads, strict=True)]
         )
         self._frequencies = np.concatenate(
-            [
-                np.pad(s.frequencies, ((0, 0), (0, w), (0, 0)))
-                for s, w in zip(series, widths, strict=True)
-            ]
+            [np.pad(s.frequencies, ((0, 0), p, (0, 0))) for s, p in zip(series, pads, strict=True)]
         )
         self._tensors = ByDtype[tuple[Tensor, Tensor]]()
 
@@ -74,47 +71,33 @@ class ValueTable(Coefficients):
         self._sites = torch.tensor([op.angles[0] for op in self.errors], dtype=torch.int64)
 
     def __call__(self, angles: dict[Source, Tensor], codes: Tensor | None, like: Tensor) -> Tensor:
-        """Return the values (n_values, ...) in the shape and on the device of `like` (...).
+        """Return the values (n_values, ...) in the shape and on the torch device of `like` (...).
 
-        Args:
-            angles: Tables (n_angles, ...) that broadcast with `like`.
-            codes: The Pauli operator of each site, shape (n_sites, ...).
-            like: Real.
+        The angles are tables (n_angles, ...) that broadcast with `like`, the Pauli operators
+        (n_sites, ...).
         """
         dtype, trailing = COMPLEX[like.dtype], (1,) * like.dim()
         constants = torch.as_tensor(self.constants).to(like.device, dtype)
         parts = [constants.reshape(-1, *trailing).expand(-1, *like.shape)]
         for source, series in self._series:
-            values = series(angles[source])
-            parts.append(values.expand(-1, *like.shape))
+            parts.append(series(angles[source]).expand(-1, *like.shape))
         if len(self._sites):
             if codes is None:
-                parts.append(_no_errors(len(self._sites), like, dtype))
+                picked = like.new_zeros((len(self._sites), *like.shape), dtype=torch.int64)
             else:
                 picked = codes.index_select(0, self._sites.to(codes.device)).long()
-                values = _PAULI_VALUES.to(codes.device)[picked].movedim(-1, 1)
-                parts.append(values.flatten(0, 1).to(dtype))
+            values = _PAULI_VALUES.to(like.device)[picked].movedim(-1, 1)
+            parts.append(values.flatten(0, 1).to(dtype))
         return torch.cat(parts)
 
 
-def _no_errors(sites: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-    identity = _PAULI_VALUES[0].to(like.device, dtype).repeat(sites)
-    return identity.reshape(-1, *(1,) * like.dim()).expand(-1, *like.shape)
+class Stack(NamedTuple):
+    """Blocks whose matrices come as one tensor."""
 
-
-@dataclass(frozen=True)
-class Stack:
-    """Blocks whose matrices come as one tensor.
-
-    Attributes:
-        blocks: Their indices in the plan; those of more operations come first.
-        differs: Whether the matrices differ from sample to sample.
-        rounds: Rows of the value table for the first operation of each block, then for the second
-            of those that have one, and so on; shape (n, D, D) each.
-    """
-
-    blocks: tuple[int, ...]
-    differs: bool
+    blocks: tuple[int, ...]  # Their indices in the plan; those of more operations come first.
+    differs: bool  # Whether the matrices differ from sample to sample.
+    # Rows of the value table for the first operation of each block, then for the second of those
+    # that have one, and so on; shape (n, D, D) each.
     rounds: tuple[Tensor, ...]
 
 
@@ -135,13 +118,12 @@ class MatrixBuilder:
         self._plan = plan
         alike: dict[tuple[bool, int], list[int]] = defaultdict(list)
         for index, block in enumerate(plan.blocks):
-            alike[block.source in ("data", "errors"), len(block.targets)].append(index)
-        self._tables = {
-            False: ValueTable(_operations(plan, alike, False)),
-            True: ValueTable(
-                [*_operations(plan, alike, True), *(op for run in plan.starts for op in run)]
-            ),
-        }
+            alike[block.differs, len(block.targets)].append(index)
+        operations: dict[bool, list[Operation]] = {False: [], True: []}
+        for block in plan.blocks:
+            operations[block.differs] += block.operations
+        operations[True] += [operation for run in plan.starts for operation in run]
+        self._tables = {differs: ValueTable(ops) for differs, ops in operations.items()}
         self.stacks = tuple(
             self._stack(plan.blocks, members, differs) for (differs, _), members in alike.items()
         )
@@ -162,57 +144,34 @@ class MatrixBuilder:
         table: ValueTable,
     ) -> tuple[Tensor, ...]:
         """Return the rows of each sequence's operations; sequences are sorted, longest first."""
-        rounds = []
-        for step in range(max((len(operations) for operations, _ in sequences), default=0)):
-            rounds.append(
-                torch.from_numpy(
-                    np.stack(
-                        [
-                            table.index(operations[step], targets)
-                            for operations, targets in sequences
-                            if step < len(operations)
-                        ]
-                    )
-                )
-            )
-        return tuple(rounds)
+        steps = max((len(operations) for operations, _ in sequences), default=0)
+        rounds = (
+            [table.index(ops[step], targets) for ops, targets in sequences if step < len(ops)]
+            for step in range(steps)
+        )
+        return tuple(torch.from_numpy(np.stack(members)) for members in rounds)
 
     def build(
         self, weight_angles: Tensor, data_angles: Tensor, codes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the start state and the matrices of the stacks.
+        """Return the start state (G, 2**n, B) and the matrices of the stacks.
 
-        Args:
-            weight_angles: Shape (G, n_weight_angles), G weight sets.
-            data_angles: Shape (G, B, n_data_angles).
-            codes: Pauli operators, shape (n_sites, G, B); none where omitted.
-
-        Returns:
-            The start state (G, 2**n, B), and for each of `stacks` a tensor (n, D, D, G), or
-            (n, D, D, G, B) where its blocks differ from sample to sample.
+        For each of `stacks` it is a tensor (n, D, D, G), or (n, D, D, G, B) where its blocks differ
+        from sample to sample. The angles are (G, n_weight_angles) and (G, B, n_data_angles), the
+        Pauli operators of error sites (n_sites, G, B), none where omitted.
         """
-        shared = self._from_weights(weight_angles)
-        angles: dict[Source, Tensor] = {
-            "weights": weight_angles.movedim(-1, 0)[..., None],
+        shared: dict[Source, Tensor] = {"weights": weight_angles.movedim(-1, 0)}
+        differing: dict[Source, Tensor] = {
+            "weights": shared["weights"][..., None],
             "data": data_angles.movedim(-1, 0),
         }
         like = data_angles.new_empty(()).expand(data_angles.shape[:2])
-        table = self._tables[True](angles, codes, like)
-        stacks = [
-            _multiplied(stack.rounds, table) if stack.differs else shared[index]
-            for index, stack in enumerate(self.stacks)
-        ]
-        return start_state(self._plan, self._qubit_states(table), data_angles), stacks
-
-    def _from_weights(self, weight_angles: Tensor) -> dict[int, Tensor]:
-        """Return the stacks that depend on weights alone, by index."""
-        angles: dict[Source, Tensor] = {"weights": weight_angles.movedim(-1, 0)}
-        table = self._tables[False](angles, None, weight_angles.new_empty(len(weight_angles)))
-        return {
-            index: _multiplied(stack.rounds, table)
-            for index, stack in enumerate(self.stacks)
-            if not stack.differs
+        tables = {
+            False: self._tables[False](shared, None, weight_angles.new_empty(len(weight_angles))),
+            True: self._tables[True](differing, codes, like),
         }
+        stacks = [_multiplied(stack.rounds, tables[stack.differs]) for stack in self.stacks]
+        return start_state(self._plan, self._qubit_states(tables[True]), data_angles), stacks
 
     def _qubit_states(self, table: Tensor) -> Tensor:
         """Return (n_qubits, 2, ...) of values (n_values, ...)."""
@@ -229,15 +188,6 @@ class MatrixBuilder:
             moved = (_looked_up(index, table) * states[:count, None]).sum(2)
             states = torch.cat([moved, states[count:]])
         return states.index_select(0, self._qubits.to(table.device))
-
-
-def _operations(
-    plan: Plan, alike: dict[tuple[bool, int], list[int]], differs: bool
-) -> list[Operation]:
-    indices = [
-        index for (kind, _), members in alike.items() if kind == differs for index in members
-    ]
-    return [operation for index in indices for operation in plan.blocks[index].operations]
 
 
 def _looked_up(index: Tensor, table: Tensor) -> Tensor:
