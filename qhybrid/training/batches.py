@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 
 
 def derive_seed(seed: int, purpose: int, index: int) -> int:
-    """A seed for one use of randomness, independent of that for any other purpose or index."""
+    """Return a seed for one use of randomness, independent of every other purpose and index."""
     return int(np.random.SeedSequence([seed, purpose, index]).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -42,25 +42,25 @@ class StepPlan:
 
     @property
     def images_per_step(self) -> int:
-        """Images that one optimizer step sees."""
+        """Return the images that one optimizer step sees."""
         return self.batch_size * self.accumulate
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Return the optimizer steps of the whole run."""
         steps = self.last_step(self.epochs)
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
     def last_step(self, epoch: int) -> int:
-        """Number of the optimizer step that completes an epoch, both counted from 1."""
+        """Return the number of the optimizer step that completes an epoch, both counted from 1."""
         return max(1, epoch * self.images // self.images_per_step)
 
     def epoch_of(self, step: int) -> int:
-        """The epoch, from 1, that an optimizer step (from 1) belongs to."""
+        """Return the epoch, from 1, that an optimizer step (from 1) belongs to."""
         return min(self.epochs, -(-step * self.images_per_step // self.images))
 
     def completed_epoch(self, step: int) -> int | None:
-        """The epoch that a step completes, or None; the last step completes its epoch."""
+        """Return the epoch that a step completes, or None; the last step completes its epoch."""
         epoch = self.epoch_of(step)
         return epoch if step in (self.last_step(epoch), self.total_steps) else None
 
@@ -82,7 +82,7 @@ class BatchStream(Sampler[list[int]]):
         self._batches = range(first, stop)
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Return the number of batches."""
         return len(self._batches)
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -15,7 +15,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start, pauses left out."""
+        """Return the seconds since the start, pauses left out."""
         return time.perf_counter() - self._started - self._paused
 
     @contextmanager
@@ -37,7 +37,7 @@ class Pace:
         self._step, self._seconds = step, clock.seconds
 
     def lap(self, step: int) -> float:
-        """Steps a second since the last lap; the next lap begins at this step."""
+        """Return the steps a second since the last lap; the next lap begins at this step."""
         steps, seconds = step - self._step, self._clock.seconds - self._seconds
         self._step, self._seconds = step, self._clock.seconds
         return steps / max(seconds, 1e-9)

@@ -1,3 +1,5 @@
+"""A warning of weights that training could not change."""
+
 from rich.console import Console
 
 from qhybrid.models.spec import ModelSpec

@@ -22,22 +22,22 @@ class LossMeter:
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
 
     def first_bad_step(self) -> int | None:
-        """The first step whose loss was infinite or NaN; None as long as there is none."""
+        """Return the first step whose loss was infinite or NaN; None as long as there is none."""
         step = float("inf") if self._first_bad is None else float(self._first_bad)
         return None if step == float("inf") else int(step)
 
     def mean(self) -> float:
-        """The mean of the losses so far; NaN without any."""
+        """Return the mean of the losses so far; NaN without any."""
         return float(self._total) / self._count if self._count else float("nan")
 
     def take_mean(self) -> float:
-        """The mean of the losses so far; the next mean begins here."""
+        """Return the mean of the losses so far; the next mean begins here."""
         mean = self.mean()
         self._total, self._count = 0.0, 0
         return mean
 
     def state_dict(self) -> dict[str, float]:
-        """What to save."""
+        """Return what to save."""
         return {"total": float(self._total), "count": self._count}
 
     def load_state_dict(self, state: dict[str, float]) -> None:

@@ -41,5 +41,5 @@ class TrainingDiverged(QHybridError):
 
 
 def resume_command(folder: Path) -> str:
-    """The command line that continues the run in a folder."""
+    """Return the command line that continues the run in a folder."""
     return f"qhybrid train --resume --out {shlex.quote(str(folder))}"

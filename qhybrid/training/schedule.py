@@ -4,7 +4,7 @@ import math
 
 
 def learning_rate_factor(step: int, *, schedule: str, warmup_steps: int, total_steps: int) -> float:
-    """Factor for one optimizer step.
+    """Return the factor for one optimizer step.
 
     A run that is extended on resuming has more total steps: from there on, the cosine is that of
     the longer run, and the learning rate jumps up to it.

@@ -77,7 +77,7 @@ def train(
 
 
 def resumed_config(run: Run, requested: Values) -> Config:
-    """The saved configuration of a run with the values that were asked for over it.
+    """Return the saved configuration of a run with the values that were asked for over it.
 
     Raises:
         RequestError: A value is not allowed.

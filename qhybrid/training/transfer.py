@@ -103,7 +103,7 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
 
 
 def circuit_weights(model: nn.Module) -> set[str]:
-    """Names of the weights of circuits, their tables, or the controls in their place."""
+    """Return the names of the weights of circuits, their tables, or the controls in their place."""
     return {
         f"{name}.weight" if name else "weight"
         for name, module in model.named_modules()
@@ -112,7 +112,7 @@ def circuit_weights(model: nn.Module) -> set[str]:
 
 
 def _same_circuits(spec: ModelSpec, theirs: ModelSpec) -> bool:
-    """Whether a circuit's weights mean the same in both; other circuits may have as many."""
+    """Tell whether a circuit's weights mean the same in both; other circuits may have as many."""
     ours = (spec.name, spec.variant, spec.ansatz_layers)
     return ours == (theirs.name, theirs.variant, theirs.ansatz_layers)
 
@@ -124,7 +124,7 @@ def _nothing_shared(
     state: Mapping[str, Tensor],
     found: Mapping[str, Tensor],
 ) -> str:
-    """Why no weight matrix could be taken."""
+    """Say why no weight matrix could be taken."""
     both = [name for name in state if name in found and state[name].ndim > 1]
     why = "no tensor has the same name in both"
     if both:

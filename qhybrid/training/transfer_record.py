@@ -41,7 +41,7 @@ class TransferRecord:
     trained: int
 
     def lines(self) -> dict[str, str]:
-        """A short account of it: what is said -> the text."""
+        """Return a short account of it: what is said -> the text."""
         total = len(self.taken) + len(self.new)
         said = {
             "from": (
@@ -81,7 +81,7 @@ def read_record(path: Path) -> TransferRecord:
 
 
 def source_run(folder: str) -> tuple[Run, ModelSpec]:
-    """The run to take weights from, and its model.
+    """Return the run to take weights from, and its model.
 
     Raises:
         RequestError: There is no such run, or it has no weights yet.
@@ -100,7 +100,7 @@ def _tensors(names: Sequence[str]) -> str:
 
 
 def _grouped(names: Sequence[str]) -> str:
-    """The modules that tensors belong to, two levels deep."""
+    """Return the modules that tensors belong to, two levels deep."""
     groups = list(dict.fromkeys(".".join(name.split(".")[:-1][:2]) or name for name in names))
     more = f" and {len(groups) - _NAMED} more" if len(groups) > _NAMED else ""
     return ", ".join(groups[:_NAMED]) + more
