@@ -15,7 +15,7 @@ import torch
 PACKAGES = (
     "qhybrid",
     "torch",
-    "lightning",
+    "lightning-fabric",
     "diffusers",
     "qiskit",
     "qiskit-aer",

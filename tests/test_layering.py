@@ -17,7 +17,7 @@ FORBIDDEN = {
         "qiskit_ibm_runtime",
         "qiskit_machine_learning",
     },
-    "runtime/qhybrid_runtime": {"qhybrid", "lightning", "diffusers", "torchvision"},
+    "runtime/qhybrid_runtime": {"qhybrid", "lightning_fabric", "diffusers", "torchvision"},
 }
 
 LAYERS = ("circuits/qhybrid_circuits", "runtime/qhybrid_runtime", "qhybrid")

@@ -66,7 +66,7 @@ def engine_gains(sizes: Sizes) -> list[Gain]:
     runs = {"": ENGINE.prepare(full)}
     for idea, switch in _switches().items():
         runs[idea] = _planned(full, switch)
-    runs["compiled kernels; without: torch operations (the device executor)"] = _on_device(full)
+    runs["compiled kernels; without: torch operations (the torch executor)"] = _on_device(full)
     for idea, run in runs.items():
         if (difference := disagreement(run, runs[""])) > SAME:
             raise RuntimeError(f"without an idea ({idea}) results differ by {difference}")

@@ -16,7 +16,7 @@ LIGHT = """
 import sys
 from qhybrid.cli import main
 code = main({arguments!r})
-heavy = {{"torch", "qiskit", "lightning", "diffusers", "sklearn", "torchvision"}}
+heavy = {{"torch", "qiskit", "lightning_fabric", "diffusers", "sklearn", "torchvision"}}
 print(code, *sorted(heavy & set(sys.modules)), sep=",")
 """
 

@@ -9,8 +9,7 @@ from torch.autograd.function import once_differentiable
 from qhybrid_runtime.checks import check_memory
 from qhybrid_runtime.engine.cpu.lanes import LANES
 from qhybrid_runtime.engine.cpu.layout import lay_out
-from qhybrid_runtime.engine.cpu.tasks import run_gradients, run_values
-from qhybrid_runtime.engine.cpu.threads import run_tasks
+from qhybrid_runtime.engine.cpu.tasks import run_gradients, run_tasks, run_values
 from qhybrid_runtime.engine.cpu.wide import wide_gradients, wide_values
 from qhybrid_runtime.engine.cpu.workspace import Call, Numbers
 from qhybrid_runtime.engine.fusion import plan_sparse_blocks

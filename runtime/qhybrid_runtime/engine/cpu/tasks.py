@@ -1,12 +1,18 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
-"""Parts of a batch, evaluated one after the other by one thread.
+"""Parts of a batch, each evaluated by one thread, and the threads that share them.
 
 A task needs one state, and one co-state for gradients, whatever the number of gates or samples, and
 they are the calling thread's own.
 """
 
-import numpy as np
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import torch
+
+from qhybrid_circuits.caching import Cache
 from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, kernel
 from qhybrid_runtime.engine.cpu.measure import measure_precisely, start_costate
 from qhybrid_runtime.engine.cpu.sweeps import backward_step, forward_step, num_parts
@@ -18,6 +24,27 @@ from qhybrid_runtime.engine.cpu.workspace import (
     put_samples,
     take_samples,
 )
+
+_POOLS: Cache[ThreadPoolExecutor] = Cache(4)
+
+
+def run_tasks(count: int, run: Callable[[int, int], None]) -> None:
+    """Call `run(first, last)` on contiguous parts of `count` tasks, in torch's number of threads.
+
+    The calling thread takes a part itself. A forked process makes threads of its own: those of its
+    parent did not come with it.
+    """
+    threads = max(1, min(torch.get_num_threads(), count))
+    bounds = [count * part // threads for part in range(threads + 1)]
+    waiting = [_pool(threads - 1).submit(run, *bounds[p : p + 2]) for p in range(1, threads)]
+    run(*bounds[:2])
+    for part in waiting:
+        part.result()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    named = "qhybrid-statevector"
+    return _POOLS.get((os.getpid(), threads), lambda: ThreadPoolExecutor(threads, named))
 
 
 @kernel

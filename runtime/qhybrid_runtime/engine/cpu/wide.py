@@ -6,7 +6,7 @@ from qhybrid_runtime.engine.cpu import workspace
 from qhybrid_runtime.engine.cpu.lanes import LANES
 from qhybrid_runtime.engine.cpu.measure import measure_precisely, start_costate
 from qhybrid_runtime.engine.cpu.sweeps import backward_step, forward_step, num_parts
-from qhybrid_runtime.engine.cpu.threads import run_tasks
+from qhybrid_runtime.engine.cpu.tasks import run_tasks
 
 
 def wide_values(call: workspace.Call, kept: np.ndarray, values: np.ndarray) -> None:
