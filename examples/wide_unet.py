@@ -1,7 +1,7 @@
 """Train a wide U-Net, then only the weights of a circuit in front of its vertex.
 
-Run with `python examples/wide_unet.py`; it writes wide_unet.png, each row from the same noise. Rows:
-the classical model; the same model with a circuit of random weights on a tenth of the vertex's
+Run with `python examples/wide_unet.py`; it writes wide_unet.png, each row from the same noise: the
+classical model; the same model with a circuit of random weights on a tenth of the vertex's
 channels; the same model after training the circuit's 28 weights, with all other weights frozen. The
 commands for the 20 + 5 epochs of the PyTorch report are:
 
