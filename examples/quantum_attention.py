@@ -1,4 +1,4 @@
-"""Train quantum attention on one digit, as its paper does: the published circuit, and one that learns.
+"""Train quantum attention on one digit, as its paper does: as published, and as it can learn.
 
 Run with `python examples/quantum_attention.py`; it writes quantum_attention.png. Rows: real threes;
 `qattention-unet` as published, whose 48 circuit weights are all dead; the default variant, whose 48
