@@ -1,7 +1,8 @@
-"""One trained model, drawn from in continuous time: by the reverse SDE and by the ODE.
+"""Draw images from one trained model in continuous time: with the reverse SDE and with the ODE.
 
 Run with `python examples/continuous_time.py`; it writes continuous_time.png. Rows: reverse SDE,
-probability-flow ODE, and DDIM, the same ODE at first order, which draws the ODE's digits.
+probability-flow ODE, and DDIM. DDIM solves the same ODE at first order, so that the last two rows
+show the same digits.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Is it the circuit? A hybrid and its classical twin, from one seed and on the same batches.
+"""Compare a hybrid with its classical twin, from the same seed and on the same batches.
 
 Run with `python examples/control.py`; it writes control.png, each row from the same noise. Rows:
-the classical U-Net; fullhqconv-qvunet, whose vertex is 56 circuits; its control, which has a cosine
-layer of as many weights for each circuit. Where the last two are alike, the circuits' being quantum
-explains nothing.
+the classical U-Net; fullhqconv-qvunet, whose vertex has 56 circuits; its control, which has a
+cosine layer with as many weights in the place of each circuit. If the last two perform alike, the
+hybrid's performance is not due to its circuits being quantum.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""How alike two digits are in each encoding: the kernel |<x|y>|^2, and a classifier trained on it.
+"""Measure how alike two digits are in each encoding, and train a classifier on that kernel.
 
-Run with `python examples/encodings.py`; it writes encodings.png, one square an encoding, its rows
-and columns sorted by digit: bright blocks on the diagonal alone tell digits apart. Angle and phase
-encoding have the same kernel.
+Run with `python examples/encodings.py`; it writes encodings.png, with a square per encoding that
+shows the kernel |<x|y>|^2. Rows and columns are sorted by digit: an encoding tells digits apart if
+only the blocks on the diagonal are bright. Angle and phase encoding have the same kernel.
 """
 
 import sys

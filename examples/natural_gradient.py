@@ -1,8 +1,8 @@
-"""The quantum natural gradient against Adam: the ground state of a ring of coupled spins.
+"""Compare the quantum natural gradient with Adam on the ground state of a ring of coupled spins.
 
-Run with `python examples/natural_gradient.py`; it writes natural_gradient.png, the energy above the
-ground state's as a part of the start's: median of five starts, and least to largest. Adam needs
-more steps, each of which is faster.
+Run with `python examples/natural_gradient.py`; it writes natural_gradient.png. The curves show the
+energy above that of the ground state, divided by its value at the start: the median of five starts,
+and the band from least to largest. Adam needs more steps, but each of its steps is faster.
 """
 
 import sys

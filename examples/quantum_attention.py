@@ -1,9 +1,10 @@
-"""Quantum attention, on one digit as in its paper: the published circuit, and one that learns.
+"""Train quantum attention on one digit, as its paper does: as published, and as it can learn.
 
 Run with `python examples/quantum_attention.py`; it writes quantum_attention.png. Rows: real threes;
-`qattention-unet` as published, none of whose 48 circuit weights acts; the default, where all do;
-`light-unet`, the paper's classical model, without attention. The models see the same batches and
-draw from the same noise. SSIM is the mean over all pairs of a drawn and a real digit.
+`qattention-unet` as published, whose 48 circuit weights are all dead; the default variant, whose 48
+weights all have an effect; `light-unet`, the paper's classical model, without attention. The models
+see the same batches and draw from the same noise. The printed SSIM is the mean over all pairs of a
+drawn and a real digit.
 """
 
 import sys

@@ -1,9 +1,10 @@
-"""Images as quantum states: digits 0 and 1 as complex vectors, denoised through four qubits.
+"""Denoise the digits 0 and 1 as complex vectors (quantum states) with a circuit of four qubits.
 
 Run with `python examples/quantum_bottleneck.py`; it writes quantum_bottleneck.png. Each column is a
-state in its last steps from complex noise to a digit, as the magnitudes of its amplitudes.
-The network predicts only a state's direction, and is told the time step and the digit by angles of
-its circuit. It prints the infidelity of what it predicts, and that of a model without the circuit.
+state in its last steps from complex noise to a digit, drawn as the magnitudes of its amplitudes.
+The network predicts only the direction of a state. Angles of its circuit tell it the time step and
+the digit. The last line compares the infidelity of the model's predictions with that of the same
+model without its circuit's outputs.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Noise made of measured bits, for training and for drawing.
+"""Train and draw with noise that is made of measured bits.
 
-Run with `python examples/quantum_noise.py`; it writes quantum_noise.png. Rows: noise that was read
-from qubits on Aer, the digits that become of it, and digits from PyTorch's noise.
+Run with `python examples/quantum_noise.py`; it writes quantum_noise.png. Rows: noise measured on
+Aer's qubits, the digits drawn from this noise, and digits drawn from PyTorch's noise.
 """
 
 import sys

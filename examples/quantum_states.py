@@ -1,7 +1,9 @@
-"""Circuits that turn the maximally mixed state into a cluster of two-qubit states, step by step.
+"""Train circuits that turn the maximally mixed state step by step into a cluster of states.
 
-Run with `python examples/quantum_states.py`; it writes quantum_states.png: the mean fidelity with
-the cluster's centre while noise is added (right to left: removed), and the middle 90 % of states.
+The states are of two qubits. Run with `python examples/quantum_states.py`; it writes
+quantum_states.png: the mean fidelity with the cluster's centre while noise is added (read from left
+to right) and while it is removed (read from right to left), with a band of the middle 90 % of the
+generated states.
 """
 
 import sys

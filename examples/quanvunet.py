@@ -1,8 +1,9 @@
-"""The QuanvU-Net on the bundled digits: what it draws, and what its first circuit makes of that.
+"""Train the QuanvU-Net on the bundled digits, and show what its first circuit does to a digit.
 
-Run with `python examples/quanvunet.py`; it writes quanvunet.png. Top: digits it has drawn. Below:
-the three channels, as red, green and blue, that the first quanvolution reads of each digit, and the
-expectation values that one 12-qubit circuit puts in their place, 2x2 pixels at a time.
+Run with `python examples/quanvunet.py`; it writes quanvunet.png. First row: digits that the model
+has drawn. Second row: the three channels, as red, green and blue, that the first quanvolution reads
+of each digit. Third row: the expectation values that replace these channels. One 12-qubit circuit
+computes them, for 2x2 pixels at a time.
 """
 
 import sys

@@ -1,8 +1,9 @@
-"""Transfer learning: a classical U-Net, then short runs that start from all of it but its vertex.
+"""Transfer learning: train a classical U-Net, then continue from all its weights but the vertex's.
 
 Run with `python examples/transfer.py`; it writes transfer.png, each row from the same noise. Rows:
-the classical U-Net; continued with a new classical vertex (the paper's control); with a vertex that
-holds a circuit; with that circuit's classical twin. On the command line it is, for 19 + 1 epochs:
+the classical U-Net; continued with a new classical vertex (the paper's control); continued with a
+vertex that has circuits; continued with the classical twins of these circuits. The commands for the
+paper's 19 + 1 epochs are:
 
     qhybrid train --config paper --model unet --epochs 19 --out runs/classical
     qhybrid train --config paper --model 1fqconv-qvunet --epochs 1 --init-from runs/classical

@@ -1,8 +1,9 @@
-"""The wide U-Net with a circuit in front of its trained vertex: only the circuit learns.
+"""Train a wide U-Net, then only the weights of a circuit in front of its vertex.
 
 Run with `python examples/wide_unet.py`; it writes wide_unet.png, each row from the same noise: the
-classical model; with a circuit of random weights on a tenth of the vertex's channels; with its 28
-weights trained and all others frozen. On the command line, with the report's 20 + 5 epochs:
+classical model; the same model with a circuit of random weights on a tenth of the vertex's
+channels; the same model after training the circuit's 28 weights, with all other weights frozen. The
+commands for the 20 + 5 epochs of the PyTorch report are:
 
     qhybrid train --config wide --model wide-unet --out runs/wide
     qhybrid train --config wide --epochs 5 --init-from runs/wide --freeze classical
