@@ -147,7 +147,7 @@ def quantum_layer(
         RequestError: The backend does not support the gradient method.
         ShapeError: `initial_weights` has the wrong shape.
     """
-    method = gradient_method(backend.name, gradient)
+    method = gradient_method(backend, gradient)
     if initial_weights is None:
         weights = torch.rand(variational.num_weights, generator=generator)
     else:

@@ -1,7 +1,7 @@
 """The table of backends, one row each, known without importing torch or Qiskit."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -191,16 +191,24 @@ def check_gradient(backend: str, gradient: str | None) -> str:
         UnknownNameError: There is no backend, or no gradient method, of this name.
         RequestError: The backend does not support the method.
     """
-    info = check_backend_name(backend)
+    return supported_gradient(backend, check_backend_name(backend).gradients, gradient)
+
+
+def supported_gradient(backend: str, gradients: Sequence[str], gradient: str | None) -> str:
+    """Return one of the gradient methods of a backend: the one asked for, or the first.
+
+    Raises:
+        UnknownNameError: There is no gradient method of this name.
+        RequestError: The backend does not support the method.
+    """
     if gradient is None:
-        return info.gradients[0]
+        return gradients[0]
     known = sorted({*EXACT_GRADIENTS, *DEVICE_GRADIENTS})
     if gradient not in known:
         raise UnknownNameError("gradient", gradient, known)
-    if gradient not in info.gradients:
+    if gradient not in gradients:
         raise RequestError(
-            f"backend '{backend}' has no gradient '{gradient}'; it supports "
-            f"{', '.join(info.gradients)}"
+            f"backend '{backend}' has no gradient '{gradient}'; it supports {', '.join(gradients)}"
         )
     return gradient
 

@@ -1,4 +1,5 @@
-from qhybrid_runtime.backends.registry import check_gradient
+from qhybrid_runtime.backends.backend import Backend
+from qhybrid_runtime.backends.registry import check_backend_name, supported_gradient
 from qhybrid_runtime.gradients.adjoint import Adjoint
 from qhybrid_runtime.gradients.method import GradientMethod
 from qhybrid_runtime.gradients.parameter_shift import ParameterShift
@@ -9,14 +10,20 @@ _METHODS: dict[str, type[GradientMethod]] = {
 }
 
 
-def gradient_method(backend: str, gradient: str | GradientMethod | None = None) -> GradientMethod:
+def gradient_method(
+    backend: Backend | str, gradient: str | GradientMethod | None = None
+) -> GradientMethod:
     """Return a gradient method for a backend: by name, as it is, or, for None, the best one.
 
     Raises:
         UnknownNameError: There is no backend, or no gradient method, of this name.
         RequestError: The backend does not support the method.
     """
+    if isinstance(backend, str):
+        offered, called = check_backend_name(backend).gradients, backend
+    else:
+        offered, called = backend.gradients, backend.name
     if isinstance(gradient, GradientMethod):
-        check_gradient(backend, gradient.name)
+        supported_gradient(called, offered, gradient.name)
         return gradient
-    return _METHODS[check_gradient(backend, gradient)]()
+    return _METHODS[supported_gradient(called, offered, gradient)]()
