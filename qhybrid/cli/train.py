@@ -9,8 +9,7 @@ import typer
 
 def train(
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The run's folder [runs/MODEL-DATASET-N]."),
+        Path | None, typer.Option(metavar="DIR", help="The run's folder [runs/MODEL-DATASET-N].")
     ] = None,
     config: Annotated[
         str | None,

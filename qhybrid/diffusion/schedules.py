@@ -111,9 +111,6 @@ def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
 
     scheduler_class: Any = diffusers.DDPMScheduler
     scheduler: NoiseScheduler = scheduler_class(
-        **beta_options(spec),
-        variance_type="fixed_small",
-        clip_sample=True,
-        clip_sample_range=1.0,
+        **beta_options(spec), variance_type="fixed_small", clip_sample=True, clip_sample_range=1.0
     )
     return scheduler

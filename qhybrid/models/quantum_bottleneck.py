@@ -86,13 +86,7 @@ class QuantumBottleneckUNet(nn.Module):
     """
 
     def __init__(
-        self,
-        vertex: nn.Module,
-        *,
-        image_size: int,
-        channels: int,
-        amplitudes: int,
-        features: int,
+        self, vertex: nn.Module, *, image_size: int, channels: int, amplitudes: int, features: int
     ) -> None:
         """Build the linear ends.
 

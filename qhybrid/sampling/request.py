@@ -51,8 +51,7 @@ class ExecutionRequest:
         int | None, Option("Error mitigation of the estimator [1: readout].", metavar="0-2")
     ] = None
     dynamical_decoupling: Annotated[
-        bool | None,
-        Option("Play pulses on waiting qubits.", flag="--dynamical-decoupling"),
+        bool | None, Option("Play pulses on waiting qubits.", flag="--dynamical-decoupling")
     ] = None
     twirling: Annotated[bool | None, Option("Twirl gates.", flag="--twirling/--no-twirling")] = None
     pack: Annotated[
@@ -116,12 +115,10 @@ class SamplingRequest:
         ),
     ] = None
     steps: Annotated[
-        int | None,
-        Option("Denoising steps [the run's, or the sampler's; 10].", metavar="N"),
+        int | None, Option("Denoising steps [the run's, or the sampler's; 10].", metavar="N")
     ] = None
     backend: Annotated[
-        str | None,
-        Option("Where circuits run [the training run's backend].", metavar="NAME"),
+        str | None, Option("Where circuits run [the training run's backend].", metavar="NAME")
     ] = None
     seed: Annotated[int | None, Option("Of the noise [the run's seed].", metavar="N")] = None
     noise_source: Annotated[
@@ -129,8 +126,7 @@ class SamplingRequest:
         Option("gaussian, or quantum: measured on the backend [the run's].", metavar="NAME"),
     ] = None
     noise_pool: Annotated[
-        int | None,
-        Option("Numbers of quantum noise measured once [as needed].", metavar="N"),
+        int | None, Option("Numbers of quantum noise measured once [as needed].", metavar="N")
     ] = None
     batch_size: int = 256
     device: str = "auto"

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
-from qhybrid.sampling.request import (
-    ExecutionRequest,
-    SamplingPlan,
-    SamplingRequest,
-    plan_sampling,
-)
+from qhybrid.sampling.request import ExecutionRequest, SamplingPlan, SamplingRequest, plan_sampling
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:

@@ -81,11 +81,7 @@ def run_sampling(
             _fill(run, plan, model, device, console, simulator)
         return run
     run = _claim(plan, folder) if resumed is None else resumed
-    with (
-        _emptied(run),
-        locked(run.folder, "sampling into"),
-        _device_backend(plan, run) as backend,
-    ):
+    with _emptied(run), locked(run.folder, "sampling into"), _device_backend(plan, run) as backend:
         model = denoiser(plan, backend, device)
         bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
         spent = backend.ledger.spent_seconds
@@ -300,11 +296,7 @@ def _write(run: SamplingRun, result: SampleResult) -> None:
 
 
 def _write_manifest(
-    run: SamplingRun,
-    plan: SamplingPlan,
-    device: str,
-    seconds: float,
-    backend: Backend,
+    run: SamplingRun, plan: SamplingPlan, device: str, seconds: float, backend: Backend
 ) -> None:
     """Write the manifest last: a folder that has one is complete."""
     write_json(

@@ -278,8 +278,7 @@ class QuantumSection(Section):
         str, Option("Where circuits run; see `qhybrid backends`.", metavar="NAME")
     ] = "statevector"
     gradient: Annotated[
-        str | None,
-        Option("How circuits are differentiated [the backend's best].", metavar="NAME"),
+        str | None, Option("How circuits are differentiated [the backend's best].", metavar="NAME")
     ] = None
     noise_aware: Annotated[
         str | None, Option("Train with the errors of a device, e.g. fake_fez.", metavar="FAKE")
