@@ -1,9 +1,10 @@
 """Attention over channels whose weights a circuit computes (Chen et al. 2025, section IV.D)."""
 
-import torch
+from typing import Unpack
+
 from torch import Tensor, nn
 
-from qhybrid.models.control import circuit_bank
+from qhybrid.models.control import CircuitOptions, circuit_bank
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime import Backend
 
@@ -26,10 +27,8 @@ class QuantumAttention(nn.Module):
         channels: int,
         backend: Backend,
         *,
-        gradient: str | None = None,
-        generator: torch.Generator | None = None,
         detached: bool = False,
-        control: bool = False,
+        **options: Unpack[CircuitOptions],
     ) -> None:
         """Build for feature maps of `channels` channels.
 
@@ -37,16 +36,12 @@ class QuantumAttention(nn.Module):
             circuit: Any circuit with inputs and outputs.
             channels: Channels of the feature map.
             backend: Where the circuit runs.
-            gradient: A gradient method of the backend; None for its best.
-            generator: Source of the circuit's initial weights.
             detached: Detach the circuit's inputs, as the published code does.
-            control: Whether a classical layer of as many weights takes the circuit's place.
+            **options: See `CircuitOptions`.
         """
         super().__init__()
         self.project_in = nn.Linear(channels, circuit.num_inputs)
-        self.bank = circuit_bank(
-            [circuit], backend, gradient=gradient, generator=generator, control=control
-        )
+        self.bank = circuit_bank([circuit], backend, **options)
         self.project_out = nn.Linear(circuit.num_outputs, channels)
         self.detached = detached
 

@@ -8,10 +8,9 @@ from qhybrid.models.convolution import standardized_conv3x3
 MAX_GROUPS = 10
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int, most: int = MAX_GROUPS) -> nn.GroupNorm:
     """Group normalization with 10 groups, or the most under 10 that divide the channels."""
-    groups = max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)
-    return nn.GroupNorm(groups, channels)
+    return nn.GroupNorm(max(g for g in range(1, most + 1) if channels % g == 0), channels)
 
 
 class ResNetBlock(nn.Module):

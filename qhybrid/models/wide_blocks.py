@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qhybrid.models.patch_circuit import PatchCircuit
+from qhybrid.models.resnet_block import group_norm
 
 MAX_GROUPS = 8
 HEADS = 4
@@ -14,8 +15,7 @@ HYBRIDIZATION = 0.1
 
 def wide_norm(channels: int) -> nn.GroupNorm:
     """Group normalization with 8 groups, or the most under 8 that divide the channels."""
-    groups = max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)
-    return nn.GroupNorm(groups, channels)
+    return group_norm(channels, MAX_GROUPS)
 
 
 class WideResNetBlock(nn.Module):
