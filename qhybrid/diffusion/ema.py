@@ -43,7 +43,9 @@ class Ema:
         """
         if training_step % self.spec.every:
             return
-        self._follow_device(model)
+        device = next(model.parameters()).device
+        if self._average.shadow_params[0].device != device:
+            self._average.to(device=device)
         # EMAModel counts its own calls and adds one; the warm-up is defined on training steps.
         self._average.optimization_step = training_step - 1
         self._average.step(model.parameters())
@@ -87,8 +89,3 @@ class Ema:
             )
         for mine, theirs in zip(present, saved, strict=True):
             mine.copy_(theirs)
-
-    def _follow_device(self, model: nn.Module) -> None:
-        device = next(model.parameters()).device
-        if self._average.shadow_params[0].device != device:
-            self._average.to(device=device)

@@ -41,18 +41,14 @@ def open_noise(
         return QuantumNoise(bit_source(spec.backend))
     if not pool_file.exists():
         if announce is not None:
-            announce(_announcement(spec, spec.pool))
+            seconds = measured_seconds(spec.pool, LEAST_QUBITS)
+            paid = check_backend_name(spec.backend).paid
+            price = f", about {seconds:.0f} QPU seconds" if paid else ""
+            announce(f"measuring {spec.pool:,} numbers of noise on {spec.backend}{price}")
         bits = bit_source(spec.backend).bits(BITS_A_NUMBER * spec.pool, seed)
         with replacing(pool_file) as temporary:
             np.savez(temporary, numbers=normal_numbers(bits).numpy())
     return PooledNoise(torch.from_numpy(_read(pool_file, spec.pool)))
-
-
-def _announcement(spec: NoiseSpec, count: int) -> str:
-    text = f"measuring {count:,} numbers of noise on {spec.backend}"
-    if not check_backend_name(spec.backend).paid:
-        return text
-    return f"{text}, about {measured_seconds(count, LEAST_QUBITS):.0f} QPU seconds"
 
 
 def _read(path: Path, count: int) -> np.ndarray:
