@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from qhybrid.files import user_path
+from qhybrid.files import InFolder, user_path
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 
@@ -23,55 +23,26 @@ class Run:
 
     folder: Path
 
-    @property
-    def config_file(self) -> Path:
-        """The resolved configuration (TOML)."""
-        return self.folder / "config.toml"
-
-    @property
-    def environment_file(self) -> Path:
-        """Versions, seed, git revision and hardware (JSON)."""
-        return self.folder / "environment.json"
-
-    @property
-    def transfer_file(self) -> Path:
-        """Which weights came from another run, where any did (JSON)."""
-        return self.folder / "transfer.json"
-
-    @property
-    def noise_file(self) -> Path:
-        """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
-        return self.folder / "noise.npz"
-
-    @property
-    def model_file(self) -> Path:
-        """EMA weights for inference; `model.json` beside it says how to build the model."""
-        return self.folder / "model.safetensors"
-
-    @property
-    def metrics_file(self) -> Path:
-        """One row a logging step (CSV)."""
-        return self.folder / "metrics.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the full states to resume from."""
-        return self.folder / "checkpoints"
-
-    @property
-    def samples(self) -> Path:
-        """Folder of the sample grids, one an epoch."""
-        return self.folder / "samples"
-
-    @property
-    def samplings(self) -> Path:
-        """Folder of the sampling runs that were not sent elsewhere."""
-        return self.folder / "samplings"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Folder of the TensorBoard events."""
-        return self.folder / "tensorboard"
+    config_file = InFolder("config.toml")
+    """The resolved configuration (TOML)."""
+    environment_file = InFolder("environment.json")
+    """Versions, seed, git revision and hardware (JSON)."""
+    transfer_file = InFolder("transfer.json")
+    """Which weights came from another run, where any did (JSON)."""
+    noise_file = InFolder("noise.npz")
+    """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
+    model_file = InFolder("model.safetensors")
+    """EMA weights for inference; `model.json` beside it says how to build the model."""
+    metrics_file = InFolder("metrics.csv")
+    """One row a logging step (CSV)."""
+    checkpoints = InFolder("checkpoints")
+    """Folder of the full states to resume from."""
+    samples = InFolder("samples")
+    """Folder of the sample grids, one an epoch."""
+    samplings = InFolder("samplings")
+    """Folder of the sampling runs that were not sent elsewhere."""
+    tensorboard = InFolder("tensorboard")
+    """Folder of the TensorBoard events."""
 
     def config(self) -> Config:
         """Read the configuration that the run was started with.

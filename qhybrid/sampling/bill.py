@@ -13,7 +13,13 @@ from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, QuantumLayer
 from qhybrid_runtime.backends.qpu import Device, DeviceBackend
 from qhybrid_runtime.compiled import CompiledCircuit
-from qhybrid_runtime.hardware.billing import SECONDS_A_JOB, SECONDS_AN_EXECUTION, Bill, total
+from qhybrid_runtime.hardware.billing import (
+    OPEN_PLAN_SECONDS,
+    SECONDS_A_JOB,
+    SECONDS_AN_EXECUTION,
+    Bill,
+    total,
+)
 from qhybrid_runtime.hardware.quote import Quote
 
 FREE_SECONDS = 60.0
@@ -54,8 +60,6 @@ class SamplingBill:
     @property
     def allowance(self) -> float:
         """QPU seconds that the bill is compared with: what the plan leaves, or the Open plan's."""
-        from qhybrid_runtime.hardware.billing import OPEN_PLAN_SECONDS
-
         left = self.device.left_seconds
         return OPEN_PLAN_SECONDS if left is None else left
 

@@ -293,21 +293,6 @@ def _with_shots(execution: ExecutionRequest, config: Config, info: BackendInfo) 
 
 def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
     """Refuse options that are out of range or have no meaning on the backend."""
-    _check_numbers(request)
-    given = [*request.execution.given()]
-    if request.max_qpu_seconds is not None:
-        given.append("max_qpu_seconds")
-    if request.hardware_steps is not None:
-        given.append("hardware_steps")
-    refused = [name for name in given if name not in info.takes]
-    if refused:
-        raise RequestError(
-            f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
-            f"{info.refusal}; leave it out, or choose another --backend"
-        )
-
-
-def _check_numbers(request: SamplingRequest) -> None:
     execution, limit = request.execution, request.max_qpu_seconds
     for name, value, least, most in (
         ("shots", execution.shots, 1, MOST_SHOTS),
@@ -321,6 +306,13 @@ def _check_numbers(request: SamplingRequest) -> None:
         raise RequestError(
             f"--resilience-level {execution.resilience_level} is the estimator's, but --primitive "
             "is sampler; leave one of them out"
+        )
+    others = [n for n in ("max_qpu_seconds", "hardware_steps") if getattr(request, n) is not None]
+    refused = [name for name in (*execution.given(), *others) if name not in info.takes]
+    if refused:
+        raise RequestError(
+            f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
+            f"{info.refusal}; leave it out, or choose another --backend"
         )
 
 
