@@ -54,6 +54,18 @@ class Run:
 
         return parse_config(read_values(self.config_file))
 
+    def check_model(self, use: str = "") -> None:
+        """Refuse a run that has no model yet; `use` says what for, e.g. " to start from".
+
+        Raises:
+            RequestError: There is none.
+        """
+        if not self.model_file.is_file():
+            raise RequestError(
+                f"the run '{self.folder}' has no model.safetensors{use}: it has not reached its "
+                f"first checkpoint; continue it with `qhybrid train --resume --out {self.folder}`"
+            )
+
     def sample_grid(self, epoch: int) -> Path:
         """The grid that belongs to an epoch, counted from 1."""
         return self.samples / f"epoch-{epoch:03d}.png"

@@ -82,11 +82,7 @@ def _run_subject(folder: Path, settings: Mapping[str, Any]) -> Subject:
             f"'{folder}' is a run, whose model cannot be changed; leave out --set, or report on "
             "the model by its name"
         )
-    if not run.model_file.is_file():
-        raise RequestError(
-            f"the run '{run.folder}' has no model.safetensors: it has not reached its first "
-            f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
-        )
+    run.check_model()
     return Subject("run", str(run.folder), {}, read_spec(run.folder), run)
 
 

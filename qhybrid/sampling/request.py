@@ -321,11 +321,7 @@ def _check_model(run: Run, config: Config) -> None:
 
     Whether the weights are sound shows when they are loaded.
     """
-    if not run.model_file.is_file():
-        raise RequestError(
-            f"the run '{run.folder}' has no model.safetensors: it has not reached its first "
-            f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
-        )
+    run.check_model()
     spec = read_spec(run.folder)
     described = config.model.model_dump()
     if spec.timesteps is not None:

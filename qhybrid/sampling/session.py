@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn
 from torch import nn
 
 from qhybrid.compilation import announced_compilation
@@ -24,6 +24,7 @@ from qhybrid.diffusion.specs import P2Weighting
 from qhybrid.environment import git_revision, package_versions
 from qhybrid.files import replacing, write_json
 from qhybrid.models.model_file import read_spec
+from qhybrid.printing import progress_bar
 from qhybrid.run_folder import claim_folder, claim_next
 from qhybrid.run_lock import locked
 from qhybrid.sampling.bill import (
@@ -195,7 +196,7 @@ def _fill(
     noise = open_noise(plan.noise, pool_file, seed=plan.seed, announce=announce)
     with (
         announced_compilation(console),
-        _progress(console) as progress,
+        progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[job]}")) as progress,
         suitable_threads(device, read_spec(plan.run.folder).image_size),
         _shown(backend, progress, console),
     ):
@@ -331,18 +332,3 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
     }
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-        TextColumn("{task.fields[job]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

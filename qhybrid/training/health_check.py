@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from qhybrid.models.spec import ModelSpec
+from qhybrid.printing import print_lines
 from qhybrid.report.model_circuits import examine, random_model
 from qhybrid_runtime.health.model import ModelHealth
 
@@ -23,8 +24,7 @@ def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None
         return
     finding = _finding(examine(random_model(spec).double(), spec))
     if finding:
-        console.print(f"[bold]{'warning':>8}[/bold]  ", end="")
-        console.print(finding, highlight=False, markup=False, soft_wrap=True)
+        print_lines(console, {"warning": finding})
 
 
 def _finding(health: ModelHealth) -> str:

@@ -42,12 +42,7 @@ class MetricsLog(StepHook):
     """Writes a row every few steps and at the last one, and stops a run that has diverged."""
 
     def __init__(self, run: Run, *, every: int) -> None:
-        """Set up.
-
-        Args:
-            run: Where to.
-            every: Steps between rows.
-        """
+        """Set up for `every` steps between rows."""
         self._run, self._every = run, every
 
     @contextmanager

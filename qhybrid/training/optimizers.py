@@ -18,11 +18,7 @@ class JointOptimizer(Optimizer):
     """
 
     def __init__(self, *members: Optimizer) -> None:
-        """Join optimizers.
-
-        Args:
-            members: At least one; no two have a weight in common.
-        """
+        """Join optimizers, at least one; no two have a weight in common."""
         self.members = members
         super().__init__([group for member in members for group in member.param_groups], {})
 
