@@ -66,9 +66,6 @@ def _describe(operation: Any, qubits: Sequence[int], column: int, kinds: Any) ->
         count, label = operation.num_ctrl_qubits, operation.base_gate.name
     names = ", ".join(sorted(parameter.name for parameter in found))
     if not found and operation.params:
-        names = ", ".join(_number(value) for value in operation.params)
+        values = operation.params
+        names = ", ".join(f"{v:.2f}" if isinstance(v, int | float) else "" for v in values)
     return _Placed(column, label.upper(), names, tuple(qubits[:count]), tuple(qubits[count:]), kind)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, int | float) else ""

@@ -11,7 +11,6 @@ from qhybrid.report.devices import Device
 from qhybrid.report.stored import remembered, source_fingerprint
 from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
 from qhybrid_circuits.disk_cache import content_key
-from qhybrid_circuits.variational import VariationalCircuit
 
 #: Part of the keys: a change of what is kept must not meet old files.
 _VERSION = 1
@@ -95,13 +94,8 @@ def _topologies(use: CircuitUse) -> list[tuple[str, CircuitUse]]:
     variants = []
     for topology in _TOPOLOGIES:
         variational = build_ansatz(name, **{**use.options, "topology": topology})
-        weights = _weights_for(use, variational)
+        weights = use.weights
+        if variational.num_weights != len(weights):
+            weights = np.random.default_rng(SEED).random(variational.num_weights)
         variants.append((topology, replace(use, variational=variational, weights=weights)))
     return variants
-
-
-def _weights_for(use: CircuitUse, variational: VariationalCircuit) -> np.ndarray:
-    if variational.num_weights == len(use.weights):
-        return use.weights
-    weights: np.ndarray = np.random.default_rng(SEED).random(variational.num_weights)
-    return weights
