@@ -13,12 +13,7 @@ from qhybrid.settings.option import OptionField
 def with_options(
     function: Callable[..., None], options: Iterable[OptionField]
 ) -> Callable[..., None]:
-    """Return a command that has these options besides its own.
-
-    Args:
-        function: Takes the values of the options by keyword.
-        options: What settings make of themselves.
-    """
+    """Return a command that has these options besides its own, and gives them on by keyword."""
     hints = typing.get_type_hints(function, include_extras=True)
     own = [
         p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD

@@ -26,12 +26,7 @@ def check_image_size(image_size: int | None) -> None:
 def fit_image_size(
     images: NDArray[np.uint8], image_size: int | None, source: str
 ) -> NDArray[np.uint8]:
-    """Return square images of an accepted size.
-
-    Args:
-        images: (N, H, W, C).
-        image_size: Side length to resize to (bicubic, antialiased); None keeps the native size.
-        source: Where the images come from, for messages.
+    """Return square images (N, H, W, C), resized (bicubic, antialiased) unless the size is None.
 
     Raises:
         RequestError: Images that are not square, or a native size that the models do not take.

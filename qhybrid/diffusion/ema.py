@@ -18,12 +18,7 @@ class Ema:
     """Averaged copies of a model's parameters, by diffusers' EMAModel on training's step count."""
 
     def __init__(self, model: nn.Module, spec: EmaSpec | None = None) -> None:
-        """Start from the model's present parameters.
-
-        Args:
-            model: The model to follow.
-            spec: The warm-up and decay; None means the paper's.
-        """
+        """Start from the model's present parameters; no spec means the paper's."""
         self.spec = spec or EmaSpec()
         self._average = EMAModel(
             model.parameters(),
@@ -35,12 +30,7 @@ class Ema:
         )
 
     def step(self, model: nn.Module, training_step: int) -> None:
-        """Update after an optimizer step; does nothing between multiples of `spec.every`.
-
-        Args:
-            model: The model that is trained.
-            training_step: Zero-based count of optimizer steps.
-        """
+        """Update after an optimizer step, from 0; nothing between multiples of `spec.every`."""
         if training_step % self.spec.every:
             return
         device = next(model.parameters()).device

@@ -25,11 +25,7 @@ def open_noise(
 ) -> NoiseSource:
     """Return the noise of a run; a pool that is not there yet is measured and kept.
 
-    Args:
-        spec: Where noise comes from.
-        pool_file: Where the pool is kept.
-        seed: Of a pool from a simulator.
-        announce: Told what is being measured.
+    `seed` is of a pool from a simulator, and `announce` is told what is being measured.
 
     Raises:
         RequestError: The device cannot be had, or the pool that is kept is not what is asked for.

@@ -30,14 +30,9 @@ class QuantumAttention(nn.Module):
         detached: bool = False,
         **options: Unpack[CircuitOptions],
     ) -> None:
-        """Build for feature maps of `channels` channels.
+        """Build for feature maps of `channels` channels, around any circuit with in- and outputs.
 
-        Args:
-            circuit: Any circuit with inputs and outputs.
-            channels: Channels of the feature map.
-            backend: Where the circuit runs.
-            detached: Detach the circuit's inputs, as the published code does.
-            **options: See `CircuitOptions`.
+        The published code detaches the circuit's inputs; see `CircuitOptions` for the others.
         """
         super().__init__()
         self.project_in = nn.Linear(channels, circuit.num_inputs)

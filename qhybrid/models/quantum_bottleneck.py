@@ -78,15 +78,7 @@ class QuantumBottleneckUNet(nn.Module):
     def __init__(
         self, vertex: nn.Module, *, image_size: int, channels: int, amplitudes: int, features: int
     ) -> None:
-        """Build the linear ends.
-
-        Args:
-            vertex: The module at the bottleneck.
-            image_size: Side of the images in pixels.
-            channels: Image channels.
-            amplitudes: What the vertex takes.
-            features: What it gives.
-        """
+        """Build the linear ends of a vertex that leads from `amplitudes` to `features` numbers."""
         super().__init__()
         self.shape = (2 * channels, image_size, image_size)
         width = 2 * channels * image_size**2

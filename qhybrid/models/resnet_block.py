@@ -25,15 +25,10 @@ class ResNetBlock(nn.Module):
         first: nn.Module | None = None,
         second: nn.Module | None = None,
     ) -> None:
-        """Build the block around two convolutions.
+        """Build the block around two modules that keep the size.
 
-        Args:
-            in_channels: Channels of the input.
-            out_channels: Channels of the output.
-            time_features: Length of the time embedding.
-            first: Maps in_channels to out_channels and keeps the size; the default is a
-                weight-standardized 3x3 convolution.
-            second: The same from out_channels to out_channels.
+        `first` leads to `out_channels`, `second` keeps them; both are weight-standardized 3x3
+        convolutions by default.
         """
         super().__init__()
         self.first = first or standardized_conv3x3(in_channels, out_channels)

@@ -136,12 +136,7 @@ class UNet(ImageUNet):
 
 
 def check_images(x: Tensor, time: Tensor, expected: tuple[int, int, int]) -> None:
-    """Refuse what a model cannot take.
-
-    Args:
-        x: Images, which must have shape (B, C, H, W).
-        time: Diffusion times, which must have shape (B,).
-        expected: The model's (C, H, W).
+    """Refuse x if it is not (B, C, H, W) of the expected (C, H, W), and times if not (B,).
 
     Raises:
         ShapeError: x or time has another shape.

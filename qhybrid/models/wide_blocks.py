@@ -34,10 +34,7 @@ class WideResNetBlock(nn.Module):
     def forward(self, x: Tensor, time: Tensor, read: Tensor | None = None) -> Tensor:
         """Map x of shape (B, C_in, H, W) and time (B, time_features) to (B, C_out, H, W).
 
-        Args:
-            x: The input, which the shortcut takes as it is.
-            time: The embedded time.
-            read: What the convolutions read, shaped as x; None for x.
+        The convolutions may `read` something else of the same shape; the shortcut takes x.
         """
         hidden = self.first(F.silu(self.first_norm(x if read is None else read)))
         hidden = hidden + self.time(F.silu(time))[:, :, None, None]

@@ -36,10 +36,6 @@ class Report:
 def build_report(request: ReportRequest, progress: Progress | None = None) -> Report:
     """Gather all figures of a subject on its targets.
 
-    Args:
-        request: What to report.
-        progress: Is told what is being worked on; None tells nobody.
-
     Raises:
         UnknownNameError: There is no such subject, setting, target or sampler.
         RequestError: A number is not allowed, a target is too small, or an account or run cannot

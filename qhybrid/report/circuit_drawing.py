@@ -29,10 +29,7 @@ class _Placed:
 def draw_circuit(variational: VariationalCircuit, dead_weights: Collection[int]) -> Markup:
     """Return a circuit as SVG, time from left to right, qubit 0 at the top.
 
-    Args:
-        variational: What to draw.
-        dead_weights: Indices of weights without effect; gates that have no other parameters are
-            drawn as such.
+    Gates that have no parameters but `dead_weights`, by index, are drawn as without effect.
     """
     gates = _place(variational, dead_weights)
     columns = 1 + max((gate.column for gate in gates), default=0)

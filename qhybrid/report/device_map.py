@@ -167,12 +167,7 @@ def _turned(positions: Array, pairs: Sequence[tuple[int, int]]) -> Array:
 
 
 def draw_layout(device: DeviceMap, report: Mapping[str, Any]) -> tuple[Markup, Markup]:
-    """Return the whole device, and the part in use with the circuit's qubits named.
-
-    Args:
-        device: Its couplings.
-        report: Of a circuit on it.
-    """
+    """Return the whole device, and the part that a circuit uses with the circuit's qubits named."""
     used = set(report["used_qubits"])
     near = sorted(used.union(*(pair for pair in device.pairs if used & set(pair))))
     everywhere = range(len(device.positions))

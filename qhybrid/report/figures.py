@@ -25,10 +25,7 @@ _COMPARED = ("two_qubit_gates", "two_qubit_depth", "success_probability")
 def device_report(use: CircuitUse, device: Device | None, fractional: bool) -> dict[str, Any]:
     """Return a circuit's `ResourceReport` as a dictionary, and its variants with other pairs.
 
-    Args:
-        use: The circuit.
-        device: None counts it as it is written.
-        fractional: Use fractional gates.
+    Without a device the circuit is counted as it is written.
 
     Raises:
         CircuitError: The circuit does not fit the device.

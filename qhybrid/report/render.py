@@ -12,13 +12,7 @@ Format = Literal["table", "md", "json", "html"]
 
 
 def render(report: Report, output_format: Format, width: int | None = None) -> str:
-    """Return a report as text.
-
-    Args:
-        report: What to show.
-        output_format: How.
-        width: Columns of a table; as many as it needs if None.
-    """
+    """Return a report as text; a table has `width` columns, or as many as it needs."""
     if output_format == "json":
         return json.dumps(report.content, indent=2) + "\n"
     if output_format == "md":

@@ -69,11 +69,7 @@ def sampling_bill(
 ) -> SamplingBill:
     """Return the bill of a plan, from one denoising step of each batch size that occurs.
 
-    Args:
-        plan: What to draw.
-        spec: Of the model.
-        model: On the backend, in evaluation mode.
-        backend: The device.
+    The model must be on the backend, in evaluation mode.
 
     Raises:
         RequestError: The model has no circuit.

@@ -59,14 +59,7 @@ def run_sampling(
     confirm: Confirm | None,
     console: Console | None,
 ) -> SamplingRun:
-    """Draw the images of a plan.
-
-    Args:
-        plan: What to draw.
-        folder: Where to, or None for the next free folder of the training run.
-        resumed: The sampling run to go on with, or None.
-        confirm: Asked before more than a minute of QPU time is spent.
-        console: Where progress is shown, or None.
+    """Draw the images of a plan; the arguments are made of those of `sample_run`.
 
     Raises:
         RequestError: The device or the model cannot be had, or the folder is not free.

@@ -13,12 +13,7 @@ def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None
 
     The model is built anew on the exact engine, so that neither a device nor the run's own random
     numbers are touched. A look in single precision takes a moment, since its kernels are those of
-    the training; what it finds is confirmed in double precision.
-
-    Args:
-        console: Where to say it.
-        spec: The model.
-        device: `cpu` or `cuda`, for the first look.
+    the training on this device; what it finds is confirmed in double precision.
     """
     if not _finding(examine(random_model(spec).to(device), spec)):
         return

@@ -37,12 +37,7 @@ class JointOptimizer(Optimizer):
 def make_optimizer(
     model: nn.Module, training: TrainingSection, natural: NaturalGradientSection
 ) -> Optimizer:
-    """Return the optimizer that `training.optimizer` names.
-
-    Args:
-        model: Whose weights to train.
-        training: Adam's settings, and which optimizer.
-        natural: The natural gradient's settings, for `qng`.
+    """Return the optimizer of a model's weights that `training.optimizer` names.
 
     Raises:
         RequestError: The natural gradient is asked for, and the model has no circuit.

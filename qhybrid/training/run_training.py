@@ -37,13 +37,7 @@ from qhybrid_circuits.errors import RequestError
 def run_training(
     config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
 ) -> Run:
-    """Train from the start, or from the newest checkpoint of a run.
-
-    Args:
-        config: What to train.
-        folder: The new run's folder, or None for the next free one; not used on resuming.
-        resumed: The run to continue, or None.
-        console: Where progress is shown, or None.
+    """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
     Raises:
         RequestError: The data or the checkpoint cannot be used, or the run is done already.

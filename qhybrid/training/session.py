@@ -63,10 +63,6 @@ class Session:
 def build_session(config: Config, resumed: Run | None = None) -> Session:
     """Load the images and build the model.
 
-    Args:
-        config: What to train.
-        resumed: The run that is continued, or None.
-
     Raises:
         RequestError: The device, the data, the model or the weights to start from cannot be had.
     """

@@ -29,16 +29,8 @@ def start_from(
 ) -> TransferRecord | None:
     """Give a model the weights that a run starts from, and freeze those that are to stay.
 
-    A resumed run whose checkpoint has the weights does not need the other run any more.
-
-    Args:
-        model: The model, with its initial weights.
-        spec: What it was built from.
-        settings: Which run to start from, and how.
-        resumed: The run that is continued.
-
-    Returns:
-        What was taken; None where the settings name no run.
+    A resumed run whose checkpoint has the weights does not need the other run any more. Returns
+    what was taken, or None where the settings name no run.
 
     Raises:
         RequestError: The other run cannot be used, shares no weights with the model, has changed
