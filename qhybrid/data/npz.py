@@ -31,7 +31,10 @@ def read_npz(reading: Reading) -> RawImages:
 
 def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray[np.generic]]:
     try:
-        _check_beginning(path)
+        with path.open("rb") as file:
+            # numpy would take other files for pickles and recommend that.
+            if not file.read(6).startswith(_BEGINNINGS):
+                raise ValueError("it does not begin like one")
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise RequestError(
@@ -56,13 +59,6 @@ def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray
         if not isinstance(array, np.ndarray):  # numpy hands out members that are not .npy as bytes
             raise RequestError(f"'{key}' of {source} is not a numpy array; use numpy.savez")
     return arrays
-
-
-def _check_beginning(path: Path) -> None:
-    """Keep other files from numpy, which would take them for pickles and recommend that."""
-    with path.open("rb") as file:
-        if not file.read(6).startswith(_BEGINNINGS):
-            raise ValueError("it does not begin like one")
 
 
 def _check_keys(keys: tuple[str, str], present: list[str], source: str) -> None:

@@ -10,21 +10,12 @@ from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import NoiseSource, drawn_from
 from qhybrid.diffusion.process import EPSILON, Draw, Process
 from qhybrid.diffusion.samplers import sampling_scheduler
-from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 
 
 class EpsilonProcess(Process):
     """A weighted squared error in training, diffusers' schedulers in sampling."""
 
     info = EPSILON
-
-    def __init__(
-        self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
-    ) -> None:
-        """Set up; `classes` means nothing here."""
-        super().__init__(schedule, weighting, classes)
-        self.scheduler = noise_scheduler(schedule)
 
     def loss(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
@@ -96,6 +97,7 @@ class Process(ABC):
         schedule: The noise of each timestep.
         weighting: The weight of each timestep in the loss, where the process has any.
         classes: How many classes models are told of; None where they are told of none.
+        scheduler: Adds noise as the schedule says.
     """
 
     info: ProcessInfo
@@ -105,6 +107,7 @@ class Process(ABC):
     ) -> None:
         """Set up; see the attributes."""
         self.schedule, self.weighting, self.classes = schedule, weighting, classes
+        self.scheduler = noise_scheduler(schedule)
 
     @abstractmethod
     def loss(

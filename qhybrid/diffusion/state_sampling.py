@@ -9,7 +9,6 @@ from torch import Tensor
 
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.process import STATES, Draw, Process
-from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.diffusion.state_process import (
     check_not_black,
@@ -38,7 +37,6 @@ class StateProcess(Process):
     ) -> None:
         """Set up; the infidelity has no weights, and there is one class where None is given."""
         super().__init__(schedule, weighting, 1 if classes is None else classes)
-        self.scheduler = noise_scheduler(schedule)
 
     def loss(
         self,

@@ -59,7 +59,9 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     run, theirs = source_run(str(settings.init_from))
     found = read_weights(run.model_file)[0]
     state, circuits = model.state_dict(), circuit_weights(model)
-    left = set() if _same_circuits(spec, theirs) else circuits
+    # A circuit's weights mean the same in the same model alone; other circuits may have as many.
+    kinds = [(each.name, each.variant, each.ansatz_layers) for each in (spec, theirs)]
+    left = set() if kinds[0] == kinds[1] else circuits
     if not settings.takes_vertex:
         left |= {name for name in state if name.startswith(VERTEX)}
     taken = [
@@ -84,7 +86,7 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     return TransferRecord(
         source=str(run.folder),
         model=theirs.name,
-        sha256=_digest(run.model_file),
+        sha256=hashlib.sha256(run.model_file.read_bytes()).hexdigest(),
         taken=tuple(taken),
         new=tuple(name for name in state if name not in taken),
         skipped=tuple(name for name in found if name not in taken),
@@ -101,12 +103,6 @@ def circuit_weights(model: nn.Module) -> set[str]:
         for name, module in model.named_modules()
         if isinstance(module, QuantumLayer | ControlLayer | WeightTable)
     }
-
-
-def _same_circuits(spec: ModelSpec, theirs: ModelSpec) -> bool:
-    """Tell whether a circuit's weights mean the same in both; other circuits may have as many."""
-    ours = (spec.name, spec.variant, spec.ansatz_layers)
-    return ours == (theirs.name, theirs.variant, theirs.ansatz_layers)
 
 
 def _nothing_shared(
@@ -128,8 +124,3 @@ def _nothing_shared(
         f"(dim {theirs.dim}): {why}; start from a run of the same kind of network with the same "
         "model.dim"
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
