@@ -2,15 +2,8 @@
 
 from collections.abc import Mapping
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 
 def print_lines(console: Console, lines: Mapping[str, str], width: int = 8) -> None:
@@ -20,15 +13,17 @@ def print_lines(console: Console, lines: Mapping[str, str], width: int = 8) -> N
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def progress_bar(console: Console, after_count: ProgressColumn, last: ProgressColumn) -> Progress:
+def progress_bar(
+    console: Console, after_count: progress.ProgressColumn, last: progress.ProgressColumn
+) -> progress.Progress:
     """Return a bar that is shown on a terminal alone: task, bar, count, a column, time, another."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=24),
+        progress.MofNCompleteColumn(),
         after_count,
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
+        progress.TimeRemainingColumn(compact=True),
+        progress.TextColumn("left"),
         last,
         console=console,
         transient=True,

@@ -114,13 +114,18 @@ def newest_run(root: Path = RUNS) -> Run:
     Raises:
         RequestError: There is none.
     """
+
+    def last_touched(run: Run) -> float:
+        newest = run.newest_checkpoint()
+        return max(path.stat().st_mtime for path in (run.config_file, newest) if path is not None)
+
     runs = _runs_in(root)
     if not runs:
         raise RequestError(
             f"there is no run in '{root}/' to resume; start one with `qhybrid train`, or name its "
             "folder with --out"
         )
-    return max(runs, key=_last_touched)
+    return max(runs, key=last_touched)
 
 
 def claim_folder(folder: Path) -> Path:
@@ -167,7 +172,8 @@ def claim_next(root: Path, stem: str) -> Path:
     name = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.") or "run"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        number = _highest_number(root, name)
+        tails = (entry.name.removeprefix(f"{name}-") for entry in root.glob(f"{name}-*"))
+        number = max((int(tail) for tail in tails if tail.isdecimal()), default=0)
         while True:
             number += 1
             try:
@@ -186,18 +192,8 @@ def _step_of(checkpoint: Path) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _highest_number(root: Path, name: str) -> int:
-    numbers = (entry.name.removeprefix(f"{name}-") for entry in root.glob(f"{name}-*"))
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
-
-
 def _runs_in(root: Path) -> list[Run]:
     return [Run(config.parent) for config in root.glob("*/config.toml") if config.is_file()]
-
-
-def _last_touched(run: Run) -> float:
-    newest = run.newest_checkpoint()
-    return max(path.stat().st_mtime for path in (run.config_file, newest) if path is not None)
 
 
 def _guess(folder: Path) -> str:

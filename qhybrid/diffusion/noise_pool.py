@@ -44,18 +44,14 @@ def open_noise(
         bits = bit_source(spec.backend).bits(BITS_A_NUMBER * spec.pool, seed)
         with replacing(pool_file) as temporary:
             np.savez(temporary, numbers=normal_numbers(bits).numpy())
-    return PooledNoise(torch.from_numpy(_read(pool_file, spec.pool)))
-
-
-def _read(path: Path, count: int) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(pool_file, allow_pickle=False) as file:
             numbers: np.ndarray = file["numbers"]
-        if numbers.shape != (count,) or numbers.dtype != np.float32:
-            raise ValueError(f"it holds {numbers.size:,} numbers of {count:,}")
+        if numbers.shape != (spec.pool,) or numbers.dtype != np.float32:
+            raise ValueError(f"it holds {numbers.size:,} numbers of {spec.pool:,}")
     except (*CORRUPT_NPZ, KeyError, TypeError) as error:
         raise RequestError(
-            f"the pool of noise '{path}' cannot be used ({error}); restore it, or move it away to "
-            "have another one measured"
+            f"the pool of noise '{pool_file}' cannot be used ({error}); restore it, or move it "
+            "away to have another one measured"
         ) from error
-    return numbers
+    return PooledNoise(torch.from_numpy(numbers))
