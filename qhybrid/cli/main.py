@@ -18,12 +18,7 @@ from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train,
-    "sample": sample,
-    "report": report,
-    "models": models,
-    "datasets": datasets,
-    "backends": backends,
+    command.__name__: command for command in (train, sample, report, models, datasets, backends)
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 

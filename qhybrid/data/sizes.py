@@ -50,11 +50,8 @@ def _resize(images: NDArray[np.uint8], image_size: int | None) -> NDArray[np.uin
     import torch
     from torchvision.transforms.v2 import InterpolationMode, functional
 
-    resized: torch.Tensor = functional.resize(
-        torch.tensor(images).permute(0, 3, 1, 2),
-        [image_size, image_size],
-        interpolation=InterpolationMode.BICUBIC,
-        antialias=True,
-    )
+    tensor, side = torch.tensor(images).permute(0, 3, 1, 2), [image_size, image_size]
+    bicubic = InterpolationMode.BICUBIC
+    resized: torch.Tensor = functional.resize(tensor, side, bicubic, antialias=True)
     pixels: NDArray[np.uint8] = resized.permute(0, 2, 3, 1).contiguous().numpy()
     return pixels

@@ -15,13 +15,11 @@ from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 from qhybrid_runtime.randomness.factory import bit_source
 from qhybrid_runtime.randomness.normal import BITS_A_NUMBER, normal_numbers
 
+Announce = Callable[[str], None]
+
 
 def open_noise(
-    spec: NoiseSpec,
-    pool_file: Path,
-    *,
-    seed: int = 0,
-    announce: Callable[[str], None] | None = None,
+    spec: NoiseSpec, pool_file: Path, *, seed: int = 0, announce: Announce | None = None
 ) -> NoiseSource:
     """Return the noise of a run; a pool that is not there yet is measured and kept.
 

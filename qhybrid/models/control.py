@@ -16,7 +16,7 @@ from qhybrid_circuits.errors import ShapeError
 from qhybrid_runtime import Backend, CircuitBank
 
 
-class CircuitOptions(TypedDict, total=False):
+class Options(TypedDict, total=False):
     """How the circuits of one place are made.
 
     Attributes:
@@ -128,7 +128,7 @@ def circuit_bank(
     variationals: Sequence[VariationalCircuit],
     backend: Backend,
     weights_as_inputs: int = 0,
-    **options: Unpack[CircuitOptions],
+    **options: Unpack[Options],
 ) -> CircuitBank | ControlBank:
     """Return the circuits of one place, or their controls.
 
@@ -136,7 +136,7 @@ def circuit_bank(
         variationals: At least one circuit.
         backend: Where circuits run; controls need none.
         weights_as_inputs: How many of the last inputs are weights that come with each sample.
-        **options: See `CircuitOptions`; initial weights are drawn the same way for both.
+        **options: See `Options`; initial weights are drawn the same way for both.
     """
     generator = options.get("generator")
     if options.get("control"):

@@ -4,7 +4,7 @@ from typing import Unpack, cast
 
 from torch import Tensor, nn
 
-from qhybrid.models.control import CircuitOptions, circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid.models.quantum_vertex import circuit_channels
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import ShapeError
@@ -34,7 +34,7 @@ class PatchCircuit(nn.Module):
         backend: Backend,
         *,
         pixel_major: bool = False,
-        **options: Unpack[CircuitOptions],
+        **options: Unpack[Options],
     ) -> None:
         """Build for feature maps of at least `channels` channels.
 
@@ -43,7 +43,7 @@ class PatchCircuit(nn.Module):
             channels: The fewest channels that it will be given.
             backend: Where the circuit runs.
             pixel_major: Flatten as the released code does.
-            **options: See `CircuitOptions`.
+            **options: See `Options`.
 
         Raises:
             CircuitError: The circuit does not map whole channels to as many, or takes too many.

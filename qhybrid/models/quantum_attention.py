@@ -4,7 +4,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from qhybrid.models.control import CircuitOptions, circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime import Backend
 
@@ -28,11 +28,11 @@ class QuantumAttention(nn.Module):
         backend: Backend,
         *,
         detached: bool = False,
-        **options: Unpack[CircuitOptions],
+        **options: Unpack[Options],
     ) -> None:
         """Build for feature maps of `channels` channels, around any circuit with in- and outputs.
 
-        The published code detaches the circuit's inputs; see `CircuitOptions` for the others.
+        The published code detaches the circuit's inputs; see `Options` for the others.
         """
         super().__init__()
         self.project_in = nn.Linear(channels, circuit.num_inputs)

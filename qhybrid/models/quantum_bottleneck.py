@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qhybrid.models.control import CircuitOptions, circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid.models.unet import check_images
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import ShapeError
@@ -37,7 +37,7 @@ class QuantumBottleneck(nn.Module):
         observables: int,
         timesteps: int,
         classes: int,
-        **options: Unpack[CircuitOptions],
+        **options: Unpack[Options],
     ) -> None:
         """Build around a circuit.
 
@@ -48,7 +48,7 @@ class QuantumBottleneck(nn.Module):
             observables: Trained observables.
             timesteps: Time steps with weights of their own.
             classes: Classes with weights of their own.
-            **options: See `CircuitOptions`; the initial weights are the table's, and so are those
+            **options: See `Options`; the initial weights are the table's, and so are those
                 of a control.
         """
         super().__init__()

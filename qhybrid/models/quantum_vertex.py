@@ -6,7 +6,7 @@ from typing import Unpack, cast
 import torch
 from torch import Tensor, nn
 
-from qhybrid.models.control import CircuitOptions, circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid.models.convolution import standardized_conv3x3
 from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid_circuits import VariationalCircuit
@@ -89,7 +89,7 @@ class QuantumVertexConv(PartlyQuantumConv):
         backend: Backend,
         *,
         pixel_major: bool = False,
-        **options: Unpack[CircuitOptions],
+        **options: Unpack[Options],
     ) -> None:
         """Give each circuit the next `num_inputs / 4` channels.
 
@@ -98,7 +98,7 @@ class QuantumVertexConv(PartlyQuantumConv):
             channels: Channels of the input and of the output.
             backend: Where the circuits run.
             pixel_major: Flatten as the released code does.
-            **options: See `CircuitOptions`.
+            **options: See `Options`.
 
         Raises:
             CircuitError: A circuit does not fit the feature map.

@@ -219,11 +219,10 @@ def _adapt(name: str, found: Any) -> ModelRow:
 
 HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in ROWS if row.circuits)
 
+_TWINS = tuple(row.twin for row in ROWS if row.circuits)
+
 MODELS: Registry[ModelRow] = Registry(
-    "model",
-    (*ROWS, *(row.twin for row in ROWS if row.circuits)),
-    group="qhybrid.models",
-    adapt=_adapt,
+    "model", (*ROWS, *_TWINS), group="qhybrid.models", adapt=_adapt
 )
 """Model name -> row; those of installed packages last."""
 

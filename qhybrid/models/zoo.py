@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qhybrid.models.attention import VertexAttention
-from qhybrid.models.control import CircuitOptions
+from qhybrid.models.control import Options
 from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_attention import QuantumAttention
@@ -59,7 +59,7 @@ class Execution:
     control: bool = False
 
     @property
-    def options(self) -> CircuitOptions:
+    def options(self) -> Options:
         """What circuits are made with besides the backend."""
         return {"gradient": self.gradient, "generator": self.generator, "control": self.control}
 

@@ -50,9 +50,7 @@ class ModelSection(Section):
     def _can_be_built(self) -> Self:
         from qhybrid.models.spec import ModelSpec
 
-        ModelSpec(
-            name=self.name, dim=self.dim, ansatz_layers=self.ansatz_layers, variant=self.variant
-        )
+        ModelSpec(**self.model_dump())
         return self
 
 

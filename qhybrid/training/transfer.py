@@ -23,6 +23,8 @@ from qhybrid_runtime import QuantumLayer, WeightTable
 
 VERTEX = "vertex."
 
+Tensors = Mapping[str, Tensor]
+
 
 def start_from(
     model: nn.Module, spec: ModelSpec, settings: TransferSection, resumed: Run | None = None
@@ -106,11 +108,7 @@ def circuit_weights(model: nn.Module) -> set[str]:
 
 
 def _nothing_shared(
-    folder: Path,
-    spec: ModelSpec,
-    theirs: ModelSpec,
-    state: Mapping[str, Tensor],
-    found: Mapping[str, Tensor],
+    folder: Path, spec: ModelSpec, theirs: ModelSpec, state: Tensors, found: Tensors
 ) -> str:
     """Say why no weight matrix could be taken."""
     both = [name for name in state if name in found and state[name].ndim > 1]
