@@ -5,6 +5,8 @@ from typing import Any
 from numba.core import event
 from rich.console import Console
 
+from qhybrid.printing import print_lines
+
 
 class _Announcement(event.Listener):  # type: ignore[misc]
     def __init__(self, console: Console) -> None:
@@ -12,12 +14,8 @@ class _Announcement(event.Listener):  # type: ignore[misc]
 
     def on_start(self, event: Any) -> None:
         if self._console is not None:
-            self._console.print("[bold]    once[/bold]  ", end="")
-            self._console.print(
-                "compiling the simulator's kernels, which are then kept: about half a minute",
-                highlight=False,
-                soft_wrap=True,
-            )
+            text = "compiling the simulator's kernels, which are then kept: about half a minute"
+            print_lines(self._console, {"once": text})
         self._console = None
 
     def on_end(self, event: Any) -> None:
@@ -26,10 +24,6 @@ class _Announcement(event.Listener):  # type: ignore[misc]
 
 @contextmanager
 def announced_compilation(console: Console) -> Iterator[None]:
-    """Say in one line if kernels are compiled in the block, which takes long without a sign of it.
-
-    Args:
-        console: Where to.
-    """
+    """Say in one line if kernels are compiled in the block, which takes long and shows no sign."""
     with event.install_listener("numba:compile", _Announcement(console)):
         yield

@@ -11,6 +11,19 @@ from typing import Any
 
 from qhybrid_circuits.errors import RequestError
 
+
+class InFolder:
+    """The path of a file or folder by its name, as an attribute of what has a `folder`."""
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        self.name = name
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Path:
+        """Return the path."""
+        return Path(owner.folder / self.name)
+
+
 CORRUPT_NPZ = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError)
 """What numpy and zipfile raise on bytes that are not, or no longer, an npz archive."""
 

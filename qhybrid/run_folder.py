@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from qhybrid.files import user_path
+from qhybrid.files import InFolder, user_path
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 
@@ -23,55 +23,26 @@ class Run:
 
     folder: Path
 
-    @property
-    def config_file(self) -> Path:
-        """The resolved configuration (TOML)."""
-        return self.folder / "config.toml"
-
-    @property
-    def environment_file(self) -> Path:
-        """Versions, seed, git revision and hardware (JSON)."""
-        return self.folder / "environment.json"
-
-    @property
-    def transfer_file(self) -> Path:
-        """Which weights came from another run, where any did (JSON)."""
-        return self.folder / "transfer.json"
-
-    @property
-    def noise_file(self) -> Path:
-        """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
-        return self.folder / "noise.npz"
-
-    @property
-    def model_file(self) -> Path:
-        """EMA weights for inference; `model.json` beside it says how to build the model."""
-        return self.folder / "model.safetensors"
-
-    @property
-    def metrics_file(self) -> Path:
-        """One row a logging step (CSV)."""
-        return self.folder / "metrics.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the full states to resume from."""
-        return self.folder / "checkpoints"
-
-    @property
-    def samples(self) -> Path:
-        """Folder of the sample grids, one an epoch."""
-        return self.folder / "samples"
-
-    @property
-    def samplings(self) -> Path:
-        """Folder of the sampling runs that were not sent elsewhere."""
-        return self.folder / "samplings"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Folder of the TensorBoard events."""
-        return self.folder / "tensorboard"
+    config_file = InFolder("config.toml")
+    """The resolved configuration (TOML)."""
+    environment_file = InFolder("environment.json")
+    """Versions, seed, git revision and hardware (JSON)."""
+    transfer_file = InFolder("transfer.json")
+    """Which weights came from another run, where any did (JSON)."""
+    noise_file = InFolder("noise.npz")
+    """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
+    model_file = InFolder("model.safetensors")
+    """EMA weights for inference; `model.json` beside it says how to build the model."""
+    metrics_file = InFolder("metrics.csv")
+    """One row a logging step (CSV)."""
+    checkpoints = InFolder("checkpoints")
+    """Folder of the full states to resume from."""
+    samples = InFolder("samples")
+    """Folder of the sample grids, one an epoch."""
+    samplings = InFolder("samplings")
+    """Folder of the sampling runs that were not sent elsewhere."""
+    tensorboard = InFolder("tensorboard")
+    """Folder of the TensorBoard events."""
 
     def config(self) -> Config:
         """Read the configuration that the run was started with.
@@ -82,6 +53,18 @@ class Run:
         from qhybrid.settings.sources import parse_config, read_values
 
         return parse_config(read_values(self.config_file))
+
+    def check_model(self, use: str = "") -> None:
+        """Refuse a run that has no model yet; `use` says what for, e.g. " to start from".
+
+        Raises:
+            RequestError: There is none.
+        """
+        if not self.model_file.is_file():
+            raise RequestError(
+                f"the run '{self.folder}' has no model.safetensors{use}: it has not reached its "
+                f"first checkpoint; continue it with `qhybrid train --resume --out {self.folder}`"
+            )
 
     def sample_grid(self, epoch: int) -> Path:
         """The grid that belongs to an epoch, counted from 1."""
@@ -131,13 +114,18 @@ def newest_run(root: Path = RUNS) -> Run:
     Raises:
         RequestError: There is none.
     """
+
+    def last_touched(run: Run) -> float:
+        newest = run.newest_checkpoint()
+        return max(path.stat().st_mtime for path in (run.config_file, newest) if path is not None)
+
     runs = _runs_in(root)
     if not runs:
         raise RequestError(
             f"there is no run in '{root}/' to resume; start one with `qhybrid train`, or name its "
             "folder with --out"
         )
-    return max(runs, key=_last_touched)
+    return max(runs, key=last_touched)
 
 
 def claim_folder(folder: Path) -> Path:
@@ -184,7 +172,8 @@ def claim_next(root: Path, stem: str) -> Path:
     name = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.") or "run"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        number = _highest_number(root, name)
+        tails = (entry.name.removeprefix(f"{name}-") for entry in root.glob(f"{name}-*"))
+        number = max((int(tail) for tail in tails if tail.isdecimal()), default=0)
         while True:
             number += 1
             try:
@@ -203,18 +192,8 @@ def _step_of(checkpoint: Path) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _highest_number(root: Path, name: str) -> int:
-    numbers = (entry.name.removeprefix(f"{name}-") for entry in root.glob(f"{name}-*"))
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
-
-
 def _runs_in(root: Path) -> list[Run]:
     return [Run(config.parent) for config in root.glob("*/config.toml") if config.is_file()]
-
-
-def _last_touched(run: Run) -> float:
-    newest = run.newest_checkpoint()
-    return max(path.stat().st_mtime for path in (run.config_file, newest) if path is not None)
 
 
 def _guess(folder: Path) -> str:

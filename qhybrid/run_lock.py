@@ -15,10 +15,6 @@ def locked(folder: Path, doing: str = "training the run") -> Iterator[None]:
 
     The system gives the lock up with the process, however that ends, and no file is left behind.
 
-    Args:
-        folder: It must exist.
-        doing: What is done there, for the message.
-
     Raises:
         RequestError: Another process has the folder.
     """

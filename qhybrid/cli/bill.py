@@ -1,5 +1,7 @@
 """How `qhybrid sample --dry-run` shows a bill."""
 
+from functools import partial
+
 from rich.console import Console
 from rich.table import Table
 
@@ -9,14 +11,14 @@ from qhybrid_runtime.hardware.billing import Bill
 
 def print_bill(bill: SamplingBill, console: Console) -> None:
     """Print what a sampling run would cost, and beside it other ways of doing the same."""
-    device = bill.device
-    console.print(
+    device, show = (
+        bill.device,
+        partial(console.print, highlight=False, markup=False, soft_wrap=True),
+    )
+    show(
         f"images: {bill.images}, steps: {bill.steps}, on {device.name} ({device.qubits} qubits), "
         f"{bill.shots} shots: {bill.rounds_per_step} rounds and {bill.circuits_per_step} circuits "
-        "a step",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        "a step"
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("")
@@ -29,13 +31,10 @@ def print_bill(bill: SamplingBill, console: Console) -> None:
     console.print(table)
     left = device.left_seconds
     share = f"the {left:.0f} s that the plan has left" if left is not None else "the Open plan's"
-    console.print(
+    show(
         f"share: of {share} {'' if left is not None else f'{bill.allowance:.0f} s in 28 days'}; "
         "success: estimated probability that the worst placed circuit runs without any error; "
-        "figures are estimates, nothing was submitted",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        "figures are estimates, nothing was submitted"
     )
 
 

@@ -13,19 +13,9 @@ FormatOption = Annotated[
 
 def models(output_format: FormatOption = "table") -> None:
     """List the models, with their size at 28x28 grey images."""
-    from qhybrid.models.catalog import catalog
+    from qhybrid.models.catalog import CatalogEntry, catalog
 
-    columns = (
-        "name",
-        "paper",
-        "parameters",
-        "qubits",
-        "circuits_per_step",
-        "rounds_per_step",
-        "dead_weights",
-        "weights_with_effect",
-        "summary",
-    )
+    columns = tuple(CatalogEntry.__annotations__)
     show_table([dict(entry) for entry in catalog()], columns, output_format)
 
 

@@ -18,12 +18,7 @@ from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train,
-    "sample": sample,
-    "report": report,
-    "models": models,
-    "datasets": datasets,
-    "backends": backends,
+    command.__name__: command for command in (train, sample, report, models, datasets, backends)
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 
@@ -69,12 +64,8 @@ def _run(given: list[str]) -> int:
 
 
 def _command_line(given: Sequence[str]) -> Any:
-    app = typer.Typer(
-        name="qhybrid",
-        rich_markup_mode=None,
-        add_completion=False,
-        epilog="Everywhere: --debug shows the traceback of an error.",
-    )
+    note = "Everywhere: --debug shows the traceback of an error."
+    app = typer.Typer(name="qhybrid", rich_markup_mode=None, add_completion=False, epilog=note)
     app.callback()(_options)
     for name, function in COMMANDS.items():
         if name in FROM_SETTINGS:
@@ -116,9 +107,12 @@ def _options(
 
 def _report(error: Exception, given: Sequence[str]) -> int:
     """Print one line about an error and return the exit code that goes with it."""
+    from qhybrid.sampling.outcome import SamplingInterrupted
+    from qhybrid.training.outcome import Interrupted
+
     if isinstance(error, typer.Abort):
         return _print("interrupted", INTERRUPTED)
-    if _is_interruption(error):
+    if isinstance(error, (Interrupted, SamplingInterrupted)):
         return _print(f"interrupted: {error}", INTERRUPTED)
     if isinstance(error, RequestError):
         return _print(f"error: {error}", WRONG_REQUEST)
@@ -131,13 +125,6 @@ def _report(error: Exception, given: Sequence[str]) -> int:
         return _print(f"error: {error}", FAILED)
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return _print(f"error: {kind}{error}; --debug shows the traceback", FAILED)
-
-
-def _is_interruption(error: Exception) -> bool:
-    from qhybrid.sampling.outcome import SamplingInterrupted
-    from qhybrid.training.outcome import Interrupted
-
-    return isinstance(error, (Interrupted, SamplingInterrupted))
 
 
 def _usage_message(error: Exception, message: str, given: Sequence[str]) -> str:

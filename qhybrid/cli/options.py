@@ -13,19 +13,12 @@ from qhybrid.settings.option import OptionField
 def with_options(
     function: Callable[..., None], options: Iterable[OptionField]
 ) -> Callable[..., None]:
-    """Return a command that has these options besides its own.
-
-    Args:
-        function: Takes the values of the options by keyword.
-        options: What settings make of themselves.
-    """
-    own = inspect.signature(function).parameters.values()
+    """Return a command that has these options besides its own, and gives them on by keyword."""
     hints = typing.get_type_hints(function, include_extras=True)
-    ours = [
-        p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY)
-        for p in own
-        if p.kind is not p.VAR_KEYWORD
+    own = [
+        p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD
     ]
+    ours = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in own]
     parameters = [
         *(p for p in ours if p.default is p.empty),
         *(_parameter(option) for option in options),
@@ -46,9 +39,5 @@ def _parameter(field: OptionField) -> inspect.Parameter:
     flag = option.flag or "--" + field.name.replace("_", "-")
     info: Any = typer.Option(flag, metavar=option.metavar, help=option.help)
     kind = field.type if option.default is not None else field.type | None
-    return inspect.Parameter(
-        field.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=option.default,
-        annotation=Annotated[kind, info],
-    )
+    keyword, annotation = inspect.Parameter.KEYWORD_ONLY, Annotated[kind, info]
+    return inspect.Parameter(field.name, keyword, default=option.default, annotation=annotation)

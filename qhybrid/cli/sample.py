@@ -43,6 +43,7 @@ def sample(
     request = SamplingRequest(**settings, execution=ExecutionRequest(**execution))
 
     from qhybrid.cli.console import PatientConsole
+    from qhybrid.printing import print_lines
 
     console = PatientConsole()
     if dry_run:
@@ -50,22 +51,10 @@ def sample(
 
         print_bill(bill_of(run, request), console)
         return
-    result = sample_run(
-        run,
-        request,
-        out=out,
-        resume=resume,
-        confirm=(lambda _: True) if yes else _ask,
-        console=console,
-    )
-    for name, path in (
-        ("images", result.images_file),
-        ("grid", result.grid_file),
-        ("animation", result.animation_file),
-        ("manifest", result.manifest_file),
-    ):
-        console.print(f"[bold]{name:>9}[/bold]  ", end="")
-        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    confirm = (lambda _: True) if yes else _ask
+    result = sample_run(run, request, out=out, resume=resume, confirm=confirm, console=console)
+    files = ("images", "grid", "animation", "manifest")
+    print_lines(console, {name: str(getattr(result, f"{name}_file")) for name in files}, width=9)
 
 
 def _ask(bill: "SamplingBill") -> bool:

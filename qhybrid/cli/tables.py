@@ -8,7 +8,6 @@ import typer
 
 Format = Literal["table", "md", "json"]
 
-
 PIPE_WIDTH = 1000
 """Columns where there is no terminal: a table that is read by a program is not wrapped."""
 
@@ -22,13 +21,7 @@ HEADINGS = {"num_classes": "classes"}
 def show_table(
     records: Sequence[Mapping[str, Any]], columns: Sequence[str], output_format: Format
 ) -> None:
-    """Print records.
-
-    Args:
-        records: What to show; JSON has all of their fields.
-        columns: The fields that a table shows, in order.
-        output_format: `table`, `md` or `json`.
-    """
+    """Print records: these columns as a table, or all of their fields as JSON."""
     if output_format == "json":
         typer.echo(json.dumps(list(records), indent=2))
         return

@@ -9,8 +9,7 @@ import typer
 
 def train(
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The run's folder [runs/MODEL-DATASET-N]."),
+        Path | None, typer.Option(metavar="DIR", help="The run's folder [runs/MODEL-DATASET-N].")
     ] = None,
     config: Annotated[
         str | None,
@@ -34,29 +33,21 @@ def train(
     """
     from qhybrid.allocator import keep_freed_memory
     from qhybrid.run_folder import newest_run, open_run
-    from qhybrid.settings.sources import (
-        merge_values,
-        nest,
-        option_keys,
-        parse_assignments,
-        parse_config,
-        read_values,
-    )
+    from qhybrid.settings import sources
     from qhybrid.training.train import resumed_config
     from qhybrid.training.train import train as train_run
 
     keep_freed_memory()
-    keys = {field.name: key for key, field in option_keys()}
+    keys = {field.name: key for key, field in sources.option_keys()}
     given = {keys[name]: value for name, value in settings.items() if value is not None}
-    requested = merge_values(
-        read_values(config) if config is not None else {},
-        nest({**parse_assignments(assignments or []), **given}),
-    )
+    base = sources.read_values(config) if config is not None else {}
+    assigned = sources.parse_assignments(assignments or [])
+    requested = sources.merge_values(base, sources.nest({**assigned, **given}))
     if resume:
         run = newest_run() if out is None else open_run(out)
         resolved, out = resumed_config(run, requested), run.folder
     else:
-        resolved = parse_config(requested)
+        resolved = sources.parse_config(requested)
 
     from qhybrid.cli.console import PatientConsole
 

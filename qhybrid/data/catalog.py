@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,36 +67,22 @@ class Reading:
     cache_dir: str | Path | None
 
 
+_grey_classes = partial(DatasetInfo, channels=1, num_classes=10)
+_downloaded = partial(_grey_classes, image_size=28, offline=False, splits=("train", "test"))
+_IDX = "qhybrid.data.idx:read_idx"
+
 _ROWS = (
-    DatasetInfo(
+    _grey_classes(
         "digits",
         "1,797 handwritten digits, bundled with scikit-learn",
         image_size=8,
-        channels=1,
-        num_classes=10,
         offline=True,
         splits=("train",),
-        reader="qhybrid.data.load:digits",
+        reader="qhybrid.data.digits:read_digits",
     ),
-    DatasetInfo(
-        "mnist",
-        "70,000 handwritten digits, downloaded on first use",
-        image_size=28,
-        channels=1,
-        num_classes=10,
-        offline=False,
-        splits=("train", "test"),
-        reader="qhybrid.data.load:idx",
-    ),
-    DatasetInfo(
-        "fashion_mnist",
-        "70,000 pictures of clothing, downloaded on first use",
-        image_size=28,
-        channels=1,
-        num_classes=10,
-        offline=False,
-        splits=("train", "test"),
-        reader="qhybrid.data.load:idx",
+    _downloaded("mnist", "70,000 handwritten digits, downloaded on first use", reader=_IDX),
+    _downloaded(
+        "fashion_mnist", "70,000 pictures of clothing, downloaded on first use", reader=_IDX
     ),
 )
 
@@ -116,26 +103,20 @@ def _adapt(name: str, found: Any) -> DatasetInfo:
 DATASETS: Registry[DatasetInfo] = Registry("dataset", _ROWS, group="qhybrid.datasets", adapt=_adapt)
 """Dataset name -> row; those of installed packages last."""
 
+_on_disk = partial(DatasetInfo, image_size=None, channels=None, num_classes=None, offline=True)
+
 PATH_FORMS: tuple[DatasetInfo, ...] = (
-    DatasetInfo(
+    _on_disk(
         "FILE.npz",
         "uint8 arrays in the MedMNIST layout: train_images, train_labels, test_images, test_labels",
-        image_size=None,
-        channels=None,
-        num_classes=None,
-        offline=True,
         splits=("train", "val", "test"),
-        reader="qhybrid.data.load:npz",
+        reader="qhybrid.data.npz:read_npz",
     ),
-    DatasetInfo(
+    _on_disk(
         "FOLDER",
         "image files in one subfolder per class",
-        image_size=None,
-        channels=None,
-        num_classes=None,
-        offline=True,
         splits=("train",),
-        reader="qhybrid.data.load:folder",
+        reader="qhybrid.data.folder:read_folder",
     ),
 )
 
@@ -187,9 +168,5 @@ def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
         )
     if is_reference(name):
         return DatasetSource(name, None, DATASETS.find(name))
-    raise UnknownNameError(
-        "dataset",
-        name,
-        DATASETS,
-        "or give FILE.npz (MedMNIST layout) or a FOLDER with one subfolder of images per class",
-    )
+    hint = "or give FILE.npz (MedMNIST layout) or a FOLDER with one subfolder of images per class"
+    raise UnknownNameError("dataset", name, DATASETS, hint)

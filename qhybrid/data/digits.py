@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from qhybrid.data.catalog import Reading
 from qhybrid.data.raw import RawImages
 
 INK_LEVELS = 16
 
 
-def read_digits() -> RawImages:
+def read_digits(_: Reading) -> RawImages:
     """Read all 1,797 images; their ink levels 0..16 are spread over 0..255."""
     from sklearn.datasets import load_digits
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from qhybrid.data.catalog import Reading
 from qhybrid.data.raw import RawImages
 from qhybrid.data.sizes import fit_image_size
 from qhybrid_circuits.errors import RequestError
@@ -17,21 +18,17 @@ _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
 _SPLIT_NAMES = {"train", "val", "test"}
 
 
-def read_folder(path: Path, image_size: int | None, source: str) -> RawImages:
+def read_folder(reading: Reading) -> RawImages:
     """Read all images; grayscale when all of them are, RGB otherwise.
 
     Images are resized one by one as they are read, so that originals may differ in size.
 
-    Args:
-        path: The folder.
-        image_size: Side length to resize to; None keeps the images as they are.
-        source: The folder as it was given, for messages.
-
     Raises:
         RequestError: No class folders, no images, an unreadable image, or sizes that differ.
     """
-    samples, class_names = _find_images(path, source)
-    images = list(_read_images([file for file, _ in samples], image_size))
+    source = reading.name
+    samples, class_names = _find_images(Path(reading.path or source), source)
+    images = list(_read_images([file for file, _ in samples], reading.image_size))
     if any(image.shape[2] == 3 for image in images):
         images = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in images]
     labels = np.array([label for _, label in samples], dtype=np.int64)
@@ -56,12 +53,8 @@ def _find_images(path: Path, source: str) -> tuple[list[tuple[str, int]], dict[i
             f"folder '{source}' holds splits ({', '.join(classes)}), not classes; "
             f"give one of them, e.g. '{Path(source) / classes[-1]}'"
         )
-    samples = make_dataset(
-        str(path),
-        {name: label for label, name in enumerate(classes)},
-        is_valid_file=is_wanted,
-        allow_empty=True,
-    )
+    ids = {name: label for label, name in enumerate(classes)}
+    samples = make_dataset(str(path), ids, is_valid_file=is_wanted, allow_empty=True)
     if not samples:
         raise RequestError(
             f"folder '{source}' has no images in its class folders ({', '.join(classes)}); "

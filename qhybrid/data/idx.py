@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qhybrid.data.catalog import Reading
 from qhybrid.data.raw import RawImages, check_images, check_labels
 from qhybrid_circuits.errors import RequestError
 
@@ -23,7 +24,7 @@ def cache_folder(cache_dir: str | Path | None) -> Path:
     return Path(chosen).expanduser()
 
 
-def read_idx(name: str, split: str, cache_dir: str | Path | None) -> RawImages:
+def read_idx(reading: Reading) -> RawImages:
     """Read one split of "mnist" or "fashion_mnist", downloading all four files when one is missing.
 
     Raises:
@@ -31,8 +32,9 @@ def read_idx(name: str, split: str, cache_dir: str | Path | None) -> RawImages:
     """
     from torchvision import datasets
 
+    name, split = reading.name, reading.split
     dataset_class = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[name]
-    root = cache_folder(cache_dir)
+    root = cache_folder(reading.cache_dir)
     folder = root / dataset_class.__name__ / "raw"
     if not all((folder / file).is_file() for file in _file_names(dataset_class)):
         _download(dataset_class, root, name)
@@ -45,16 +47,13 @@ def read_idx(name: str, split: str, cache_dir: str | Path | None) -> RawImages:
         ) from error
     images = check_images(found.data.numpy(), f"{name} ({split})")
     labels = check_labels(found.targets.numpy(), len(images), f"the labels of {name} ({split})")
-    return RawImages(images, labels, _class_names(dataset_class), name)
+    # MNIST's "0 - zero" becomes "0".
+    classes = {i: str(called).split(" - ")[0] for i, called in enumerate(dataset_class.classes)}
+    return RawImages(images, labels, classes, name)
 
 
 def _file_names(dataset_class: Any) -> list[str]:
     return [file.removesuffix(".gz") for file, _ in dataset_class.resources]
-
-
-def _class_names(dataset_class: Any) -> dict[int, str]:
-    """Number the classes; MNIST's "0 - zero" becomes "0"."""
-    return {i: str(name).split(" - ")[0] for i, name in enumerate(dataset_class.classes)}
 
 
 def _download(dataset_class: Any, root: Path, name: str) -> None:

@@ -9,10 +9,6 @@ import torch
 from qhybrid.data.catalog import DatasetSource, Reading, resolve_dataset
 from qhybrid.data.classes import select_classes
 from qhybrid.data.dataset import ImageDataset
-from qhybrid.data.digits import read_digits
-from qhybrid.data.folder import read_folder
-from qhybrid.data.idx import read_idx
-from qhybrid.data.npz import read_npz
 from qhybrid.data.raw import RawImages
 from qhybrid.data.sizes import check_image_size, fit_image_size
 from qhybrid_circuits.errors import RequestError, UnknownNameError
@@ -44,17 +40,20 @@ def load_dataset(
     source = resolve_dataset(name_or_path)
     check_image_size(image_size)
     _check_split(source, split)
-    raw = _read(source, image_size, split, cache_dir)
+    reader = source.info.reader
+    read = load_reference(reader) if isinstance(reader, str) else reader
+    raw = read(Reading(source.name, source.path, split, image_size, cache_dir))
+    if not isinstance(raw, RawImages):
+        raise RequestError(
+            f"the reader of dataset '{source.name}' returned a {type(raw).__name__}, but must "
+            "return qhybrid.data.raw.RawImages"
+        )
     if classes is not None:
         raw = _keep_classes(raw, classes)
     images = fit_image_size(raw.images, image_size, raw.source)
-    return ImageDataset(
-        # A copy: arrays mapped from files may be read-only, which tensors cannot express.
-        torch.tensor(images),
-        torch.tensor(raw.labels),
-        class_names=raw.class_names,
-        source=raw.source,
-    )
+    # A copy: arrays mapped from files may be read-only, which tensors cannot express.
+    tensors = torch.tensor(images), torch.tensor(raw.labels)
+    return ImageDataset(*tensors, class_names=raw.class_names, source=raw.source)
 
 
 def _check_split(source: DatasetSource, split: str) -> None:
@@ -66,46 +65,6 @@ def _check_split(source: DatasetSource, split: str) -> None:
             f"dataset '{source.name}' has no '{split}' split; all its images are 'train'{where}"
         )
     raise UnknownNameError("split", split, source.info.splits)
-
-
-def _read(
-    source: DatasetSource, image_size: int | None, split: str, cache_dir: str | Path | None
-) -> RawImages:
-    reader = source.info.reader
-    read = load_reference(reader) if isinstance(reader, str) else reader
-    found = read(Reading(source.name, source.path, split, image_size, cache_dir))
-    if not isinstance(found, RawImages):
-        raise RequestError(
-            f"the reader of dataset '{source.name}' returned a {type(found).__name__}, but must "
-            "return qhybrid.data.raw.RawImages"
-        )
-    return found
-
-
-def digits(reading: Reading) -> RawImages:
-    """Return scikit-learn's digits."""
-    return read_digits()
-
-
-def idx(reading: Reading) -> RawImages:
-    """Return a split of one of torchvision's datasets."""
-    return read_idx(reading.name, reading.split, reading.cache_dir)
-
-
-def npz(reading: Reading) -> RawImages:
-    """Return a split of a file."""
-    return read_npz(_path_of(reading), reading.split, reading.name)
-
-
-def folder(reading: Reading) -> RawImages:
-    """Return the images of a folder."""
-    return read_folder(_path_of(reading), reading.image_size, reading.name)
-
-
-def _path_of(reading: Reading) -> Path:
-    if reading.path is None:
-        raise ValueError(f"dataset '{reading.name}' is read from a path")
-    return reading.path
 
 
 def _keep_classes(raw: RawImages, classes: str | Sequence[str | int]) -> RawImages:

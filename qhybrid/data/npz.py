@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qhybrid.data.catalog import Reading
 from qhybrid.data.raw import RawImages, check_images, check_labels
 from qhybrid.files import CORRUPT_NPZ
 from qhybrid_circuits.errors import RequestError
@@ -12,7 +13,7 @@ from qhybrid_circuits.errors import RequestError
 _BEGINNINGS = (b"PK", b"\x93NUMPY")
 
 
-def read_npz(path: Path, split: str, source: str) -> RawImages:
+def read_npz(reading: Reading) -> RawImages:
     """Read one split; a class is named by its number.
 
     Only the two arrays of the split are required and read. Pickled arrays are refused.
@@ -20,8 +21,8 @@ def read_npz(path: Path, split: str, source: str) -> RawImages:
     Raises:
         RequestError: Not an npz file, damaged, a missing key, or an array that does not fit.
     """
-    keys = (f"{split}_images", f"{split}_labels")
-    raw_images, raw_labels = _read_arrays(path, keys, source)
+    source, keys = reading.name, (f"{reading.split}_images", f"{reading.split}_labels")
+    raw_images, raw_labels = _read_arrays(Path(reading.path or source), keys, source)
     images = check_images(raw_images, f"'{keys[0]}' of {source}")
     labels = check_labels(raw_labels, len(images), f"'{keys[1]}' of {source}")
     names = {int(label): str(label) for label in np.unique(labels)}
@@ -30,7 +31,10 @@ def read_npz(path: Path, split: str, source: str) -> RawImages:
 
 def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray[np.generic]]:
     try:
-        _check_beginning(path)
+        with path.open("rb") as file:
+            # numpy would take other files for pickles and recommend that.
+            if not file.read(6).startswith(_BEGINNINGS):
+                raise ValueError("it does not begin like one")
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise RequestError(
@@ -55,13 +59,6 @@ def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray
         if not isinstance(array, np.ndarray):  # numpy hands out members that are not .npy as bytes
             raise RequestError(f"'{key}' of {source} is not a numpy array; use numpy.savez")
     return arrays
-
-
-def _check_beginning(path: Path) -> None:
-    """Keep other files from numpy, which would take them for pickles and recommend that."""
-    with path.open("rb") as file:
-        if not file.read(6).startswith(_BEGINNINGS):
-            raise ValueError("it does not begin like one")
 
 
 def _check_keys(keys: tuple[str, str], present: list[str], source: str) -> None:

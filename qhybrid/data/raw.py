@@ -26,11 +26,7 @@ class RawImages:
 
 
 def check_images(images: NDArray[np.generic], what: str) -> NDArray[np.uint8]:
-    """Return images as uint8 (N, H, W, C).
-
-    Args:
-        images: (N, H, W), (N, H, W, 1) or (N, H, W, 3).
-        what: How messages call the array, e.g. "'train_images' of data.npz".
+    """Return images (N, H, W), (N, H, W, 1) or (N, H, W, 3), `what` in messages, as (N, H, W, C).
 
     Raises:
         RequestError: Another dtype or shape, or no images at all.
@@ -49,12 +45,7 @@ def check_images(images: NDArray[np.generic], what: str) -> NDArray[np.uint8]:
 
 
 def check_labels(labels: NDArray[np.generic], count: int, what: str) -> NDArray[np.int64]:
-    """Return labels as int64 (N,).
-
-    Args:
-        labels: Integers, (N,) or (N, 1).
-        count: How many images there are.
-        what: How messages call the array.
+    """Return labels, integers (N,) or (N, 1) of `count` images, as int64 (N,).
 
     Raises:
         RequestError: Not integers, another shape, or not one label per image.

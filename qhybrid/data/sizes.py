@@ -26,12 +26,7 @@ def check_image_size(image_size: int | None) -> None:
 def fit_image_size(
     images: NDArray[np.uint8], image_size: int | None, source: str
 ) -> NDArray[np.uint8]:
-    """Return square images of an accepted size.
-
-    Args:
-        images: (N, H, W, C).
-        image_size: Side length to resize to (bicubic, antialiased); None keeps the native size.
-        source: Where the images come from, for messages.
+    """Return square images (N, H, W, C), resized (bicubic, antialiased) unless the size is None.
 
     Raises:
         RequestError: Images that are not square, or a native size that the models do not take.
@@ -55,11 +50,8 @@ def _resize(images: NDArray[np.uint8], image_size: int | None) -> NDArray[np.uin
     import torch
     from torchvision.transforms.v2 import InterpolationMode, functional
 
-    resized: torch.Tensor = functional.resize(
-        torch.tensor(images).permute(0, 3, 1, 2),
-        [image_size, image_size],
-        interpolation=InterpolationMode.BICUBIC,
-        antialias=True,
-    )
+    tensor, side = torch.tensor(images).permute(0, 3, 1, 2), [image_size, image_size]
+    bicubic = InterpolationMode.BICUBIC
+    resized: torch.Tensor = functional.resize(tensor, side, bicubic, antialias=True)
     pixels: NDArray[np.uint8] = resized.permute(0, 2, 3, 1).contiguous().numpy()
     return pixels

@@ -18,12 +18,7 @@ class Ema:
     """Averaged copies of a model's parameters, by diffusers' EMAModel on training's step count."""
 
     def __init__(self, model: nn.Module, spec: EmaSpec | None = None) -> None:
-        """Start from the model's present parameters.
-
-        Args:
-            model: The model to follow.
-            spec: The warm-up and decay; None means the paper's.
-        """
+        """Start from the model's present parameters; no spec means the paper's."""
         self.spec = spec or EmaSpec()
         self._average = EMAModel(
             model.parameters(),
@@ -35,15 +30,12 @@ class Ema:
         )
 
     def step(self, model: nn.Module, training_step: int) -> None:
-        """Update after an optimizer step; does nothing between multiples of `spec.every`.
-
-        Args:
-            model: The model that is trained.
-            training_step: Zero-based count of optimizer steps.
-        """
+        """Update after an optimizer step, from 0; nothing between multiples of `spec.every`."""
         if training_step % self.spec.every:
             return
-        self._follow_device(model)
+        device = next(model.parameters()).device
+        if self._average.shadow_params[0].device != device:
+            self._average.to(device=device)
         # EMAModel counts its own calls and adds one; the warm-up is defined on training steps.
         self._average.optimization_step = training_step - 1
         self._average.step(model.parameters())
@@ -87,8 +79,3 @@ class Ema:
             )
         for mine, theirs in zip(present, saved, strict=True):
             mine.copy_(theirs)
-
-    def _follow_device(self, model: nn.Module) -> None:
-        device = next(model.parameters()).device
-        if self._average.shadow_params[0].device != device:
-            self._average.to(device=device)

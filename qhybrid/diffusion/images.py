@@ -70,14 +70,8 @@ def save_gif(
         raise ShapeError("Argument `frames` must hold at least one frame; sample with keep > 0")
     first, *rest = [_tile(frame, columns, upscale) for frame in frames]
     with replacing(Path(path)) as unfinished:
-        first.save(
-            unfinished,
-            format="GIF",
-            save_all=True,
-            append_images=rest,
-            duration=[_FRAME_MS] * len(rest) + [_LAST_FRAME_MS],
-            loop=0,
-        )
+        times = [_FRAME_MS] * len(rest) + [_LAST_FRAME_MS]
+        first.save(unfinished, "GIF", save_all=True, append_images=rest, duration=times, loop=0)
 
 
 def _tile(images: Tensor, columns: int | None, upscale: int | None) -> Image.Image:
@@ -96,12 +90,8 @@ def _tile(images: Tensor, columns: int | None, upscale: int | None) -> Image.Ima
         # make_grid returns a single image without its border.
         bordered = functional.pad(large, [border] * 4, value=_BORDER_LEVEL)
         return _to_pil(bordered[0])
-    grid: Tensor = make_grid(
-        large,
-        nrow=columns or math.ceil(math.sqrt(len(images))),
-        padding=border,
-        pad_value=_BORDER_LEVEL,
-    )
+    nrow = columns or math.ceil(math.sqrt(len(images)))
+    grid: Tensor = make_grid(large, nrow=nrow, padding=border, pad_value=_BORDER_LEVEL)
     return _to_pil(grid)
 
 

@@ -45,14 +45,9 @@ def denoising_loss(
     Returns:
         The mean over the batch of weight times squared error, itself a mean over pixels; a scalar.
     """
-    drawn_on = generator.device
-    timesteps = torch.randint(
-        0,
-        scheduler.config.num_train_timesteps,
-        (len(images),),
-        generator=generator,
-        device=drawn_on,
-    ).to(images.device)
+    count, drawn_on = scheduler.config.num_train_timesteps, generator.device
+    drawn = torch.randint(count, images.shape[:1], generator=generator, device=drawn_on)
+    timesteps = drawn.to(images.device)
     stream = (noise_source or GaussianNoise()).stream(generator)
     noise = stream.normal(images.shape, images.dtype).to(images.device)
     noisy = scheduler.add_noise(images, noise, timesteps)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -46,11 +47,7 @@ class QuantumNoise:
     """Noise that is measured when it is needed, on a simulator: its seed is the generator's."""
 
     def __init__(self, source: BitSource) -> None:
-        """Measure noise.
-
-        Args:
-            source: Where bits are read.
-        """
+        """Measure noise where `source` reads bits."""
         self._source = source
 
     def stream(self, generator: torch.Generator) -> NoiseStream:
@@ -90,12 +87,12 @@ class PooledNoise:
         return _BufferedStream(following, generator)
 
 
+@dataclass(frozen=True)
 class _GeneratorStream:
-    def __init__(self, generator: torch.Generator) -> None:
-        self._generator = generator
+    generator: torch.Generator
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        generator = self._generator
+        generator = self.generator
         return torch.randn(*shape, generator=generator, device=generator.device, dtype=dtype)
 
 

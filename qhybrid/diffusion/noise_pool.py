@@ -15,21 +15,15 @@ from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 from qhybrid_runtime.randomness.factory import bit_source
 from qhybrid_runtime.randomness.normal import BITS_A_NUMBER, normal_numbers
 
+Announce = Callable[[str], None]
+
 
 def open_noise(
-    spec: NoiseSpec,
-    pool_file: Path,
-    *,
-    seed: int = 0,
-    announce: Callable[[str], None] | None = None,
+    spec: NoiseSpec, pool_file: Path, *, seed: int = 0, announce: Announce | None = None
 ) -> NoiseSource:
     """Return the noise of a run; a pool that is not there yet is measured and kept.
 
-    Args:
-        spec: Where noise comes from.
-        pool_file: Where the pool is kept.
-        seed: Of a pool from a simulator.
-        announce: Told what is being measured.
+    `seed` is of a pool from a simulator, and `announce` is told what is being measured.
 
     Raises:
         RequestError: The device cannot be had, or the pool that is kept is not what is asked for.
@@ -41,29 +35,21 @@ def open_noise(
         return QuantumNoise(bit_source(spec.backend))
     if not pool_file.exists():
         if announce is not None:
-            announce(_announcement(spec, spec.pool))
+            seconds = measured_seconds(spec.pool, LEAST_QUBITS)
+            paid = check_backend_name(spec.backend).paid
+            price = f", about {seconds:.0f} QPU seconds" if paid else ""
+            announce(f"measuring {spec.pool:,} numbers of noise on {spec.backend}{price}")
         bits = bit_source(spec.backend).bits(BITS_A_NUMBER * spec.pool, seed)
         with replacing(pool_file) as temporary:
             np.savez(temporary, numbers=normal_numbers(bits).numpy())
-    return PooledNoise(torch.from_numpy(_read(pool_file, spec.pool)))
-
-
-def _announcement(spec: NoiseSpec, count: int) -> str:
-    text = f"measuring {count:,} numbers of noise on {spec.backend}"
-    if not check_backend_name(spec.backend).paid:
-        return text
-    return f"{text}, about {measured_seconds(count, LEAST_QUBITS):.0f} QPU seconds"
-
-
-def _read(path: Path, count: int) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(pool_file, allow_pickle=False) as file:
             numbers: np.ndarray = file["numbers"]
-        if numbers.shape != (count,) or numbers.dtype != np.float32:
-            raise ValueError(f"it holds {numbers.size:,} numbers of {count:,}")
+        if numbers.shape != (spec.pool,) or numbers.dtype != np.float32:
+            raise ValueError(f"it holds {numbers.size:,} numbers of {spec.pool:,}")
     except (*CORRUPT_NPZ, KeyError, TypeError) as error:
         raise RequestError(
-            f"the pool of noise '{path}' cannot be used ({error}); restore it, or move it away to "
-            "have another one measured"
+            f"the pool of noise '{pool_file}' cannot be used ({error}); restore it, or move it "
+            "away to have another one measured"
         ) from error
-    return numbers
+    return PooledNoise(torch.from_numpy(numbers))

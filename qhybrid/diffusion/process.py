@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from qhybrid.diffusion.noise import NoiseSource
+    from qhybrid.diffusion.noise import NoiseSource, NoiseStream
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,33 @@ class ProcessInfo:
         return process
 
 
+@dataclass(frozen=True)
+class Draw:
+    """What is drawn together, and how.
+
+    Attributes:
+        sampler: A name that the process allows.
+        steps: Model evaluations an image.
+        indices: Numbers of the B images among all that are drawn.
+        shape: (C, H, W).
+        generators: One for each image.
+        device: Torch device of the model.
+        noise: Where noise comes from.
+    """
+
+    sampler: str
+    steps: int
+    indices: range
+    shape: tuple[int, int, int]
+    generators: "list[torch.Generator]"
+    device: "torch.device"
+    noise: "NoiseSource"
+
+    def streams(self) -> "list[NoiseStream]":
+        """Return the noise of each image."""
+        return [self.noise.stream(generator) for generator in self.generators]
+
+
 class Process(ABC):
     """How images become what a model is trained on, and how images are drawn from the model.
 
@@ -69,6 +97,7 @@ class Process(ABC):
         schedule: The noise of each timestep.
         weighting: The weight of each timestep in the loss, where the process has any.
         classes: How many classes models are told of; None where they are told of none.
+        scheduler: Adds noise as the schedule says.
     """
 
     info: ProcessInfo
@@ -78,6 +107,7 @@ class Process(ABC):
     ) -> None:
         """Set up; see the attributes."""
         self.schedule, self.weighting, self.classes = schedule, weighting, classes
+        self.scheduler = noise_scheduler(schedule)
 
     @abstractmethod
     def loss(
@@ -99,30 +129,8 @@ class Process(ABC):
         """
 
     @abstractmethod
-    def chain(
-        self,
-        model: Callable[..., Any],
-        *,
-        sampler: str,
-        steps: int,
-        indices: range,
-        shape: tuple[int, int, int],
-        generators: "list[torch.Generator]",
-        device: "torch.device",
-        noise: "NoiseSource",
-    ) -> "Iterator[Tensor]":
-        """Yield pure noise, then x after each step, as images (B, C, H, W) in about [-1, 1].
-
-        Args:
-            model: What was trained.
-            sampler: A name that `info` allows.
-            steps: Model evaluations an image.
-            indices: Numbers of the B images among all that are drawn.
-            shape: (C, H, W).
-            generators: One for each image.
-            device: Torch device of the model.
-            noise: Where noise comes from.
-        """
+    def chain(self, model: Callable[..., Any], draw: Draw) -> "Iterator[Tensor]":
+        """Yield pure noise, then x after each step, as images (B, C, H, W) in about [-1, 1]."""
 
     def labels(self, indices: range) -> "Tensor | None":
         """Return the class of each image, (B,), or None where models are told of none."""

@@ -33,12 +33,8 @@ class ReverseSde(DDPMScheduler):
     ) -> tuple[Tensor]:
         """Return x (B, C, H, W) at the timestep that follows, in a tuple.
 
-        Args:
-            model_output: The predicted epsilon, shaped like `sample`.
-            timestep: Where `sample` is.
-            sample: x (B, C, H, W).
-            generator: Draws z; a list has one for each image.
-            return_dict: Without effect.
+        The output is the predicted epsilon of the sample x, and a list of generators has one for
+        each image. `return_dict` is without effect.
         """
         alpha_bars: Tensor = self.alphas_cumprod
         now = alpha_bars[timestep]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qhybrid.diffusion.schedules import NoiseScheduler, beta_options
+from qhybrid.diffusion.schedules import NoiseScheduler, beta_options, diffusers_scheduler
 from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import Registry, load_reference
@@ -151,8 +151,7 @@ def reverse_sde(spec: ScheduleSpec) -> NoiseScheduler:
     """Return the solver of the reverse-time SDE."""
     from qhybrid.diffusion.reverse_sde import ReverseSde
 
-    solver_class: Any = ReverseSde
-    solver: NoiseScheduler = solver_class(**beta_options(spec))
+    solver: NoiseScheduler = ReverseSde(**beta_options(spec))
     return solver
 
 
@@ -168,10 +167,8 @@ def dpm_solver(spec: ScheduleSpec, *, order: int, stochastic: bool = False) -> N
     third order is for the ODE alone: the stochastic form of it does not converge in diffusers 0.42
     (the spread of Gaussian data is 8 to 25 % too wide at 300 to 1000 steps).
     """
-    import diffusers
-
-    solver_class: Any = diffusers.DPMSolverMultistepScheduler
-    solver: NoiseScheduler = solver_class(
+    return diffusers_scheduler(
+        "DPMSolverMultistepScheduler",
         **beta_options(spec),
         algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++",
         solver_order=order,
@@ -180,4 +177,3 @@ def dpm_solver(spec: ScheduleSpec, *, order: int, stochastic: bool = False) -> N
         sample_max_value=1.0,
         final_sigmas_type="zero",
     )
-    return solver

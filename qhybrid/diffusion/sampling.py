@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from qhybrid.diffusion.epsilon import EpsilonProcess
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
-from qhybrid.diffusion.process import Process
+from qhybrid.diffusion.process import Draw, Process
 from qhybrid.diffusion.samplers import sampler_steps
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError, ShapeError
@@ -90,50 +90,27 @@ def sample(
     process.info.check_sampler(spec, sampler, steps)
     batch_size = DEFAULT_BATCH if batch_size is None else batch_size
     _check_request(shape, batch_size, seed, first_index, keep)
-    batches = _batches(shape, batch_size, first_index)
-    chunks = []
+    batch_size = min(batch_size, max(1, _MOST_ELEMENTS // math.prod(shape[1:])))
+    every = range(first_index, first_index + shape[0])
+    batches = [every[start : start + batch_size] for start in range(0, len(every), batch_size)]
+    # After how many steps a frame is kept; the last step always is, for the images.
+    moments = {round(steps * i / max(keep - 1, 1)) for i in range(keep)} | {steps}
+    chunks: list[list[Tensor]] = []
     with _evaluation_mode(model), torch.no_grad():
         # Not inference mode: tensors that a circuit caches in here must still serve training.
         for number, indices in enumerate(batches):
-            chain = process.chain(
-                model,
-                sampler=sampler,
-                steps=steps,
-                indices=indices,
-                shape=shape[1:],
-                generators=[image_generator(seed, index) for index in indices],
-                device=torch.device(device),
-                noise=noise or GaussianNoise(),
-            )
-            before, total = number * steps, len(batches) * steps
-            chunks.append(_frames(chain, _kept_moments(keep, steps), before, total, on_step))
+            generators = [image_generator(seed, index) for index in indices]
+            where, source = torch.device(device), noise or GaussianNoise()
+            draw = Draw(sampler, steps, indices, shape[1:], generators, where, source)
+            chunks.append([])
+            for done, x in enumerate(process.chain(model, draw)):
+                if done in moments:
+                    chunks[-1].append(x.clamp(-1, 1).to("cpu", torch.float32))
+                if done and on_step is not None:
+                    on_step(number * steps + done, len(batches) * steps)
     frames = [torch.cat(parts) for parts in zip(*chunks, strict=True)]
-    labels = process.labels(range(first_index, first_index + shape[0]))
+    labels = process.labels(every)
     return SampleResult(frames[-1], frames if keep else None, sampler, steps, labels)
-
-
-def _batches(shape: tuple[int, ...], batch_size: int, first: int) -> list[range]:
-    """Return the indices of the images of each batch."""
-    size = min(batch_size, max(1, _MOST_ELEMENTS // math.prod(shape[1:])))
-    last = first + shape[0]
-    return [range(start, min(start + size, last)) for start in range(first, last, size)]
-
-
-def _frames(
-    chain: Iterator[Tensor],
-    moments: set[int],
-    before: int,
-    total: int,
-    on_step: Callable[[int, int], None] | None,
-) -> list[Tensor]:
-    """Return x at some moments of a chain; report each step after the first `before`."""
-    kept = []
-    for done, x in enumerate(chain):
-        if done in moments:
-            kept.append(x.clamp(-1, 1).to("cpu", torch.float32))
-        if done and on_step is not None:
-            on_step(before + done, total)
-    return kept
 
 
 def image_generator(seed: int, index: int) -> torch.Generator:
@@ -147,19 +124,11 @@ def _check_request(
 ) -> None:
     if len(shape) != 4 or min(shape) < 1:
         raise ShapeError(f"Argument `shape` must be (N, C, H, W), all positive, but it is {shape}")
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("seed", seed, 0),
-        ("first_index", first_index, 0),
-        ("keep", keep, 0),
-    ):
+    from_zero = {"seed": seed, "first_index": first_index, "keep": keep}
+    for name, value in {"batch_size": batch_size, **from_zero}.items():
+        least = int(name == "batch_size")
         if value < least:
             raise RequestError(f"{name} must be at least {least}, but it is {value}")
-
-
-def _kept_moments(keep: int, steps: int) -> set[int]:
-    """Return after how many steps a frame is kept; the last step always is, for the images."""
-    return {round(steps * i / max(keep - 1, 1)) for i in range(keep)} | {steps}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ class NoiseScheduler(Protocol):
     """The part of a diffusers scheduler that is used here; diffusers' own types say less."""
 
     config: Any
+    betas: "Tensor"
     alphas_cumprod: "Tensor"
     timesteps: "Tensor"
 
@@ -35,6 +36,14 @@ class NoiseScheduler(Protocol):
 
     def set_timesteps(self, *, timesteps: list[int]) -> None:
         """Set the timesteps to visit, descending."""
+
+
+def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
+    """Return a scheduler of diffusers."""
+    import diffusers
+
+    scheduler: NoiseScheduler = getattr(diffusers, class_name)(**options)
+    return scheduler
 
 
 _DIFFUSERS_NAMES = {"cosine": "squaredcos_cap_v2"}
@@ -62,20 +71,14 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _betas(spec: ScheduleSpec) -> tuple[float, ...]:
     """Return the betas by diffusers, checked to keep all samplers finite."""
-    import diffusers
-
-    scheduler_class: Any = diffusers.DDPMScheduler
-    options: dict[str, Any] = {"num_train_timesteps": spec.timesteps}
+    options: dict[str, Any] = {"beta_schedule": _DIFFUSERS_NAMES.get(spec.name, spec.name)}
     if spec.betas is not None:
-        options["trained_betas"] = list(spec.betas)
-    else:
-        options["beta_schedule"] = _DIFFUSERS_NAMES.get(spec.name, spec.name)
+        options = {"trained_betas": list(spec.betas)}
     if spec.ends is not None:
         options["beta_start"], options["beta_end"] = spec.ends
-    scheduler = scheduler_class(**options)
+    scheduler = diffusers_scheduler("DDPMScheduler", num_train_timesteps=spec.timesteps, **options)
     _check_levels(spec, scheduler.alphas_cumprod)
-    betas: list[float] = scheduler.betas.tolist()
-    return tuple(betas)
+    return tuple(scheduler.betas.tolist())
 
 
 def _check_levels(spec: ScheduleSpec, alpha_bar: "Tensor") -> None:
@@ -107,13 +110,6 @@ def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
     Raises:
         RequestError: The schedule leaves what single precision can hold.
     """
-    import diffusers
-
-    scheduler_class: Any = diffusers.DDPMScheduler
-    scheduler: NoiseScheduler = scheduler_class(
-        **beta_options(spec),
-        variance_type="fixed_small",
-        clip_sample=True,
-        clip_sample_range=1.0,
-    )
-    return scheduler
+    clipped = {"clip_sample": True, "clip_sample_range": 1.0}
+    options = {**beta_options(spec), "variance_type": "fixed_small", **clipped}
+    return diffusers_scheduler("DDPMScheduler", **options)

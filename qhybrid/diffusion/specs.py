@@ -31,7 +31,6 @@ BETA_ENDS: Mapping[str, tuple[float, float]] = dict.fromkeys(
 MOST_TIMESTEPS = 100_000
 """A hundred times what is common; the betas of many more would not fit into memory."""
 
-
 MOST_NUMBERS = 100_000_000
 """Numbers that a pool of noise may hold: 400 MB."""
 
@@ -68,7 +67,18 @@ class ScheduleSpec:
                 f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "
                 f"{self.timesteps}"
             )
-        self._check_ends()
+        given = {"beta_start": self.beta_start, "beta_end": self.beta_end}
+        names = [name for name, value in given.items() if value is not None]
+        if self.ends is None and names:
+            raise RequestError(
+                f"{names[0]} is of the schedules {', '.join(BETA_ENDS)}, and would have no effect "
+                f"on '{self.name}'; leave it out, or choose one of them"
+            )
+        if self.ends is not None and not 0 < self.ends[0] <= self.ends[1] < 1:
+            raise RequestError(
+                "betas must satisfy 0 < beta_start <= beta_end < 1, but they are "
+                f"{self.ends[0]} and {self.ends[1]}"
+            )
         self._check_betas()
 
     @classmethod
@@ -90,20 +100,6 @@ class ScheduleSpec:
             start if self.beta_start is None else self.beta_start,
             end if self.beta_end is None else self.beta_end,
         )
-
-    def _check_ends(self) -> None:
-        given = {"beta_start": self.beta_start, "beta_end": self.beta_end}
-        names = [name for name, value in given.items() if value is not None]
-        if self.ends is None and names:
-            raise RequestError(
-                f"{names[0]} is of the schedules {', '.join(BETA_ENDS)}, and would have no effect "
-                f"on '{self.name}'; leave it out, or choose one of them"
-            )
-        if self.ends is not None and not 0 < self.ends[0] <= self.ends[1] < 1:
-            raise RequestError(
-                "betas must satisfy 0 < beta_start <= beta_end < 1, but they are "
-                f"{self.ends[0]} and {self.ends[1]}"
-            )
 
     def _check_betas(self) -> None:
         if self.name == TRAINED_BETAS and self.betas is None:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from qhybrid.diffusion.noise import NoiseSource
-from qhybrid.diffusion.process import STATES, Process
-from qhybrid.diffusion.schedules import noise_scheduler
+from qhybrid.diffusion.process import STATES, Draw, Process
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.diffusion.state_process import (
     check_not_black,
@@ -38,7 +37,6 @@ class StateProcess(Process):
     ) -> None:
         """Set up; the infidelity has no weights, and there is one class where None is given."""
         super().__init__(schedule, weighting, 1 if classes is None else classes)
-        self.scheduler = noise_scheduler(schedule)
 
     def loss(
         self,
@@ -59,30 +57,18 @@ class StateProcess(Process):
         """Return the class of each image, (B,)."""
         return torch.arange(indices.start, indices.stop) % (self.classes or 1)
 
-    def chain(
-        self,
-        model: Callable[..., Any],
-        *,
-        sampler: str,
-        steps: int,
-        indices: range,
-        shape: tuple[int, int, int],
-        generators: list[torch.Generator],
-        device: torch.device,
-        noise: NoiseSource,
-    ) -> Iterator[Tensor]:
+    def chain(self, model: Callable[..., Any], draw: Draw) -> Iterator[Tensor]:
         """Yield pure noise, then x after each step, as images (B, C, H, W) in [-1, 1].
 
         `model` predicts states of length 1 from x_t, t (B,) and classes (B,).
         """
-        channels, height, width = shape
-        streams = [noise.stream(generator) for generator in generators]
+        streams, (channels, height, width) = draw.streams(), draw.shape
         one = (1, self.info.planes * channels, height, width)
 
         def drawn() -> Tensor:
-            return torch.cat([complex_noise(stream, one) for stream in streams]).to(device)
+            return torch.cat([complex_noise(stream, one) for stream in streams]).to(draw.device)
 
-        labels = self.labels(indices).to(device)
+        labels = self.labels(draw.indices).to(draw.device)
         _, to_current, variance = posterior(self.scheduler.alphas_cumprod)
         x = drawn()
         yield to_images(x)

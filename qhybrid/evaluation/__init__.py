@@ -2,6 +2,4 @@
 
 from qhybrid.evaluation.ssim import mean_ssim
 
-__all__ = [
-    "mean_ssim",
-]
+__all__ = ["mean_ssim"]

@@ -57,12 +57,7 @@ def _sum_of_pairs(first: Tensor, second: Tensor) -> float:
     for start in range(0, len(first), _BATCH):
         batch = slice(start, start + _BATCH)
         index = structural_similarity_index_measure(
-            first[batch],
-            second[batch],
-            gaussian_kernel=True,
-            sigma=SIGMA,
-            data_range=1.0,
-            reduction="sum",
+            first[batch], second[batch], sigma=SIGMA, data_range=1.0, reduction="sum"
         )
         total += float(index)  # type: ignore[arg-type]
     return total

@@ -2,9 +2,9 @@
 
 import json
 from importlib.resources import files
-from typing import TypedDict
+from typing import TypedDict, cast
 
-from qhybrid.models.rows import MODELS, ModelRow
+from qhybrid.models.rows import MODELS
 
 
 class CatalogEntry(TypedDict):
@@ -34,33 +34,14 @@ class CatalogEntry(TypedDict):
     summary: str
 
 
-_FIGURES = (
-    "parameters",
-    "qubits",
-    "circuits_per_step",
-    "rounds_per_step",
-    "dead_weights",
-    "weights_with_effect",
-)
-
-
 def catalog() -> list[CatalogEntry]:
     """Return all models in the order of `MODELS`."""
     text = files("qhybrid.models").joinpath("catalog.json").read_text(encoding="utf-8")
     measured = {record["name"]: record for record in json.loads(text)}
-    return [_entry(MODELS[name], measured.get(name, {})) for name in MODELS]
-
-
-def _entry(row: ModelRow, measured: dict[str, int]) -> CatalogEntry:
-    parameters, qubits, circuits, rounds, dead, alive = (measured.get(key) for key in _FIGURES)
-    return {
-        "name": row.name,
-        "paper": row.paper,
-        "parameters": parameters,
-        "qubits": qubits,
-        "circuits_per_step": circuits,
-        "rounds_per_step": rounds,
-        "dead_weights": dead,
-        "weights_with_effect": alive,
-        "summary": row.summary,
-    }
+    entries = []
+    for name, row in MODELS.items():
+        known = {**measured.get(name, {}), **vars(row)}
+        entries.append(
+            cast("CatalogEntry", {key: known.get(key) for key in CatalogEntry.__annotations__})
+        )
+    return entries

@@ -6,7 +6,7 @@ same, down to the initial weights that one seed gives.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TypedDict, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,20 @@ from torch import Tensor, nn
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import ShapeError
 from qhybrid_runtime import Backend, CircuitBank
+
+
+class Options(TypedDict, total=False):
+    """How the circuits of one place are made.
+
+    Attributes:
+        gradient: A gradient method of the backend; None for its best.
+        generator: Source of the initial weights, uniform in [0, 1); None for torch's global one.
+        control: Whether classical layers of as many weights take the circuits' places.
+    """
+
+    gradient: str | None
+    generator: torch.Generator | None
+    control: bool
 
 
 class ControlLayer(nn.Module):
@@ -113,22 +127,19 @@ class ControlBank(nn.Module):
 def circuit_bank(
     variationals: Sequence[VariationalCircuit],
     backend: Backend,
-    *,
-    gradient: str | None = None,
-    generator: torch.Generator | None = None,
-    control: bool = False,
     weights_as_inputs: int = 0,
+    **options: Unpack[Options],
 ) -> CircuitBank | ControlBank:
     """Return the circuits of one place, or their controls.
 
     Args:
         variationals: At least one circuit.
         backend: Where circuits run; controls need none.
-        gradient: A gradient method of the backend; None for its best.
-        generator: Source of the initial weights, drawn the same way for both.
-        control: Whether to return controls.
         weights_as_inputs: How many of the last inputs are weights that come with each sample.
+        **options: See `Options`; initial weights are drawn the same way for both.
     """
-    if control:
+    generator = options.get("generator")
+    if options.get("control"):
         return ControlBank(variationals, generator=generator, weights_as_inputs=weights_as_inputs)
+    gradient = options.get("gradient")
     return CircuitBank(list(variationals), backend, gradient=gradient, generator=generator)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qhybrid.models.time_embedding import SinusoidalEmbedding
-from qhybrid.models.unet import check_images
+from qhybrid.models.unet import ImageUNet
 
 
 class LightResNetBlock(nn.Module):
@@ -26,12 +26,10 @@ class LightResNetBlock(nn.Module):
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
-class LightUNet(nn.Module):
-    """Predicts the noise in an image at a diffusion time.
+class LightUNet(ImageUNet):
+    """The light U-Net, for images whose side is a multiple of 4.
 
     Attributes:
-        image_size: Side of the images in pixels, a multiple of 4.
-        channels: Image channels.
         attention: Weighs the bottleneck's channels, (B, 4 * dim, H / 4, W / 4) to the same shape;
             None leaves them as they are, as in the paper's classical model.
     """
@@ -40,8 +38,7 @@ class LightUNet(nn.Module):
         self, attention: nn.Module | None, *, image_size: int, channels: int, dim: int
     ) -> None:
         """Build from `dim` channels at the image's size to `4 * dim` at a quarter of it."""
-        super().__init__()
-        self.image_size, self.channels = image_size, channels
+        super().__init__(image_size, channels)
         width = 4 * dim
         self.stem = nn.Conv2d(channels, dim, kernel_size=3, padding=1)
         self.downsamples = nn.ModuleList(
@@ -56,19 +53,8 @@ class LightUNet(nn.Module):
         self.output = nn.Conv2d(2 * dim, channels, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Predict the noise in noisy images.
-
-        Args:
-            x: Images, (B, channels, image_size, image_size).
-            time: Diffusion time of each image, (B,).
-
-        Returns:
-            The noise, shaped as x.
-
-        Raises:
-            ShapeError: x or time has another shape.
-        """
-        check_images(x, time, (self.channels, self.image_size, self.image_size))
+        """Predict the noise in images x; see `ImageUNet`."""
+        self.check(x, time)
         x = skip = F.relu(self.stem(x))
         for downsample in self.downsamples:
             x = F.relu(downsample(x))

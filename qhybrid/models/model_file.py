@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from qhybrid.files import write_json
 from qhybrid.models.spec import ModelSpec
@@ -30,16 +29,6 @@ def read_spec(folder: Path | str) -> ModelSpec:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"'{path}' cannot be read ({error}); restore it from a copy") from error
-    return _parsed(path, values)
-
-
-def write_spec(folder: Path, spec: ModelSpec, tensors: Mapping[str, list[int]]) -> None:
-    """Write model.json: format version, specification, and the name and shape of each tensor."""
-    content = {"format": FORMAT, "spec": spec.to_dict(), "tensors": dict(tensors)}
-    write_json(folder / SPEC_FILE, content)
-
-
-def _parsed(path: Path, values: Any) -> ModelSpec:
     if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
         raise RequestError(f"'{path}' does not describe a model: it has no 'spec' object")
     if values.get("format") != FORMAT:
@@ -51,3 +40,9 @@ def _parsed(path: Path, values: Any) -> ModelSpec:
         return ModelSpec.from_dict(values["spec"])
     except RequestError as error:
         raise RequestError(f"'{path}': {error}") from error
+
+
+def write_spec(folder: Path, spec: ModelSpec, tensors: Mapping[str, list[int]]) -> None:
+    """Write model.json: format version, specification, and the name and shape of each tensor."""
+    content = {"format": FORMAT, "spec": spec.to_dict(), "tensors": dict(tensors)}
+    write_json(folder / SPEC_FILE, content)

@@ -1,11 +1,10 @@
 """One circuit on every 2x2 patch of a feature map, as a convolution's filter is."""
 
-from typing import cast
+from typing import Unpack, cast
 
-import torch
 from torch import Tensor, nn
 
-from qhybrid.models.control import circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid.models.quantum_vertex import circuit_channels
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import ShapeError
@@ -34,10 +33,8 @@ class PatchCircuit(nn.Module):
         channels: int,
         backend: Backend,
         *,
-        gradient: str | None = None,
-        generator: torch.Generator | None = None,
         pixel_major: bool = False,
-        control: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         """Build for feature maps of at least `channels` channels.
 
@@ -45,19 +42,15 @@ class PatchCircuit(nn.Module):
             circuit: Maps 4 inputs a channel to as many outputs.
             channels: The fewest channels that it will be given.
             backend: Where the circuit runs.
-            gradient: A gradient method of the backend; None for its best.
-            generator: Source of the circuit's initial weights.
             pixel_major: Flatten as the released code does.
-            control: Whether a classical layer of as many weights takes the circuit's place.
+            **options: See `Options`.
 
         Raises:
             CircuitError: The circuit does not map whole channels to as many, or takes too many.
         """
         super().__init__()
         (self.group,) = circuit_channels([circuit], channels)
-        self.bank = circuit_bank(
-            [circuit], backend, gradient=gradient, generator=generator, control=control
-        )
+        self.bank = circuit_bank([circuit], backend, **options)
         self._order = (*_PATCHES_FIRST, *(_PIXEL_MAJOR if pixel_major else _CHANNEL_MAJOR))
 
     @property

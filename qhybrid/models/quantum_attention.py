@@ -1,9 +1,10 @@
 """Attention over channels whose weights a circuit computes (Chen et al. 2025, section IV.D)."""
 
-import torch
+from typing import Unpack
+
 from torch import Tensor, nn
 
-from qhybrid.models.control import circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime import Backend
 
@@ -26,27 +27,16 @@ class QuantumAttention(nn.Module):
         channels: int,
         backend: Backend,
         *,
-        gradient: str | None = None,
-        generator: torch.Generator | None = None,
         detached: bool = False,
-        control: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        """Build for feature maps of `channels` channels.
+        """Build for feature maps of `channels` channels, around any circuit with in- and outputs.
 
-        Args:
-            circuit: Any circuit with inputs and outputs.
-            channels: Channels of the feature map.
-            backend: Where the circuit runs.
-            gradient: A gradient method of the backend; None for its best.
-            generator: Source of the circuit's initial weights.
-            detached: Detach the circuit's inputs, as the published code does.
-            control: Whether a classical layer of as many weights takes the circuit's place.
+        The published code detaches the circuit's inputs; see `Options` for the others.
         """
         super().__init__()
         self.project_in = nn.Linear(channels, circuit.num_inputs)
-        self.bank = circuit_bank(
-            [circuit], backend, gradient=gradient, generator=generator, control=control
-        )
+        self.bank = circuit_bank([circuit], backend, **options)
         self.project_out = nn.Linear(circuit.num_outputs, channels)
         self.detached = detached
 

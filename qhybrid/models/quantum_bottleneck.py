@@ -1,12 +1,12 @@
 """The network of Jo et al. (2026): a circuit between a linear encoder and decoder of states."""
 
-from typing import cast
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qhybrid.models.control import circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid.models.unet import check_images
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import ShapeError
@@ -37,9 +37,7 @@ class QuantumBottleneck(nn.Module):
         observables: int,
         timesteps: int,
         classes: int,
-        gradient: str | None = None,
-        generator: torch.Generator | None = None,
-        control: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         """Build around a circuit.
 
@@ -50,22 +48,14 @@ class QuantumBottleneck(nn.Module):
             observables: Trained observables.
             timesteps: Time steps with weights of their own.
             classes: Classes with weights of their own.
-            gradient: A gradient method of the backend; None for its best.
-            generator: Source of the table's initial weights.
-            control: Whether a classical layer, with the same table, takes the circuit's place.
+            **options: See `Options`; the initial weights are the table's, and so are those
+                of a control.
         """
         super().__init__()
-        self.table = WeightTable(
-            circuit, first=amplitudes, choices=(timesteps, classes), generator=generator
-        )
-        self.bank = circuit_bank(
-            [circuit],
-            backend,
-            gradient=gradient,
-            generator=generator,
-            control=control,
-            weights_as_inputs=self.table.num_columns,
-        )
+        choices, generator = (timesteps, classes), options.get("generator")
+        self.table = WeightTable(circuit, first=amplitudes, choices=choices, generator=generator)
+        columns = self.table.num_columns
+        self.bank = circuit_bank([circuit], backend, weights_as_inputs=columns, **options)
         self.observables = nn.Linear(circuit.num_outputs, observables)
 
     def forward(self, amplitudes: Tensor, time: Tensor, labels: Tensor) -> Tensor:
@@ -86,23 +76,9 @@ class QuantumBottleneckUNet(nn.Module):
     """
 
     def __init__(
-        self,
-        vertex: nn.Module,
-        *,
-        image_size: int,
-        channels: int,
-        amplitudes: int,
-        features: int,
+        self, vertex: nn.Module, *, image_size: int, channels: int, amplitudes: int, features: int
     ) -> None:
-        """Build the linear ends.
-
-        Args:
-            vertex: The module at the bottleneck.
-            image_size: Side of the images in pixels.
-            channels: Image channels.
-            amplitudes: What the vertex takes.
-            features: What it gives.
-        """
+        """Build the linear ends of a vertex that leads from `amplitudes` to `features` numbers."""
         super().__init__()
         self.shape = (2 * channels, image_size, image_size)
         width = 2 * channels * image_size**2

@@ -1,12 +1,12 @@
 """Circuits in the place of convolutions at the 2x2 vertex."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
-from qhybrid.models.control import circuit_bank
+from qhybrid.models.control import Options, circuit_bank
 from qhybrid.models.convolution import standardized_conv3x3
 from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid_circuits import VariationalCircuit
@@ -44,15 +44,42 @@ def circuit_channels(circuits: Sequence[VariationalCircuit], channels: int) -> l
     return counts
 
 
-class QuantumVertexConv(nn.Module):
-    """Circuits on the first channels of a 2x2 feature map, a 3x3 convolution on the others.
+class PartlyQuantumConv(nn.Module):
+    """Circuits on the first channels of a feature map, a 3x3 convolution on the others.
+
+    Attributes:
+        quantum_channels: Channels that circuits take.
+        classical: The weight-standardized convolution of the other channels; None without any.
+    """
+
+    def share(self, quantum_channels: int, channels: int) -> None:
+        """Leave to a convolution what circuits do not take of the channels."""
+        self.quantum_channels, rest = quantum_channels, channels - quantum_channels
+        self.classical = standardized_conv3x3(rest, rest) if rest else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x of shape (B, channels, H, W) to the same shape, the circuits' channels first."""
+        return self.join(self.measure(x), x)
+
+    def measure(self, x: Tensor) -> Tensor:
+        """Evaluate the circuits on x: (B, quantum_channels, H, W)."""
+        raise NotImplementedError
+
+    def join(self, quantum: Tensor, x: Tensor) -> Tensor:
+        """Append to the circuits' channels the convolution of the other channels of x."""
+        if self.classical is None:
+            return quantum
+        return torch.cat([quantum, self.classical(x[:, self.quantum_channels :])], dim=1)
+
+
+class QuantumVertexConv(PartlyQuantumConv):
+    """Circuits and a convolution at the 2x2 vertex.
 
     The feature of pixel p of a circuit's channel c is its input 4 * c + p; its outputs are read
     the same way. In the released variant both are pixel-major: `channels * p + c`.
 
     Attributes:
         bank: The circuits, evaluated together in one round, or their controls.
-        classical: The weight-standardized convolution of the other channels; None without any.
     """
 
     def __init__(
@@ -61,10 +88,8 @@ class QuantumVertexConv(nn.Module):
         channels: int,
         backend: Backend,
         *,
-        gradient: str | None = None,
-        generator: torch.Generator | None = None,
         pixel_major: bool = False,
-        control: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         """Give each circuit the next `num_inputs / 4` channels.
 
@@ -72,27 +97,17 @@ class QuantumVertexConv(nn.Module):
             circuits: In the order of the channels that they take; at least one.
             channels: Channels of the input and of the output.
             backend: Where the circuits run.
-            gradient: A gradient method of the backend; None for its best.
-            generator: Source of the circuits' initial weights, uniform in [0, 1).
             pixel_major: Flatten as the released code does.
-            control: Whether classical layers of as many weights take the circuits' places.
+            **options: See `Options`.
 
         Raises:
             CircuitError: A circuit does not fit the feature map.
         """
         super().__init__()
         self.circuit_channels = circuit_channels(circuits, channels)
-        self.quantum_channels = sum(self.circuit_channels)
         self.pixel_major = pixel_major
-        self.bank = circuit_bank(
-            circuits, backend, gradient=gradient, generator=generator, control=control
-        )
-        rest = channels - self.quantum_channels
-        self.classical = standardized_conv3x3(rest, rest) if rest else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x of shape (B, channels, 2, 2) to the same shape, the circuits' channels first."""
-        return self.join(self.measure(x), x)
+        self.bank = circuit_bank(circuits, backend, **options)
+        self.share(sum(self.circuit_channels), channels)
 
     def measure(self, x: Tensor, weights: Mapping[int, Tensor] | None = None) -> Tensor:
         """Evaluate the circuits, in one round.
@@ -114,12 +129,6 @@ class QuantumVertexConv(nn.Module):
     def circuit_weights(self, index: int) -> Tensor:
         """The weights of one circuit, (num_weights,)."""
         return cast("Tensor", self.bank.layers[index].weight)
-
-    def join(self, quantum: Tensor, x: Tensor) -> Tensor:
-        """Append to the circuits' channels the convolution of the other channels of x."""
-        if self.classical is None:
-            return quantum
-        return torch.cat([quantum, self.classical(x[:, self.quantum_channels :])], dim=1)
 
     def _flatten(self, part: Tensor) -> Tensor:
         pixels = part.flatten(2)

@@ -1,41 +1,28 @@
 """Quanvolution: a circuit as the filter of a residual block (De Falco et al. 2024, section 3.2)."""
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from qhybrid.models.convolution import standardized_conv3x3
 from qhybrid.models.patch_circuit import PatchCircuit
+from qhybrid.models.quantum_vertex import PartlyQuantumConv
 from qhybrid.models.resnet_block import ResNetBlock
 
 
-class QuanvolutionalConv(nn.Module):
-    """A circuit on all 2x2 patches of the first channels, a 3x3 convolution on the others.
+class QuanvolutionalConv(PartlyQuantumConv):
+    """A circuit on all 2x2 patches, and a convolution.
 
     Attributes:
         circuit: Takes as many channels as it was built for, one group.
-        classical: The weight-standardized convolution of the other channels; None without any.
     """
 
     def __init__(self, circuit: PatchCircuit, channels: int) -> None:
         """Build for feature maps of `channels` channels and even sides."""
         super().__init__()
         self.circuit = circuit
-        rest = channels - circuit.group
-        self.classical = standardized_conv3x3(rest, rest) if rest else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x of shape (B, channels, H, W) to the same shape, the circuit's channels first."""
-        return self.join(self.measure(x), x)
+        self.share(circuit.group, channels)
 
     def measure(self, x: Tensor) -> Tensor:
         """Evaluate the circuit on the patches of x: (B, group, H, W)."""
         return self.circuit(x[:, : self.circuit.group])  # type: ignore[no-any-return]
-
-    def join(self, quantum: Tensor, x: Tensor) -> Tensor:
-        """Append to the circuit's channels the convolution of the other channels of x."""
-        if self.classical is None:
-            return quantum
-        return torch.cat([quantum, self.classical(x[:, self.circuit.group :])], dim=1)
 
 
 class QuanvResNetBlock(ResNetBlock):

@@ -8,10 +8,9 @@ from qhybrid.models.convolution import standardized_conv3x3
 MAX_GROUPS = 10
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+def group_norm(channels: int, most: int = MAX_GROUPS) -> nn.GroupNorm:
     """Group normalization with 10 groups, or the most under 10 that divide the channels."""
-    groups = max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)
-    return nn.GroupNorm(groups, channels)
+    return nn.GroupNorm(max(g for g in range(1, most + 1) if channels % g == 0), channels)
 
 
 class ResNetBlock(nn.Module):
@@ -26,15 +25,10 @@ class ResNetBlock(nn.Module):
         first: nn.Module | None = None,
         second: nn.Module | None = None,
     ) -> None:
-        """Build the block around two convolutions.
+        """Build the block around two modules that keep the size.
 
-        Args:
-            in_channels: Channels of the input.
-            out_channels: Channels of the output.
-            time_features: Length of the time embedding.
-            first: Maps in_channels to out_channels and keeps the size; the default is a
-                weight-standardized 3x3 convolution.
-            second: The same from out_channels to out_channels.
+        `first` leads to `out_channels`, `second` keeps them; both are weight-standardized 3x3
+        convolutions by default.
         """
         super().__init__()
         self.first = first or standardized_conv3x3(in_channels, out_channels)

@@ -109,6 +109,14 @@ _DE_FALCO, _CAPECE = "De Falco et al. 2024", "Capece (PyTorch report)"
 _CHEN, _JO = "Chen et al. 2025", "Jo et al. 2026"
 _WIDE, _LIGHT = Size(dim=32, ansatz_layers=1, divisor=8), Size(dim=32)
 
+_ANSATZE = {"hqconv": "HQConv", "fqconv": "FQConv"}
+_QVUNETS = (
+    ("1", 1, "One {} circuit takes 3 of the 40 channels of each vertex convolution"),
+    ("7", 7, "Seven {} circuits take 21 of the 40 channels of each vertex convolution"),
+    ("full", None, "13 {} circuits and a basic entangling one replace each vertex convolution"),
+)
+"""Beginning of the name, circuits in a convolution (None: circuits only), summary."""
+
 ROWS: tuple[ModelRow, ...] = (
     ModelRow(
         "unet",
@@ -130,87 +138,40 @@ ROWS: tuple[ModelRow, ...] = (
         _CHEN,
         size=_LIGHT,
     ),
-    ModelRow(
-        "1hqconv-qvunet",
-        "qhybrid.models.zoo:qvunet",
-        "One HQConv circuit takes 3 of the 40 channels of each vertex convolution",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "hqconv", "circuits": 1},
+    *(
+        ModelRow(
+            f"{prefix}{ansatz}-qvunet",
+            "qhybrid.models.zoo:qvunet",
+            summary.format(title),
+            _DE_FALCO,
+            {"ansatz": ansatz, "circuits": circuits},
+            circuits=True,
+        )
+        for ansatz, title in _ANSATZE.items()
+        for prefix, circuits, summary in _QVUNETS
     ),
-    ModelRow(
-        "7hqconv-qvunet",
-        "qhybrid.models.zoo:qvunet",
-        "Seven HQConv circuits take 21 of the 40 channels of each vertex convolution",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "hqconv", "circuits": 7},
+    *(
+        ModelRow(
+            f"{prefix}quanvunet",
+            "qhybrid.models.zoo:quanvunet",
+            f"1{ansatz}-qvunet with {title} on the 2x2 patches of the second encoder level",
+            _DE_FALCO,
+            {"ansatz": ansatz},
+            circuits=True,
+        )
+        for prefix, (ansatz, title) in zip(("", "fqconv-"), _ANSATZE.items(), strict=True)
     ),
-    ModelRow(
-        "fullhqconv-qvunet",
-        "qhybrid.models.zoo:qvunet",
-        "13 HQConv circuits and a basic entangling one replace each vertex convolution",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "hqconv"},
-    ),
-    ModelRow(
-        "1fqconv-qvunet",
-        "qhybrid.models.zoo:qvunet",
-        "One FQConv circuit takes 3 of the 40 channels of each vertex convolution",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "fqconv", "circuits": 1},
-    ),
-    ModelRow(
-        "7fqconv-qvunet",
-        "qhybrid.models.zoo:qvunet",
-        "Seven FQConv circuits take 21 of the 40 channels of each vertex convolution",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "fqconv", "circuits": 7},
-    ),
-    ModelRow(
-        "fullfqconv-qvunet",
-        "qhybrid.models.zoo:qvunet",
-        "13 FQConv circuits and a basic entangling one replace each vertex convolution",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "fqconv"},
-    ),
-    ModelRow(
-        "quanvunet",
-        "qhybrid.models.zoo:quanvunet",
-        "1hqconv-qvunet with HQConv on the 2x2 patches of the second encoder level",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "hqconv"},
-    ),
-    ModelRow(
-        "fqconv-quanvunet",
-        "qhybrid.models.zoo:quanvunet",
-        "1fqconv-qvunet with FQConv on the 2x2 patches of the second encoder level",
-        _DE_FALCO,
-        circuits=True,
-        options={"ansatz": "fqconv"},
-    ),
-    ModelRow(
-        "hqconv-wide-unet",
-        "qhybrid.models.zoo:wide_unet",
-        "wide-unet with one shared HQConv circuit on a tenth of the vertex channels",
-        _CAPECE,
-        circuits=True,
-        options={"ansatz": "hqconv"},
-        size=_WIDE,
-    ),
-    ModelRow(
-        "fqconv-wide-unet",
-        "qhybrid.models.zoo:wide_unet",
-        "wide-unet with one shared FQConv circuit on a tenth of the vertex channels",
-        _CAPECE,
-        circuits=True,
-        options={"ansatz": "fqconv"},
-        size=_WIDE,
+    *(
+        ModelRow(
+            f"{ansatz}-wide-unet",
+            "qhybrid.models.zoo:wide_unet",
+            f"wide-unet with one shared {title} circuit on a tenth of the vertex channels",
+            _CAPECE,
+            {"ansatz": ansatz},
+            circuits=True,
+            size=_WIDE,
+        )
+        for ansatz, title in _ANSATZE.items()
     ),
     ModelRow(
         "qattention-unet",
@@ -258,11 +219,10 @@ def _adapt(name: str, found: Any) -> ModelRow:
 
 HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in ROWS if row.circuits)
 
+_TWINS = tuple(row.twin for row in ROWS if row.circuits)
+
 MODELS: Registry[ModelRow] = Registry(
-    "model",
-    (*ROWS, *(row.twin for row in ROWS if row.circuits)),
-    group="qhybrid.models",
-    adapt=_adapt,
+    "model", (*ROWS, *_TWINS), group="qhybrid.models", adapt=_adapt
 )
 """Model name -> row; those of installed packages last."""
 

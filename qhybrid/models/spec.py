@@ -1,6 +1,6 @@
 """What a model is, in plain values: everything that must be known before torch is imported."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -135,12 +135,12 @@ class ModelSpec:
                 f"dim of {self.name} must be one of {_listed(own.dims)}, {own.meaning}, but is "
                 f"{self.dim}; the paper's is {own.dim}"
             )
-        object.__setattr__(self, "timesteps", self._checked_timesteps(row.conditions))
-        object.__setattr__(self, "classes", self._checked_classes(row.conditions))
+        steps, classes = self._checked(row.conditions) if row.conditions else (None, None)
+        object.__setattr__(self, "timesteps", steps)
+        object.__setattr__(self, "classes", classes)
 
-    def _checked_timesteps(self, conditions: Conditions | None) -> int | None:
-        if conditions is None:
-            return None
+    def _checked(self, conditions: Conditions) -> tuple[int, tuple[str, ...]]:
+        """Return time steps and classes."""
         steps = conditions.timesteps if self.timesteps is None else self.timesteps
         whole = isinstance(steps, int) and not isinstance(steps, bool)
         if not whole or not 2 <= steps <= conditions.most_timesteps:
@@ -149,11 +149,6 @@ class ModelSpec:
                 f"{steps!r}: each has its own weights; the paper's are {conditions.timesteps}, set "
                 "diffusion.timesteps"
             )
-        return steps
-
-    def _checked_classes(self, conditions: Conditions | None) -> tuple[str, ...] | None:
-        if conditions is None:
-            return None
         classes: Any = conditions.classes if self.classes is None else self.classes
         if isinstance(classes, int | str):
             classes = str(classes).split(",")
@@ -162,7 +157,7 @@ class ModelSpec:
             raise RequestError(
                 f"classes of {self.name} must be at least one name, but are {classes!r}"
             )
-        return names
+        return steps, names
 
     @property
     def row(self) -> ModelRow:
@@ -200,5 +195,5 @@ class ModelSpec:
         return cls(**values)
 
 
-def _listed(values: Mapping[int, Any] | tuple[Any, ...]) -> str:
-    return ", ".join(str(value) for value in values)
+def _listed(values: Iterable[Any]) -> str:
+    return ", ".join(map(str, values))

@@ -30,9 +30,8 @@ def save_model(
     folder = Path(folder)
     state = model.state_dict() if isinstance(model, nn.Module) else model
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    metadata = {"model": spec.name}
     with replacing(folder / WEIGHTS_FILE) as temporary:
-        save_file(tensors, str(temporary), metadata=metadata)
+        save_file(tensors, str(temporary), metadata={"model": spec.name})
     write_spec(folder, spec, {name: list(tensor.shape) for name, tensor in tensors.items()})
 
 
@@ -78,7 +77,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
             f"'{path}' is not a readable safetensors file ({error}); restore it from a copy or "
             "train again"
         ) from error
-    _check_finite(tensors, path)
+    bad = sorted(name for name, tensor in tensors.items() if not bool(tensor.isfinite().all()))
+    if bad:
+        raise RequestError(
+            f"'{path}' has weights that are not finite numbers: {_first(bad)}; restore it from a "
+            "copy or train again"
+        )
     return tensors, saved_as
 
 
@@ -98,15 +102,6 @@ def _check_fit(
         raise RequestError(
             f"the weights do not fit the model: they were saved from {saved_as}, the model is "
             f"{wanted}; {'; '.join(found)}; use the model.json and model.safetensors of one run"
-        )
-
-
-def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    bad = sorted(name for name, tensor in tensors.items() if not bool(tensor.isfinite().all()))
-    if bad:
-        raise RequestError(
-            f"'{path}' has weights that are not finite numbers: {_first(bad)}; restore it from a "
-            "copy or train again"
         )
 
 

@@ -37,9 +37,7 @@ class TimeEmbedding(nn.Sequential):
 
     def __init__(self, dim: int) -> None:
         """Build for a U-Net whose first level is `dim` wide."""
+        wide = 4 * dim
         super().__init__(
-            SinusoidalEmbedding(dim),
-            nn.Linear(dim, 4 * dim),
-            nn.GELU(),
-            nn.Linear(4 * dim, 4 * dim),
+            SinusoidalEmbedding(dim), nn.Linear(dim, wide), nn.GELU(), nn.Linear(wide, wide)
         )

@@ -11,16 +11,43 @@ from qhybrid.models.time_embedding import TimeEmbedding
 from qhybrid_circuits.errors import ShapeError
 
 
-class EncoderLevel(nn.Module):
-    """Two residual blocks and linear attention; what they give is kept for the decoder."""
+class ImageUNet(nn.Module):
+    """Predicts the noise, shaped as x, in images x (B, channels, image_size, image_size).
 
-    def __init__(self, width: int, time_features: int, resize: nn.Module) -> None:
-        """Build at one width; `resize` leads to the next level or, at the last, to the vertex."""
+    A call takes the diffusion time of each image too, (B,), and raises ShapeError for x or times of
+    another shape.
+
+    Attributes:
+        image_size: Side of the images in pixels.
+        channels: Image channels.
+    """
+
+    def __init__(self, image_size: int, channels: int) -> None:
+        """Keep the images' shape."""
         super().__init__()
-        self.first = ResNetBlock(width, width, time_features)
-        self.second = ResNetBlock(width, width, time_features)
+        self.image_size, self.channels = image_size, channels
+
+    def check(self, x: Tensor, time: Tensor) -> None:
+        """Refuse images and times of another shape by a ShapeError."""
+        check_images(x, time, (self.channels, self.image_size, self.image_size))
+
+
+class _Level(nn.Module):
+    """Two residual blocks, each of which may read a skip too, and linear attention."""
+
+    def __init__(
+        self, width: int, time_features: int, resize: nn.Module, skip_width: int = 0
+    ) -> None:
+        """Build at one width; `resize` leads to the next level or, at the last, out of them."""
+        super().__init__()
+        self.first = ResNetBlock(width + skip_width, width, time_features)
+        self.second = ResNetBlock(width + skip_width, width, time_features)
         self.attention = LinearAttention(width)
         self.resize = resize
+
+
+class EncoderLevel(_Level):
+    """What its blocks give is kept for the decoder."""
 
     def forward(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the next level's input and the two skips, all of shape (B, C, H, W)."""
@@ -29,16 +56,8 @@ class EncoderLevel(nn.Module):
         return self.resize(second), first, second
 
 
-class DecoderLevel(nn.Module):
-    """Two residual blocks, each over a skip of the matching encoder level, and attention."""
-
-    def __init__(self, width: int, skip_width: int, time_features: int, resize: nn.Module) -> None:
-        """Build at one width; `resize` leads to the next level or, at the last, to the output."""
-        super().__init__()
-        self.first = ResNetBlock(width + skip_width, width, time_features)
-        self.second = ResNetBlock(width + skip_width, width, time_features)
-        self.attention = LinearAttention(width)
-        self.resize = resize
+class DecoderLevel(_Level):
+    """Each block reads a skip of the matching encoder level."""
 
     def forward(self, x: Tensor, time: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Map x (B, C, H, W) and the encoder level's two skips to the next level's input."""
@@ -62,12 +81,10 @@ class Upsample(nn.Module):
         return self.conv(enlarged)  # type: ignore[no-any-return]
 
 
-class UNet(nn.Module):
-    """Predicts the noise in an image at a diffusion time.
+class UNet(ImageUNet):
+    """The U-Net around a vertex.
 
     Attributes:
-        image_size: Side of the images in pixels.
-        channels: Image channels.
         vertex: The module at the bottleneck, (B, C, 2, 2) and (B, 4 * dim) -> (B, C, 2, 2).
     """
 
@@ -77,9 +94,7 @@ class UNet(nn.Module):
         Raises:
             RequestError: The image size has no path to 2x2.
         """
-        super().__init__()
-        self.image_size = image_size
-        self.channels = channels
+        super().__init__(image_size, channels)
         sizes = level_sizes(image_size)
         widths = [dim * multiplier for multiplier in multipliers(image_size)]
         # A level's own width is reached by the resizing after it, so the encoder lags by one.
@@ -97,7 +112,7 @@ class UNet(nn.Module):
         self.vertex = vertex
         self.decoder = nn.ModuleList(
             DecoderLevel(
-                widths[i], encoder_widths[i], time_features, _leave_decoder(i, widths, sizes)
+                widths[i], time_features, _leave_decoder(i, widths, sizes), encoder_widths[i]
             )
             for i in reversed(range(len(sizes)))
         )
@@ -105,19 +120,8 @@ class UNet(nn.Module):
         self.output = nn.Conv2d(dim, channels, kernel_size=1)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Predict the noise in noisy images.
-
-        Args:
-            x: Images, (B, channels, image_size, image_size).
-            time: Diffusion time of each image, (B,).
-
-        Returns:
-            The noise, shaped as x.
-
-        Raises:
-            ShapeError: x or time has another shape.
-        """
-        check_images(x, time, (self.channels, self.image_size, self.image_size))
+        """Predict the noise in images x; see `ImageUNet`."""
+        self.check(x, time)
         embedded = self.time(time)
         x = stem = self.stem(x)
         skips: list[tuple[Tensor, Tensor]] = []
@@ -132,12 +136,7 @@ class UNet(nn.Module):
 
 
 def check_images(x: Tensor, time: Tensor, expected: tuple[int, int, int]) -> None:
-    """Refuse what a model cannot take.
-
-    Args:
-        x: Images, which must have shape (B, C, H, W).
-        time: Diffusion times, which must have shape (B,).
-        expected: The model's (C, H, W).
+    """Refuse x if it is not (B, C, H, W) of the expected (C, H, W), and times if not (B,).
 
     Raises:
         ShapeError: x or time has another shape.

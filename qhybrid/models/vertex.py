@@ -12,9 +12,7 @@ class Vertex(nn.Module):
     def __init__(self, first: ResNetBlock, attention: VertexAttention, second: ResNetBlock) -> None:
         """Chain blocks that were built elsewhere, classical or quantum."""
         super().__init__()
-        self.first = first
-        self.attention = attention
-        self.second = second
+        self.first, self.attention, self.second = first, attention, second
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Map x of shape (B, C, 2, 2) and time (B, time_features) to (B, C, 2, 2)."""

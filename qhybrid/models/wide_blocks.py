@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qhybrid.models.patch_circuit import PatchCircuit
+from qhybrid.models.resnet_block import group_norm
 
 MAX_GROUPS = 8
 HEADS = 4
@@ -14,8 +15,7 @@ HYBRIDIZATION = 0.1
 
 def wide_norm(channels: int) -> nn.GroupNorm:
     """Group normalization with 8 groups, or the most under 8 that divide the channels."""
-    groups = max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)
-    return nn.GroupNorm(groups, channels)
+    return group_norm(channels, MAX_GROUPS)
 
 
 class WideResNetBlock(nn.Module):
@@ -34,10 +34,7 @@ class WideResNetBlock(nn.Module):
     def forward(self, x: Tensor, time: Tensor, read: Tensor | None = None) -> Tensor:
         """Map x of shape (B, C_in, H, W) and time (B, time_features) to (B, C_out, H, W).
 
-        Args:
-            x: The input, which the shortcut takes as it is.
-            time: The embedded time.
-            read: What the convolutions read, shaped as x; None for x.
+        The convolutions may `read` something else of the same shape; the shortcut takes x.
         """
         hidden = self.first(F.silu(self.first_norm(x if read is None else read)))
         hidden = hidden + self.time(F.silu(time))[:, :, None, None]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qhybrid.models.spec import level_sizes
 from qhybrid.models.time_embedding import SinusoidalEmbedding
-from qhybrid.models.unet import check_images
+from qhybrid.models.unet import ImageUNet
 from qhybrid.models.wide_blocks import WideAttention, WideResNetBlock, wide_norm
 
 LAYERS = 2
@@ -43,12 +43,10 @@ class WideLayers(nn.Module):
         return x
 
 
-class WideUNet(nn.Module):
-    """Predicts the noise in an image at a diffusion time.
+class WideUNet(ImageUNet):
+    """The wide U-Net around a vertex.
 
     Attributes:
-        image_size: Side of the images in pixels.
-        channels: Image channels.
         vertex: The module at the bottleneck, from the last width to the one before it:
             (B, C, 2, 2) and (B, 4 * dim) -> (B, C', 2, 2).
     """
@@ -59,8 +57,7 @@ class WideUNet(nn.Module):
         Raises:
             RequestError: The image size has no path to 2x2.
         """
-        super().__init__()
-        self.image_size, self.channels = image_size, channels
+        super().__init__(image_size, channels)
         sizes, widths = level_sizes(image_size), wide_widths(image_size, dim)
         levels = range(len(sizes) - 1)
         features = 4 * dim
@@ -84,19 +81,8 @@ class WideUNet(nn.Module):
         self.output = nn.Conv2d(dim // 2, channels, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Predict the noise in noisy images.
-
-        Args:
-            x: Images, (B, channels, image_size, image_size).
-            time: Diffusion time of each image, (B,).
-
-        Returns:
-            The noise, shaped as x.
-
-        Raises:
-            ShapeError: x or time has another shape.
-        """
-        check_images(x, time, (self.channels, self.image_size, self.image_size))
+        """Predict the noise in images x; see `ImageUNet`."""
+        self.check(x, time)
         embedded = self.time(time)
         x = self.stem(x)
         skips = []

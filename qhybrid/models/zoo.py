@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from qhybrid.models.attention import VertexAttention
+from qhybrid.models.control import Options
 from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_attention import QuantumAttention
@@ -56,6 +57,11 @@ class Execution:
     gradient: str | None
     generator: torch.Generator | None
     control: bool = False
+
+    @property
+    def options(self) -> Options:
+        """What circuits are made with besides the backend."""
+        return {"gradient": self.gradient, "generator": self.generator, "control": self.control}
 
 
 def build_model(
@@ -113,16 +119,9 @@ def _quantum_block(
     spec: ModelSpec, execution: Execution, circuits: list[VariationalCircuit]
 ) -> QuantumResNetBlock:
     width, time_features = spec.vertex_channels, 4 * spec.dim
+    released, backend = spec.variant == "released", execution.backend
     first, second = (
-        QuantumVertexConv(
-            circuits,
-            width,
-            execution.backend,
-            gradient=execution.gradient,
-            generator=execution.generator,
-            pixel_major=spec.variant == "released",
-            control=execution.control,
-        )
+        QuantumVertexConv(circuits, width, backend, pixel_major=released, **execution.options)
         for _ in range(2)
     )
     if spec.variant == "paper":
@@ -137,26 +136,17 @@ def quanvunet(spec: ModelSpec, execution: Execution, *, ansatz: str) -> UNet:
     """A QVU-Net of one circuit, with quanvolution in the blocks of the second encoder level."""
     model = qvunet(spec, execution, ansatz=ansatz, circuits=1)
     level = cast("EncoderLevel", model.encoder[QUANVOLUTION_LEVEL])
-    level.first = _quanvolutional_block(spec, execution, ansatz)
-    level.second = _quanvolutional_block(spec, execution, ansatz)
+    level.first, level.second = (_quanvolutional_block(spec, execution, ansatz) for _ in range(2))
     return model
 
 
 def _quanvolutional_block(spec: ModelSpec, execution: Execution, ansatz: str) -> QuanvResNetBlock:
     # The second level has the first one's width: a level's own is reached by the resizing after it.
     width, released = spec.dim, spec.variant == "released"
+    circuit, backend, options = _ansatz(spec, ansatz), execution.backend, execution.options
     first, second = (
         QuanvolutionalConv(
-            PatchCircuit(
-                _ansatz(spec, ansatz),
-                width,
-                execution.backend,
-                gradient=execution.gradient,
-                generator=execution.generator,
-                pixel_major=released,
-                control=execution.control,
-            ),
-            width,
+            PatchCircuit(circuit, width, backend, pixel_major=released, **options), width
         )
         for _ in range(2)
     )
@@ -174,17 +164,12 @@ def wide_unet(spec: ModelSpec, execution: Execution, *, ansatz: str | None = Non
 def _shared_circuit(
     spec: ModelSpec, execution: Execution, ansatz: str, channels: int
 ) -> PatchCircuit:
-    released = spec.variant == "released"
-    made = (MixingPatchCircuit if released else PatchCircuit)(
-        released_circuit(ansatz, spec.ansatz_layers) if released else _ansatz(spec, ansatz),
-        channels,
-        execution.backend,
-        gradient=execution.gradient,
-        generator=execution.generator,
-        control=execution.control,
-    )
-    if isinstance(made, MixingPatchCircuit):
-        made.reset_weights(execution.generator)
+    if spec.variant != "released":
+        circuit = _ansatz(spec, ansatz)
+        return PatchCircuit(circuit, channels, execution.backend, **execution.options)
+    circuit = released_circuit(ansatz, spec.ansatz_layers)
+    made = MixingPatchCircuit(circuit, channels, execution.backend, **execution.options)
+    made.reset_weights(execution.generator)
     return made
 
 
@@ -199,14 +184,9 @@ def qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
         "qattention", qubits=ATTENTION_QUBITS, layers=spec.ansatz_layers, variant=spec.variant
     )
     model = light_unet(spec, execution)
+    backend, detached = execution.backend, spec.variant == "published"
     model.attention = QuantumAttention(
-        circuit,
-        4 * spec.dim,
-        execution.backend,
-        gradient=execution.gradient,
-        generator=execution.generator,
-        detached=spec.variant == "published",
-        control=execution.control,
+        circuit, 4 * spec.dim, backend, detached=detached, **execution.options
     )
     return model
 
@@ -225,16 +205,11 @@ def qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneck
         observables=spec.dim,
         timesteps=spec.timesteps,
         classes=len(spec.classes),
-        gradient=execution.gradient,
-        generator=execution.generator,
-        control=execution.control,
+        **execution.options,
     )
+    size, channels, dim = spec.image_size, spec.channels, spec.dim
     return QuantumBottleneckUNet(
-        vertex,
-        image_size=spec.image_size,
-        channels=spec.channels,
-        amplitudes=spec.dim,
-        features=spec.dim,
+        vertex, image_size=size, channels=channels, amplitudes=dim, features=dim
     )
 
 

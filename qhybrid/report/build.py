@@ -10,7 +10,6 @@ from qhybrid.report.figures import device_report, health_report
 from qhybrid.report.request import ReportRequest, SamplingPlan, check_request
 from qhybrid.report.sampling_cost import sampling_cost, step_counts
 from qhybrid.report.stored import subject_circuits
-from qhybrid.report.subject import Subject
 from qhybrid.version import __version__
 from qhybrid_circuits.disk_cache import use_cache
 from qhybrid_circuits.errors import CircuitError
@@ -37,10 +36,6 @@ class Report:
 def build_report(request: ReportRequest, progress: Progress | None = None) -> Report:
     """Gather all figures of a subject on its targets.
 
-    Args:
-        request: What to report.
-        progress: Is told what is being worked on; None tells nobody.
-
     Raises:
         UnknownNameError: There is no such subject, setting, target or sampler.
         RequestError: A number is not allowed, a target is too small, or an account or run cannot
@@ -56,23 +51,19 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
     reports, skipped = _circuit_reports(circuits, devices, request, tell)
     content = {
         "qhybrid": __version__,
-        "subject": _describe(subject, circuits),
+        "subject": {
+            "kind": subject.kind,
+            "name": subject.name,
+            "model": None if subject.spec is None else subject.spec.name,
+            "settings": dict(subject.settings),
+            "parameters": circuits.parameters,
+            "weights": "trained" if subject.run else f"random, seed {SEED}",
+        },
         "model": _model_figures(circuits, plan, request.health),
         "reports": reports,
         "skipped": skipped,
     }
     return Report(content, circuits, tuple(devices))
-
-
-def _describe(subject: Subject, circuits: SubjectCircuits) -> dict[str, Any]:
-    return {
-        "kind": subject.kind,
-        "name": subject.name,
-        "model": None if subject.spec is None else subject.spec.name,
-        "settings": dict(subject.settings),
-        "parameters": circuits.parameters,
-        "weights": "trained" if subject.run else f"random, seed {SEED}",
-    }
 
 
 def _model_figures(
@@ -106,11 +97,10 @@ def _circuit_reports(
                 skipped.append({"target": device.name, "reason": str(error)})
         if ranks:
             found.sort(key=_rank)
-        health = None
+        shared = {"circuit": name, "circuits": use.circuits, "health": None}
         if request.health:
             tell(f"health of {name}")
-            health = health_report(use)
-        shared = {"circuit": name, "circuits": use.circuits, "health": health}
+            shared["health"] = health_report(use)
         reports += [{**each, **shared} for each in found]
     return reports, skipped
 

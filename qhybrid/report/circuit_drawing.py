@@ -29,10 +29,7 @@ class _Placed:
 def draw_circuit(variational: VariationalCircuit, dead_weights: Collection[int]) -> Markup:
     """Return a circuit as SVG, time from left to right, qubit 0 at the top.
 
-    Args:
-        variational: What to draw.
-        dead_weights: Indices of weights without effect; gates that have no other parameters are
-            drawn as such.
+    Gates that have no parameters but `dead_weights`, by index, are drawn as without effect.
     """
     gates = _place(variational, dead_weights)
     columns = 1 + max((gate.column for gate in gates), default=0)
@@ -66,9 +63,6 @@ def _describe(operation: Any, qubits: Sequence[int], column: int, kinds: Any) ->
         count, label = operation.num_ctrl_qubits, operation.base_gate.name
     names = ", ".join(sorted(parameter.name for parameter in found))
     if not found and operation.params:
-        names = ", ".join(_number(value) for value in operation.params)
+        values = operation.params
+        names = ", ".join(f"{v:.2f}" if isinstance(v, int | float) else "" for v in values)
     return _Placed(column, label.upper(), names, tuple(qubits[:count]), tuple(qubits[count:]), kind)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, int | float) else ""

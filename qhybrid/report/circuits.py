@@ -98,14 +98,9 @@ def ansatz_circuits(subject: Subject) -> SubjectCircuits:
 def ansatz_options(
     variational: VariationalCircuit, settings: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the options that build a circuit, tried among a model's settings and its sizes.
+    """Return the options that build a model's circuit, among its sizes and the model's settings.
 
-    Args:
-        variational: A circuit of a model.
-        settings: What the model's builders may have been told, e.g. layers and variant.
-
-    Returns:
-        The options, or None where no registered ansatz is this circuit.
+    None where no registered ansatz is this circuit.
     """
     if variational.name not in ANSATZE:
         return None

@@ -167,12 +167,7 @@ def _turned(positions: Array, pairs: Sequence[tuple[int, int]]) -> Array:
 
 
 def draw_layout(device: DeviceMap, report: Mapping[str, Any]) -> tuple[Markup, Markup]:
-    """Return the whole device, and the part in use with the circuit's qubits named.
-
-    Args:
-        device: Its couplings.
-        report: Of a circuit on it.
-    """
+    """Return the whole device, and the part that a circuit uses with the circuit's qubits named."""
     used = set(report["used_qubits"])
     near = sorted(used.union(*(pair for pair in device.pairs if used & set(pair))))
     everywhere = range(len(device.positions))
@@ -184,16 +179,11 @@ def draw_layout(device: DeviceMap, report: Mapping[str, Any]) -> tuple[Markup, M
 
 
 def _draw(
-    device: DeviceMap,
-    report: Mapping[str, Any],
-    shown: Sequence[int],
-    spacing: float,
-    *,
-    named: bool,
+    device: DeviceMap, report: Mapping[str, Any], shown: Sequence[int], step: float, *, named: bool
 ) -> Markup:
     used, logical = set(report["used_qubits"]), {q: i for i, q in enumerate(report["layout"])}
     corner = device.positions[list(shown)].min(axis=0)
-    places = {q: (device.positions[q] - corner) * spacing + _MARGIN for q in shown}
+    places = {q: (device.positions[q] - corner) * step + _MARGIN for q in shown}
     width, height = np.array(list(places.values())).max(axis=0) + _MARGIN
     return fill(
         "map.svg",

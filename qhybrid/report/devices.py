@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -49,17 +50,11 @@ def find_devices(names: Sequence[str], qubits: int, fractional: bool) -> list[De
     """
     wanted: list[str] = []
     for name in names:
-        wanted += _suitable(qubits) if name == ALL else [name]
+        known = snapshots().values() if name == ALL else ()
+        large = (each for each in known if (each.qubits or 0) >= qubits)
+        wanted += [each.name for each in large if qubits == 1 or each.two_qubit_error is not None]
+        wanted += [name] if name != ALL else []
     return [_find(name, qubits, fractional) for name in dict.fromkeys(wanted)]
-
-
-def _suitable(qubits: int) -> list[str]:
-    return [
-        snapshot.name
-        for snapshot in snapshots().values()
-        if (snapshot.qubits or 0) >= qubits
-        and (qubits == 1 or snapshot.two_qubit_error is not None)
-    ]
 
 
 def check_target_names(names: Sequence[str]) -> None:
@@ -120,11 +115,8 @@ def _real(name: str, qubits: int, fractional: bool) -> Device:
         offered = sorted(str(backend.name) for backend in service.backends())
         if name != "ibm" and name not in offered:
             raise UnknownNameError("target", name, offered, "these are the account's devices")
-        backend: Any
-        if name == "ibm":
-            backend = service.least_busy(use_fractional_gates=fractional)
-        else:
-            backend = service.backend(name, use_fractional_gates=fractional)
+        find = service.least_busy if name == "ibm" else partial(service.backend, name)
+        backend: Any = find(use_fractional_gates=fractional)
         target = backend.target
     _check_size(str(backend.name), int(target.num_qubits), qubits)
     return Device(str(backend.name), content_key(target_content(target)), lambda: target)

@@ -11,7 +11,6 @@ from qhybrid.report.devices import Device
 from qhybrid.report.stored import remembered, source_fingerprint
 from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
 from qhybrid_circuits.disk_cache import content_key
-from qhybrid_circuits.variational import VariationalCircuit
 
 #: Part of the keys: a change of what is kept must not meet old files.
 _VERSION = 1
@@ -26,10 +25,7 @@ _COMPARED = ("two_qubit_gates", "two_qubit_depth", "success_probability")
 def device_report(use: CircuitUse, device: Device | None, fractional: bool) -> dict[str, Any]:
     """Return a circuit's `ResourceReport` as a dictionary, and its variants with other pairs.
 
-    Args:
-        use: The circuit.
-        device: None counts it as it is written.
-        fractional: Use fractional gates.
+    Without a device the circuit is counted as it is written.
 
     Raises:
         CircuitError: The circuit does not fit the device.
@@ -95,13 +91,8 @@ def _topologies(use: CircuitUse) -> list[tuple[str, CircuitUse]]:
     variants = []
     for topology in _TOPOLOGIES:
         variational = build_ansatz(name, **{**use.options, "topology": topology})
-        weights = _weights_for(use, variational)
+        weights = use.weights
+        if variational.num_weights != len(weights):
+            weights = np.random.default_rng(SEED).random(variational.num_weights)
         variants.append((topology, replace(use, variational=variational, weights=weights)))
     return variants
-
-
-def _weights_for(use: CircuitUse, variational: VariationalCircuit) -> np.ndarray:
-    if variational.num_weights == len(use.weights):
-        return use.weights
-    weights: np.ndarray = np.random.default_rng(SEED).random(variational.num_weights)
-    return weights

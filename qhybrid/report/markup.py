@@ -20,10 +20,5 @@ def environment() -> Environment:
 
 
 def fill(template: str, **values: Any) -> Markup:
-    """Return a template's text, which another template does not escape again.
-
-    Args:
-        template: A file below `templates`.
-        **values: Its variables.
-    """
+    """Return the text of a file below `templates`, which another one does not escape again."""
     return Markup(environment().get_template(template).render(values))

@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,16 +47,11 @@ def model_circuits(subject: Subject) -> SubjectCircuits:
     spec = subject.spec
     if spec is None:
         raise ValueError("an ansatz has no model")
-    model = load_model(subject.run.folder) if subject.run else random_model(spec)
-    model = model.double()
+    model = (load_model(subject.run.folder) if subject.run else random_model(spec)).double()
     rounds = _watch(model, *one_image(model, spec))
     uses, parts = _sorted_by_structure(rounds, spec)
-    return SubjectCircuits(
-        uses,
-        parts,
-        sum(p.numel() for p in model.parameters() if p.requires_grad),
-        examine(model, spec).to_dict(),
-    )
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return SubjectCircuits(uses, parts, parameters, examine(model, spec).to_dict())
 
 
 def random_model(spec: ModelSpec) -> nn.Module:
@@ -86,13 +80,7 @@ def one_image(model: nn.Module, spec: ModelSpec) -> tuple[Tensor, Tensor]:
 def _watch(model: nn.Module, images: Tensor, times: Tensor) -> list[list[Call]]:
     """Call a model on one image and return its rounds in order."""
     rounds: list[list[Call]] = []
-    with _hooked(model, rounds), torch.no_grad():
-        model(images, times)
-    return rounds
 
-
-@contextmanager
-def _hooked(model: nn.Module, rounds: list[list[Call]]) -> Iterator[None]:
     def of_bank(bank: nn.Module, arguments: tuple[Any, ...]) -> None:
         layers = [each for each in bank.layers if isinstance(each, QuantumLayer)]  # type: ignore[union-attr]
         rounds.append([_call(*each) for each in zip(layers, arguments[0], strict=True)])
@@ -107,10 +95,12 @@ def _hooked(model: nn.Module, rounds: list[list[Call]]) -> Iterator[None]:
         if isinstance(module, CircuitBank | QuantumLayer)
     ]
     try:
-        yield
+        with torch.no_grad():
+            model(images, times)
     finally:
         for hook in hooks:
             hook.remove()
+    return rounds
 
 
 def _call(layer: QuantumLayer, inputs: Tensor) -> Call:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from qhybrid.report.build import Report
@@ -12,17 +12,13 @@ Format = Literal["table", "md", "json", "html"]
 
 
 def render(report: Report, output_format: Format, width: int | None = None) -> str:
-    """Return a report as text.
-
-    Args:
-        report: What to show.
-        output_format: How.
-        width: Columns of a table; as many as it needs if None.
-    """
-    return _WRITERS[output_format](report, width)
-
-
-def _html(report: Report) -> str:
+    """Return a report as text; a table has `width` columns, or as many as it needs."""
+    if output_format == "json":
+        return json.dumps(report.content, indent=2) + "\n"
+    if output_format == "md":
+        return _markdown(report)
+    if output_format == "table":
+        return _tables(report, width)
     from qhybrid.report.page import page
 
     return page(report)
@@ -81,11 +77,3 @@ def _without_repeats(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         shown.append(("",) * same + row[same:])
         above = row
     return shown
-
-
-_WRITERS: dict[Format, Callable[[Report, int | None], str]] = {
-    "table": _tables,
-    "md": lambda report, _: _markdown(report),
-    "json": lambda report, _: json.dumps(report.content, indent=2) + "\n",
-    "html": lambda report, _: _html(report),
-}

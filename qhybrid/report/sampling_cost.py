@@ -5,14 +5,7 @@ from typing import Any
 
 from qhybrid.report.circuits import SubjectCircuits
 from qhybrid.report.request import SamplingPlan
-from qhybrid_runtime.hardware.billing import (
-    Bill,
-    PrimitiveSettings,
-    RoundSize,
-    estimate,
-    estimate_stock,
-    total,
-)
+from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.measurement import measurement_bases
 
 
@@ -22,10 +15,10 @@ def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, An
     Raises:
         RequestError: A number of the plan is not positive.
     """
-    settings = PrimitiveSettings(shots=plan.shots)
+    settings = billing.PrimitiveSettings(shots=plan.shots)
     rounds = [
         [
-            RoundSize(
+            billing.RoundSize(
                 parameter_sets=part.samples * plan.num_images,
                 observables=circuits.uses[part.use].variational.num_outputs,
                 circuits=part.circuits,
@@ -35,15 +28,15 @@ def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, An
         ]
         for parts in circuits.rounds or ()
     ]
-    ours = total(estimate(sizes, settings) for sizes in rounds).times(plan.steps)
-    stock = total(estimate_stock(sizes, settings) for sizes in rounds).times(plan.steps)
+    ours = billing.total(billing.estimate(each, settings) for each in rounds).times(plan.steps)
+    theirs = billing.total(billing.estimate_stock(each, settings) for each in rounds)
     return {
         "sampler": plan.sampler,
         "steps": plan.steps,
         "shots": plan.shots,
         "num_images": plan.num_images,
         **_per_image(ours, plan.num_images),
-        "stock": _per_image(stock, plan.num_images),
+        "stock": _per_image(theirs.times(plan.steps), plan.num_images),
     }
 
 
@@ -57,7 +50,7 @@ def step_counts(circuits: SubjectCircuits) -> dict[str, int]:
     }
 
 
-def _per_image(bill: Bill, images: int) -> dict[str, Any]:
+def _per_image(bill: billing.Bill, images: int) -> dict[str, Any]:
     return {
         "jobs": bill.jobs,
         "executions_per_image": bill.executions / images,

@@ -57,13 +57,7 @@ def subject_circuits(subject: Subject, store: LoweringCache) -> SubjectCircuits:
 
 
 def remembered(key: str, compute: Callable[[], Any], convert: Callable[[Any], T]) -> T:
-    """Return what is made of values that were computed once.
-
-    Args:
-        key: Their name in the cache.
-        compute: Computes them, such as JSON has.
-        convert: Makes of them what is returned.
-    """
+    """Return what `convert` makes of values, such as JSON has, that were computed once."""
     store = use_cache(True)
     known = store.read_json(key, convert)
     if known is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from qhybrid.files import user_path
@@ -55,38 +54,23 @@ def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Sub
     else:
         is_model, is_ansatz = name in MODELS, name in ANSATZE
     if is_model:
-        spec = ModelSpec.from_dict({"name": name, **_model_settings(settings)})
+        # `train` has the same settings under model.* in its configuration.
+        fields = {key.removeprefix("model."): value for key, value in settings.items()}
+        spec = ModelSpec.from_dict({"name": name, **fields})
         return Subject("model", name, settings, spec)
     if is_ansatz:
         return Subject("ansatz", name, settings)
     folder = user_path(name)
     if not folder.exists() and "/" not in name:
-        raise UnknownNameError(
-            "model or ansatz",
-            name,
-            (*MODELS, *ANSATZE),
-            "or give the folder of a run, e.g. runs/1hqconv-qvunet-digits-1",
-        )
-    return _run_subject(folder, settings)
-
-
-def _model_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    # `train` has the same settings under model.* in its configuration.
-    return {key.removeprefix("model."): value for key, value in settings.items()}
-
-
-def _run_subject(folder: Path, settings: Mapping[str, Any]) -> Subject:
+        hint = "or give the folder of a run, e.g. runs/1hqconv-qvunet-digits-1"
+        raise UnknownNameError("model or ansatz", name, (*MODELS, *ANSATZE), hint)
     run = open_run(folder)
     if settings:
         raise RequestError(
             f"'{folder}' is a run, whose model cannot be changed; leave out --set, or report on "
             "the model by its name"
         )
-    if not run.model_file.is_file():
-        raise RequestError(
-            f"the run '{run.folder}' has no model.safetensors: it has not reached its first "
-            f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
-        )
+    run.check_model()
     return Subject("run", str(run.folder), {}, read_spec(run.folder), run)
 
 

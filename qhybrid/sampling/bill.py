@@ -13,7 +13,8 @@ from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, QuantumLayer
 from qhybrid_runtime.backends.qpu import Device, DeviceBackend
 from qhybrid_runtime.compiled import CompiledCircuit
-from qhybrid_runtime.hardware.billing import SECONDS_A_JOB, SECONDS_AN_EXECUTION, Bill, total
+from qhybrid_runtime.hardware import billing
+from qhybrid_runtime.hardware.billing import Bill, total
 from qhybrid_runtime.hardware.quote import Quote
 
 FREE_SECONDS = 60.0
@@ -54,10 +55,8 @@ class SamplingBill:
     @property
     def allowance(self) -> float:
         """QPU seconds that the bill is compared with: what the plan leaves, or the Open plan's."""
-        from qhybrid_runtime.hardware.billing import OPEN_PLAN_SECONDS
-
         left = self.device.left_seconds
-        return OPEN_PLAN_SECONDS if left is None else left
+        return billing.OPEN_PLAN_SECONDS if left is None else left
 
 
 def sampling_bill(
@@ -65,11 +64,7 @@ def sampling_bill(
 ) -> SamplingBill:
     """Return the bill of a plan, from one denoising step of each batch size that occurs.
 
-    Args:
-        plan: What to draw.
-        spec: Of the model.
-        model: On the backend, in evaluation mode.
-        backend: The device.
+    The model must be on the backend, in evaluation mode.
 
     Raises:
         RequestError: The model has no circuit.
@@ -109,7 +104,8 @@ def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
     """Return a bill with the job that measures noise beforehand, where there is one."""
     if not plan.noise_seconds:
         return bill
-    executions = round((plan.noise_seconds - SECONDS_A_JOB) / SECONDS_AN_EXECUTION)
+    seconds = plan.noise_seconds - billing.SECONDS_A_JOB
+    executions = round(seconds / billing.SECONDS_AN_EXECUTION)
     noise = Bill(1, 1, executions, plan.noise_seconds)
     bills = (bill.bill, bill.unpacked, bill.stock)
     ours, unpacked, stock = (total([each, noise]) for each in bills)

@@ -15,13 +15,7 @@ class LastStepsElsewhere(nn.Module):
     """Two copies of one model: the first steps on a simulator, the last ones on a device."""
 
     def __init__(self, first: nn.Module, last: nn.Module, timesteps: Collection[int]) -> None:
-        """Put the copies together.
-
-        Args:
-            first: Evaluated at all other timesteps.
-            last: Evaluated at `timesteps`.
-            timesteps: The last ones of the sampler.
-        """
+        """Put the copies together; `last` is evaluated at `timesteps`, the sampler's last ones."""
         super().__init__()
         self.first, self.last = first, last
         self._timesteps = frozenset(timesteps)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qhybrid.files import user_path, write_json
+from qhybrid.files import InFolder, user_path, write_json
 from qhybrid.run_folder import Run
 from qhybrid_circuits.errors import RequestError
 
@@ -21,43 +21,23 @@ class SamplingRun:
 
     folder: Path
 
-    @property
-    def images_file(self) -> Path:
-        """The images: uint8 (N, H, W, C) under the key `images`.
+    images_file = InFolder("images.npz")
+    """The images: uint8 (N, H, W, C) under the key `images`.
 
-        Where the model is told a class, `labels` (N,) has its place in the manifest's `classes`.
-        """
-        return self.folder / "images.npz"
-
-    @property
-    def grid_file(self) -> Path:
-        """The images side by side (PNG)."""
-        return self.folder / "grid.png"
-
-    @property
-    def animation_file(self) -> Path:
-        """From noise to images (GIF)."""
-        return self.folder / "denoising.gif"
-
-    @property
-    def manifest_file(self) -> Path:
-        """How the images were made (JSON)."""
-        return self.folder / "manifest.json"
-
-    @property
-    def noise_file(self) -> Path:
-        """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
-        return self.folder / "noise.npz"
-
-    @property
-    def plan_file(self) -> Path:
-        """What was asked for (JSON), on a device; its jobs can be resumed."""
-        return self.folder / "plan.json"
-
-    @property
-    def jobs_folder(self) -> Path:
-        """The record of all jobs on a device."""
-        return self.folder / "jobs"
+    Where the model is told a class, `labels` (N,) has its place in the manifest's `classes`.
+    """
+    grid_file = InFolder("grid.png")
+    """The images side by side (PNG)."""
+    animation_file = InFolder("denoising.gif")
+    """From noise to images (GIF)."""
+    manifest_file = InFolder("manifest.json")
+    """How the images were made (JSON)."""
+    noise_file = InFolder("noise.npz")
+    """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
+    plan_file = InFolder("plan.json")
+    """What was asked for (JSON), on a device; its jobs can be resumed."""
+    jobs_folder = InFolder("jobs")
+    """The record of all jobs on a device."""
 
     def save_plan(self, lasting: dict[str, Any]) -> None:
         """Write what makes the images."""
@@ -81,8 +61,9 @@ class SamplingRun:
 
     def resume_command(self, run: Run) -> str:
         """The command line that continues this sampling run."""
-        folders = (shlex.quote(str(run.folder)), shlex.quote(str(self.folder)))
-        return f"qhybrid sample {folders[0]} --resume --out {folders[1]}"
+        return shlex.join(
+            ["qhybrid", "sample", str(run.folder), "--resume", "--out", str(self.folder)]
+        )
 
 
 def unfinished(run: Run, folder: Path | str | None) -> SamplingRun:

@@ -51,8 +51,7 @@ class ExecutionRequest:
         int | None, Option("Error mitigation of the estimator [1: readout].", metavar="0-2")
     ] = None
     dynamical_decoupling: Annotated[
-        bool | None,
-        Option("Play pulses on waiting qubits.", flag="--dynamical-decoupling"),
+        bool | None, Option("Play pulses on waiting qubits.", flag="--dynamical-decoupling")
     ] = None
     twirling: Annotated[bool | None, Option("Twirl gates.", flag="--twirling/--no-twirling")] = None
     pack: Annotated[
@@ -116,12 +115,10 @@ class SamplingRequest:
         ),
     ] = None
     steps: Annotated[
-        int | None,
-        Option("Denoising steps [the run's, or the sampler's; 10].", metavar="N"),
+        int | None, Option("Denoising steps [the run's, or the sampler's; 10].", metavar="N")
     ] = None
     backend: Annotated[
-        str | None,
-        Option("Where circuits run [the training run's backend].", metavar="NAME"),
+        str | None, Option("Where circuits run [the training run's backend].", metavar="NAME")
     ] = None
     seed: Annotated[int | None, Option("Of the noise [the run's seed].", metavar="N")] = None
     noise_source: Annotated[
@@ -129,8 +126,7 @@ class SamplingRequest:
         Option("gaussian, or quantum: measured on the backend [the run's].", metavar="NAME"),
     ] = None
     noise_pool: Annotated[
-        int | None,
-        Option("Numbers of quantum noise measured once [as needed].", metavar="N"),
+        int | None, Option("Numbers of quantum noise measured once [as needed].", metavar="N")
     ] = None
     batch_size: int = 256
     device: str = "auto"
@@ -297,21 +293,6 @@ def _with_shots(execution: ExecutionRequest, config: Config, info: BackendInfo) 
 
 def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
     """Refuse options that are out of range or have no meaning on the backend."""
-    _check_numbers(request)
-    given = [*request.execution.given()]
-    if request.max_qpu_seconds is not None:
-        given.append("max_qpu_seconds")
-    if request.hardware_steps is not None:
-        given.append("hardware_steps")
-    refused = [name for name in given if name not in info.takes]
-    if refused:
-        raise RequestError(
-            f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
-            f"{info.refusal}; leave it out, or choose another --backend"
-        )
-
-
-def _check_numbers(request: SamplingRequest) -> None:
     execution, limit = request.execution, request.max_qpu_seconds
     for name, value, least, most in (
         ("shots", execution.shots, 1, MOST_SHOTS),
@@ -326,6 +307,13 @@ def _check_numbers(request: SamplingRequest) -> None:
             f"--resilience-level {execution.resilience_level} is the estimator's, but --primitive "
             "is sampler; leave one of them out"
         )
+    others = [n for n in ("max_qpu_seconds", "hardware_steps") if getattr(request, n) is not None]
+    refused = [name for name in (*execution.given(), *others) if name not in info.takes]
+    if refused:
+        raise RequestError(
+            f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
+            f"{info.refusal}; leave it out, or choose another --backend"
+        )
 
 
 def _check_model(run: Run, config: Config) -> None:
@@ -333,11 +321,7 @@ def _check_model(run: Run, config: Config) -> None:
 
     Whether the weights are sound shows when they are loaded.
     """
-    if not run.model_file.is_file():
-        raise RequestError(
-            f"the run '{run.folder}' has no model.safetensors: it has not reached its first "
-            f"checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
-        )
+    run.check_model()
     spec = read_spec(run.folder)
     described = config.model.model_dump()
     if spec.timesteps is not None:

@@ -4,17 +4,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
-from qhybrid.sampling.request import (
-    ExecutionRequest,
-    SamplingPlan,
-    SamplingRequest,
-    plan_sampling,
-)
+from qhybrid.sampling.request import ExecutionRequest, SamplingPlan, SamplingRequest, plan_sampling
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -51,18 +46,14 @@ def sample_run(
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()
-    if resume:
-        sampling = unfinished(run, out)
-        plan = _resumed(run, request, sampling)
-    else:
-        sampling = None
-        plan = plan_sampling(run, request)
-        if out is not None:
-            check_free(user_path(out))
+    folder = None if out is None else user_path(out)
+    sampling = unfinished(run, out) if resume else None
+    plan = _resumed(run, request, sampling) if sampling else plan_sampling(run, request)
+    if folder is not None and not resume:
+        check_free(folder)
     with nullcontext() if console is None else console.status("loading torch"):
         from qhybrid.sampling.session import run_sampling
 
-    folder = None if out is None else user_path(out)
     return run_sampling(plan, folder=folder, resumed=sampling, confirm=confirm, console=console)
 
 
@@ -87,9 +78,9 @@ def bill_of(run: Run | Path | str, request: SamplingRequest) -> "SamplingBill":
 def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> SamplingPlan:
     """Return the plan of an unfinished sampling run; what is asked for again must agree."""
     kept = sampling.plan()
-    names = {entry.name for entry in fields(ExecutionRequest)}
-    asked: dict[str, Any] = {**_asked(request), **request.execution.given()}
-    for name, value in asked.items():
+    names, usual = {entry.name for entry in fields(ExecutionRequest)}, vars(SamplingRequest())
+    asked = {name: value for name, value in vars(request).items() if value != usual[name]}
+    for name, value in {**asked, **request.execution.given()}.items():
         if name in kept and kept[name] != value:
             raise RequestError(
                 f"--{name.replace('_', '-')} {value} does not fit the sampling run in "
@@ -105,21 +96,3 @@ def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> Sampl
         raise RequestError(
             f"'{sampling.plan_file}' is damaged ({error}); start anew with another --out"
         ) from error
-
-
-def _asked(request: SamplingRequest) -> dict[str, Any]:
-    """Return what a request sets to something other than its default."""
-    usual = SamplingRequest()
-    names = (
-        "num_images",
-        "sampler",
-        "steps",
-        "backend",
-        "seed",
-        "batch_size",
-        "hardware_steps",
-        "noise_source",
-        "noise_pool",
-    )
-    given = {name: getattr(request, name) for name in names}
-    return {name: value for name, value in given.items() if value != getattr(usual, name)}

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn
 from torch import nn
 
 from qhybrid.compilation import announced_compilation
@@ -23,6 +24,7 @@ from qhybrid.diffusion.specs import P2Weighting
 from qhybrid.environment import git_revision, package_versions
 from qhybrid.files import replacing, write_json
 from qhybrid.models.model_file import read_spec
+from qhybrid.printing import progress_bar
 from qhybrid.run_folder import claim_folder, claim_next
 from qhybrid.run_lock import locked
 from qhybrid.sampling.bill import (
@@ -57,14 +59,7 @@ def run_sampling(
     confirm: Confirm | None,
     console: Console | None,
 ) -> SamplingRun:
-    """Draw the images of a plan.
-
-    Args:
-        plan: What to draw.
-        folder: Where to, or None for the next free folder of the training run.
-        resumed: The sampling run to go on with, or None.
-        confirm: Asked before more than a minute of QPU time is spent.
-        console: Where progress is shown, or None.
+    """Draw the images of a plan; the arguments are made of those of `sample_run`.
 
     Raises:
         RequestError: The device or the model cannot be had, or the folder is not free.
@@ -80,12 +75,8 @@ def run_sampling(
         with _emptied(run):
             _fill(run, plan, model, device, console, simulator)
         return run
-    run = _claim(plan, folder) if resumed is None else resumed
-    with (
-        _emptied(run),
-        locked(run.folder, "sampling into"),
-        _device_backend(plan, run) as backend,
-    ):
+    run = resumed or _claim(plan, folder)
+    with _emptied(run), locked(run.folder, "sampling into"), _device_backend(plan, run) as backend:
         model = denoiser(plan, backend, device)
         bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
         spent = backend.ledger.spent_seconds
@@ -193,26 +184,24 @@ def _fill(
     backend: Backend,
 ) -> None:
     began = time.perf_counter()
-    noise = _open_noise(run, plan, console)
-    spec = read_spec(plan.run.folder)
-    shape = (plan.num_images, spec.channels, spec.image_size, spec.image_size)
+    announce = partial(console.print, highlight=False, markup=False)
+    pool_file = plan.run.noise_file if plan.shares_pool else run.noise_file
+    noise = open_noise(plan.noise, pool_file, seed=plan.seed, announce=announce)
     with (
         announced_compilation(console),
-        _progress(console) as progress,
-        suitable_threads(device, spec.image_size),
+        progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[job]}")) as progress,
+        suitable_threads(device, read_spec(plan.run.folder).image_size),
         _shown(backend, progress, console),
     ):
-        result = _draw(plan, model, shape, device, progress, noise)
-    _write(run, result)
+        result = _draw(plan, model, device, progress, noise)
+    arrays: dict[str, Any] = {"images": to_uint8(result.images)}
+    if result.labels is not None:
+        arrays["labels"] = result.labels.numpy()
+    with replacing(run.images_file) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    save_grid(result.images[:GRID_IMAGES], run.grid_file)
+    save_gif([frame[:GRID_IMAGES] for frame in result.frames or []], run.animation_file)
     _write_manifest(run, plan, device, time.perf_counter() - began, backend)
-
-
-def _open_noise(run: SamplingRun, plan: SamplingPlan, console: Console) -> NoiseSource:
-    def announce(text: str) -> None:
-        console.print(text, highlight=False, markup=False)
-
-    pool_file = plan.run.noise_file if plan.shares_pool else run.noise_file
-    return open_noise(plan.noise, pool_file, seed=plan.seed, announce=announce)
 
 
 @contextmanager
@@ -239,20 +228,14 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
 
 
 def _draw(
-    plan: SamplingPlan,
-    model: nn.Module,
-    shape: tuple[int, int, int, int],
-    device: str,
-    progress: Progress,
-    noise: NoiseSource,
+    plan: SamplingPlan, model: nn.Module, device: str, progress: Progress, noise: NoiseSource
 ) -> SampleResult:
     """Draw the images that are shown with their frames, then the others without, to save memory."""
     # On a device a round serves all images of a batch: drawing them in two parts would be two.
     shown = plan.num_images if plan.on_hardware else min(plan.num_images, GRID_IMAGES)
     task = progress.add_task(f"{plan.num_images} images with {plan.sampler}", total=None, job="")
-    classes = None if plan.classes is None else len(plan.classes)
-    info = read_spec(plan.run.folder).row.process
-    process = info.build(plan.schedule, P2Weighting(), classes)
+    classes, spec = None if plan.classes is None else len(plan.classes), read_spec(plan.run.folder)
+    process = spec.row.process.build(plan.schedule, P2Weighting(), classes)
     parts, done_before = [], 0
     for first, count, keep in ((0, shown, FRAMES), (shown, plan.num_images - shown, 0)):
         if not count:
@@ -264,7 +247,7 @@ def _draw(
 
         part = sample(
             model,
-            shape=(count, *shape[1:]),
+            shape=(count, spec.channels, spec.image_size, spec.image_size),
             spec=plan.schedule,
             sampler=plan.sampler,
             steps=plan.steps,
@@ -289,22 +272,8 @@ def _draw(
     return replace(parts[0], images=images, labels=torch.cat(labels) if labels else None)
 
 
-def _write(run: SamplingRun, result: SampleResult) -> None:
-    arrays: dict[str, Any] = {"images": to_uint8(result.images)}
-    if result.labels is not None:
-        arrays["labels"] = result.labels.numpy()
-    with replacing(run.images_file) as temporary:
-        np.savez_compressed(temporary, **arrays)
-    save_grid(result.images[:GRID_IMAGES], run.grid_file)
-    save_gif([frame[:GRID_IMAGES] for frame in result.frames or []], run.animation_file)
-
-
 def _write_manifest(
-    run: SamplingRun,
-    plan: SamplingPlan,
-    device: str,
-    seconds: float,
-    backend: Backend,
+    run: SamplingRun, plan: SamplingPlan, device: str, seconds: float, backend: Backend
 ) -> None:
     """Write the manifest last: a folder that has one is complete."""
     write_json(
@@ -332,14 +301,12 @@ def _write_manifest(
 def _noise(plan: SamplingPlan) -> dict[str, Any]:
     """Return what the manifest says of the noise."""
     source = plan.noise.source
-    if source == "gaussian":
-        return {"noise_source": source}
-    return {
-        "noise_source": source,
+    measured = {
         "noise_backend": plan.noise.backend,
         "noise_pool": plan.noise.pool,
         "noise_qpu_seconds": round(plan.noise_seconds, 3),
     }
+    return {"noise_source": source, **({} if source == "gaussian" else measured)}
 
 
 def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
@@ -358,18 +325,3 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
     }
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-        TextColumn("{task.fields[job]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

@@ -50,9 +50,7 @@ class ModelSection(Section):
     def _can_be_built(self) -> Self:
         from qhybrid.models.spec import ModelSpec
 
-        ModelSpec(
-            name=self.name, dim=self.dim, ansatz_layers=self.ansatz_layers, variant=self.variant
-        )
+        ModelSpec(**self.model_dump())
         return self
 
 
@@ -278,8 +276,7 @@ class QuantumSection(Section):
         str, Option("Where circuits run; see `qhybrid backends`.", metavar="NAME")
     ] = "statevector"
     gradient: Annotated[
-        str | None,
-        Option("How circuits are differentiated [the backend's best].", metavar="NAME"),
+        str | None, Option("How circuits are differentiated [the backend's best].", metavar="NAME")
     ] = None
     noise_aware: Annotated[
         str | None, Option("Train with the errors of a device, e.g. fake_fez.", metavar="FAKE")

@@ -48,18 +48,10 @@ def option_fields(owner: type) -> Iterator[OptionField]:
     """Yield the options among a dataclass's fields, in order."""
     hints = typing.get_type_hints(owner, include_extras=True)
     for field in fields(owner):
-        found = option_of(field.name, hints[field.name])
-        if found is not None:
-            yield found
-
-
-def option_of(name: str, annotation: Any) -> OptionField | None:
-    """Return the option that an `Annotated[type, ..., Option]` makes, or None without one."""
-    if typing.get_origin(annotation) is not Annotated:
-        return None
-    inner, *metadata = typing.get_args(annotation)
-    option = next((each for each in metadata if isinstance(each, Option)), None)
-    return None if option is None else OptionField(name, value_type(inner, option), option)
+        for option in getattr(hints[field.name], "__metadata__", ()):
+            if isinstance(option, Option):
+                kind = value_type(typing.get_args(hints[field.name])[0], option)
+                yield OptionField(field.name, kind, option)
 
 
 def value_type(annotation: Any, option: Option) -> Any:

@@ -7,8 +7,7 @@ from typing import Any
 def with_process_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the length of the diffusion and the sampler where the model's process has its own.
 
-    Args:
-        values: Section -> key -> value, or the section itself.
+    Values are section -> key -> value, or the section itself.
     """
     from qhybrid.models.rows import MODELS
 

@@ -26,13 +26,9 @@ def reference() -> str:
     """Return the page as Markdown."""
     parts = [_INTRODUCTION]
     for name, section in config_sections().items():
-        parts += [f"\n## {name}\n", f"\n{_summary(section)}\n\n", _table(name, section)]
+        summary, _, _ = (inspect.getdoc(section) or "").partition("\nAttributes:")
+        parts += [f"\n## {name}\n", f"\n{summary.strip()}\n\n", _table(name, section)]
     return "".join(parts)
-
-
-def _summary(section: type[BaseModel]) -> str:
-    text, _, _ = (inspect.getdoc(section) or "").partition("\nAttributes:")
-    return text.strip()
 
 
 def _table(name: str, section: type[BaseModel]) -> str:
@@ -42,13 +38,8 @@ def _table(name: str, section: type[BaseModel]) -> str:
     rows = ["| key | default | option | meaning |\n| --- | --- | --- | --- |\n"]
     for key in section.model_fields:
         dotted = f"{name}.{key}"
-        cells = (
-            f"`{dotted}`",
-            _shown(getattr(defaults, key)),
-            options.get(dotted, ""),
-            texts[key].replace("|", "\\|"),
-        )
-        rows.append(f"| {' | '.join(cells)} |\n")
+        default, text = _shown(getattr(defaults, key)), texts[key].replace("|", "\\|")
+        rows.append(f"| `{dotted}` | {default} | {options.get(dotted, '')} | {text} |\n")
     return "".join(rows)
 
 

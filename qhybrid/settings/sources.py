@@ -78,7 +78,10 @@ def read_values(source: str | Path) -> Values:
     if not path.is_file() and str(source) in config_names():
         text = files("qhybrid.configs").joinpath(f"{source}.toml").read_text(encoding="utf-8")
     elif path.is_file():
-        text = _read_text(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"cannot read the configuration '{path}': {error}") from error
     elif path.suffix == ".toml" or path.parent != Path():
         raise RequestError(
             f"there is no configuration file '{source}'; give a TOML file or one of the names "
@@ -92,13 +95,6 @@ def read_values(source: str | Path) -> Values:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"'{source}' is not valid TOML: {error}; correct it there") from error
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"cannot read the configuration '{path}': {error}") from error
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -142,11 +138,8 @@ def nest(dotted: Mapping[str, Any]) -> Values:
 
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn nested values into dotted key -> value; the inverse of `nest`."""
-    return {
-        f"{section}.{key}": value
-        for section, table in values.items()
-        for key, value in table.items()
-    }
+    tables = values.items()
+    return {f"{name}.{key}": value for name, table in tables for key, value in table.items()}
 
 
 def merge_values(base: Values, changes: Values) -> Values:
@@ -194,7 +187,8 @@ def _in_one_line(error: ValidationError) -> RequestError:
         return RequestError(str(cause) if named else f"{key}: {cause}")
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return RequestError(f"{key} must be a table of keys, but is {first['input']!r}")
-    default = _default(key)
+    section, _, name = key.partition(".")
+    default = getattr(getattr(Config(), section, None), name, None)
     if isinstance(default, tuple) and first["type"] in ("tuple_type", "missing", "too_long"):
         return RequestError(
             f"{key} must be {len(default)} numbers, e.g. {list(default)}, but is {first['input']!r}"
@@ -203,11 +197,6 @@ def _in_one_line(error: ValidationError) -> RequestError:
     return RequestError(
         f"{key} {requirement[:1].lower()}{requirement[1:]}, but is {first['input']!r}"
     )
-
-
-def _default(key: str) -> Any:
-    section, _, name = key.partition(".")
-    return getattr(getattr(Config(), section, None), name, None)
 
 
 def _unknown_key(key: str) -> UnknownNameError:

@@ -49,7 +49,8 @@ def save_fidelity_figure(
     for name, (low, high) in (bands or {}).items():
         outline = [_place(i, v, last) for i, v in enumerate(low)]
         outline += [_place(i, v, last) for i, v in reversed(list(enumerate(high)))]
-        draw.polygon(outline, fill=_pale(colours[name]))
+        red, green, blue = (round(255 - _PALE * (255 - level)) for level in colours[name])
+        draw.polygon(outline, fill=(red, green, blue))
     _draw_axes(draw, last, label)
     for index, (name, curve) in enumerate(curves.items()):
         points = [_place(i, v, last) for i, v in enumerate(curve)]
@@ -68,8 +69,7 @@ def _draw_axes(draw: ImageDraw.ImageDraw, last: int, label: str) -> None:
         x, y = _place(0, tenth / 10, last)
         draw.line((x, y, _WIDTH - _RIGHT, y), fill=(225, 225, 225))
         draw.text((x - 10, y), f"{tenth / 10:.1f}", fill="black", font=_font(), anchor="rm")
-    every = max(1, last // 10)
-    for step in range(0, last + 1, every):
+    for step in range(0, last + 1, max(1, last // 10)):
         x, y = _place(step, 0, last)
         draw.line((x, y, x, y + 5), fill="black")
         draw.text((x, y + 8), str(step), fill="black", font=_font(), anchor="mt")
@@ -81,11 +81,6 @@ def _draw_axes(draw: ImageDraw.ImageDraw, last: int, label: str) -> None:
 def _place(step: int, fidelity: float, last: int) -> tuple[float, float]:
     width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     return _LEFT + width * step / last, _TOP + height * (1 - min(max(fidelity, 0.0), 1.0))
-
-
-def _pale(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    red, green, blue = (round(255 - _PALE * (255 - level)) for level in colour)
-    return red, green, blue
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from qiskit.circuit import ParameterVector, QuantumCircuit
-from qiskit.quantum_info import Pauli
+from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
 
 _GATES = {"X": "rx", "Y": "ry", "Z": "rz", "XX": "rxx", "YY": "ryy", "ZZ": "rzz"}
@@ -30,9 +30,8 @@ def layered_rotations(num_qubits: int, layers: int) -> list[Rotation]:
 def rotation_circuit(num_qubits: int, rotations: list[Rotation]) -> QuantumCircuit:
     """Return the circuit with one parameter a rotation, in radians, named w."""
     circuit = QuantumCircuit(num_qubits, name="reverse_step")
-    for (pauli, qubits), weight in zip(
-        rotations, ParameterVector("w", len(rotations)), strict=True
-    ):
+    weights = ParameterVector("w", len(rotations))
+    for (pauli, qubits), weight in zip(rotations, weights, strict=True):
         getattr(circuit, _GATES[pauli])(weight, *qubits)
     return circuit
 
@@ -42,12 +41,13 @@ class RotationTable:
 
     def __init__(self, num_qubits: int, rotations: list[Rotation]) -> None:
         """Look up what each Pauli operator does to the basis states."""
-        matrices = np.stack([_matrix(num_qubits, rotation) for rotation in rotations])
+        terms = ([(*rotation, 1)] for rotation in rotations)
+        operators = (SparsePauliOp.from_sparse_list(term, num_qubits) for term in terms)
+        matrices = np.stack([operator.to_matrix() for operator in operators])
         sources = np.abs(matrices).argmax(2)
         phases = np.take_along_axis(matrices, sources[:, :, None], 2)[:, :, 0]
         self.dimension = 1 << num_qubits
-        self.sources = torch.from_numpy(sources)
-        self.phases = torch.from_numpy(phases)
+        self.sources, self.phases = torch.from_numpy(sources), torch.from_numpy(phases)
 
     def unitaries(self, weights: Tensor) -> Tensor:
         """Return the circuit's unitaries (..., D, D) at weights (..., n_rotations)."""
@@ -60,12 +60,3 @@ class RotationTable:
             c, s = cos[..., index, None, None], sin[..., index, None, None]
             unitary = c * unitary - 1j * s * turned
         return unitary
-
-
-def _matrix(num_qubits: int, rotation: Rotation) -> np.ndarray:
-    pauli, qubits = rotation
-    label = ["I"] * num_qubits
-    for letter, qubit in zip(pauli, qubits, strict=True):
-        label[num_qubits - 1 - qubit] = letter
-    matrix: np.ndarray = Pauli("".join(label)).to_matrix()
-    return matrix

@@ -69,15 +69,7 @@ class BatchStream(Sampler[list[int]]):
     """Indices of the batches `first, first + 1, ..., stop - 1` of the endless stream."""
 
     def __init__(self, images: int, batch_size: int, *, seed: int, first: int, stop: int) -> None:
-        """Choose a part of the stream.
-
-        Args:
-            images: Images in the data set.
-            batch_size: Images a batch.
-            seed: Of the order.
-            first: Number of the first batch, counted from 0 over the whole run.
-            stop: Number of the batch after the last.
-        """
+        """Choose a part of the stream; batches are counted from 0 over the whole run."""
         self._images, self._batch_size, self._seed = images, batch_size, seed
         self._batches = range(first, stop)
 

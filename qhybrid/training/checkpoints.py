@@ -31,14 +31,7 @@ class CheckpointKeeper(StepHook):
     def __init__(
         self, run: Run, spec: ModelSpec, training: TrainingSection, stop: StopSignal
     ) -> None:
-        """Set up.
-
-        Args:
-            run: Where to.
-            spec: What the model was built from.
-            training: How often, and how many to keep.
-            stop: Held off while files are written.
-        """
+        """Set up; signals to stop are held off while files are written."""
         self._run, self._spec, self._stop = run, spec, stop
         self._every, self._keep = training.checkpoint_every, training.keep_checkpoints
 

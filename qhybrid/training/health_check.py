@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from qhybrid.models.spec import ModelSpec
+from qhybrid.printing import print_lines
 from qhybrid.report.model_circuits import examine, random_model
 from qhybrid_runtime.health.model import ModelHealth
 
@@ -12,19 +13,13 @@ def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None
 
     The model is built anew on the exact engine, so that neither a device nor the run's own random
     numbers are touched. A look in single precision takes a moment, since its kernels are those of
-    the training; what it finds is confirmed in double precision.
-
-    Args:
-        console: Where to say it.
-        spec: The model.
-        device: `cpu` or `cuda`, for the first look.
+    the training on this device; what it finds is confirmed in double precision.
     """
     if not _finding(examine(random_model(spec).to(device), spec)):
         return
     finding = _finding(examine(random_model(spec).double(), spec))
     if finding:
-        console.print(f"[bold]{'warning':>8}[/bold]  ", end="")
-        console.print(finding, highlight=False, markup=False, soft_wrap=True)
+        print_lines(console, {"warning": finding})
 
 
 def _finding(health: ModelHealth) -> str:

@@ -24,14 +24,10 @@ def fit(
     *,
     clip: float,
 ) -> None:
-    """Train from the state's step to the last one.
+    """Train from the state's step, with the batches from there on, to the last one.
 
-    Args:
-        fabric: Where and in what precision.
-        state: What is trained; it is changed.
-        batches: Those from the state's step to the end of the run.
-        hooks: Act in this order after each step; one that raises an exception ends the run.
-        clip: Largest 2-norm of the gradient of Adam's weights; 0 does not clip.
+    Hooks act in their order after each step, and an exception of theirs ends the run. `clip` is the
+    largest 2-norm of the gradient of Adam's weights; 0 does not clip.
     """
     fabric.launch()
     module, optimizer = fabric.setup(state.module, state.optimizer)

@@ -22,12 +22,7 @@ class MetricsFile:
     """A CSV file that grows by whole rows."""
 
     def __init__(self, path: Path, *, after_step: int) -> None:
-        """Open the file for the rows after a step.
-
-        Args:
-            path: The file; it is begun if it does not exist.
-            after_step: Rows of later steps, from a run that was cut off, are dropped.
-        """
+        """Open or begin the file; rows after a step, from a run that was cut off, are dropped."""
         self._path = path
         rows = [row for row in _read_rows(path) if int(row[0]) <= after_step]
         write_text(path, "".join(_line(row) for row in (COLUMNS, *rows)))
@@ -42,12 +37,7 @@ class MetricsLog(StepHook):
     """Writes a row every few steps and at the last one, and stops a run that has diverged."""
 
     def __init__(self, run: Run, *, every: int) -> None:
-        """Set up.
-
-        Args:
-            run: Where to.
-            every: Steps between rows.
-        """
+        """Set up for `every` steps between rows."""
         self._run, self._every = run, every
 
     @contextmanager

@@ -24,10 +24,7 @@ class DenoisingModule(nn.Module):
     def __init__(self, model: nn.Module, dataset: ImageDataset, config: Config) -> None:
         """Put a network together with the process that its row names.
 
-        Args:
-            model: Takes what `ModelSpec` says.
-            dataset: Its classes are told to the model as numbers from 0.
-            config: The run's configuration.
+        The data set's classes are told to the model as numbers from 0.
         """
         super().__init__()
         self.model, self.noise_schedule = model, config.diffusion.schedule_spec

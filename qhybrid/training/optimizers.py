@@ -18,11 +18,7 @@ class JointOptimizer(Optimizer):
     """
 
     def __init__(self, *members: Optimizer) -> None:
-        """Join optimizers.
-
-        Args:
-            members: At least one; no two have a weight in common.
-        """
+        """Join optimizers, at least one; no two have a weight in common."""
         self.members = members
         super().__init__([group for member in members for group in member.param_groups], {})
 
@@ -41,12 +37,7 @@ class JointOptimizer(Optimizer):
 def make_optimizer(
     model: nn.Module, training: TrainingSection, natural: NaturalGradientSection
 ) -> Optimizer:
-    """Return the optimizer that `training.optimizer` names.
-
-    Args:
-        model: Whose weights to train.
-        training: Adam's settings, and which optimizer.
-        natural: The natural gradient's settings, for `qng`.
+    """Return the optimizer of a model's weights that `training.optimizer` names.
 
     Raises:
         RequestError: The natural gradient is asked for, and the model has no circuit.

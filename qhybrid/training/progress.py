@@ -4,17 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from qhybrid.printing import progress_bar
 from qhybrid.run_folder import Run
 from qhybrid.training.clock import Pace
 from qhybrid.training.state import StepHook, TrainingState
@@ -43,26 +36,10 @@ class ProgressDisplay(StepHook):
     """
 
     def __init__(self, console: Console, run: Run, stop: StopSignal) -> None:
-        """Set up.
-
-        Args:
-            console: Where to; the bar is drawn only on a terminal.
-            run: The run shown.
-            stop: Shown once it was requested.
-        """
+        """Set up; the bar is drawn only on a terminal, and shows a stop once it was requested."""
         self._console, self._run = console, run
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            _StopColumn(stop),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        figures = TextColumn("{task.fields[figures]}")
+        self._bar = progress_bar(console, figures, _StopColumn(stop))
 
     @contextmanager
     def running(self, state: TrainingState) -> Iterator[None]:
@@ -86,16 +63,13 @@ class ProgressDisplay(StepHook):
             epoch = f"epoch {plan.epoch_of(state.step)}/{plan.epochs}"
             self._bar.update(self._task, completed=state.step, description=epoch, figures=figures)
         epoch_done = plan.completed_epoch(state.step)
-        if epoch_done is not None:
-            self._print_epoch(state, epoch_done)
-
-    def _print_epoch(self, state: TrainingState, epoch: int) -> None:
-        width = len(str(state.plan.epochs))
+        if epoch_done is None:
+            return
         line = (
-            f"epoch {epoch:>{width}}/{state.plan.epochs}  step {state.step}  "
+            f"epoch {epoch_done:>{len(str(plan.epochs))}}/{plan.epochs}  step {state.step}  "
             f"loss {state.epoch_loss.take_mean():.4f}  {self._pace.lap(state.step):.3g} steps/s"
         )
-        grid = self._run.sample_grid(epoch)
+        grid = self._run.sample_grid(epoch_done)
         if grid.exists():
             line += f"  {grid.relative_to(self._run.folder)}"
         self._console.print(line, highlight=False, soft_wrap=True)

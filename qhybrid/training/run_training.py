@@ -37,13 +37,7 @@ from qhybrid_circuits.errors import RequestError
 def run_training(
     config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
 ) -> Run:
-    """Train from the start, or from the newest checkpoint of a run.
-
-    Args:
-        config: What to train.
-        folder: The new run's folder, or None for the next free one; not used on resuming.
-        resumed: The run to continue, or None.
-        console: Where progress is shown, or None.
+    """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
     Raises:
         RequestError: The data or the checkpoint cannot be used, or the run is done already.
@@ -52,13 +46,8 @@ def run_training(
     """
     console = console or Console(quiet=True)
     session = build_session(config, resumed)
-    if resumed is not None:
-        run = resumed
-    elif folder is not None:
-        run = Run(claim_folder(folder))
-    else:
-        stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
-        run = Run(claim_next(RUNS, stem))
+    stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
+    run = resumed or Run(claim_next(RUNS, stem) if folder is None else claim_folder(folder))
     with locked(run.folder):
         if resumed is not None:
             _resume(run, session)
@@ -67,7 +56,12 @@ def run_training(
         _describe(run, session, resumed=resumed is not None)
         show_start(console, run, session)
         try:
-            _open_noise(run, session, console)
+            announce = partial(console.print, highlight=False, markup=False)
+            seed = derive_seed(config.training.seed, NOISE_POOL, 0)
+            # A pool is measured once in a run, and kept in its folder.
+            session.state.module.noise = open_noise(
+                config.noise_spec, run.noise_file, seed=seed, announce=announce
+            )
         except KeyboardInterrupt as interruption:
             raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption
         with announced_compilation(console):
@@ -77,15 +71,6 @@ def run_training(
                 _fit(run, session, console)
         show_end(console, run, session)
     return run
-
-
-def _open_noise(run: Run, session: Session, console: Console) -> None:
-    """Give the model its noise; a pool is measured once in a run, and kept in its folder."""
-    announce = partial(console.print, highlight=False, markup=False)
-    seed = derive_seed(session.config.training.seed, NOISE_POOL, 0)
-    session.state.module.noise = open_noise(
-        session.config.noise_spec, run.noise_file, seed=seed, announce=announce
-    )
 
 
 def _resume(run: Run, session: Session) -> None:
@@ -117,10 +102,8 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
         device=session.device,
         resumed_at_step=run.newest_step() if resumed else None,
     )
-    path = run.environment_file
-    if resumed:
-        path = path.with_name(f"environment-{run.newest_step()}.json")
-    write_json(path, environment)
+    again = run.folder / f"environment-{run.newest_step()}.json"
+    write_json(again if resumed else run.environment_file, environment)
 
 
 def _fit(run: Run, session: Session, console: Console) -> None:

@@ -18,14 +18,7 @@ class SampleGrids(StepHook):
     def __init__(
         self, run: Run, config: Config, image_shape: tuple[int, int, int], stop: StopSignal
     ) -> None:
-        """Set up.
-
-        Args:
-            run: Where to.
-            config: The seed, and sampler, steps and number of images.
-            image_shape: (C, H, W).
-            stop: Ends a grid early.
-        """
+        """Set up for images of `image_shape`, (C, H, W); a stop ends a grid early."""
         self._run, self._settings, self._seed = run, config.sampling, config.training.seed
         self._shape = (config.sampling.num_images, *image_shape)
         self._stop = stop

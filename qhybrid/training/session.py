@@ -47,13 +47,9 @@ class Session:
     def batches(self) -> DataLoader[tuple[Tensor, int]]:
         """Return the batches from the present step to the end of the run."""
         plan, training = self.state.plan, self.config.training
-        stream = BatchStream(
-            plan.images,
-            plan.batch_size,
-            seed=training.seed,
-            first=self.state.step * plan.accumulate,
-            stop=plan.total_steps * plan.accumulate,
-        )
+        first, stop = (step * plan.accumulate for step in (self.state.step, plan.total_steps))
+        images, size, seed = plan.images, plan.batch_size, training.seed
+        stream = BatchStream(images, size, seed=seed, first=first, stop=stop)
         pinned = self.device == "cuda"
         return DataLoader(
             self.dataset, batch_sampler=stream, num_workers=training.workers, pin_memory=pinned
@@ -63,24 +59,16 @@ class Session:
 def build_session(config: Config, resumed: Run | None = None) -> Session:
     """Load the images and build the model.
 
-    Args:
-        config: What to train.
-        resumed: The run that is continued, or None.
-
     Raises:
         RequestError: The device, the data, the model or the weights to start from cannot be had.
     """
     device = choose_device(config.training.device)
     data, settings = config.data, config.training
     dataset = load_dataset(data.dataset, classes=data.classes, image_size=data.image_size)
-    model = config.model
     spec = ModelSpec(
-        name=model.name,
+        **config.model.model_dump(),
         image_size=dataset.image_size,
         channels=dataset.channels,
-        dim=model.dim,
-        ansatz_layers=model.ansatz_layers,
-        variant=model.variant,
         timesteps=config.diffusion.timesteps,
         classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
@@ -88,13 +76,9 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)
     transfer = start_from(network, spec, config.transfer, resumed)
-    plan = StepPlan(
-        images=len(dataset),
-        batch_size=min(settings.batch_size, len(dataset)),
-        accumulate=settings.accumulate,
-        epochs=settings.epochs,
-        max_steps=settings.max_steps,
-    )
+    count, accumulate, epochs = len(dataset), settings.accumulate, settings.epochs
+    batch_size = min(settings.batch_size, count)
+    plan = StepPlan(count, batch_size, accumulate, epochs, settings.max_steps)
     module = DenoisingModule(network, dataset, config)
     module.process.check_images(dataset.images)
     state = TrainingState(module.to(device), config, plan)

@@ -38,13 +38,7 @@ class TrainingState:
     """
 
     def __init__(self, module: DenoisingModule, config: Config, plan: StepPlan) -> None:
-        """Prepare training from step 0.
-
-        Args:
-            module: On the device that it is trained on.
-            config: The run's configuration.
-            plan: The run's steps and epochs.
-        """
+        """Prepare training from step 0 of a module that is on its device."""
         training = config.training
         self.module, self.model, self.plan = module, module.model, plan
         self.ema = Ema(self.model, config.ema.spec)

@@ -5,6 +5,7 @@ import shlex
 from rich.console import Console
 
 from qhybrid.models.catalog import catalog
+from qhybrid.printing import print_lines
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.session import Session
@@ -20,7 +21,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
     if plan.accumulate > 1:
         batch = f"{plan.batch_size}x{plan.accumulate} images"
     step = run.newest_step()
-    _show(
+    print_lines(
         console,
         {
             "model": f"{config.model.name}, {parameters:,} parameters",
@@ -42,14 +43,9 @@ def show_end(console: Console, run: Run, session: Session) -> None:
     """Say where the results are and what can be done next."""
     plan = session.state.plan
     grid = run.sample_grid(plan.epoch_of(plan.total_steps))
-    _show(
-        console,
-        {
-            "samples": str(grid),
-            "model": str(run.model_file),
-            "next": f"qhybrid sample {shlex.quote(str(run.folder))}",
-        },
-    )
+    following = f"qhybrid sample {shlex.quote(str(run.folder))}"
+    lines = {"samples": str(grid), "model": str(run.model_file), "next": following}
+    print_lines(console, lines)
 
 
 def _counted(number: int, one: str, many: str | None = None) -> str:
@@ -73,15 +69,6 @@ def _natural_gradient(config: Config) -> dict[str, str]:
         return {}
     natural = config.natural_gradient
     often = "each step" if natural.every == 1 else f"every {natural.every} steps"
-    return {
-        "circuits": (
-            f"along the natural gradient, rate {natural.learning_rate:g}, {natural.metric} metric "
-            f"of {_counted(natural.samples, 'sample')} {often}"
-        )
-    }
-
-
-def _show(console: Console, lines: dict[str, str]) -> None:
-    for name, text in lines.items():
-        console.print(f"[bold]{name:>8}[/bold]  ", end="")
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    samples = _counted(natural.samples, "sample")
+    rate = f"along the natural gradient, rate {natural.learning_rate:g}"
+    return {"circuits": f"{rate}, {natural.metric} metric of {samples} {often}"}

@@ -23,22 +23,16 @@ from qhybrid_runtime import QuantumLayer, WeightTable
 
 VERTEX = "vertex."
 
+Tensors = Mapping[str, Tensor]
+
 
 def start_from(
     model: nn.Module, spec: ModelSpec, settings: TransferSection, resumed: Run | None = None
 ) -> TransferRecord | None:
     """Give a model the weights that a run starts from, and freeze those that are to stay.
 
-    A resumed run whose checkpoint has the weights does not need the other run any more.
-
-    Args:
-        model: The model, with its initial weights.
-        spec: What it was built from.
-        settings: Which run to start from, and how.
-        resumed: The run that is continued.
-
-    Returns:
-        What was taken; None where the settings name no run.
+    A resumed run whose checkpoint has the weights does not need the other run any more. Returns
+    what was taken, or None where the settings name no run.
 
     Raises:
         RequestError: The other run cannot be used, shares no weights with the model, has changed
@@ -67,7 +61,9 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     run, theirs = source_run(str(settings.init_from))
     found = read_weights(run.model_file)[0]
     state, circuits = model.state_dict(), circuit_weights(model)
-    left = set() if _same_circuits(spec, theirs) else circuits
+    # A circuit's weights mean the same in the same model alone; other circuits may have as many.
+    kinds = [(each.name, each.variant, each.ansatz_layers) for each in (spec, theirs)]
+    left = set() if kinds[0] == kinds[1] else circuits
     if not settings.takes_vertex:
         left |= {name for name in state if name.startswith(VERTEX)}
     taken = [
@@ -92,7 +88,7 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     return TransferRecord(
         source=str(run.folder),
         model=theirs.name,
-        sha256=_digest(run.model_file),
+        sha256=hashlib.sha256(run.model_file.read_bytes()).hexdigest(),
         taken=tuple(taken),
         new=tuple(name for name in state if name not in taken),
         skipped=tuple(name for name in found if name not in taken),
@@ -111,18 +107,8 @@ def circuit_weights(model: nn.Module) -> set[str]:
     }
 
 
-def _same_circuits(spec: ModelSpec, theirs: ModelSpec) -> bool:
-    """Tell whether a circuit's weights mean the same in both; other circuits may have as many."""
-    ours = (spec.name, spec.variant, spec.ansatz_layers)
-    return ours == (theirs.name, theirs.variant, theirs.ansatz_layers)
-
-
 def _nothing_shared(
-    folder: Path,
-    spec: ModelSpec,
-    theirs: ModelSpec,
-    state: Mapping[str, Tensor],
-    found: Mapping[str, Tensor],
+    folder: Path, spec: ModelSpec, theirs: ModelSpec, state: Tensors, found: Tensors
 ) -> str:
     """Say why no weight matrix could be taken."""
     both = [name for name in state if name in found and state[name].ndim > 1]
@@ -136,8 +122,3 @@ def _nothing_shared(
         f"(dim {theirs.dim}): {why}; start from a run of the same kind of network with the same "
         "model.dim"
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -87,11 +87,7 @@ def source_run(folder: str) -> tuple[Run, ModelSpec]:
         RequestError: There is no such run, or it has no weights yet.
     """
     run = open_run(user_path(folder))
-    if not run.model_file.is_file():
-        raise RequestError(
-            f"the run '{run.folder}' has no model.safetensors to start from: it has not reached "
-            f"its first checkpoint; continue it with `qhybrid train --resume --out {run.folder}`"
-        )
+    run.check_model(" to start from")
     return run, read_spec(run.folder)
 
 
