@@ -1,4 +1,4 @@
-"""Check the arguments that callers pass to the engine."""
+"""Check the arguments that callers pass."""
 
 import torch
 from torch import Tensor
@@ -7,6 +7,14 @@ from qhybrid_circuits import NotFiniteError, RequestError, ShapeError
 from qhybrid_runtime.machine import available_bytes
 
 _GIB = 1 << 30
+
+
+def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Raise RequestError unless an argument, e.g. "`shots`", is a whole number in its range."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not least <= value <= (most or value):  # type: ignore[operator]
+        allowed = f"of at least {least}" if most is None else f"from {least} to {most:,}"
+        raise RequestError(f"Argument {name} must be a whole number {allowed}, but is {value!r}")
 
 
 def check_shape(name: str, tensor: Tensor, form: str, *, last: int, least_dims: int) -> None:

@@ -1,10 +1,9 @@
 """Compile circuits once for all their evaluations: by the engine, by a primitive, on a QPU."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +18,9 @@ from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.checks import check_finite
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program, compile_program
+
+#: One tensor for each circuit of a round.
+Tensors = Sequence[Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +86,11 @@ class CompiledCircuit:
     @cached_property
     def circuit(self) -> QuantumCircuit:
         """The circuit with its parameters named `inputs[...]` and `weights[...]`, and so sorted."""
-        variational = self.variational
-        named = [
-            *ParameterVector("inputs", variational.num_inputs),
-            *ParameterVector("weights", variational.num_weights),
-        ]
-        renamed = zip(self._parameters, named, self.active, strict=True)
-        return variational.circuit.assign_parameters(
-            {old: new for old, new, used in renamed if used}
-        )
+        inputs = ParameterVector("inputs", self.variational.num_inputs)
+        weights = ParameterVector("weights", self.variational.num_weights)
+        renamed = zip(self._parameters, [*inputs, *weights], self.active, strict=True)
+        used = {old: new for old, new, stands in renamed if stands}
+        return self.variational.circuit.assign_parameters(used)
 
     @property
     def _parameters(self) -> list[Parameter]:
@@ -131,36 +129,25 @@ def _array(name: str, tensor: Tensor) -> np.ndarray:
     return np.asarray(on_host.double())
 
 
-class CircuitStack(NamedTuple):
-    """Circuits of a round that are evaluated in one batched call.
+def evaluate_stacked(
+    circuits: Sequence[CompiledCircuit],
+    inputs: Tensors,
+    weights: Tensors,
+    evaluate: Callable[[CompiledCircuit, Tensor, Tensor], Tensor],
+) -> list[Tensor]:
+    """Return the values (B, n_outputs) of a round's circuits, for the inputs and weights of each.
 
-    Attributes:
-        members: Their places in the round.
-        circuit: The first of them; all have its structure.
-        inputs: Shape (G, B, n_inputs).
-        weights: Shape (G, n_weights).
-    """
-
-    members: list[int]
-    circuit: CompiledCircuit
-    inputs: Tensor
-    weights: Tensor
-
-
-def stacks(
-    circuits: Sequence[CompiledCircuit], inputs: Sequence[Tensor], weights: Sequence[Tensor]
-) -> Iterator[CircuitStack]:
-    """Yield a round's circuits, those of one structure, batch size and dtype together.
-
-    `inputs` have the shape (B, n_inputs) each, `weights` (n_weights,).
+    Those of one structure, batch size and dtype are one call of `evaluate`, which maps the first of
+    them, inputs (G, B, n_inputs) and weights (G, n_weights) to values (G, B, n_outputs).
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, (circuit, rows) in enumerate(zip(circuits, inputs, strict=True)):
         alike[circuit.structure, rows.shape, rows.dtype, rows.device].append(index)
+    values: list[Tensor] = [torch.empty(0)] * len(circuits)
     for members in alike.values():
-        yield CircuitStack(
-            members,
-            circuits[members[0]],
-            torch.stack([inputs[index] for index in members]),
-            torch.stack([weights[index] for index in members]),
-        )
+        rows = torch.stack([inputs[index] for index in members])
+        vectors = torch.stack([weights[index] for index in members])
+        found = evaluate(circuits[members[0]], rows, vectors)
+        for index, each in zip(members, found.unbind(0), strict=True):
+            values[index] = each
+    return values

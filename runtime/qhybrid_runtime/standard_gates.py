@@ -5,17 +5,24 @@ are told by their classes, never by their names alone.
 """
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import Instruction, Operation
+from qiskit.circuit import Instruction, Operation, ParameterExpression
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.transpiler.passes import HighLevelSynthesis
 
-_STANDARD = get_standard_gate_name_mapping()
-_CLASSES = frozenset(gate.base_class for gate in _STANDARD.values())
+_CLASSES = frozenset(gate.base_class for gate in get_standard_gate_name_mapping().values())
 
 
 def is_standard(operation: Operation) -> bool:
     """Return whether an operation is one of Qiskit's standard gates, whatever its control state."""
     return isinstance(operation, Instruction) and operation.base_class in _CLASSES
+
+
+def symbolic_params(operation: Operation) -> list[int]:
+    """Return the positions of an operation's parameters that are not numbers."""
+    # Cliffords and annotated operations are not instructions, and have no parameters of their own.
+    params = operation.params if isinstance(operation, Instruction) else ()
+    symbols = enumerate(isinstance(p, ParameterExpression) and bool(p.parameters) for p in params)
+    return [index for index, symbolic in symbols if symbolic]
 
 
 def definition_of(operation: Operation) -> QuantumCircuit | None:

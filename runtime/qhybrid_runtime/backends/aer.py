@@ -5,27 +5,22 @@ from typing import Any
 import numpy as np
 import torch
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import (
-    CircuitInstruction,
-    ControlledGate,
-    Instruction,
-    Parameter,
-    ParameterExpression,
-)
+from qiskit.circuit import CircuitInstruction, ControlledGate, Instruction, Parameter
 from qiskit.circuit.library import CUGate
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.synthesis import OneQubitEulerDecomposer
 from qiskit_aer import AerSimulator
 
-from qhybrid_circuits import QHybridError, RequestError
+from qhybrid_circuits import QHybridError
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.backends.amplitude_gates import AmplitudeGates
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
 from qhybrid_runtime.backends.info import EXACT_GRADIENTS
+from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.machine import processors
-from qhybrid_runtime.standard_gates import is_standard, with_standard_gates
+from qhybrid_runtime.standard_gates import is_standard, symbolic_params, with_standard_gates
 from qhybrid_runtime.tasks import Task, constant_columns
 
 #: The only gates that are left symbolic. Aer 0.18 binds symbolic crx, cry, crz and cp wrongly and
@@ -38,7 +33,6 @@ _STATE_BYTES = 1 << 26
 
 #: Circuits that an estimator remembers to be made of gates that Aer knows.
 _KEPT = 64
-
 
 _EULER = OneQubitEulerDecomposer("U")
 
@@ -74,22 +68,11 @@ class AerStatevectorEstimator(ExactEstimator):
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        """Make the simulator.
-
-        Args:
-            threads: Circuits that are simulated at once; as many as the process may use
-                processors where omitted.
-
-        Raises:
-            RequestError: `threads` is not a positive whole number.
-        """
+        """Make the simulator; the argument is that of `AerBackend`."""
         super().__init__()
         if threads is None:
             threads = processors()
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise RequestError(
-                f"Argument `threads` must be a whole number of at least 1, but is {threads!r}"
-            )
+        check_whole("`threads`", threads, 1)
         # Circuits of this size are too small to share one among threads.
         self._simulator = AerSimulator(
             method="statevector", max_parallel_threads=threads, max_parallel_experiments=threads
@@ -184,8 +167,8 @@ def _is_native_circuit(circuit: QuantumCircuit) -> bool:
 
 
 def _is_native(gate: Instruction) -> bool:
-    symbolic = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
-    return is_standard(gate) and gate.name in (_SYMBOLIC if symbolic else _native_names())
+    known = _SYMBOLIC if symbolic_params(gate) else _native_names()
+    return is_standard(gate) and gate.name in known
 
 
 @cache
@@ -234,7 +217,7 @@ def _mergeable(instruction: CircuitInstruction) -> bool:
         and gate.num_ctrl_qubits == 1
         and gate.num_qubits == 2
         and gate.ctrl_state == 1
-        and not any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
+        and not symbolic_params(gate)
     )
 
 

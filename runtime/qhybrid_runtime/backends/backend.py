@@ -7,7 +7,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.transpiler import Target
 from torch import Tensor
 
-from qhybrid_runtime.compiled import CompiledCircuit
+from qhybrid_runtime.compiled import CompiledCircuit, Tensors
 
 
 class Backend(ABC):
@@ -36,10 +36,7 @@ class Backend(ABC):
         """Return an EstimatorV2 primitive that runs here."""
 
     def evaluate(
-        self,
-        circuits: Sequence[CompiledCircuit],
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
+        self, circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
     ) -> list[Tensor]:
         """Evaluate one round: circuits that do not wait for each other.
 

@@ -9,13 +9,12 @@ from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.registry import OTHERS, ROWS
 from qhybrid_runtime.hardware.accounts import account_is_saved
 from qhybrid_runtime.hardware.retired import RETIRED
-from qhybrid_runtime.hardware.snapshots import Snapshot, snapshots
+from qhybrid_runtime.hardware.snapshots import snapshots
 
 Record = dict[str, Any]
 
 #: Fake devices whose error values are made up.
 _MADE_UP = ("fake_nighthawk",)
-
 
 #: A list of records longer than this comes after the short ones.
 _LONG = 20
@@ -40,64 +39,42 @@ def _records(row: BackendInfo) -> list[Record]:
         return records
     # Names of a form with a placeholder are those that the row knows.
     return [
-        _record(row, form, note, usable="NAME" not in form or any(row.names()))
+        _record(row, form, note, "NAME" not in form or any(row.names()))
         for form, note in (row.forms or {}).items()
     ]
 
 
 def fake_records(row: BackendInfo) -> list[Record]:
     """Return a record of every fake device."""
-    return [_fake_record(row, snapshot) for snapshot in snapshots().values()]
+    records = []
+    for name, snapshot in snapshots().items():
+        real, gate = f"ibm_{name.removeprefix('fake_')}", snapshot.two_qubit_gate
+        note = f"offline; two-qubit gate {gate or 'none'}"
+        if name in _MADE_UP:
+            note += "; made-up errors"
+        elif real in RETIRED:
+            note += f"; {real} was retired on {RETIRED[real]}"
+        error = snapshot.two_qubit_error
+        broken = gate is not None and error is None
+        note += "; none works in this calibration" if broken else ""
+        records.append(_record(row, name, note, not broken, snapshot.qubits, error))
+    return records
 
 
 def account_records(row: BackendInfo) -> list[Record]:
     """Return a record of every QPU of the account, or one that says why there is none."""
     if not account_is_saved():
-        return [_record(row, "ibm", "needs an account; none is saved", usable=False)]
+        return [_record(row, "ibm", "needs an account; none is saved", False)]
     try:
         return _qpus_of_account(row)
     except QHybridError as error:
-        return [_record(row, "ibm", str(error), usable=False)]
+        return [_record(row, "ibm", str(error), False)]
 
 
-def _record(
-    info: BackendInfo,
-    name: str,
-    note: str,
-    *,
-    qubits: int | None = None,
-    two_qubit_error: float | None = None,
-    usable: bool = True,
-) -> Record:
-    return {
-        "name": name,
-        "qubits": qubits,
-        "two_qubit_error": two_qubit_error,
-        "exact": info.exact,
-        "gradients": list(info.gradients),
-        "usable": usable,
-        "note": note,
-    }
-
-
-def _fake_record(row: BackendInfo, snapshot: Snapshot) -> Record:
-    real = f"ibm_{snapshot.name.removeprefix('fake_')}"
-    note = f"offline; two-qubit gate {snapshot.two_qubit_gate or 'none'}"
-    if snapshot.name in _MADE_UP:
-        note += "; made-up errors"
-    elif real in RETIRED:
-        note += f"; {real} was retired on {RETIRED[real]}"
-    broken = snapshot.two_qubit_gate is not None and snapshot.two_qubit_error is None
-    if broken:
-        note += "; none works in this calibration"
-    return _record(
-        row,
-        snapshot.name,
-        note,
-        qubits=snapshot.qubits,
-        two_qubit_error=snapshot.two_qubit_error,
-        usable=not broken,
-    )
+def _record(row: BackendInfo, name: str, note: str, usable: bool, *figures: float | None) -> Record:
+    qubits, error = figures or (None, None)
+    abilities = {"exact": row.exact, "gradients": list(row.gradients), "usable": usable}
+    return {"name": name, "qubits": qubits, "two_qubit_error": error, **abilities, "note": note}
 
 
 def _qpus_of_account(row: BackendInfo) -> list[Record]:
@@ -108,23 +85,15 @@ def _qpus_of_account(row: BackendInfo) -> list[Record]:
         backends = sorted(service.backends(), key=lambda backend: str(backend.name))
         status = {backend.name: backend.status() for backend in backends}
     plans = {backend.name: plan_of(service, backend) for backend in backends}
-    records = [_record(row, "ibm", "the least busy device of the account", usable=bool(backends))]
+    records = [_record(row, "ibm", "the least busy device of the account", bool(backends))]
     for backend in backends:
         plan, state = plans[backend.name], status[backend.name]
         note = f"plan {plan.name}: {'sessions' if plan.sessions else 'no sessions'}"
         if plan.left_seconds is not None:
             note += f", {plan.left_seconds:g} s of QPU time left"
         note += f"; {state.pending_jobs} jobs waiting"
-        records.append(
-            _record(
-                row,
-                str(backend.name),
-                note,
-                qubits=int(backend.target.num_qubits),
-                two_qubit_error=_median_error(backend.target),
-                usable=bool(state.operational),
-            )
-        )
+        figures = (int(backend.target.num_qubits), _median_error(backend.target))
+        records.append(_record(row, str(backend.name), note, bool(state.operational), *figures))
     return records
 
 

@@ -38,8 +38,7 @@ class ExactEstimator(BaseEstimatorV2):  # type: ignore[misc]
         Raises:
             NotFiniteError: A parameter value is NaN or infinite.
         """
-        coerced = [EstimatorPub.coerce(pub, precision or 0.0) for pub in pubs]
-        job = PrimitiveJob(self._run, coerced)
+        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub, precision or 0.0) for pub in pubs])
         job._submit()
         return job
 

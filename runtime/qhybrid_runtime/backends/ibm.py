@@ -32,22 +32,15 @@ class IbmBackend(DeviceBackend):
             QHybridError: The service cannot be reached.
         """
         if mode not in (None, "session", "batch", "job"):
-            raise RequestError(
-                f"Argument `mode` must be 'session', 'batch' or 'job', but is {mode!r}"
-            )
+            wanted = "must be 'session', 'batch' or 'job'"
+            raise RequestError(f"Argument `mode` {wanted}, but is {mode!r}")
         chosen = DeviceOptions(**options)
         service = open_service() if service is None else service
         backend = find_device(service, name, chosen.fractional)
         plan = plan_of(service, backend)
         client = ServiceClient(service, backend, plan, mode=mode, **(client_options or {}))
-        device = Device(
-            str(backend.name),
-            int(backend.target.num_qubits),
-            simulated=False,
-            plan=plan.name,
-            mode=client.mode,
-            left_seconds=plan.left_seconds,
-        )
+        name_of, qubits = str(backend.name), int(backend.target.num_qubits)
+        device = Device(name_of, qubits, False, plan.name, client.mode, plan.left_seconds)
         super().__init__(name, device, backend.target, client, chosen)
 
 

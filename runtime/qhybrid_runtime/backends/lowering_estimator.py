@@ -1,8 +1,8 @@
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVectorElement
 from qiskit.primitives import (
     BaseEstimatorV2,
     EstimatorPubLike,
@@ -36,11 +36,7 @@ class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        executor: RoundExecutor,
-        *,
-        precision: float,
-        fractional: bool = False,
+        self, executor: RoundExecutor, *, precision: float, fractional: bool = False
     ) -> None:
         """Make an estimator.
 
@@ -137,38 +133,31 @@ class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
     def _lower(
         self, task: Task, bound: np.ndarray, row: np.ndarray
     ) -> tuple[QuantumCircuit, LoweredCircuit]:
-        measured = tuple(
-            sorted({label for o in task.observables for label in o.paulis.to_labels()})
-        )
-        key = (Identity(task.circuit), bound.tobytes(), row.tobytes(), measured)
-        return self._lowered.get(key, lambda: self._newly_lowered(task, bound, row))
+        circuit, measured = task.circuit, task.observables
 
-    def _newly_lowered(
-        self, task: Task, bound: np.ndarray, row: np.ndarray
-    ) -> tuple[QuantumCircuit, LoweredCircuit]:
-        parameters = [p for p, fixed in zip(task.circuit.parameters, bound, strict=True) if fixed]
-        logical = task.circuit.assign_parameters(
-            {p: float(value) for p, value in zip(parameters, row, strict=True)}
-        )
-        # Qiskit names a circuit anew when it binds parameters.
-        logical.name = task.circuit.name
-        target = self.executor.target
-        lowered = lower(logical, target, observables=task.observables, fractional=self._fractional)
-        return logical, lowered
+        def lowered() -> tuple[QuantumCircuit, LoweredCircuit]:
+            fixed = compress(circuit.parameters, bound)
+            logical = circuit.assign_parameters(dict(zip(fixed, row.tolist(), strict=True)))
+            # Qiskit names a circuit anew when it binds parameters.
+            logical.name = circuit.name
+            target = self.executor.target
+            return logical, lower(
+                logical, target, observables=measured, fractional=self._fractional
+            )
+
+        labels = tuple(sorted({label for o in measured for label in o.paulis.to_labels()}))
+        key = (Identity(circuit), bound.tobytes(), row.tobytes(), labels)
+        return self._lowered.get(key, lowered)
 
 
 def _columns_to_bind(task: Task) -> np.ndarray:
     """Return which parameters become numbers before lowering, shape (n_parameters,)."""
-    vectors = [
-        parameter.vector.name if isinstance(parameter, ParameterVectorElement) else None
-        for parameter in task.circuit.parameters
-    ]
-    weights = np.array([name == "weights" for name in vectors], dtype=bool)
-    inputs = np.array([name == "inputs" for name in vectors], dtype=bool)
-    if not (weights.any() or inputs.any()):
+    vectors = [getattr(parameter, "vector", None) for parameter in task.circuit.parameters]
+    names = np.array([None if vector is None else vector.name for vector in vectors], dtype=object)
+    weights = np.asarray(names == "weights", dtype=bool)
+    if not (weights | (names == "inputs")).any():
         # One sample tells nothing about what is going to differ; its circuit stays symbolic.
-        several = len(task.values) > 1
-        return constant_columns(task.values) & several
+        return constant_columns(task.values) & (len(task.values) > 1)
     if len(np.unique(task.values[:, weights], axis=0)) > MOST_WEIGHT_VECTORS:
         return np.zeros(len(vectors), dtype=bool)
     return weights

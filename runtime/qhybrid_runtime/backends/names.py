@@ -59,20 +59,18 @@ def noise_numbers(noise: str) -> dict[str, float]:
     Raises:
         RequestError: A part is not one of these with a number in [0, 0.5].
     """
-    numbers = dict.fromkeys(_NOISE_KEYS, 0.0)
-    given: set[str] = set()
+    given: dict[str, float] = {}
     for part in noise.split(","):
         key, _, text = part.partition("=")
         try:
             value = float(text)
         except ValueError:
             value = -1.0
-        if key not in numbers or key in given or not 0 <= value <= 0.5:
+        if key not in _NOISE_KEYS or key in given or not 0 <= value <= 0.5:
             raise RequestError(
                 f"backend 'aer:{noise}' has the part '{part}', but must be made of "
                 f"{' and '.join(f'{known}=P' for known in _NOISE_KEYS)}, each once, P from 0 to "
                 "0.5; e.g. aer:depolarizing=0.01,readout=0.02"
             )
-        numbers[key] = value
-        given.add(key)
-    return numbers
+        given[key] = value
+    return dict.fromkeys(_NOISE_KEYS, 0.0) | given

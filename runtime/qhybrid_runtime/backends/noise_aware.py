@@ -10,7 +10,7 @@ from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
-from qhybrid_runtime.compiled import CompiledCircuit, Structure, stacks
+from qhybrid_runtime.compiled import CompiledCircuit, Structure, Tensors, evaluate_stacked
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
 from qhybrid_runtime.device_noise.logical_noise import find_logical_noise
 from qhybrid_runtime.engine.expectations import expectations
@@ -21,15 +21,9 @@ from qhybrid_runtime.tasks import Task
 
 
 def get_noise_aware_backend(name: str, seed: int) -> "NoiseAwareBackend":
-    """Return the backend to train on for a device: `get_backend("noise-aware:NAME")`.
+    """Return the backend to train on for a device: `get_backend("noise-aware:NAME", seed=seed)`.
 
-    Args:
-        name: A fake device, e.g. "fake_fez".
-        seed: Of the random errors.
-
-    Raises:
-        UnknownNameError: There is no fake device of this name.
-        RequestError: The seed is not a whole number of at least 0.
+    Its arguments and errors are those of `NoiseAwareBackend`.
     """
     return NoiseAwareBackend(name, seed=seed)
 
@@ -76,10 +70,7 @@ class NoiseAwareBackend(Backend):
         return self._estimator
 
     def evaluate(
-        self,
-        circuits: Sequence[CompiledCircuit],
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
+        self, circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
     ) -> list[Tensor]:
         """Evaluate one round, circuits of one structure as one batched call.
 
@@ -87,21 +78,17 @@ class NoiseAwareBackend(Backend):
         """
         rng = np.random.default_rng([self._seed, self.calls])
         self.calls += 1
-        values: list[Tensor] = [torch.empty(0)] * len(circuits)
-        for stack in stacks(circuits, inputs, weights):
-            found = self._program(stack.circuit).values(stack.inputs, stack.weights, rng)
-            for index, each in zip(stack.members, found.unbind(0), strict=True):
-                values[index] = each
-        return values
+
+        def values(circuit: CompiledCircuit, rows: Tensor, vectors: Tensor) -> Tensor:
+            if circuit.structure not in self._known:
+                self._known[circuit.structure] = _NoisyProgram(circuit.variational, self.device)
+            return self._known[circuit.structure].values(rows, vectors, rng)
+
+        return evaluate_stacked(circuits, inputs, weights, values)
 
     def at_round(self, number: int) -> None:
         """Go on with the errors of this round."""
         self.calls = number
-
-    def _program(self, circuit: CompiledCircuit) -> "_NoisyProgram":
-        if circuit.structure not in self._known:
-            self._known[circuit.structure] = _NoisyProgram(circuit.variational, self.device)
-        return self._known[circuit.structure]
 
 
 class NoiseAwareEstimator(ExactEstimator):
@@ -116,22 +103,16 @@ class NoiseAwareEstimator(ExactEstimator):
         circuits = [self._circuit(task) for task in tasks]
         inputs = [torch.as_tensor(task.values) for task in tasks]
         # A primitive's job runs in a thread of its own, where gradients are on by default.
+        nothing = [torch.empty(0).double()] * len(tasks)
         with torch.no_grad():
-            values = self._backend.evaluate(
-                circuits, inputs, [torch.empty(0).double()] * len(tasks)
-            )
+            values = self._backend.evaluate(circuits, inputs, nothing)
         return [each.numpy() for each in values]
 
     def _circuit(self, task: Task) -> CompiledCircuit:
-        measured = tuple(repr(observable) for observable in task.observables)
-        return self._compiled.get(
-            (Identity(task.circuit), measured),
-            lambda: CompiledCircuit(
-                VariationalCircuit(
-                    task.circuit.name, task.circuit, task.circuit.parameters, (), task.observables
-                )
-            ),
-        )
+        circuit, observables = task.circuit, task.observables
+        key = (Identity(circuit), tuple(map(repr, observables)))
+        parts = (circuit.name, circuit, circuit.parameters, (), observables)
+        return self._compiled.get(key, lambda: CompiledCircuit(VariationalCircuit(*parts)))
 
 
 class _NoisyProgram:

@@ -1,10 +1,8 @@
-from qiskit.transpiler import Target
-
-from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
 from qhybrid_runtime.backends.names import noise_numbers
+from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.device_noise.trajectories import TrajectoryExecutor
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
 
@@ -47,13 +45,11 @@ class NoisyAerBackend(Backend):
             UnknownNameError: There is no fake device of this name.
             RequestError: A number is not allowed.
         """
-        if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
-            raise RequestError(
-                f"Argument `shots` must be a whole number of at least 1, but is {shots!r}"
-            )
-        self.name = f"aer:{noise}"
-        self.target = _target(noise)
-        self.precision = shots**-0.5
+        check_whole("`shots`", shots, 1)
+        self.name, self.precision = f"aer:{noise}", shots**-0.5
+        self.target = (
+            uniform_target(_QUBITS, **noise_numbers(noise)) if "=" in noise else fake_target(noise)
+        )
         self._executor = TrajectoryExecutor(self.target, seed=seed, idling=idling)
         self._estimator = DeviceEstimator(
             self._executor, precision=self.precision, fractional=fractional
@@ -66,7 +62,3 @@ class NoisyAerBackend(Backend):
     def at_round(self, number: int) -> None:
         """Go on with the errors of this round."""
         self._executor.rounds = number
-
-
-def _target(noise: str) -> Target:
-    return uniform_target(_QUBITS, **noise_numbers(noise)) if "=" in noise else fake_target(noise)

@@ -2,17 +2,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from qiskit.transpiler import Target
-from torch import Tensor
 
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
-from qhybrid_runtime.compiled import CompiledCircuit
+from qhybrid_runtime.checks import check_whole
+from qhybrid_runtime.compiled import CompiledCircuit, Tensors
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.job_packing import Pack, Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor, JobClient, JobEvent
@@ -63,8 +62,8 @@ class DeviceOptions(PrimitiveSettings):
         Raises:
             RequestError: One is not allowed, or they do not go together.
         """
-        _check_whole("shots", self.shots, 1, 10_000_000)
-        _check_whole("resilience_level", self.resilience_level, 0, 2)
+        check_whole("`shots`", self.shots, 1, 10_000_000)
+        check_whole("`resilience_level`", self.resilience_level, 0, 2)
         if self.primitive not in ("estimator", "sampler"):
             raise RequestError(
                 f"Argument `primitive` must be 'estimator' or 'sampler', but is {self.primitive!r}"
@@ -83,16 +82,7 @@ class DeviceOptions(PrimitiveSettings):
     @property
     def settings(self) -> PrimitiveSettings:
         """What concerns the primitives."""
-        own = fields(PrimitiveSettings)
-        return PrimitiveSettings(*(getattr(self, option.name) for option in own))
-
-
-def _check_whole(name: str, value: Any, least: int, most: int) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:
-        raise RequestError(
-            f"Argument `{name}` must be a whole number from {least} to {most:,}, but is {value!r}"
-        )
+        return PrimitiveSettings(*(getattr(self, own.name) for own in fields(PrimitiveSettings)))
 
 
 class DeviceBackend(Backend):
@@ -113,21 +103,9 @@ class DeviceBackend(Backend):
     target: Target
 
     def __init__(
-        self,
-        name: str,
-        device: Device,
-        target: Target,
-        client: JobClient,
-        options: DeviceOptions,
+        self, name: str, device: Device, target: Target, client: JobClient, options: DeviceOptions
     ) -> None:
-        """Put a backend together.
-
-        Args:
-            name: What `get_backend` takes for it.
-            device: What is known of the device.
-            target: What circuits are lowered for.
-            client: Where jobs go.
-            options: How circuits are run.
+        """Put a backend together whose jobs go to `client`.
 
         Raises:
             RequestError: An option is not allowed.
@@ -155,17 +133,9 @@ class DeviceBackend(Backend):
         return self._estimator
 
     def quote(
-        self,
-        circuits: Sequence[CompiledCircuit],
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
+        self, circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
     ) -> Quote:
         """Return what `evaluate` with the same arguments would cost, without running anything.
-
-        Args:
-            circuits: What to evaluate.
-            inputs: Shape (B, n_inputs) each.
-            weights: Shape (n_weights,) each.
 
         Raises:
             RequestError: A single parameter set exceeds the service's limits.
@@ -174,8 +144,7 @@ class DeviceBackend(Backend):
             circuit.pub(rows, vector, self.precision)
             for circuit, rows, vector in zip(circuits, inputs, weights, strict=True)
         ]
-        tasks = self._estimator.lowered_tasks(pubs)
-        return quote_round(tasks, self.settings, self._packing)
+        return quote_round(self._estimator.lowered_tasks(pubs), self.settings, self._packing)
 
     @property
     def rounds(self) -> int:
@@ -195,11 +164,5 @@ class DeviceBackend(Backend):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Literal[False]:
+    def __exit__(self, *_: object) -> None:
         self.close()
-        return False

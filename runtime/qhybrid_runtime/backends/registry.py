@@ -20,6 +20,7 @@ from qhybrid_runtime.backends.names import (
     read_noise_aware,
     read_noisy_aer,
 )
+from qhybrid_runtime.hardware import accounts
 from qhybrid_runtime.hardware.retired import RETIRED, retirement
 from qhybrid_runtime.hardware.snapshots import snapshots
 
@@ -169,7 +170,7 @@ def check_backend_name(name: str) -> BackendInfo:
         RequestError: The QPU is retired, or the numbers after `aer:` are not allowed.
     """
     if name in RETIRED:
-        raise RequestError(retirement(name, _offered()))
+        raise RequestError(retirement(name, accounts.offered_qpus()))
     for row in ROWS:
         value = _read(row, name)
         if value is not None:
@@ -250,14 +251,3 @@ def _options_of(backend_class: Any) -> list[str]:
     if len(named) < len(parameters):
         named += list(inspect.signature(backend_class.options).parameters)
     return named
-
-
-def _offered() -> tuple[str, ...] | None:
-    """Return the names of the account's QPUs, or None where there is no account to ask."""
-    from qhybrid_runtime.hardware.accounts import account_is_saved
-
-    if not account_is_saved():
-        return None
-    from qhybrid_runtime.hardware.accounts import offered_qpus
-
-    return offered_qpus()

@@ -7,7 +7,7 @@ from torch import Tensor
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
 from qhybrid_runtime.backends.info import EXACT_GRADIENTS
-from qhybrid_runtime.compiled import CompiledCircuit, stacks
+from qhybrid_runtime.compiled import CompiledCircuit, Tensors, evaluate_stacked
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program_cache import ProgramCache
@@ -30,29 +30,24 @@ class StatevectorBackend(Backend):
         return self._estimator
 
     def evaluate(
-        self,
-        circuits: Sequence[CompiledCircuit],
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
+        self, circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
     ) -> list[Tensor]:
         """Evaluate one round, circuits of one structure as one batched call."""
         return exact_values(circuits, inputs, weights)
 
 
 def exact_values(
-    circuits: Sequence[CompiledCircuit], inputs: Sequence[Tensor], weights: Sequence[Tensor]
+    circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
 ) -> list[Tensor]:
     """Return the exact expectation values of a round's circuits, differentiable.
 
     The arguments and the result are those of `Backend.evaluate`.
     """
-    values: list[Tensor] = [torch.empty(0)] * len(circuits)
-    for stack in stacks(circuits, inputs, weights):
-        circuit = stack.circuit
-        found = expectations(circuit.program, circuit.observables, stack.inputs, stack.weights)
-        for index, each in zip(stack.members, found.unbind(0), strict=True):
-            values[index] = each
-    return values
+
+    def values(circuit: CompiledCircuit, rows: Tensor, vectors: Tensor) -> Tensor:
+        return expectations(circuit.program, circuit.observables, rows, vectors)
+
+    return evaluate_stacked(circuits, inputs, weights, values)
 
 
 class StatevectorEngineEstimator(ExactEstimator):
@@ -75,10 +70,6 @@ class StatevectorEngineEstimator(ExactEstimator):
         inputs = [p for p, same in zip(task.circuit.parameters, shared, strict=True) if not same]
         program = self._programs.get(task.circuit, inputs)
         observables = ObservableSet(task.observables, program.num_qubits)
-        values: np.ndarray = expectations(
-            program,
-            observables,
-            torch.as_tensor(task.values[:, ~shared]),
-            torch.as_tensor(task.values[0, shared]),
-        ).numpy()
-        return values
+        rows, vector = torch.as_tensor(task.values[:, ~shared]), task.values[0, shared]
+        found = expectations(program, observables, rows, torch.as_tensor(vector))
+        return np.asarray(found)

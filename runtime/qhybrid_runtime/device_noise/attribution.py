@@ -22,6 +22,8 @@ from qhybrid_runtime.device_noise.two_qubit_runs import (
 #: A Pauli channel, and the site of each of its qubits; -1 where the qubit holds nothing.
 _Fault = tuple[PauliChannel, tuple[int, ...]]
 
+_Wires = Sequence[Sequence[int]]
+
 #: Takes |x>|0> to |0>|x> with two gates instead of a swap's three.
 _MOVE = DCXGate().to_matrix()
 
@@ -31,10 +33,7 @@ class _UnreadableError(Exception):
 
 
 def attribute_noise(
-    runs: Sequence[GateRun],
-    wires: Sequence[Sequence[int]],
-    lowered: LoweredCircuit,
-    noise: DeviceNoise,
+    runs: Sequence[GateRun], wires: _Wires, lowered: LoweredCircuit, noise: DeviceNoise
 ) -> list[FaultLocation]:
     """Return the noise of a lowered circuit as faults after the logical circuit's runs.
 
@@ -50,12 +49,9 @@ def attribute_noise(
     its noise spread evenly: within each part of qubits that act on each other every run is followed
     by the same depolarizing channel, and the probability of no error is kept.
 
-    Args:
-        runs: The runs of the logical circuit, none of them local.
-        wires: For each logical qubit its error sites, ascending: one after each of its runs, or a
-            single one where it has no run.
-        lowered: Made from the same circuit with the same numbers for all its parameters.
-        noise: The device noise.
+    None of the logical circuit's runs are local. `wires` are each logical qubit's error sites,
+    ascending: one after each of its runs, or a single one where it has no run. The lowered circuit
+    has the same numbers for all its parameters.
     """
     circuit, layout = lowered.compact()
     waits = waiting_times(circuit, noise, lowered.qubits)
@@ -74,14 +70,9 @@ class _Reader:
     """Reads a lowered circuit from its end to its start."""
 
     def __init__(
-        self,
-        runs: Sequence[GateRun],
-        wires: Sequence[Sequence[int]],
-        circuit: QuantumCircuit,
-        layout: Sequence[int],
+        self, runs: Sequence[GateRun], wires: _Wires, circuit: QuantumCircuit, layout: Sequence[int]
     ) -> None:
-        self._wires = wires
-        self._circuit = circuit
+        self._wires, self._circuit = wires, circuit
         # The logical qubit that each physical one holds, and the runs of each logical qubit that
         # are not read yet, each with its number on the qubit.
         self._holds: dict[int, int] = {physical: q for q, physical in enumerate(layout)}
@@ -150,7 +141,7 @@ class _Reader:
 
 def _spread(
     runs: Sequence[GateRun],
-    wires: Sequence[Sequence[int]],
+    wires: _Wires,
     circuit: QuantumCircuit,
     layout: Sequence[int],
     channels: Sequence[PauliChannel | None],
@@ -180,8 +171,7 @@ def _merged(faults: Sequence[_Fault]) -> list[FaultLocation]:
     found: dict[tuple[int, ...], PauliChannel] = {}
     for channel, places in faults:
         sites = tuple(sorted(site for site in places if site >= 0))
-        if not sites:
-            continue
-        kept = channel.on([sites.index(p) if p >= 0 else -1 for p in places], len(sites))
-        found[sites] = found[sites].then(kept) if sites in found else kept
+        if sites:
+            kept = channel.on([sites.index(p) if p >= 0 else -1 for p in places], len(sites))
+            found[sites] = found[sites].then(kept) if sites in found else kept
     return [FaultLocation(sites, found[sites]) for sites in sorted(found)]

@@ -69,9 +69,8 @@ class PauliChannel:
 
         A place below zero drops the qubit, whatever happens to it.
         """
-        shape = (4,) * self.num_qubits
         # numpy's first axis is the most significant digit, the last qubit.
-        table = self.fidelities.reshape(shape)
+        table = self.fidelities.reshape((4,) * self.num_qubits)
         for qubit in range(self.num_qubits):
             if places[qubit] < 0:
                 table = table.take([0], axis=self.num_qubits - 1 - qubit)

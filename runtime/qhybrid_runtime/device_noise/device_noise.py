@@ -70,18 +70,18 @@ class DeviceNoise:
 
     def confusion(self, qubit: int) -> np.ndarray:
         """Return p(read m | is t) at [t, m], shape (2, 2)."""
-        return self._confusion.get(qubit, lambda: self._readout(qubit))
 
-    def _readout(self, qubit: int) -> np.ndarray:
-        if "measure" not in self.target.operation_names:
-            return np.eye(2)
-        properties = self._properties("measure", (qubit,))
-        if properties is None or properties.error is None:
-            return np.eye(2)
-        measured = Target(num_qubits=1)
-        measured.add_instruction(Measure(), {(0,): properties})
-        ((_, error),) = basic_device_readout_errors(target=measured)
-        return np.asarray(error.probabilities)
+        def readout() -> np.ndarray:
+            named = "measure" in self.target.operation_names
+            properties = self._properties("measure", (qubit,)) if named else None
+            if properties is None or properties.error is None:
+                return np.eye(2)
+            measured = Target(num_qubits=1)
+            measured.add_instruction(Measure(), {(0,): properties})
+            ((_, error),) = basic_device_readout_errors(target=measured)
+            return np.asarray(error.probabilities)
+
+        return self._confusion.get(qubit, readout)
 
     def _properties(self, name: str, qubits: Qubits) -> InstructionProperties | None:
         target = self.target
@@ -102,9 +102,8 @@ class DeviceNoise:
             return None
         # Aer computes the errors of a whole target; this one has a single gate.
         known = self.target.qubit_properties
-        small = Target(
-            num_qubits=len(qubits), qubit_properties=[known[q] for q in qubits] if known else None
-        )
+        own = [known[q] for q in qubits] if known else None
+        small = Target(num_qubits=len(qubits), qubit_properties=own)
         gate = self.target.operation_from_name(name)
         small.add_instruction(gate, {tuple(range(len(qubits))): properties}, name)
         errors = basic_device_gate_errors(target=small, thermal_relaxation=bool(known))

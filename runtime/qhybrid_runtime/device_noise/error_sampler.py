@@ -60,8 +60,7 @@ class ErrorSampler:
         errs = rng.random((count, len(self._error))) < self._error
         level = rng.random(count) * self._first_error[-1]
         first = np.searchsorted(self._first_error[:-1], level, side="right")
-        place = np.arange(len(self._error))
-        errs &= place > first[:, None]
+        errs &= np.arange(len(self._error)) > first[:, None]
         errs[np.arange(count), first] = True
         return self._codes(errs, rng)
 

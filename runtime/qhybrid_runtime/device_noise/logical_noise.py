@@ -9,11 +9,7 @@ from qiskit.transpiler import PassManager, Target
 from qiskit.transpiler.passes import Unroll3qOrMore
 
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_circuits.encoding.state_tree import (
-    symbolic_encoding,
-    unwrapped,
-    with_preparation_gates,
-)
+from qhybrid_circuits.encoding import state_tree
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.device_noise.attribution import attribute_noise
@@ -57,8 +53,7 @@ def find_logical_noise(
     """
     encodings, gates, rest = _divided(variational.circuit)
     circuit = gates.compose(PassManager([Unroll3qOrMore()]).run(rest))
-    rng = np.random.default_rng(seed)
-    numbers = rng.uniform(0.2, 0.8, circuit.num_parameters)
+    numbers = np.random.default_rng(seed).uniform(0.2, 0.8, circuit.num_parameters)
     lowered = lower(circuit.assign_parameters(numbers), target, observables=variational.observables)
     noise = DeviceNoise(target)
     confusion = {qubit: noise.confusion(place) for qubit, place in enumerate(lowered.final_layout)}
@@ -74,23 +69,22 @@ def _divided(
     circuit: QuantumCircuit,
 ) -> tuple[list[CircuitInstruction], QuantumCircuit, QuantumCircuit]:
     """Return symbolic amplitude encodings, which come first, their gates, and all other gates."""
-    circuit = unwrapped(circuit)
-    if not with_preparation_gates(circuit).encodings:
+    circuit = state_tree.unwrapped(circuit)
+    if not state_tree.with_preparation_gates(circuit).encodings:
         return [], circuit.copy_empty_like(), circuit
     first, rest = circuit.copy_empty_like(), circuit.copy_empty_like()
     for item in circuit.data:
-        (rest if symbolic_encoding(item.operation) is None else first).append(item)
-    return list(first.data), with_preparation_gates(first).circuit, rest
+        (rest if state_tree.symbolic_encoding(item.operation) is None else first).append(item)
+    return list(first.data), state_tree.with_preparation_gates(first).circuit, rest
 
 
 def _joined(
     encodings: list[CircuitInstruction], circuit: QuantumCircuit, replaced: int
 ) -> QuantumCircuit:
     """Return a circuit with encodings for its first gates, whose error sites follow."""
-    joined = circuit.copy_empty_like()
+    joined, gates = circuit.copy_empty_like(), 0
     for item in encodings:
         joined.append(item)
-    gates = 0
     for item in circuit.data:
         site = isinstance(item.operation, ErrorSite)
         gates += not site

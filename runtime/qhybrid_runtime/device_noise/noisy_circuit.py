@@ -100,9 +100,9 @@ class _Builder:
             return
         if qubit in self._last:
             number, place = self._last[qubit]
-            location = self._locations[number]
-            joined = location.channel.then(channel.on([place], len(location.sites)))
-            self._locations[number] = FaultLocation(location.sites, joined)
+            sites, old = self._locations[number].sites, self._locations[number].channel
+            joined = old.then(channel.on([place], len(sites)))
+            self._locations[number] = FaultLocation(sites, joined)
         else:
             known = self._before.get(qubit)
             self._before[qubit] = channel if known is None else known.then(channel)
@@ -166,18 +166,17 @@ def waiting_times(
     waits: list[list[float]] = []
     for instruction in reversed(circuit.data):
         local = [circuit.find_bit(bit).index for bit in instruction.qubits]
-        end = max((begins[qubit] for qubit in local), default=0.0)
-        gaps = [end - begins[qubit] for qubit in local]
         operation = instruction.operation
         if isinstance(operation, Barrier):
             waits.append([0.0] * len(local))
             continue
+        end = max((begins[qubit] for qubit in local), default=0.0)
         if isinstance(operation, Delay):
             duration = noise.delay_seconds(operation)
-            gaps = [duration]
+            waits.append([duration])
         else:
             duration = noise.duration(operation.name, tuple(qubits[qubit] for qubit in local))
+            waits.append([end - begins[qubit] for qubit in local])
         for qubit in local:
             begins[qubit] = end + duration
-        waits.append(gaps)
     return waits[::-1]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, Measure, Parameter
 from qiskit.result import Result
@@ -15,7 +16,7 @@ from qiskit_aer import AerSimulator
 from qhybrid_circuits import QHybridError
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler
-from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
+from qhybrid_runtime.device_noise.noisy_circuit import NoisyCircuit, with_device_noise
 from qhybrid_runtime.device_noise.two_qubit_runs import connected_qubits
 from qhybrid_runtime.engine.error_site import ErrorSite
 from qhybrid_runtime.machine import processors
@@ -33,6 +34,9 @@ _FUSED_QUBITS = 5
 _GATES_AT_ONCE = 1 << 20
 
 Binds = Mapping[Parameter, Sequence[float]]
+
+#: Each parameter's value in each row.
+_Values = Mapping[Parameter, np.ndarray]
 
 
 class RegionSimulator(AerSimulator):  # type: ignore[misc]
@@ -81,33 +85,29 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
         rng = np.random.default_rng(options.get("seed_simulator"))
         shots = int(options.get("shots") or 1024)
         binds = parameter_binds or [{} for _ in run_input]
-        results = []
-        for circuit, values in zip(run_input, binds, strict=True):
-            for row in self._bits(circuit, values, shots, rng):
-                data = ExperimentResultData(memory=_as_hex(row))
-                results.append(ExperimentResult(shots, True, data, status="DONE"))
-        outcome = Result(
-            backend_name=self.name, success=True, results=results, status="DONE", metadata={}
-        )
+        done: dict[str, Any] = {"success": True, "status": "DONE"}
+        results = [
+            ExperimentResult(shots, data=ExperimentResultData(memory=_as_hex(row)), **done)
+            for circuit, values in zip(run_input, binds, strict=True)
+            for row in self._bits(circuit, values, shots, rng)
+        ]
+        outcome = Result(backend_name=self.name, results=results, metadata={}, **done)
         return SimpleNamespace(result=lambda: outcome)
 
     def _bits(
-        self, circuit: QuantumCircuit, binds: Binds, shots: int, rng: np.random.Generator
+        self, circuit: QuantumCircuit, binds: Binds, shots: int, rng: Generator
     ) -> np.ndarray:
         """Return the classical bits of every shot, shape (n_rows, shots, n_clbits)."""
         values = {p: np.asarray(column, dtype=float) for p, column in binds.items()}
         rows = len(next(iter(values.values()))) if values else 1
         bits = np.zeros((rows, shots, circuit.num_clbits), dtype=bool)
         for region in _regions(circuit):
-            noisy = with_device_noise(
-                region.circuit, self._noise, region.qubits, idling=self._idling
-            )
-            sampler = ErrorSampler(noisy.locations, noisy.num_sites)
-            own = {p: values[p] for p in region.circuit.parameters}
-            states = _States(region.circuit, noisy.circuit, noisy.num_sites, own, rows)
-            read = states.sample(sampler, shots, rng)
+            ideal, places, idling = region.circuit, region.qubits, self._idling
+            noisy = with_device_noise(ideal, self._noise, places, idling=idling)
+            own = {p: values[p] for p in ideal.parameters}
+            read = _States(ideal, noisy, own, rows).sample(shots, rng)
             for qubit, clbit in region.measured:
-                true, confusion = read[..., qubit], self._noise.confusion(region.qubits[qubit])
+                true, confusion = read[..., qubit], self._noise.confusion(places[qubit])
                 wrong = np.where(true, confusion[1, 0], confusion[0, 1])
                 bits[..., clbit] = true ^ (rng.random(true.shape) < wrong)
         return bits
@@ -132,15 +132,9 @@ class _States:
     """Samples of a circuit's states with and without errors."""
 
     def __init__(
-        self,
-        ideal: QuantumCircuit,
-        noisy: QuantumCircuit,
-        num_sites: int,
-        values: Mapping[Parameter, np.ndarray],
-        rows: int,
+        self, ideal: QuantumCircuit, noisy: NoisyCircuit, values: _Values, rows: int
     ) -> None:
         self._ideal, self._noisy = ideal, noisy
-        self._num_sites = num_sites
         self._values, self._rows = values, rows
         # Aer fuses gates on many qubits only, unless told that it pays on fewer.
         self._simulator = AerSimulator(
@@ -151,14 +145,15 @@ class _States:
         )
         self._shared = _SHARED_SHOTS if ideal.num_qubits > _FEW_QUBITS else 1
 
-    def sample(self, sampler: ErrorSampler, shots: int, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, shots: int, rng: Generator) -> np.ndarray:
         """Return the bits of ideal readout, shape (n_rows, shots, n_qubits)."""
+        sampler = ErrorSampler(self._noisy.locations, self._noisy.num_sites)
         bits = np.empty((self._rows, shots, self._ideal.num_qubits), dtype=bool)
-        chance = sampler.error_probability if self._num_sites else 0.0
+        chance = sampler.error_probability if sampler.num_sites else 0.0
         faulty = rng.binomial(shots, chance, size=self._rows)
         clean = shots - faulty
         if clean.max():
-            drawn = self._run(self._ideal, self._values, int(clean.max()), rng)
+            drawn = self._run(self._ideal, self._values, int(clean.max()), rng, self._rows)
             # Without parameters all rows are one experiment: each row gets shots of its own.
             for row, count in enumerate(clean):
                 bits[row, :count] = drawn[row, :count]
@@ -174,21 +169,21 @@ class _States:
         order = rng.permuted(np.tile(np.arange(shots), (self._rows, 1)), axis=1)
         return np.asarray(np.take_along_axis(bits, order[..., None], axis=1))
 
-    def _faulty(self, codes: np.ndarray, owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _faulty(self, codes: np.ndarray, owner: np.ndarray, rng: Generator) -> np.ndarray:
         circuit, flips, phases = self._with_sites
         values = {p: column[owner] for p, column in self._values.items()}
         is_x, is_z = (codes == 1) | (codes == 2), codes >= 2
         values |= {p: np.pi * is_x[:, site] for site, p in enumerate(flips)}
         values |= {p: np.pi * is_z[:, site] for site, p in enumerate(phases)}
-        return self._run(circuit, values, self._shared, rng, rows=len(owner))
+        return self._run(circuit, values, self._shared, rng, len(owner))
 
     @cached_property
     def _with_sites(self) -> tuple[QuantumCircuit, list[Parameter], list[Parameter]]:
         """The circuit with Paulis at its error sites that are on or off by two angles."""
-        circuit = self._noisy.copy_empty_like()
+        circuit = self._noisy.circuit.copy_empty_like()
         flips: list[Parameter] = []
         phases: list[Parameter] = []
-        for item in self._noisy.data:
+        for item in self._noisy.circuit.data:
             if not isinstance(item.operation, ErrorSite):
                 circuit.append(item)
                 continue
@@ -199,37 +194,24 @@ class _States:
         return circuit, flips, phases
 
     def _run(
-        self,
-        circuit: QuantumCircuit,
-        values: Mapping[Parameter, np.ndarray],
-        shots: int,
-        rng: np.random.Generator,
-        rows: int | None = None,
+        self, circuit: QuantumCircuit, values: _Values, shots: int, rng: Generator, rows: int
     ) -> np.ndarray:
         """Return samples of a circuit, shape (n_rows, shots, n_qubits)."""
-        rows = self._rows if rows is None else rows
         most = max(1, _GATES_AT_ONCE // max(1, len(circuit.data)))
         if values and rows > most:
-            parts = [
-                {p: column[first : first + most] for p, column in values.items()}
-                for first in range(0, rows, most)
-            ]
-            return np.concatenate(
-                [self._run(circuit, p, shots, rng, rows=len(next(iter(p.values())))) for p in parts]
-            )
+            found = []
+            for first in range(0, rows, most):
+                part = {p: column[first : first + most] for p, column in values.items()}
+                found.append(self._run(circuit, part, shots, rng, min(most, rows - first)))
+            return np.concatenate(found)
         measured = circuit.copy()
         measured.global_phase = 0
         measured.measure_all()
         # A circuit without parameters is one experiment, whatever the number of rows.
-        each = shots if values else shots * rows
         binds = [{p: column.tolist() for p, column in values.items()}] if values else None
-        result = self._simulator.run(
-            measured,
-            shots=each,
-            memory=True,
-            parameter_binds=binds,
-            seed_simulator=int(rng.integers(2**31)),
-        ).result()
+        options = {"shots": shots if values else shots * rows, "memory": True}
+        options["seed_simulator"] = int(rng.integers(2**31))
+        result = self._simulator.run(measured, parameter_binds=binds, **options).result()
         if not result.success:
             raise QHybridError(f"Aer did not simulate the circuit: {result.status}")
         memory = [result.data(index)["memory"] for index in range(len(result.results))]

@@ -101,7 +101,11 @@ class TrajectoryExecutor:
             ]
 
     def _estimate(self, task: LoweredTask, precision: float, rng: np.random.Generator) -> Estimates:
-        circuit = self._prepare(task.lowered)
+        lowered, idling = task.lowered, self._idling
+        circuit = self._prepared.get(
+            Identity(lowered),
+            lambda: _Prepared(lowered, self._noise_of(lowered.fractional), idling=idling),
+        )
         observables = circuit.observed(task.observables)
         inputs = np.asarray(task.inputs, dtype=np.float32)
         perfect = circuit.values(observables, inputs, None)
@@ -130,13 +134,6 @@ class TrajectoryExecutor:
         count = int(moments.count[rows].max())
         return rows, min(max(wanted - count, _LEAST), self._bound - count)
 
-    def _prepare(self, lowered: LoweredCircuit) -> "_Prepared":
-        """Return a lowered circuit's program, made when it is first seen."""
-        return self._prepared.get(
-            Identity(lowered),
-            lambda: _Prepared(lowered, self._noise_of(lowered.fractional), idling=self._idling),
-        )
-
     def _noise_of(self, fractional: bool) -> DeviceNoise:
         target = self.target
         return self._noise.get(
@@ -157,24 +154,23 @@ class _Prepared:
 
     def observed(self, observables: Sequence[SparsePauliOp]) -> ObservableSet:
         """Return logical observables, placed on the circuit's qubits, with readout errors."""
-        key = tuple(
-            (o.paulis.z.tobytes(), o.paulis.x.tobytes(), o.coeffs.tobytes()) for o in observables
-        )
         width = self._program.num_qubits
-        placed = (o.apply_layout(list(self._layout), width) for o in observables)
-        return self._observed.get(
-            key,
-            lambda: ObservableSet([with_readout_error(o, self._confusion) for o in placed], width),
-        )
+
+        def observed() -> ObservableSet:
+            placed = (o.apply_layout(list(self._layout), width) for o in observables)
+            return ObservableSet([with_readout_error(o, self._confusion) for o in placed], width)
+
+        tables = [(o.paulis.z, o.paulis.x, o.coeffs) for o in observables]
+        key = tuple(array.tobytes() for arrays in tables for array in arrays)
+        return self._observed.get(key, observed)
 
     def values(
         self, observables: ObservableSet, inputs: np.ndarray, codes: np.ndarray | None
     ) -> np.ndarray:
         """Return (N, n_obs) for inputs (N, n_parameters) and errors (N, n_sites), if any."""
         errors = None if codes is None else torch.as_tensor(codes)
-        values = expectations(
-            self._program, observables, torch.as_tensor(inputs), torch.empty(0), errors=errors
-        )
+        rows, nothing = torch.as_tensor(inputs), torch.empty(0)
+        values = expectations(self._program, observables, rows, nothing, errors=errors)
         return np.asarray(values.double())
 
 

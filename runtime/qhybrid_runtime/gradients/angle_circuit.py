@@ -5,7 +5,6 @@ import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import (
     CircuitInstruction,
-    Instruction,
     Operation,
     Parameter,
     ParameterExpression,
@@ -17,7 +16,7 @@ from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_runtime.engine.angles import AngleTable
 from qhybrid_runtime.gradients.amplitude_shift import AmplitudeShift, depends
 from qhybrid_runtime.gradients.shift_rules import ShiftRule, shift_rules
-from qhybrid_runtime.standard_gates import definition_of
+from qhybrid_runtime.standard_gates import definition_of, symbolic_params
 
 
 class AngleCircuit:
@@ -55,19 +54,15 @@ class AngleCircuit:
         self._angles = ParameterVector("angles", 0)
         self._add(source, self.circuit.qubits)
         parameters = [*variational.inputs, *variational.weights]
-        column = {
-            expression: index
-            for index, expression in enumerate(self.expressions)
-            if isinstance(expression, Parameter)
-        }
+        numbered = enumerate(self.expressions)
+        column = {each: index for index, each in numbered if isinstance(each, Parameter)}
         self.encodings = tuple(
             AmplitudeShift(encoding, [column[angle] for angle in angles], parameters)
             for encoding, angles in zip(prepared.encodings, prepared.angles, strict=True)
         )
         known = {index for encoding in self.encodings for index in encoding.columns}
-        self.table = AngleTable(
-            [0.0 if i in known else each for i, each in enumerate(self.expressions)], parameters
-        )
+        others = [0.0 if i in known else each for i, each in enumerate(self.expressions)]
+        self.table = AngleTable(others, parameters)
 
     def at(self, parameters: np.ndarray) -> np.ndarray:
         """Return the angles (B, n_angles) at parameters (B, n_inputs + n_weights)."""
@@ -89,7 +84,7 @@ class AngleCircuit:
     def _add_operation(self, operation: Operation, qubits: tuple[object, ...]) -> None:
         if not qubits:
             return
-        symbolic = _symbolic(operation)
+        symbolic = symbolic_params(operation)
         if not symbolic:
             self.circuit.append(CircuitInstruction(operation, qubits))
         elif (rules := shift_rules(operation)) is not None:
@@ -113,14 +108,3 @@ class AngleCircuit:
         self.rules.append(rule)
         self._angles.resize(len(self.expressions))
         return self._angles[-1]
-
-
-def _symbolic(operation: Operation) -> list[int]:
-    """Return the positions of an operation's parameters that are not numbers."""
-    # Cliffords and annotated operations are not instructions, and have no parameters of their own.
-    params = operation.params if isinstance(operation, Instruction) else ()
-    return [
-        index
-        for index, param in enumerate(params)
-        if isinstance(param, ParameterExpression) and param.parameters
-    ]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from qhybrid_circuits import RequestError, VariationalCircuit
+from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.gradients.method import Point, needed_parameters
 from qhybrid_runtime.gradients.probes import Probes, ProbingMethod, side_by_side
 
@@ -57,12 +58,7 @@ class Spsa(ProbingMethod):
                 f"but is {self.perturbation!r}"
             )
         for option, least in (("samples", 1), ("seed", 0)):
-            value = getattr(self, option)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise RequestError(
-                    f"Argument `{option}` of gradient 'spsa' must be a whole number of at least "
-                    f"{least}, but is {value!r}"
-                )
+            check_whole(f"`{option}` of gradient 'spsa'", getattr(self, option), least)
 
     def probes(self, point: Point) -> Probes:
         circuit, here = point.circuit, side_by_side(point)
@@ -78,14 +74,9 @@ class Spsa(ProbingMethod):
             slopes = differences[..., None] / np.where(still, 1, 2 * moves)
             return np.asarray(np.where(still, 0, slopes).sum(axis=0) / self.samples)
 
-        weights_move = bool(moves[..., point.inputs.shape[1] :].any())
-        apart = weights_move and len(around) <= _FEW
-        return Probes(
-            circuit=circuit.circuit,
-            values=around[..., circuit.active],
-            pubs=len(around) if apart else 1,
-            combine=combine,
-        )
+        apart = len(around) <= _FEW and moves[..., point.inputs.shape[1] :].any()
+        pubs = len(around) if apart else 1
+        return Probes(circuit.circuit, around[..., circuit.active], pubs, combine)
 
     def _moves(self, point: Point) -> np.ndarray:
         """Return the perturbations of each sample, shape (samples, B, n_inputs + n_weights)."""

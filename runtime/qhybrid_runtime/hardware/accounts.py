@@ -140,7 +140,7 @@ def plan_of(service: Any, backend: Any) -> AccountPlan:
 
 
 def offered_qpus() -> tuple[str, ...] | None:
-    """Return the names of the account's QPUs, or None where the service does not answer."""
+    """Return the names of the account's QPUs, or None without an account or an answer."""
     try:
         service = open_service()
         with speaking_to_service("list the account's devices"):

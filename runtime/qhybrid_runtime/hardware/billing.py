@@ -130,13 +130,8 @@ class Bill:
 
     def times(self, rounds: int) -> "Bill":
         """Return the bill of several rounds like this one."""
-        return Bill(
-            self.jobs * rounds,
-            self.pubs * rounds,
-            self.executions * rounds,
-            self.qpu_seconds * rounds,
-            self.success_probability,
-        )
+        counts = (self.jobs * rounds, self.pubs * rounds, self.executions * rounds)
+        return Bill(*counts, self.qpu_seconds * rounds, self.success_probability)
 
 
 def job_seconds(executions: int) -> float:
@@ -168,13 +163,10 @@ def estimate_stock(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> B
 def total(bills: Iterable[Bill]) -> Bill:
     """Return the bill of several rounds, one after the other."""
     listed = list(bills)
-    return Bill(
-        sum(bill.jobs for bill in listed),
-        sum(bill.pubs for bill in listed),
-        sum(bill.executions for bill in listed),
-        sum(bill.qpu_seconds for bill in listed),
-        least_known(bill.success_probability for bill in listed),
-    )
+    names = ("jobs", "pubs", "executions", "qpu_seconds")
+    jobs, pubs, executions, seconds = (sum(getattr(bill, n) for bill in listed) for n in names)
+    success = least_known(bill.success_probability for bill in listed)
+    return Bill(jobs, pubs, executions, seconds, success)
 
 
 def least_known(figures: Iterable[float | None]) -> float | None:

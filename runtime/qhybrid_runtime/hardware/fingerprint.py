@@ -39,12 +39,7 @@ def circuit_text(circuit: QuantumCircuit) -> str:
 def observables_text(observables: Sequence[SparsePauliOp]) -> str:
     """Return observables as text, in double precision."""
     return "\n".join(
-        " ".join(
-            f"{coefficient!r}*{label}"
-            for label, coefficient in zip(
-                observable.paulis.to_labels(), observable.coeffs.tolist(), strict=True
-            )
-        )
+        " ".join(f"{coefficient!r}*{label}" for label, coefficient in observable.to_list())
         for observable in observables
     )
 

@@ -27,14 +27,10 @@ def run_primitive(
     tag: str = "",
     seed: int | None = None,
 ) -> Any:
-    """Submit PUBs as one job and return the client's job.
+    """Submit PUBs, as wide as the backend, as one job and return the client's job.
 
-    Args:
-        mode: A backend, session or batch of the client; circuits are as wide as the backend.
-        pubs: The PUBs.
-        settings: The primitive and its options.
-        tag: A tag of the job, by which it can be found.
-        seed: Seed of a simulator.
+    `mode` is a backend, session or batch of the client. The job can be found by its `tag`; `seed`
+    is that of a simulator.
 
     Raises:
         CircuitError: The sampler is asked for an observable that is not diagonal.

@@ -110,17 +110,10 @@ class HardwareExecutor:
         max_qpu_seconds: float | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """Prepare to run rounds.
+        """Prepare to run rounds on the QPU `name`, which is part of a round's key.
 
-        Args:
-            name: The QPU's name, part of a round's key.
-            target: The QPU's target.
-            client: The client that jobs are submitted by.
-            settings: Options of the primitives; each round's precision gives the number of shots.
-            packing: How samples share executions.
-            ledger: The record of all jobs.
-            max_qpu_seconds: QPU time that must not be exceeded, that in the ledger included.
-            limits: Of a job; the service's own where omitted.
+        Each round's precision gives the number of shots. QPU time, that in the ledger included,
+        must not exceed `max_qpu_seconds`; `limits` of a job are the service's own where omitted.
         """
         self.target, self.client, self.ledger = target, client, ledger
         self.listener: Callable[[JobEvent], None] | None = None
@@ -158,10 +151,9 @@ class HardwareExecutor:
         # for stays paid for when the QPU is calibrated anew.
         parts: list[str | bytes] = [self._name, settings.text, self._packing.text]
         for task in tasks:
-            parts.append(circuit_text(task.logical or task.lowered.circuit))
-            parts.append(observables_text(task.observables))
-            parts.append(repr(task.inputs.shape))
-            parts.append(np.ascontiguousarray(task.inputs, dtype=np.float64).tobytes())
+            circuit, inputs = task.logical or task.lowered.circuit, task.inputs
+            parts += [circuit_text(circuit), observables_text(task.observables)]
+            parts += [repr(inputs.shape), np.ascontiguousarray(inputs, dtype=np.float64).tobytes()]
         return fingerprint(*parts)
 
     def _planned(
@@ -169,11 +161,7 @@ class HardwareExecutor:
     ) -> list[JobRecord]:
         copies = [self._packing.copies(task.lowered, len(task.inputs)) for task in tasks]
         return [
-            JobRecord(
-                parts,
-                tag=_new_tag(),
-                estimated_seconds=job_seconds(part_executions(tasks, parts, settings)),
-            )
+            JobRecord(parts, _new_tag(), job_seconds(part_executions(tasks, parts, settings)))
             for parts in plan_jobs(tasks, copies, settings, self._limits)
         ]
 
@@ -192,21 +180,17 @@ class HardwareExecutor:
                 self._tell(job.job_id, "RESUMED")
 
     def _submit(self, work: "_Round", job: JobRecord) -> None:
-        self._check_limit(job)
-        work.record.save()
-        job.job_id = self.client.submit(work.pubs(job), work.settings, job.tag)
-        work.record.save()
-        self._tell(job.job_id, "SUBMITTED")
-
-    def _check_limit(self, job: JobRecord) -> None:
-        limit = self._max_qpu_seconds
-        spent = self.ledger.spent_seconds
+        limit, spent = self._max_qpu_seconds, self.ledger.spent_seconds
         if limit is not None and spent + job.estimated_seconds > limit:
             raise QpuLimitError(
                 f"the limit of {limit:g} QPU seconds: {spent:.2f} s are spent, and the next job is "
                 f"estimated at {job.estimated_seconds:.2f} s; all results so far are kept: "
                 "go on with --resume and a higher --max-qpu-seconds"
             )
+        work.record.save()
+        job.job_id = self.client.submit(work.pubs(job), work.settings, job.tag)
+        work.record.save()
+        self._tell(job.job_id, "SUBMITTED")
 
     def _collect(self, work: "_Round", job: JobRecord) -> None:
         """Wait for a job; submit it again, a few times, if it fails."""
@@ -218,7 +202,11 @@ class HardwareExecutor:
                 tables = self.client.wait(job_id, work.pubs(job), work.settings, notify)
             except JobFailed as failure:
                 failures += 1
-                self._note_failure(work.record, job, job_id)
+                job.spent_seconds += self.client.spent_seconds(job_id) or 0.0
+                job.failed.append(job_id)
+                job.job_id, job.tag = None, _new_tag()
+                work.record.save()
+                self._tell(job_id, "FAILED")
                 if failures == MOST_ATTEMPTS:
                     raise DeviceJobError(
                         f"job {job_id} on {self._name} failed, as {MOST_ATTEMPTS - 1} before it "
@@ -231,13 +219,6 @@ class HardwareExecutor:
             work.fill(job, tables)
             work.record.save()
             self._tell(job_id, "DONE")
-
-    def _note_failure(self, record: RoundRecord, job: JobRecord, job_id: str) -> None:
-        job.spent_seconds += self.client.spent_seconds(job_id) or 0.0
-        job.failed.append(job_id)
-        job.job_id, job.tag = None, _new_tag()
-        record.save()
-        self._tell(job_id, "FAILED")
 
     def _tell(self, job_id: str, status: str, pending_jobs: int | None = None) -> None:
         if self.listener is not None:

@@ -45,17 +45,9 @@ def quote_round(
             packing.success_probability(task.lowered, number)
             for task, number in zip(tasks, copies, strict=True)
         )
-        return Bill(
-            len(jobs),
-            sum(map(len, jobs)),
-            sum(executions),
-            sum(map(job_seconds, executions)),
-            least_known(chances),
-        )
+        pubs, seconds = sum(map(len, jobs)), sum(map(job_seconds, executions))
+        return Bill(len(jobs), pubs, sum(executions), seconds, least_known(chances))
 
+    packed = bill([packing.copies(task.lowered, len(task.inputs)) for task in tasks])
     sizes = [RoundSize(len(task.inputs), len(task.observables)) for task in tasks]
-    return Quote(
-        bill([packing.copies(task.lowered, len(task.inputs)) for task in tasks]),
-        bill([1] * len(tasks)),
-        estimate_stock(sizes, settings),
-    )
+    return Quote(packed, bill([1] * len(tasks)), estimate_stock(sizes, settings))

@@ -49,14 +49,8 @@ class ServiceClient(JobClient):
     ) -> None:
         """Talk to a QPU through the client's service and backend.
 
-        Args:
-            service: The client's service.
-            backend: The client's backend.
-            plan: The account's plan.
-            mode: Execution mode; chosen by the plan where omitted.
-            run: Submits to the primitives.
-            open_mode: Opens a session or batch; the client's own where omitted.
-            sleep: Waits for some seconds.
+        The execution mode is chosen by the plan where omitted. `open_mode` opens a session or
+        batch, the client's own where omitted; `run` submits to the primitives.
 
         Raises:
             RequestError: The plan has no sessions, but one is asked for.

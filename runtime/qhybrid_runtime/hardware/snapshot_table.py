@@ -33,13 +33,11 @@ def _row(name: str, folder: Path) -> list[Any]:
     for gate in properties["gates"]:
         if len(gate["qubits"]) != 2 or gate["gate"] not in configuration["basis_gates"]:
             continue
-        known = [p["value"] for p in gate["parameters"] if p["name"] == "gate_error"]
-        errors.setdefault(gate["gate"], []).extend(e for e in known if e < _BROKEN)
+        found = [p["value"] for p in gate["parameters"] if p["name"] == "gate_error"]
+        errors.setdefault(gate["gate"], []).extend(e for e in found if e < _BROKEN)
     entangling = max(errors, key=lambda gate: (len(errors[gate]), gate != "rzz"), default=None)
-    error = None
-    if entangling is not None and errors[entangling]:
-        error = round(median(errors[entangling]), 6)
-    return [configuration["n_qubits"], entangling, error]
+    known = errors[entangling] if entangling is not None else []
+    return [configuration["n_qubits"], entangling, round(median(known), 6) if known else None]
 
 
 if __name__ == "__main__":

@@ -72,17 +72,11 @@ def uniform_target(num_qubits: int, *, depolarizing: float = 0.0, readout: float
             raise RequestError(f"Argument `{key}` must be from 0 to 0.5, but is {value}")
     target = Target(num_qubits=num_qubits)
 
-    def add(gate: Any, error: float, width: int = 1) -> None:
-        places = permutations(range(num_qubits), width)
-        target.add_instruction(
-            gate, {place: InstructionProperties(duration=0.0, error=error) for place in places}
-        )
-
-    add(RZGate(Parameter("angle")), 0.0)
-    add(SXGate(), ONE_QUBIT_SHARE * depolarizing / 2)
-    add(XGate(), ONE_QUBIT_SHARE * depolarizing / 2)
-    add(IGate(), 0.0)
-    add(Measure(), readout)
-    if num_qubits > 1:
-        add(CZGate(), 3 / 4 * depolarizing, 2)
+    one = ONE_QUBIT_SHARE * depolarizing / 2
+    gates = [(RZGate(Parameter("angle")), 0.0), (SXGate(), one), (XGate(), one), (IGate(), 0.0)]
+    gates += [(Measure(), readout), (CZGate(), 3 / 4 * depolarizing)]
+    for gate, error in gates if num_qubits > 1 else gates[:-1]:
+        places = permutations(range(num_qubits), gate.num_qubits)
+        known = {place: InstructionProperties(duration=0.0, error=error) for place in places}
+        target.add_instruction(gate, known)
     return target

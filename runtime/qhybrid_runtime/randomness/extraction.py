@@ -26,10 +26,5 @@ def _extracted(bits: np.ndarray, rounds: int) -> np.ndarray:
     if not rounds or not len(first):
         return np.empty(0, np.uint8)
     differ = first != second
-    return np.concatenate(
-        [
-            first[differ],
-            _extracted(differ.astype(np.uint8), rounds - 1),
-            _extracted(first[~differ], rounds - 1),
-        ]
-    )
+    remainder = (differ.astype(np.uint8), first[~differ])
+    return np.concatenate([first[differ], *(_extracted(part, rounds - 1) for part in remainder)])

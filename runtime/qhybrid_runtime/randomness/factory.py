@@ -52,10 +52,9 @@ def simulated_bits(info: BackendInfo, service: Any) -> BitSource:
     from qhybrid_runtime.hardware.targets import fake_target, uniform_target
     from qhybrid_runtime.randomness.qpu import QpuBits, readable_qubits
 
-    if "=" in info.value:
-        whole = uniform_target(_NOISY_QUBITS, **noise_numbers(info.value))
-    else:
-        whole = fake_target(info.value)
+    value = info.value
+    numbers = noise_numbers(value) if "=" in value else None
+    whole = fake_target(value) if numbers is None else uniform_target(_NOISY_QUBITS, **numbers)
     chosen = readable_qubits(whole)[:_NOISY_QUBITS]
     target = restricted_target(whole, chosen)
     return QpuBits(info.name, RegionSimulator(target), target, range(len(chosen)), simulated=True)

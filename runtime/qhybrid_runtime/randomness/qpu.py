@@ -41,11 +41,9 @@ class QpuBits:
         """
         self.name, self.qubits = name, tuple(qubits)
         self._mode, self._simulated = mode, simulated
+        coins, layout = coin_circuit(len(self.qubits)), list(self.qubits)
         self._circuit: QuantumCircuit = transpile(
-            coin_circuit(len(self.qubits)),
-            target=target,
-            initial_layout=list(self.qubits),
-            optimization_level=1,
+            coins, target=target, initial_layout=layout, optimization_level=1
         )
 
     def bits(self, count: int, seed: int) -> np.ndarray:
@@ -93,9 +91,7 @@ class QpuBits:
 
 def readable_qubits(target: Target) -> tuple[int, ...]:
     """Return the qubits that can be told to be 0 or 1, the most reliably read ones first."""
-    errors = {}
-    for (qubit,), properties in (target["measure"] or {}).items():
-        error = None if properties is None else properties.error
-        errors[qubit] = 0.0 if error is None else error
+    known = (target["measure"] or {}).items()
+    errors = {qubit: (properties and properties.error) or 0.0 for (qubit,), properties in known}
     good = [qubit for qubit, error in errors.items() if error <= _WORST_READOUT]
     return tuple(sorted(good or errors, key=lambda qubit: (errors[qubit], qubit)))

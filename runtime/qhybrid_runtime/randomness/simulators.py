@@ -66,6 +66,5 @@ class AerBits:
         # Threads would only wait for each other on so few qubits.
         backend = {"method": "statevector", "max_parallel_threads": 1}
         sampler = SamplerV2(seed=seed, options={"backend_options": backend})
-        job = sampler.run([coin_circuit(_AER_QUBITS)], shots=shots)
-        read = shot_bits(job.result()[0].data.meas.array, _AER_QUBITS)
-        return read.reshape(-1)[:count]
+        result = sampler.run([coin_circuit(_AER_QUBITS)], shots=shots).result()
+        return shot_bits(result[0].data.meas.array, _AER_QUBITS).reshape(-1)[:count]
