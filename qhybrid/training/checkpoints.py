@@ -15,7 +15,7 @@ from qhybrid.files import replacing
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import save_model
 from qhybrid.run_folder import Run
-from qhybrid.settings.config import TrainingSection
+from qhybrid.settings.training_sections import TrainingSection
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal

@@ -3,7 +3,7 @@
 from torch import nn
 from torch.optim import Adam, Optimizer
 
-from qhybrid.settings.config import NaturalGradientSection, TrainingSection
+from qhybrid.settings.training_sections import NaturalGradientSection, TrainingSection
 from qhybrid_runtime.natural_gradient.optimizer import QuantumNaturalGradient
 
 

@@ -16,7 +16,7 @@ from qhybrid.models.control import ControlLayer
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import read_weights
 from qhybrid.run_folder import Run
-from qhybrid.settings.config import TransferSection
+from qhybrid.settings.training_sections import TransferSection
 from qhybrid.training.transfer_record import TransferRecord, read_record, source_run
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import QuantumLayer, WeightTable

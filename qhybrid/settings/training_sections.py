@@ -1,0 +1,162 @@
+"""The sections of a configuration that say how it is trained."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from qhybrid.diffusion.specs import EmaSpec
+from qhybrid.settings.option import Option
+from qhybrid.settings.section import Count, Interval, Section
+from qhybrid_circuits.errors import RequestError
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value
+
+
+class TrainingSection(Section):
+    """The optimization.
+
+    Attributes:
+        optimizer: `adam`; or `qng`, the quantum natural gradient for the circuits' weights and Adam
+            for the others, see `NaturalGradientSection`.
+        epochs: Passes over the images.
+        batch_size: Images a batch; all of the images where there are fewer.
+        learning_rate: Of Adam, at its highest.
+        betas: Of Adam.
+        eps: Of Adam.
+        lr_schedule: `constant`, or `cosine` decay to zero over the whole run.
+        warmup_steps: Optimizer steps over which the learning rate rises linearly.
+        gradient_clip: Largest 2-norm of the gradient of Adam's weights; 0 does not clip.
+        accumulate: Batches whose gradients one optimizer step averages.
+        precision: `32`, or `bf16` for mixed precision.
+        device: `auto` takes a GPU where there is one.
+        seed: Of everything random in the run.
+        noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
+            on the run's backend.
+        noise_pool: Numbers of quantum noise that are measured before the run and then used over and
+            over; None measures new ones for every step.
+        workers: Processes that load images; 0 loads in the training process.
+        checkpoint_every: Epochs between checkpoints.
+        keep_checkpoints: The newest ones that are kept.
+        log_every: Optimizer steps between rows of metrics.csv.
+        max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
+    """
+
+    optimizer: Annotated[
+        Literal["adam", "qng"],
+        Option("qng: the quantum natural gradient for circuits, Adam for the rest."),
+    ] = "adam"
+    epochs: Annotated[Count, Option("Passes over the images.", metavar="N")] = 20
+    batch_size: Annotated[Count, Option("Images a batch.", metavar="N")] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 6e-3
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.99,
+    )
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    lr_schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: Interval = 50
+    gradient_clip: Annotated[float, Field(ge=0)] = 1.0
+    accumulate: Count = 1
+    precision: Annotated[
+        Literal["32", "bf16"], BeforeValidator(_as_text), Option("Of the classical layers.")
+    ] = "32"
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where the network runs.")] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63), Option("Of everything random.", metavar="N")] = 0
+    noise_source: Annotated[
+        str, Option("gaussian, or quantum: measured on the backend.", metavar="NAME")
+    ] = "gaussian"
+    noise_pool: Count | None = None
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    checkpoint_every: Count = 1
+    keep_checkpoints: Count = 2
+    log_every: Count = 10
+    max_steps: Count | None = None
+
+
+class NaturalGradientSection(Section):
+    """The step of the circuits' weights, -rate (G + r 1)^-1 gradient, with the optimizer `qng`.
+
+    Its settings are without effect with `adam`.
+
+    Attributes:
+        learning_rate: At its highest; it rises and decays as Adam's does.
+        metric: G is the `full` Fubini-Study metric, or has its blocks of gates that can act at one
+            time alone (`block-diagonal`).
+        regularization: r, what is added to the diagonal.
+        samples: Inputs of a circuit in this step that its G is the average of.
+        every: Steps from one computation of G to the next.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.3
+    metric: Literal["full", "block-diagonal"] = "full"
+    regularization: Annotated[float, Field(gt=0, le=1000)] = 0.1
+    samples: Count = 8
+    every: Count = 1
+
+
+class EmaSection(Section):
+    """The moving average of the weights, see `qhybrid.diffusion.specs.EmaSpec`.
+
+    Attributes:
+        decay: Largest share of itself that the average keeps at an update.
+        every: Optimizer steps between updates.
+        start: Last optimizer step at which the weights are plainly copied.
+        power: Speed of the warm-up.
+    """
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = EmaSpec.decay
+    every: Count = EmaSpec.every
+    start: Interval = EmaSpec.start
+    power: Annotated[float, Field(gt=0, le=1)] = EmaSpec.power
+
+    @property
+    def spec(self) -> EmaSpec:
+        """The average as the training loop takes it."""
+        return EmaSpec(self.decay, self.every, self.start, self.power)
+
+
+class TransferSection(Section):
+    """The run whose weights this one starts from, see `qhybrid.training.transfer`.
+
+    Its EMA weights are taken: those of model.safetensors, which its samples were drawn with. The
+    optimizer starts afresh.
+
+    Attributes:
+        init_from: Folder of a training run; None starts all weights at random.
+        freeze: `classical` leaves the weights that were taken as they are, but for circuits'; None
+            trains them too.
+        vertex: `new` starts the vertex at random, `taken` takes what fits of it; None is `taken`
+            with `freeze` and `new` without, as in the two papers.
+    """
+
+    init_from: Annotated[
+        str | None, Option("Start from a run's weights, all but the vertex's.", metavar="RUN")
+    ] = None
+    freeze: Annotated[
+        Literal["classical"] | None,
+        Option("Leave the weights taken as they are, but for circuits'."),
+    ] = None
+    vertex: Literal["new", "taken"] | None = None
+
+    @field_validator("init_from")
+    @classmethod
+    def _is_absolute(cls, folder: str | None) -> str | None:
+        return None if folder is None else str(Path(os.path.expanduser(folder)).absolute())
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.init_from is None and (self.freeze or self.vertex):
+            raise RequestError(
+                f"transfer.{'freeze' if self.freeze else 'vertex'} needs a run to start from; give "
+                "one with --init-from RUN"
+            )
+        return self
+
+    @property
+    def takes_vertex(self) -> bool:
+        """Whether weights of the vertex are taken where they fit."""
+        return (self.vertex or ("taken" if self.freeze else "new")) == "taken"
