@@ -49,7 +49,14 @@ def load_dataset(
             "return qhybrid.data.raw.RawImages"
         )
     if classes is not None:
-        raw = _keep_classes(raw, classes)
+        kept = select_classes(classes, raw.class_names)
+        mask, names = np.isin(raw.labels, kept), {label: raw.class_names[label] for label in kept}
+        if not mask.any():
+            raise RequestError(
+                f"{raw.source} has no images of class {', '.join(names.values())}; choose other "
+                "classes"
+            )
+        raw = RawImages(raw.images[mask], raw.labels[mask], names, raw.source)
     images = fit_image_size(raw.images, image_size, raw.source)
     # A copy: arrays mapped from files may be read-only, which tensors cannot express.
     tensors = torch.tensor(images), torch.tensor(raw.labels)
@@ -65,14 +72,3 @@ def _check_split(source: DatasetSource, split: str) -> None:
             f"dataset '{source.name}' has no '{split}' split; all its images are 'train'{where}"
         )
     raise UnknownNameError("split", split, source.info.splits)
-
-
-def _keep_classes(raw: RawImages, classes: str | Sequence[str | int]) -> RawImages:
-    kept = select_classes(classes, raw.class_names)
-    mask = np.isin(raw.labels, kept)
-    names = {label: raw.class_names[label] for label in kept}
-    if not mask.any():
-        raise RequestError(
-            f"{raw.source} has no images of class {', '.join(names.values())}; choose other classes"
-        )
-    return RawImages(raw.images[mask], raw.labels[mask], names, raw.source)

@@ -41,7 +41,12 @@ def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray
                 f"{source} is not an npz archive but a single array; use numpy.savez"
             )
         with archive:
-            _check_keys(keys, archive.files, source)
+            missing, held = [key for key in keys if key not in archive], ", ".join(archive.files)
+            if missing:
+                raise RequestError(
+                    f"{source} lacks {' and '.join(missing)}; it holds {held or 'nothing'}; the "
+                    "MedMNIST layout is train_images, train_labels, test_images, test_labels"
+                )
             arrays = [archive[key] for key in keys]
     except RequestError:
         raise
@@ -59,12 +64,3 @@ def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray
         if not isinstance(array, np.ndarray):  # numpy hands out members that are not .npy as bytes
             raise RequestError(f"'{key}' of {source} is not a numpy array; use numpy.savez")
     return arrays
-
-
-def _check_keys(keys: tuple[str, str], present: list[str], source: str) -> None:
-    missing = [key for key in keys if key not in present]
-    if missing:
-        raise RequestError(
-            f"{source} lacks {' and '.join(missing)}; it holds {', '.join(present) or 'nothing'}; "
-            "the MedMNIST layout is train_images, train_labels, test_images, test_labels"
-        )

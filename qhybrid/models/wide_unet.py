@@ -69,7 +69,11 @@ class WideUNet(ImageUNet):
         )
         self.stem = nn.Conv2d(channels, dim, kernel_size=3, padding=1)
         self.encoder = nn.ModuleList(WideLayers(widths[i], widths[i + 1], features) for i in levels)
-        self.downsamples = nn.ModuleList(_downsample(widths[i + 1], sizes[i]) for i in levels)
+        # 7 pixels become 2.
+        self.downsamples = nn.ModuleList(
+            nn.Conv2d(width, width, kernel_size=4, stride=2, padding=0 if size == 7 else 1)
+            for width, size in zip(widths[1:], sizes, strict=False)
+        )
         self.vertex = vertex
         # The last level leaves the decoder at half of the first width.
         after = [dim // 2, *widths]
@@ -93,11 +97,6 @@ class WideUNet(ImageUNet):
         for layers, upsample in zip(self.decoder, self.upsamples, strict=True):
             x = layers(torch.cat([upsample(x), skips.pop()], dim=1), embedded)
         return self.output(F.silu(self.output_norm(x)))  # type: ignore[no-any-return]
-
-
-def _downsample(channels: int, size: int) -> nn.Conv2d:
-    """Halve the sides; 7 pixels become 2."""
-    return nn.Conv2d(channels, channels, kernel_size=4, stride=2, padding=0 if size == 7 else 1)
 
 
 def _upsample(channels: int, size: int) -> nn.ConvTranspose2d:

@@ -7,7 +7,7 @@ from typing import Any
 from qhybrid.report.circuits import SEED, SubjectCircuits
 from qhybrid.report.devices import ALL, Device, find_devices
 from qhybrid.report.figures import device_report, health_report
-from qhybrid.report.request import ReportRequest, SamplingPlan, check_request
+from qhybrid.report.request import ReportRequest, check_request
 from qhybrid.report.sampling_cost import sampling_cost, step_counts
 from qhybrid.report.stored import subject_circuits
 from qhybrid.version import __version__
@@ -49,6 +49,11 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
     qubits = max((use.variational.num_qubits for use in circuits.uses), default=0)
     devices = find_devices(request.targets, qubits, request.fractional)
     reports, skipped = _circuit_reports(circuits, devices, request, tell)
+    model = {
+        **step_counts(circuits),
+        "health": circuits.health if request.health else None,
+        "sampling": sampling_cost(circuits, plan) if circuits.rounds else None,
+    }
     content = {
         "qhybrid": __version__,
         "subject": {
@@ -59,23 +64,11 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
             "parameters": circuits.parameters,
             "weights": "trained" if subject.run else f"random, seed {SEED}",
         },
-        "model": _model_figures(circuits, plan, request.health),
+        "model": None if circuits.rounds is None else model,
         "reports": reports,
         "skipped": skipped,
     }
     return Report(content, circuits, tuple(devices))
-
-
-def _model_figures(
-    circuits: SubjectCircuits, plan: SamplingPlan, health: bool
-) -> dict[str, Any] | None:
-    if circuits.rounds is None:
-        return None
-    return {
-        **step_counts(circuits),
-        "health": circuits.health if health else None,
-        "sampling": sampling_cost(circuits, plan) if circuits.rounds else None,
-    }
 
 
 def _circuit_reports(

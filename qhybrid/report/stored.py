@@ -45,7 +45,11 @@ def subject_circuits(subject: Subject, store: LoweringCache) -> SubjectCircuits:
     """
     if subject.kind == "ansatz":
         return ansatz_circuits(subject)
-    key = content_key("subject", _fingerprint(subject), source_fingerprint())
+    if subject.run is not None:
+        identity = _hash_files([subject.run.folder / name for name in (SPEC_FILE, WEIGHTS_FILE)])
+    else:
+        identity = json.dumps(subject.spec.to_dict() if subject.spec else None)
+    key = content_key("subject", identity, source_fingerprint())
     known = _recall(store, key)
     if known is not None:
         return known
@@ -78,12 +82,6 @@ def source_fingerprint() -> str:
         sources = (path for path in found if path.name.endswith(".py"))
         paths += sorted(sources, key=lambda path: path.name)
     return _hash_files(paths)
-
-
-def _fingerprint(subject: Subject) -> str:
-    if subject.run is not None:
-        return _hash_files([subject.run.folder / name for name in (SPEC_FILE, WEIGHTS_FILE)])
-    return json.dumps(subject.spec.to_dict() if subject.spec else None)
 
 
 def _hash_files(paths: Iterable[Traversable]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qhybrid.files import InFolder, user_path, write_json
+from qhybrid.files import InFolder, user_path
 from qhybrid.run_folder import Run
 from qhybrid_circuits.errors import RequestError
 
@@ -38,10 +38,6 @@ class SamplingRun:
     """What was asked for (JSON), on a device; its jobs can be resumed."""
     jobs_folder = InFolder("jobs")
     """The record of all jobs on a device."""
-
-    def save_plan(self, lasting: dict[str, Any]) -> None:
-        """Write what makes the images."""
-        write_json(self.plan_file, lasting)
 
     def plan(self) -> dict[str, Any]:
         """Read what makes the images.

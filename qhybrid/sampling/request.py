@@ -232,6 +232,9 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
             f"--hardware-steps must be 1 to the {steps} steps of the sampler, but is "
             f"{hardware_steps}"
         )
+    execution, shots = request.execution, MODELS[config.model.name].process.shots
+    if execution.shots is None and info.runs_jobs and shots is not None:
+        execution = replace(execution, shots=shots)
     return SamplingPlan(
         run=run,
         config=config,
@@ -245,7 +248,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         shares_pool=shares_pool,
         batch_size=request.batch_size,
         device=request.device,
-        execution=_with_shots(request.execution, config, info),
+        execution=execution,
         hardware_steps=hardware_steps,
         max_qpu_seconds=request.max_qpu_seconds,
         classes=read_spec(run.folder).classes,
@@ -282,13 +285,6 @@ def _sampler(
     steps = sampler_steps(sampler.name, schedule, steps)
     process.check_sampler(schedule, sampler.name, steps)
     return sampler.name, steps
-
-
-def _with_shots(execution: ExecutionRequest, config: Config, info: BackendInfo) -> ExecutionRequest:
-    shots = MODELS[config.model.name].process.shots
-    if execution.shots is None and info.runs_jobs and shots is not None:
-        return replace(execution, shots=shots)
-    return execution
 
 
 def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:

@@ -83,7 +83,7 @@ def run_sampling(
         spent += plan.noise_seconds if run.noise_file.exists() else 0.0
         _agree(left_to_pay(with_noise(bill, plan), spent), plan, confirm, console)
         # By its own name: the least busy device may be another one when the run is resumed.
-        run.save_plan({**plan.lasting(), "backend": backend.device.name})
+        write_json(run.plan_file, {**plan.lasting(), "backend": backend.device.name})
         with _resumable(run, plan):
             _fill(run, plan, model, device, console, backend)
     return run
