@@ -44,25 +44,15 @@ __all__ = [
     "success_probability",
 ]
 
+_HOMES = {
+    ".ansatz_registry": ["ANSATZE", "build_ansatz"],
+    ".errors": [name for name in __all__ if name.endswith("Error")],
+    ".report": ["CircuitFigures", "ResourceReport", "resource_report"],
+    ".variational": ["VariationalCircuit"],
+}
+_ELSEWHERE = {name: home for home, names in _HOMES.items() for name in names}
+
+# All others are of lowering.
 __getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "ANSATZE": ".ansatz_registry",
-        "build_ansatz": ".ansatz_registry",
-        "CircuitError": ".errors",
-        "NotFiniteError": ".errors",
-        "QHybridError": ".errors",
-        "RequestError": ".errors",
-        "ShapeError": ".errors",
-        "UnknownNameError": ".errors",
-        "LoweredCircuit": ".lowering",
-        "lower": ".lowering",
-        "lowering_pass_manager": ".lowering",
-        "restricted_target": ".lowering",
-        "success_probability": ".lowering",
-        "CircuitFigures": ".report",
-        "ResourceReport": ".report",
-        "resource_report": ".report",
-        "VariationalCircuit": ".variational",
-    },
+    __name__, {name: _ELSEWHERE.get(name, ".lowering") for name in __all__}
 )

@@ -11,9 +11,7 @@ def lazy_exports(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the module-level `__getattr__` and `__dir__` of PEP 562.
 
-    Args:
-        package: The package's `__name__`.
-        homes: Exported name -> submodule that defines it, relative to the package (".module").
+    `homes` has for each exported name the submodule that defines it, as ".module".
     """
 
     def get(name: str) -> Any:

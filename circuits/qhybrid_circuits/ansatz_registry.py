@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qhybrid_circuits.errors import CircuitError, RequestError
 from qhybrid_circuits.plugins import Registry
@@ -28,10 +28,8 @@ class Ansatz:
     @property
     def builder(self) -> "Callable[..., VariationalCircuit]":
         """The function that makes the circuit from its options."""
-        if isinstance(self.source, str):
-            builder: Callable[..., VariationalCircuit] = resolve_name(self.source)
-            return builder
-        return self.source
+        found = resolve_name(self.source) if isinstance(self.source, str) else self.source
+        return cast("Callable[..., VariationalCircuit]", found)
 
 
 def _adapt(name: str, found: Any) -> Ansatz:
@@ -43,22 +41,13 @@ def _adapt(name: str, found: Any) -> Ansatz:
     return Ansatz(name, found)
 
 
-#: All ansätze: the built-in ones, those of installed packages, and any `module:function`.
-REGISTRY = Registry(
-    "ansatz",
-    (
-        Ansatz("hqconv", "qhybrid_circuits.ansatz._hqconv:hqconv"),
-        Ansatz("fqconv", "qhybrid_circuits.ansatz._fqconv:fqconv"),
-        Ansatz("basic_entangling", "qhybrid_circuits.ansatz._basic_entangling:basic_entangling"),
-        Ansatz("qattention", "qhybrid_circuits.ansatz._qattention:qattention"),
-        Ansatz("brickwork", "qhybrid_circuits.ansatz._brickwork:brickwork"),
-    ),
-    group="qhybrid.ansatze",
-    adapt=_adapt,
-)
-
 #: Names of the built-in ansätze.
-ANSATZE: tuple[str, ...] = tuple(REGISTRY.built_in)
+ANSATZE: tuple[str, ...] = ("hqconv", "fqconv", "basic_entangling", "qattention", "brickwork")
+
+_ROWS = [Ansatz(name, f"qhybrid_circuits.ansatz._{name}:{name}") for name in ANSATZE]
+
+#: All ansätze: the built-in ones, those of installed packages, and any `module:function`.
+REGISTRY = Registry("ansatz", _ROWS, group="qhybrid.ansatze", adapt=_adapt)
 
 
 def ansatz_builder(name: str) -> "Callable[..., VariationalCircuit]":

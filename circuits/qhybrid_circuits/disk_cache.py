@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,11 +34,9 @@ DIRECTORY_VARIABLE = "QHYBRID_CACHE_DIR"
 
 
 class LoweringCache:
-    """A folder of results, with the latest in memory.
+    """A folder of results, made when it is first written to, with the latest `entries` in memory.
 
-    Args:
-        directory: The folder, made when it is first written to; None keeps results in memory only.
-        entries: Results kept in memory.
+    None for the folder keeps results in memory only.
     """
 
     def __init__(self, directory: Path | None, entries: int = 256) -> None:
@@ -54,11 +53,7 @@ class LoweringCache:
     ) -> T:
         """Return a result from memory or from its file, or make it and keep it.
 
-        Args:
-            name: Of the file.
-            make: Returns the result; None is not written to a file.
-            decode: Reads the file's content; returns None where it is damaged.
-            encode: Writes it.
+        A result of None is not written to a file; `decode` returns None where one is damaged.
         """
 
         def find() -> T:
@@ -81,12 +76,11 @@ class LoweringCache:
         to_json: Callable[[Any], Any],
     ) -> T:
         """Return a result that is kept as JSON from memory or its file, or make it and keep it."""
-        return self.recall(
-            f"{key}.json",
-            make,
-            lambda content: _from_json(content, from_json),
-            lambda value: json.dumps(to_json(value)).encode(),
-        )
+
+        def encode(value: T) -> bytes:
+            return json.dumps(to_json(value)).encode()
+
+        return self.recall(f"{key}.json", make, partial(_from_json, convert=from_json), encode)
 
     def read(self, name: str) -> bytes | None:
         if self.directory is None:
@@ -116,20 +110,18 @@ class LoweringCache:
                 return
             self._written += 1
             if self._written % _PRUNE_EVERY == 1:
-                self._prune()
+                _prune(self.directory)
         except OSError:
             return
 
-    def _prune(self) -> None:
-        """Remove the oldest files of a folder that has too many."""
-        directory = self.directory
-        if directory is None:
-            return
-        files = [path for path in directory.iterdir() if path.suffix in (".qpy", ".json")]
-        if len(files) > _MOST_FILES:
-            files.sort(key=lambda path: path.stat().st_mtime)
-            for path in files[: len(files) - _MOST_FILES // 2]:
-                path.unlink(missing_ok=True)
+
+def _prune(directory: Path) -> None:
+    """Remove the oldest files of a folder that has too many."""
+    files = [path for path in directory.iterdir() if path.suffix in (".qpy", ".json")]
+    if len(files) > _MOST_FILES:
+        files.sort(key=lambda path: path.stat().st_mtime)
+        for path in files[: len(files) - _MOST_FILES // 2]:
+            path.unlink(missing_ok=True)
 
 
 def _from_json(content: bytes, convert: Callable[[Any], T]) -> T | None:

@@ -10,13 +10,13 @@ and a row in a module that is not installed is named as `my_module:ladder`; the 
 command runs in is searched too.
 """
 
-import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Generic, Protocol, TypeVar
 
 from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError
@@ -36,7 +36,11 @@ _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 class Registry(Mapping[str, Row], Generic[Row]):
-    """Rows by name: the built-in ones, then those of installed packages, loaded on first use."""
+    """Rows by name: the built-in ones, then those of installed packages, loaded on first use.
+
+    Attributes:
+        built_in: The rows that come with qhybrid.
+    """
 
     def __init__(
         self, kind: str, rows: Iterable[Row], *, group: str, adapt: Callable[[str, Any], Row]
@@ -50,42 +54,34 @@ class Registry(Mapping[str, Row], Generic[Row]):
             adapt: Makes a row from a name and the object that an entry point or `module:function`
                 refers to; raises RequestError if it cannot.
         """
-        self.kind, self.group = kind, group
-        self._rows = {row.name: row for row in rows}
-        self._adapt = adapt
+        self.kind, self.group, self._adapt = kind, group, adapt
+        self.built_in: Mapping[str, Row] = {row.name: row for row in rows}
         self._loaded: dict[str, Row] = {}
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
         found = {point.name: point for point in entry_points(group=self.group)}
-        return {name: found[name] for name in sorted(found) if name not in self._rows}
-
-    @property
-    def built_in(self) -> Mapping[str, Row]:
-        """The rows that come with qhybrid."""
-        return self._rows
+        return {name: found[name] for name in sorted(found) if name not in self.built_in}
 
     def __getitem__(self, name: str) -> Row:
-        if name in self._rows:
-            return self._rows[name]
+        if name in self.built_in:
+            return self.built_in[name]
         if name not in self._loaded:
-            if name in self._entry_points:
-                self._loaded[name] = self._adapted(name, self._entry_points[name].load)
-            elif is_reference(name):
-                self._loaded[name] = self._adapted(name, lambda: _search_here(name))
-            else:
+            point = self._entry_points.get(name)
+            if point is None and not is_reference(name):
                 raise KeyError(name)
+            load = partial(_search_here, name) if point is None else point.load
+            self._loaded[name] = self._adapt(name, _loaded(f"{self.kind} '{name}'", load))
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._rows or name in self._loaded or name in self._entry_points
+        return name in self.built_in or name in self._loaded or name in self._entry_points
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._rows
-        yield from self._entry_points
+        yield from (*self.built_in, *self._entry_points)
 
     def __len__(self) -> int:
-        return len(self._rows) + len(self._entry_points)
+        return len(self.built_in) + len(self._entry_points)
 
     def find(self, name: str, hint: str = "") -> Row:
         """Return the row of a name, or of a `module:function`.
@@ -99,9 +95,6 @@ class Registry(Mapping[str, Row], Generic[Row]):
         except KeyError:
             raise UnknownNameError(self.kind, name, self, hint) from None
 
-    def _adapted(self, name: str, load: Callable[[], Any]) -> Row:
-        return self._adapt(name, _loaded(f"{self.kind} '{name}'", load))
-
 
 def is_reference(name: str) -> bool:
     """Return whether a name is written as `module:function`."""
@@ -110,11 +103,7 @@ def is_reference(name: str) -> bool:
 
 def load_reference(reference: str) -> Any:
     """Return what "module:name" refers to; the module is imported."""
-    module, _, attribute = reference.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        found = getattr(found, part)
-    return found
+    return resolve_name(reference)
 
 
 def _search_here(reference: str) -> Any:
@@ -131,7 +120,7 @@ def load_from_here(reference: str) -> Any:
     Raises:
         RequestError: It cannot be loaded.
     """
-    return _loaded(f"'{reference}'", lambda: _search_here(reference))
+    return _loaded(f"'{reference}'", partial(_search_here, reference))
 
 
 def _loaded(what: str, load: Callable[[], Any]) -> Any:

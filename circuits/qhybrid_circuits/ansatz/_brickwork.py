@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from qiskit.circuit import Parameter, ParameterExpression, ParameterVector, QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, pauli_basis
 
 from qhybrid_circuits.ansatz._layers import check_choice, check_count
@@ -89,12 +89,7 @@ def _add_layer(
 
 
 def _add_unit(
-    circuit: QuantumCircuit,
-    a: int,
-    b: int,
-    zz: ParameterExpression,
-    xx: ParameterExpression,
-    yy: ParameterExpression,
+    circuit: QuantumCircuit, a: int, b: int, zz: Parameter, xx: Parameter, yy: Parameter
 ) -> None:
     quarter = np.pi / 2
     circuit.rz(-quarter, b)
@@ -116,12 +111,10 @@ def _observables(qubits: int, chosen: str | Sequence[str] | None) -> tuple[Spars
                 "`observables`"
             )
         labels = pauli_basis(qubits).to_labels()[1:]
+    elif isinstance(chosen, str):
+        labels = [label.strip() for label in chosen.split(",")]
     else:
-        labels = (
-            [label.strip() for label in chosen.split(",")]
-            if isinstance(chosen, str)
-            else [str(label) for label in chosen]
-        )
+        labels = [str(label) for label in chosen]
     for label in labels:
         if len(label) != qubits or set(label) - set("IXYZ") or set(label) == {"I"}:
             raise CircuitError(

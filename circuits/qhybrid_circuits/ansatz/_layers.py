@@ -68,15 +68,9 @@ def layered_circuit(
     *,
     axis: RotationAxis = "x",
 ) -> VariationalCircuit:
-    """Return angle encoding, then `layers` layers, with <Z> of every qubit as the outputs.
+    """Return angle encoding about `axis`, then layers, with <Z> of every qubit as the outputs.
 
-    Args:
-        name: The ansatz's name.
-        num_qubits: Qubits, and so inputs and outputs.
-        layers: How often `add_layer` is called.
-        weights_per_layer: Weights that each call is handed, in order.
-        add_layer: Appends one layer to the circuit.
-        axis: About which the encoding turns.
+    Each call of `add_layer` appends one layer, and is handed the layer's weights in order.
     """
     inputs = tuple(ParameterVector("x", num_qubits))
     weights = tuple(ParameterVector("w", layers * weights_per_layer))

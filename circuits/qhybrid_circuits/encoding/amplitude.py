@@ -73,14 +73,11 @@ class AmplitudeEncoding(Gate):  # type: ignore[misc]
                 f"Amplitude encoding has gates only for numbers, but {len(numbers) - len(values)} "
                 f"of its {len(numbers)} features have no value yet; assign them first"
             )
-        count = self.num_amplitudes
         check_amplitudes(values)
         # Squares of large features would overflow.
-        scaled = values / np.abs(values).max()
-        parts = scaled.reshape(-1, count)
+        parts = (values / np.abs(values).max()).reshape(-1, self.num_amplitudes)
         state = parts[0] + (1j * parts[1] if len(parts) == 2 else 0j)
-        normalized: NDArray[np.complex128] = state / np.linalg.norm(state)
-        return normalized
+        return np.asarray(state / np.linalg.norm(state))
 
     def _define(self) -> None:
         if self.is_symbolic:

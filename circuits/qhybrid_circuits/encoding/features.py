@@ -49,11 +49,8 @@ def check_finite(values: ArrayLike) -> None:
     wrong = np.argwhere(~np.isfinite(array))
     if len(wrong):
         place = tuple(int(i) for i in wrong[0])
+        sample = f" of sample {place[:-1]}" if len(place) > 1 else ""
         raise NotFiniteError(
-            f"Features must be finite, but feature {_name(place)} is {array[place]}; look at what "
-            "computes it"
+            f"Features must be finite, but feature {place[-1]}{sample} is {array[place]}; look at "
+            "what computes it"
         )
-
-
-def _name(place: tuple[int, ...]) -> str:
-    return str(place[-1]) if len(place) == 1 else f"{place[-1]} of sample {place[:-1]}"

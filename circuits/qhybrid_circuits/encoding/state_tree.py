@@ -161,8 +161,7 @@ def _gray(angles: Array) -> Array:
     """
     index = np.arange(angles.shape[1])
     odd = np.bitwise_count(index[:, None] & (index ^ (index >> 1))) & 1
-    turns: Array = angles @ (1 - 2.0 * odd) / len(index)
-    return turns
+    return np.asarray(angles @ (1 - 2.0 * odd) / len(index))
 
 
 def _tree(encoding: AmplitudeEncoding, angles: Sequence[ParameterExpression]) -> QuantumCircuit:

@@ -94,13 +94,10 @@ def lower(
             planner = Planner(store, couplings, device_target, device_content, measured)
             candidates += planner.lower(blocks)
         if not candidates or couplings.num_qubits <= 2 * bound.num_qubits:
-            candidates += preset_candidates(
-                bound, usable, couplings, device_target, seeds, measured
-            )
-        return min(
-            (_lowered(name, each, device_target, measured, fractional) for each in candidates),
-            key=_rank,
-        )
+            where = (usable, couplings, device_target)
+            candidates += preset_candidates(bound, *where, seeds, measured)
+        found = [_lowered(name, each, device_target, measured, fractional) for each in candidates]
+        return min(found, key=_rank)
 
     key = content_key(circuit_content(bound), device_content, measured, fractional, seeds)
     return _with_parameters(store.recall(f"{key}.qpy", find, _unpack, _pack), name, bound)
@@ -115,7 +112,7 @@ def measured_qubits(
     acts = np.zeros(num_qubits, dtype=bool)
     for observable in observables:
         acts |= (observable.paulis.x | observable.paulis.z).any(axis=0)
-    return tuple(int(qubit) for qubit in np.flatnonzero(acts))
+    return tuple(np.flatnonzero(acts).tolist())
 
 
 def _convert(
@@ -181,9 +178,8 @@ def _lowered(
     circuit, final, swaps = candidate
     circuit.name = name
     success = success_probability(circuit, target, [final[qubit] for qubit in measured])
-    return LoweredCircuit(
-        name, circuit, used_qubits(circuit, final), final, fractional, success, swaps
-    )
+    used = used_qubits(circuit, final)
+    return LoweredCircuit(name, circuit, used, final, fractional, success, swaps)
 
 
 def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:

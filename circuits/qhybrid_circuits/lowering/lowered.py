@@ -57,11 +57,7 @@ class LoweredCircuit:
         return len(self.final_layout)
 
     def apply_layout(self, observable: SparsePauliOp) -> SparsePauliOp:
-        """Return an observable of the logical qubits as one of the QPU's qubits.
-
-        Args:
-            observable: An operator on `num_logical_qubits` qubits.
-        """
+        """Return an observable of the `num_logical_qubits` qubits as one of the QPU's qubits."""
         return observable.apply_layout(list(self.final_layout), self.circuit.num_qubits)
 
     def compact(self) -> tuple[QuantumCircuit, tuple[int, ...]]:
@@ -70,15 +66,11 @@ class LoweredCircuit:
         Qubit k of the circuit is `qubits[k]`, so a simulator need not hold the whole QPU.
         """
         position = {physical: index for index, physical in enumerate(self.qubits)}
-        small = QuantumCircuit(
-            len(self.qubits), name=self.name, global_phase=self.circuit.global_phase
-        )
-        for item in self.circuit.data:
-            small.append(
-                item.operation,
-                [position[self.circuit.find_bit(bit).index] for bit in item.qubits],
-                copy=False,
-            )
+        whole, width = self.circuit, len(self.qubits)
+        small = QuantumCircuit(width, name=self.name, global_phase=whole.global_phase)
+        for item in whole.data:
+            places = [position[whole.find_bit(bit).index] for bit in item.qubits]
+            small.append(item.operation, places, copy=False)
         return small, tuple(position[physical] for physical in self.final_layout)
 
     def __repr__(self) -> str:

@@ -38,12 +38,8 @@ def lowering_pass_manager(
     Measurements at the end are put where the qubits end. A circuit as wide as the target and in its
     gates is left as it is, so that to run the manager on a result changes nothing.
 
-    Args:
-        target: The QPU.
-        observables: As in `lower`; the qubits measured in a circuit, or all, if None.
-        fractional: As in `lower`.
-        seeds: As in `lower`.
-        cache: As in `lower`.
+    The arguments are those of `lower`; if `observables` is None, the qubits measured in a circuit
+    count, or all.
 
     Raises:
         CircuitError: `fractional` is asked for of a target without cz. Also from the manager's
@@ -51,8 +47,8 @@ def lowering_pass_manager(
             classical bits; an amplitude encoding has symbolic features, which would need other
             parameters.
     """
-    seeds = tuple(seeds)
-    options = {"observables": observables, "fractional": fractional, "seeds": seeds, "cache": cache}
+    options = {"observables": observables, "fractional": fractional, "cache": cache}
+    options["seeds"] = tuple(seeds)
     return PassManager([LoweringPass(target, **options)])
 
 
@@ -134,12 +130,9 @@ def _in_target_gates(dag: DAGCircuit, target: Target) -> bool:
         return False
     for node in dag.op_nodes():
         place = tuple(dag.find_bit(qubit).index for qubit in node.qargs)
-        if node.name == "rzz" and not _in_bounds(node.params[0]):
+        angle = node.params[0] if node.name == "rzz" else RZZ_BOUNDS[0]
+        if not (isinstance(angle, float) and RZZ_BOUNDS[0] <= angle <= RZZ_BOUNDS[1]):
             return False
         if node.name != "barrier" and not target.instruction_supported(node.name, place):
             return False
     return True
-
-
-def _in_bounds(angle: object) -> bool:
-    return isinstance(angle, float) and RZZ_BOUNDS[0] <= angle <= RZZ_BOUNDS[1]

@@ -79,11 +79,8 @@ def make_plan(
 
     None if no routing has a place on the couplings.
     """
-    scored = [
-        each
-        for routing in routings
-        for each in _placed(blocks, routing, couplings, target, measured)
-    ]
+    places = (couplings, target, measured)
+    scored = [each for routing in routings for each in _placed(blocks, routing, *places)]
     scored.sort(key=lambda each: -each[0])
     rated: list[tuple[int, int, float, LoweringPlan]] = []
     alike = Counter[tuple[int, int]]()
@@ -111,9 +108,19 @@ def _placed(
 ) -> list[tuple[float, LoweringPlan]]:
     """Return the routing at its best places, with the logarithm of each one's estimated ESP."""
     used = sorted({v for _, *pair in routing.steps for v in pair})
-    unused = sum(vertex < 0 for vertex in routing.start)
-    spare = tuple(range(max(used, default=-1) + 1, max(used, default=-1) + 1 + unused))
-    pattern = _pattern(blocks, routing, [*used, *spare], spare, target, measured)
+    first = max(used, default=-1) + 1
+    spare = tuple(range(first, first + sum(vertex < 0 for vertex in routing.start)))
+    index = {vertex: k for k, vertex in enumerate([*used, *spare])}
+    fractional = "rzz" in target.operation_names
+    assembly = Assembly(blocks, routing, {vertex: vertex for vertex in index}, spare)
+    pairs = [
+        ((index[u], index[v]), interaction_count(matrix, fractional))
+        for (u, v), matrix in assembly.runs
+    ]
+    gates, busy, idle = count_pairs(pairs, len(index))
+    # Between two two-qubit gates a qubit gets two pulses at most.
+    pulses = tuple(2 * count for count in busy)
+    pattern = Pattern(gates, pulses, idle, frozenset(index[assembly.where[q]] for q in measured))
     places = find_placements(pattern, couplings)
     return [
         (
@@ -122,25 +129,3 @@ def _placed(
         )
         for place in places[:_EXACT]
     ]
-
-
-def _pattern(
-    blocks: BlockCircuit,
-    routing: Routing,
-    vertices: Sequence[int],
-    spare: Sequence[int],
-    target: Target,
-    measured: Sequence[int],
-) -> Pattern:
-    """Count what a routed circuit does on the vertices of its routing, before it has a place."""
-    index = {vertex: k for k, vertex in enumerate(vertices)}
-    fractional = "rzz" in target.operation_names
-    assembly = Assembly(blocks, routing, {vertex: vertex for vertex in vertices}, spare)
-    pairs = [
-        ((index[u], index[v]), interaction_count(matrix, fractional))
-        for (u, v), matrix in assembly.runs
-    ]
-    gates, busy, idle = count_pairs(pairs, len(vertices))
-    # Between two two-qubit gates a qubit gets two pulses at most.
-    pulses = tuple(2 * count for count in busy)
-    return Pattern(gates, pulses, idle, frozenset(index[assembly.where[q]] for q in measured))

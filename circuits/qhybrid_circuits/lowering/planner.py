@@ -1,4 +1,5 @@
 from dataclasses import dataclass, replace
+from functools import partial
 
 from qiskit.transpiler import Target
 
@@ -53,22 +54,14 @@ class Planner:
         """Return the plan for a circuit's structure: the known one, or a new one."""
         problem = routing_problem(blocks, self._fractional)
         key = content_key("plan", problem, self.device_content, self.measured, self.portfolio)
-        return self.store.recall_json(
-            key,
-            lambda: self._new_plan(blocks, problem),
-            LoweringPlan.from_json,
-            LoweringPlan.to_json,
-        )
+        make = partial(self._new_plan, blocks, problem)
+        return self.store.recall_json(key, make, LoweringPlan.from_json, LoweringPlan.to_json)
 
     def _new_plan(self, blocks: BlockCircuit, problem: RoutingProblem) -> LoweringPlan | None:
         """Return a plan; one that uses broken couplings only where there is no other."""
-        working = self.couplings.working()
+        whole, working = self.couplings, self.couplings.working()
         # Routings of the whole QPU serve every calibration, and mostly fit its working part.
-        for routed, placed in (
-            (self.couplings, working),
-            (working, working),
-            (self.couplings, self.couplings),
-        ):
+        for routed, placed in ((whole, working), (working, working), (whole, whole)):
             routings = self._routings(problem, routed)
             plan = make_plan(blocks, routings, placed, self.target, self.measured)
             if plan is not None:
@@ -98,12 +91,8 @@ class Planner:
 
     def _frames(self, problem: FrameProblem) -> FramePlan | None:
         """Return the gates of a star: the known ones, or newly found ones."""
-        return self.store.recall_json(
-            content_key("frames", problem),
-            lambda: find_frames(problem),
-            FramePlan.from_json,
-            FramePlan.to_json,
-        )
+        key, make = content_key("frames", problem), partial(find_frames, problem)
+        return self.store.recall_json(key, make, FramePlan.from_json, FramePlan.to_json)
 
     def _condensed(self, blocks: BlockCircuit) -> BlockCircuit | None:
         """Return the circuit with its long parts on three qubits condensed, None if none is."""

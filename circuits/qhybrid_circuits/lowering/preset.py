@@ -33,13 +33,7 @@ def preset_candidates(
 ) -> list[Candidate]:
     """Lower by Qiskit's own passes, and move each result to the places of highest success.
 
-    Args:
-        circuit: What to lower.
-        couplings: Where.
-        reserve: Taken in their place where the circuit does not fit on them.
-        target: The QPU.
-        seeds: One attempt each.
-        measured: The logical qubits that are measured.
+    There is one attempt a seed; `reserve` is taken where the circuit does not fit on `couplings`.
     """
     try:
         found = _candidates(circuit, target, couplings, seeds)

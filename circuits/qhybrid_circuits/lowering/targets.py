@@ -10,6 +10,9 @@ from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS, register_folding
 #: The fixed two-qubit gates that a Qiskit decomposer can build any two-qubit unitary from.
 ENTANGLERS = ("cz", "ecr", "cx")
 
+_ALIGNMENTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
+_SAME_IN_PARTS = ("description", "dt", *_ALIGNMENTS)
+
 
 def entangler_name(target: Target) -> str | None:
     """Return the name of the target's fixed two-qubit gate, None where it has none that we know."""
@@ -63,16 +66,9 @@ def part_of_target(
     """Return some qubits of a QPU, with only the couplings of ascending `pairs` if given."""
     position = {physical: index for index, physical in enumerate(qubits)}
     properties = target.qubit_properties
-    small = Target(
-        description=target.description,
-        num_qubits=len(qubits),
-        dt=target.dt,
-        granularity=target.granularity,
-        min_length=target.min_length,
-        pulse_alignment=target.pulse_alignment,
-        acquire_alignment=target.acquire_alignment,
-        qubit_properties=None if properties is None else [properties[q] for q in qubits],
-    )
+    own = None if properties is None else [properties[q] for q in qubits]
+    same = {name: getattr(target, name) for name in _SAME_IN_PARTS}
+    small = Target(num_qubits=len(qubits), qubit_properties=own, **same)
     for name in target.operation_names:
         operation, placed = target.operation_from_name(name), target[name]
         if placed is None or None in placed:
@@ -141,8 +137,6 @@ def _copied(
     properties: Iterable[tuple[tuple[int, ...], InstructionProperties | None]],
 ) -> dict[tuple[int, ...], InstructionProperties | None]:
     return {
-        place: None
-        if value is None
-        else InstructionProperties(duration=value.duration, error=value.error)
+        place: value and InstructionProperties(duration=value.duration, error=value.error)
         for place, value in properties
     }

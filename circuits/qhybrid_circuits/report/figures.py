@@ -50,13 +50,9 @@ class CircuitFigures:
 
 def logical_figures(circuit: QuantumCircuit) -> CircuitFigures:
     """Return the figures of a circuit without a QPU."""
-    return CircuitFigures(
-        physical_qubits=None,
-        swaps=None,
-        duration_us=None,
-        success_probability=None,
-        **_counts(circuit),
-    )
+    names = ("physical_qubits", "swaps", "duration_us", "success_probability")
+    unknown: dict[str, Any] = dict.fromkeys(names)
+    return CircuitFigures(**unknown, **_counts(circuit))
 
 
 def device_figures(
@@ -64,11 +60,8 @@ def device_figures(
 ) -> CircuitFigures:
     """Return what a circuit in a QPU's own gates costs there.
 
-    Args:
-        circuit: As wide as the target, without measurements.
-        target: The QPU.
-        measured: Physical qubits that are read out at the end.
-        swaps: How many swaps were added for the couplings' sake, or None.
+    It is as wide as the target, and its physical qubits `measured` are read out at the end;
+    `swaps` were added for the couplings' sake.
     """
     measured = tuple(measured)
     return CircuitFigures(
@@ -81,13 +74,11 @@ def device_figures(
 
 
 def _counts(circuit: QuantumCircuit) -> dict[str, Any]:
+    counts = {str(name): int(count) for name, count in circuit.count_ops().items()}
+    counts.pop("barrier", None)
     return {
         "depth": int(circuit.depth(lambda item: item.operation.name != "barrier")),
-        "gate_counts": {
-            str(name): int(count)
-            for name, count in circuit.count_ops().items()
-            if name != "barrier"
-        },
+        "gate_counts": counts,
         "two_qubit_gates": sum(map(_acts_on_more, circuit.data)),
         "two_qubit_depth": int(circuit.depth(_acts_on_more)),
     }

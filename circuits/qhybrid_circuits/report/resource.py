@@ -1,5 +1,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,6 @@ from qhybrid_circuits.disk_cache import (
 )
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.lowering.lower import lower, measured_qubits
-from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import with_fractional_gates
 from qhybrid_circuits.report.figures import CircuitFigures, device_figures, logical_figures
 from qhybrid_circuits.report.stock import STOCK_SEEDS, stock_figures
@@ -116,15 +116,10 @@ def resource_report(
     }
     if target is None:
         return ResourceReport(**identity, **vars(logical_figures(forms.written)))
-    lowered = lower(
-        circuit,
-        target,
-        weights=weights,
-        observables=observables,
-        fractional=fractional,
-        seeds=seeds,
-        cache=cache,
-    )
+    options: dict[str, Any] = {"fractional": fractional, "seeds": seeds, "cache": cache}
+    lowered = lower(circuit, target, weights=weights, observables=observables, **options)
+    places = [lowered.final_layout[qubit] for qubit in forms.measured]
+    own_target = with_fractional_gates(target) if fractional else target
     return ResourceReport(
         target=name or target.description or f"{target.num_qubits} qubits",
         fractional=fractional,
@@ -133,7 +128,7 @@ def resource_report(
         used_qubits=lowered.qubits,
         **(_comparison(use_cache(cache), forms, target) if compare else {}),
         **identity,
-        **vars(_lowered_figures(lowered, target, forms.measured)),
+        **vars(device_figures(lowered.circuit, own_target, places, lowered.swaps)),
     )
 
 
@@ -167,37 +162,18 @@ def _in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _comparison(store: LoweringCache, forms: _Forms, target: Target) -> dict[str, Any]:
-    device = target_content(target)
-    found = {"stock": _stock(store, forms.written, target, device, forms.measured)}
+    device, measured = target_content(target), forms.measured
+
+    def stock(circuit: QuantumCircuit) -> CircuitFigures | None:
+        content = circuit_content(circuit)
+        key = content_key("stock", _VERSION, content, device, measured, STOCK_SEEDS)
+        make = partial(stock_figures, circuit, target, measured)
+        return store.recall_json(key, make, CircuitFigures.from_dict, CircuitFigures.to_dict)
+
+    found = {"stock": stock(forms.written)}
     if forms.bound is not None:
-        found["stock_bound"] = _stock(store, forms.bound, target, device, forms.measured)
+        found["stock_bound"] = stock(forms.bound)
     return found
-
-
-def _lowered_figures(
-    lowered: LoweredCircuit, target: Target, measured: Sequence[int]
-) -> CircuitFigures:
-    places = [lowered.final_layout[qubit] for qubit in measured]
-    own_target = with_fractional_gates(target) if lowered.fractional else target
-    return device_figures(lowered.circuit, own_target, places, lowered.swaps)
-
-
-def _stock(
-    store: LoweringCache,
-    circuit: QuantumCircuit,
-    target: Target,
-    device_content: object,
-    measured: Sequence[int],
-) -> CircuitFigures | None:
-    key = content_key(
-        "stock", _VERSION, circuit_content(circuit), device_content, measured, STOCK_SEEDS
-    )
-    return store.recall_json(
-        key,
-        lambda: stock_figures(circuit, target, measured),
-        CircuitFigures.from_dict,
-        CircuitFigures.to_dict,
-    )
 
 
 def _plain(value: object) -> object:

@@ -24,16 +24,10 @@ def stock_figures(
 ) -> CircuitFigures | None:
     """Return the figures of a circuit lowered by Qiskit's pass manager at optimization level 3.
 
-    Args:
-        circuit: Without measurements; parameters may be symbolic.
-        target: The QPU.
-        measured: Logical qubits that are read out.
-        seeds: One attempt each; the one with the fewest two-qubit gates is kept, then the one of
-            less depth in them.
-
-    Returns:
-        The figures, or None where the pass manager fails, as it does where a calibration lacks some
-        of the couplings that the QPU has.
+    The circuit has no measurements; its logical qubits `measured` are read out. Of one attempt a
+    seed the one with the fewest two-qubit gates is kept, then the one of less depth in them. None
+    where the pass manager fails, as it does where a calibration lacks some of the couplings that
+    the QPU has.
     """
     attempts = []
     for seed in seeds:

@@ -139,8 +139,7 @@ def _values(task: Task, data: Sequence[dict[str, Any]]) -> np.ndarray:
         return np.array([[sample[str(row)] for row in rows] for sample in data])
     states = np.array([np.asarray(sample["statevector"]) for sample in data])
     observables = ObservableSet(task.observables, task.circuit.num_qubits)
-    values: np.ndarray = observables.expectations(torch.from_numpy(states.T)[None])[0].numpy()
-    return values
+    return np.asarray(observables.expectations(torch.from_numpy(states.T)[None])[0])
 
 
 def _save(circuit: QuantumCircuit, observable: SparsePauliOp, label: str) -> None:
@@ -182,10 +181,8 @@ def merge_controlled_pairs(circuit: QuantumCircuit) -> QuantumCircuit:
 
     HQConv and FQConv are made of CRZ-CRX pairs, so a simulator that applies gate by gate has half
     the gates left, each over half of the amplitudes; a general two-qubit block would be over all.
-    Gates on other qubits in between do no harm: they commute.
-
-    Args:
-        circuit: Gates with free parameters are left as they are.
+    Gates on other qubits in between do no harm: they commute. Gates with free parameters are left
+    as they are.
     """
     runs: list[list[CircuitInstruction]] = []
     open_runs: set[int] = set()

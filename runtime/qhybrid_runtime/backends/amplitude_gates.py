@@ -50,13 +50,11 @@ class _Gates:
 
     def __init__(self, circuit: QuantumCircuit, prepared: PreparedCircuit) -> None:
         self.prepared = prepared
-        columns = {parameter: index for index, parameter in enumerate(circuit.parameters)}
-        angles = [angle for group in prepared.angles for angle in group]
-        columns |= {angle: len(columns) + index for index, angle in enumerate(angles)}
+        own = list(circuit.parameters)
+        known = [*own, *(angle for group in prepared.angles for angle in group)]
+        columns = {parameter: index for index, parameter in enumerate(known)}
         self._order = [columns[parameter] for parameter in prepared.circuit.parameters]
-        self._tables = [
-            AngleTable(encoding.params, list(circuit.parameters)) for encoding in prepared.encodings
-        ]
+        self._tables = [AngleTable(encoding.params, own) for encoding in prepared.encodings]
 
     def values(self, values: np.ndarray) -> np.ndarray:
         """Return values (N, n_prepared) for those (N, n_parameters) of the circuit as it was."""
@@ -64,5 +62,4 @@ class _Gates:
         for encoding, table in zip(self.prepared.encodings, self._tables, strict=True):
             features = table(torch.as_tensor(values, dtype=torch.float64)).numpy()
             parts.append(preparation_angles(features, encoding.num_qubits))
-        joined: np.ndarray = np.concatenate(parts, axis=1)[:, self._order]
-        return joined
+        return np.asarray(np.concatenate(parts, axis=1)[:, self._order])

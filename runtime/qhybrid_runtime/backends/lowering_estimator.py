@@ -40,14 +40,10 @@ class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
     ) -> None:
         """Make an estimator.
 
-        Args:
-            executor: Where lowered circuits run.
-            precision: The standard error where a PUB and `run` name none; greater than 0.
-            fractional: Whether to use rzz and rx of any angle, where the device has them.
+        `precision` is the standard error where a PUB and `run` name none, greater than 0; rzz and
+        rx of any angle are used if `fractional`, where the device has them.
         """
-        self.executor = executor
-        self._precision = precision
-        self._fractional = fractional
+        self.executor, self._precision, self._fractional = executor, precision, fractional
         self._amplitudes = AmplitudeGates()
         self._lowered: Cache[tuple[QuantumCircuit, LoweredCircuit]] = Cache(_KEPT)
 

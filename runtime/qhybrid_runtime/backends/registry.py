@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import Registry, load_reference
+from qhybrid_runtime.backends import names as reading
 from qhybrid_runtime.backends.info import (
     DEVICE_GRADIENTS,
     EXACT_GRADIENTS,
     JOB_OPTIONS,
     BackendInfo,
-)
-from qhybrid_runtime.backends.names import (
-    SEE_BACKENDS,
-    read_fake,
-    read_ibm,
-    read_noise_aware,
-    read_noisy_aer,
 )
 from qhybrid_runtime.hardware import accounts
 from qhybrid_runtime.hardware.retired import RETIRED, retirement
@@ -47,7 +41,7 @@ ROWS = (
     BackendInfo(
         "aer:",
         "qhybrid_runtime.backends.noisy_aer:NoisyAerBackend",
-        read=read_noisy_aer,
+        read=reading.read_noisy_aer,
         argument="noise",
         forms={
             "aer:fake_NAME": "the noise of any fake device below",
@@ -62,7 +56,7 @@ ROWS = (
     BackendInfo(
         "fake",
         "qhybrid_runtime.backends.fake:FakeBackend",
-        read=read_fake,
+        read=reading.read_fake,
         argument="name",
         forms={"fake_NAME": "a device's last calibration, simulated here"},
         names=snapshots,
@@ -76,7 +70,7 @@ ROWS = (
     BackendInfo(
         "ibm",
         "qhybrid_runtime.backends.ibm:IbmBackend",
-        read=read_ibm,
+        read=reading.read_ibm,
         argument="name",
         forms={"ibm": "the least busy QPU of the account", "ibm_NAME": "a QPU of the account"},
         names=lambda: ("ibm",),
@@ -90,7 +84,7 @@ ROWS = (
     BackendInfo(
         "noise-aware:",
         "qhybrid_runtime.backends.noise_aware:NoiseAwareBackend",
-        read=read_noise_aware,
+        read=reading.read_noise_aware,
         argument="name",
         gradients=("adjoint",),
         seeded=True,
@@ -106,15 +100,12 @@ class _Backends(Mapping[str, BackendInfo]):
     """Every backend that has a name of its own here; those of installed packages last."""
 
     def __getitem__(self, name: str) -> BackendInfo:
-        for row in ROWS:
-            if row.forms is not None and name in _names(row):
-                return replace(row, name=name, value=_read(row, name) or "")
-        return OTHERS[name]
+        listed = any(name in _names(row) for row in ROWS)
+        return check_backend_name(name) if listed else OTHERS[name]
 
     def __iter__(self) -> Iterator[str]:
         for row in ROWS:
-            if row.forms is not None:
-                yield from _names(row)
+            yield from _names(row)
         yield from OTHERS
 
     def __len__(self) -> int:
@@ -122,7 +113,8 @@ class _Backends(Mapping[str, BackendInfo]):
 
 
 def _names(row: BackendInfo) -> tuple[str, ...]:
-    return tuple(row.names()) or (row.name,)
+    """Return the names of a row that listings show."""
+    return () if row.forms is None else tuple(row.names()) or (row.name,)
 
 
 def _read(row: BackendInfo, name: str) -> str | None:
@@ -177,12 +169,12 @@ def check_backend_name(name: str) -> BackendInfo:
             return replace(row, name=name, value=value)
     ours = name.startswith(("fake_", "aer:"))
     if ours or (name not in OTHERS and ":" not in name):
-        hint = SEE_BACKENDS
+        hint = reading.SEE_BACKENDS
         if ours and not snapshots():
             hint = "fake devices come with qiskit-ibm-runtime: pip install qiskit-ibm-runtime"
-        forms = [form for row in ROWS for form in row.forms or ()]
-        raise UnknownNameError("backend", name, [*forms, *OTHERS], hint, more=BACKENDS)
-    return OTHERS.find(name, SEE_BACKENDS)
+        known = [form for row in ROWS for form in row.forms or ()]
+        raise UnknownNameError("backend", name, [*known, *OTHERS], hint, more=BACKENDS)
+    return OTHERS.find(name, reading.SEE_BACKENDS)
 
 
 def check_gradient(backend: str, gradient: str | None) -> str:

@@ -58,12 +58,10 @@ class TrajectoryExecutor:
     ) -> None:
         """Prepare to run circuits that were lowered for `target`.
 
-        Args:
-            target: With calibration data; gates without them count as free of noise.
-            seed: Seed of the random errors; from the operating system where omitted.
-            idling: Whether qubits relax while they wait for others. Aer's own noise model leaves
-                this out unless the circuit is scheduled.
-            max_trajectories: Bound on the faulty trajectories of one sample.
+        Gates without calibration data count as free of noise. The seed is the operating system's
+        where omitted. Qubits that wait for others relax if `idling`; Aer's own noise model leaves
+        this out unless the circuit is scheduled. A sample has at most `max_trajectories` with
+        errors.
         """
         check_seed(seed)
         self.target = target
@@ -75,14 +73,10 @@ class TrajectoryExecutor:
         self._prepared: Cache[_Prepared] = Cache(_KEPT)
 
     def run(self, tasks: Sequence[LoweredTask], precision: float) -> list[Estimates]:
-        """Estimate every observable of every sample.
+        """Estimate every observable of every sample, to a standard error or `max_trajectories`.
 
         The number of trajectories follows from the variance among the first ones, so standard
         errors are estimates themselves.
-
-        Args:
-            tasks: Circuits with their samples.
-            precision: Standard error to reach, or `max_trajectories`.
 
         Raises:
             RequestError: The precision is not positive.

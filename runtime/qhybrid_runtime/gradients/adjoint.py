@@ -41,14 +41,8 @@ class Adjoint(GradientMethod):
             values = evaluate([point.circuit for point in points], inputs, weights)
         leaves = [leaf for leaf in (*inputs, *weights) if leaf.requires_grad]
         needed = [index for index, value in enumerate(values) if value.requires_grad]
-        gradients = iter(
-            torch.autograd.grad(
-                [values[index] for index in needed],
-                leaves,
-                [cotangents[index] for index in needed],
-                materialize_grads=True,
-            )
-        )
+        outputs, along = [values[i] for i in needed], [cotangents[i] for i in needed]
+        gradients = iter(torch.autograd.grad(outputs, leaves, along, materialize_grads=True))
         by_inputs = [next(gradients) if leaf.requires_grad else None for leaf in inputs]
         by_weights = [next(gradients) if leaf.requires_grad else None for leaf in weights]
         return list(map(Vjp, by_inputs, by_weights))
@@ -60,8 +54,8 @@ class Adjoint(GradientMethod):
             table = _jacobian_of(backend, point, weights)
         else:
             parameters = torch.cat([point.inputs, weights], dim=1)
-            circuit = point.circuit
-            table = jacobian(circuit.jacobian_program, circuit.observables, parameters)
+            program, observables = point.circuit.jacobian_program, point.circuit.observables
+            table = jacobian(program, observables, parameters)
         array = np.asarray(table)
         array[..., :split] *= point.by_inputs
         array[..., split:] *= point.by_weights

@@ -26,14 +26,10 @@ class AmplitudeShift:
     """
 
     def __init__(
-        self,
-        encoding: AmplitudeEncoding,
-        columns: Sequence[int],
-        parameters: Sequence[ParameterExpression],
+        self, encoding: AmplitudeEncoding, columns: list[int], parameters: Sequence[Parameter]
     ) -> None:
         """Take over an encoding whose features are functions of `parameters`."""
-        self.columns = list(columns)
-        self._encoding = encoding
+        self.columns, self._encoding = columns, encoding
         self._features = AngleTable(encoding.params, parameters)
 
     def angles(self, parameters: np.ndarray) -> np.ndarray:
@@ -96,7 +92,6 @@ def chain(table: AngleTable, parameters: np.ndarray, by_angles: np.ndarray) -> n
         angles = table(leaf)
         if not angles.requires_grad:  # there is no angle, or none that its parameters change
             return np.zeros_like(parameters)
-        found = torch.autograd.grad(
-            angles, leaf, torch.as_tensor(by_angles), materialize_grads=True
-        )
-    return np.asarray(found[0])
+        along = torch.as_tensor(by_angles)
+        (found,) = torch.autograd.grad(angles, leaf, along, materialize_grads=True)
+    return np.asarray(found)

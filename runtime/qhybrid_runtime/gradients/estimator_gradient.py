@@ -1,3 +1,4 @@
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,16 +38,13 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
         **options: Any,
     ) -> EstimatorGradientResult:
         gradients: list[np.ndarray] = [np.empty(0)] * len(circuits)
-        by_circuit: dict[int, list[int]] = {}
+        by_circuit: dict[int, list[int]] = defaultdict(list)
         for index, circuit in enumerate(circuits):
-            by_circuit.setdefault(id(circuit), []).append(index)
+            by_circuit[id(circuit)].append(index)
         for members in by_circuit.values():
-            circuit = circuits[members[0]]
-            table, samples, rows = self._table(
-                circuit,
-                [observables[i] for i in members],
-                [tuple(parameter_values[i]) for i in members],
-            )
+            circuit, measured = circuits[members[0]], [observables[i] for i in members]
+            values = [tuple(parameter_values[i]) for i in members]
+            table, samples, rows = self._table(circuit, measured, values)
             column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
             for index, sample, row in zip(members, samples, rows, strict=True):
                 wanted = [column[parameter] for parameter in parameters[index]]
@@ -68,9 +66,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
         unique = {id(observable): observable for observable in observables}
         row_of = {identity: row for row, identity in enumerate(unique)}
         program = self._programs.get(circuit, circuit.parameters)
-        measured = ObservableSet(
-            [SparsePauliOp(observable) for observable in unique.values()], circuit.num_qubits
-        )
+        measured = ObservableSet(list(map(SparsePauliOp, unique.values())), circuit.num_qubits)
         table = jacobian(program, measured, torch.tensor(list(sample_of), dtype=torch.float64))
         samples = [sample_of[value] for value in values]
         return table.numpy(), samples, [row_of[id(observable)] for observable in observables]

@@ -47,12 +47,10 @@ class ParameterShift(ProbingMethod):
             total = chain(circuit.table, parameters, numbers[:count].T @ plan.coefficients)
             first = count + 1
             for encoding, features in zip(circuit.encodings, plan.moved, strict=True):
-                last = first + 2 * len(features)
+                around = numbers[first : first + 2 * len(features)]
                 if features:
-                    total += encoding.derivatives(
-                        parameters, features, numbers[count], numbers[first:last]
-                    )
-                first = last
+                    total += encoding.derivatives(parameters, features, numbers[count], around)
+                first += len(around)
             return total
 
         return Probes(circuit.circuit, np.concatenate(parts), pubs=1, combine=combine)
@@ -90,11 +88,8 @@ def _plan(variational: VariationalCircuit, by_inputs: bool, by_weights: bool) ->
     needed = set(needed_parameters(variational, by_inputs, by_weights))
     entries = [
         (angle, sign * shift, sign * coefficient)
-        for angle, (wanted, rule) in enumerate(
-            zip(circuit.depends(needed), circuit.rules, strict=True)
-        )
-        if wanted
-        for shift, coefficient in zip(rule.shifts, rule.coefficients, strict=True)
+        for angle in np.flatnonzero(circuit.depends(needed)).tolist()
+        for shift, coefficient in zip(*circuit.rules[angle], strict=True)
         for sign in (1, -1)
     ]
     shifts, coefficients = np.zeros((2, len(entries), len(circuit.rules)))

@@ -46,10 +46,9 @@ class ProbingMethod(GradientMethod):
     ) -> list[Vjp]:
         probes = [self.probes(point) for point in points]
         results = []
-        for point, probe, values, cotangent in zip(
-            points, probes, _evaluate(points, probes, backend), cotangents, strict=True
-        ):
-            weighed = np.einsum("pbo,bo->pb", values, cotangent.detach().cpu().double().numpy())
+        found = _evaluate(points, probes, backend)
+        for point, probe, values, each in zip(points, probes, found, cotangents, strict=True):
+            weighed = np.einsum("pbo,bo->pb", values, each.detach().cpu().double().numpy())
             table = torch.as_tensor(probe.combine(weighed))
             split = point.inputs.shape[1]
             by_inputs = table[:, :split].to(point.inputs) if point.by_inputs else None
@@ -67,9 +66,8 @@ def _evaluate(
     points: Sequence[Point], probes: Sequence[Probes], backend: Backend
 ) -> list[np.ndarray]:
     """Return values (n_probes, B, n_outputs) of each circuit, from one job."""
-    pubs = [
-        _pubs(point, probe, backend.precision) for point, probe in zip(points, probes, strict=True)
-    ]
+    both = zip(points, probes, strict=True)
+    pubs = [_pubs(point, probe, backend.precision) for point, probe in both]
     # A job without circuits is not sent, let alone paid for.
     job = [pub for some in pubs for pub in some]
     results = iter(backend.estimator().run(job).result() if job else ())

@@ -1,7 +1,7 @@
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from qiskit.circuit import ControlledGate, Instruction
 from qiskit.circuit.library import CUGate
@@ -10,8 +10,7 @@ from qhybrid_runtime.engine.gates import PARAMETERIZED, gate_series
 from qhybrid_runtime.standard_gates import is_standard
 
 
-@dataclass(frozen=True)
-class ShiftRule:
+class ShiftRule(NamedTuple):
     """The derivative of an expectation value in a gate's angle, from values at shifted angles.
 
     The derivative of f at t is the sum of c (f(t + s) - f(t - s)) over shifts s and coefficients c.
@@ -53,11 +52,7 @@ def frequencies(name: str, angle: int, *, controlled: bool) -> tuple[float, ...]
     """Return the frequencies with which expectation values change with one angle of a gate.
 
     They are the differences between those of the matrix entries: positive, ascending, in 1 / rad.
-
-    Args:
-        name: A key of `PARAMETERIZED`.
-        angle: Number of the angle.
-        controlled: Whether the gate acts only where controls are set.
+    `name` is a key of `PARAMETERIZED`.
     """
     series = gate_series(name)
     modes = set(series.frequencies[series.coefficients != 0][:, angle].tolist())
@@ -78,11 +73,5 @@ def _rule(present: Sequence[float]) -> ShiftRule:
     unit = math.gcd(*steps)
     terms, base = max(steps) // unit, unit / 2
     shifts = [(2 * k + 1) * math.pi / (2 * terms) for k in range(terms)]
-    signs = [(-1) ** k for k in range(terms)]
-    return ShiftRule(
-        tuple(shift / base for shift in shifts),
-        tuple(
-            base * sign / (4 * terms * math.sin(shift / 2) ** 2)
-            for sign, shift in zip(signs, shifts, strict=True)
-        ),
-    )
+    weights = (base * (-1) ** k / (4 * terms * math.sin(s / 2) ** 2) for k, s in enumerate(shifts))
+    return ShiftRule(tuple(shift / base for shift in shifts), tuple(weights))

@@ -97,13 +97,7 @@ def speaking_to_service(doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = f"cannot {doing}: {without_token(str(error) or type(error).__name__)}"
-        refused = type(error).__name__ in (
-            "IBMNotAuthorizedError",
-            "InvalidAccountError",
-            "AccountNotFoundError",
-            "IBMInputValueError",
-            "QiskitBackendNotFoundError",
-        )
+        refusals = ("IBMNotAuthorizedError", "InvalidAccountError", "AccountNotFoundError")
         # From None: the client's exceptions hold requests, and these hold the token.
         if isinstance(error, AttributeError | KeyError):
             # The client uses saved values and the environment without looking at them first.
@@ -111,7 +105,7 @@ def speaking_to_service(doing: str) -> Iterator[None]:
                 f"cannot {doing}: the client does not understand the account's settings; check "
                 "QISKIT_IBM_TOKEN, QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL, or the saved account"
             ) from None
-        if refused:
+        if type(error).__name__ in (*refusals, "IBMInputValueError", "QiskitBackendNotFoundError"):
             raise RequestError(f"{text}; {HOW_TO_SAVE}") from None
         raise QHybridError(f"{text}; check the network, then try again") from None
 

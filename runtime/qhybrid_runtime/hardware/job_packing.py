@@ -34,10 +34,8 @@ class Packing:
     def __init__(self, limit: Pack, target: Target) -> None:
         """Prepare to pack circuits that are lowered for `target`.
 
-        Args:
-            limit: Copies of a circuit that an execution holds at most, which must fit; 1 does not
-                pack, "auto" places as many as the QPU has room for.
-            target: The QPU.
+        `limit` is the copies of a circuit that an execution holds at most, which must fit; 1 does
+        not pack, "auto" places as many as the QPU has room for.
 
         Raises:
             RequestError: `limit` is neither "auto" nor a whole number of at least 1.

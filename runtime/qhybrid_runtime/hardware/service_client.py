@@ -91,18 +91,16 @@ class ServiceClient(JobClient):
                     self.close()
             return self._run(self._execution_mode(), pubs, settings, tag=tag)
 
-        job = self._patiently("submit a job", attempt)
-        job_id = str(job.job_id())
-        self._jobs[job_id] = job
-        return job_id
+        return self._keep(self._patiently("submit a job", attempt))
 
     def find(self, tag: str) -> str | None:
         search = partial(self._service.jobs, job_tags=[tag], limit=1)
         jobs = self._patiently("look for a job", search)
-        if not jobs:
-            return None
-        job_id = str(jobs[0].job_id())
-        self._jobs[job_id] = jobs[0]
+        return self._keep(jobs[0]) if jobs else None
+
+    def _keep(self, job: Any) -> str:
+        job_id = str(job.job_id())
+        self._jobs[job_id] = job
         return job_id
 
     def wait(
@@ -116,10 +114,7 @@ class ServiceClient(JobClient):
         """
         job = self._job(job_id)
         said = None
-        while True:
-            status = str(self._patiently(f"ask after job {job_id}", job.status))
-            if status == "DONE":
-                break
+        while (status := str(self._patiently(f"ask after job {job_id}", job.status))) != "DONE":
             if status in ("ERROR", "CANCELLED"):
                 raise JobFailed(self._reason(job, status))
             if status != said:

@@ -21,7 +21,6 @@ _AMPLITUDES, _MOST_WEIGHTS, _INPUTS = 1 << 21, 64, 8
 #: Work, in amplitudes times gates times samples, up to which the rank is computed.
 _RANK_WORK = 1 << 33
 
-
 #: Figures that are not computed for large circuits.
 _FIGURES = ("rank", "gradient_variance", "expressibility", "entangling_capability")
 

@@ -73,23 +73,19 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad and p.numel()}
     reached = _reached(model, arguments, list(parameters.values()), seed)
     by_name = dict(zip(parameters, reached, strict=True))
-    layers = {
-        f"{name}.weight" if name else "weight": (name, module)
-        for name, module in _holders_of_weights(model)
-    }
+    holders = _holders_of_weights(model)
+    layers = {f"{name}.weight" if name else "weight": layer for name, layer in holders}
     unreached = {name for name in layers if not by_name.get(name, True)}
-    dead = sum(
-        layer.weight.numel() if name in unreached else _dead_weights(layer)
-        for name, (_, layer) in layers.items()
-    )
+    without = [name for name, found in by_name.items() if name not in layers and not found]
     return ModelHealth(
-        num_weights=sum(layer.weight.numel() for _, layer in layers.values()),
-        dead_weights=dead,
-        circuits=len(layers),
-        dead_circuits=tuple(layers[name][0] for name in layers if name in unreached),
-        parameters_without_gradient=tuple(
-            name for name, found in by_name.items() if name not in layers and not found
+        num_weights=sum(layer.weight.numel() for layer in layers.values()),
+        dead_weights=sum(
+            layer.weight.numel() if name in unreached else _dead_weights(layer)
+            for name, layer in layers.items()
         ),
+        circuits=len(layers),
+        dead_circuits=tuple(name.rpartition(".")[0] for name in layers if name in unreached),
+        parameters_without_gradient=tuple(without),
         circuit_effect=circuit_effect(model, *arguments) if layers else None,
     )
 

@@ -25,13 +25,10 @@ def random_states(
     Each of the `num_weights` weight vectors is used with each of the `num_inputs` input vectors.
     The states have the shape (num_weights, num_inputs, 2**n_qubits), qubit 0 least significant.
     """
-    inputs = torch.from_numpy(
-        rng.uniform(-math.pi, math.pi, (1, num_inputs, variational.num_inputs))
-    )
-    weights = torch.from_numpy(
-        rng.uniform(-math.pi, math.pi, (num_weights, variational.num_weights))
-    )
-    return states(variational, inputs.expand(num_weights, -1, -1), weights)
+    inputs = rng.uniform(-math.pi, math.pi, (1, num_inputs, variational.num_inputs))
+    weights = rng.uniform(-math.pi, math.pi, (num_weights, variational.num_weights))
+    rows = torch.from_numpy(inputs).expand(num_weights, -1, -1)
+    return states(variational, rows, torch.from_numpy(weights))
 
 
 @torch.no_grad()
@@ -40,8 +37,7 @@ def states(variational: VariationalCircuit, inputs: Tensor, weights: Tensor) -> 
     program = compile_program(variational)
     executor = TorchExecutor(program, range(program.num_qubits))
     state = executor.states(*program.angles(inputs, weights))
-    amplitudes: States = state.transpose(1, 2).numpy()
-    return amplitudes
+    return np.asarray(state.transpose(1, 2))
 
 
 def expressibility(reached: States) -> float:

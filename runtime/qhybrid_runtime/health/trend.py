@@ -18,8 +18,7 @@ _POINTS = 48
 #: Names that builders have for their size, with the sizes to try.
 _SIZES: Mapping[str, Sequence[int]] = {
     "channels": (1, 2, 3),
-    "qubits": (2, 4, 6, 8, 10, 12),
-    "num_qubits": (2, 4, 6, 8, 10, 12),
+    **dict.fromkeys(("qubits", "num_qubits"), (2, 4, 6, 8, 10, 12)),
 }
 
 #: Layers to try, and the most qubits at which they are tried.
@@ -101,7 +100,6 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
     """
     accepted = inspect.signature(ansatz_builder(ansatz)).parameters
     size = next((name for name in _SIZES if name in accepted), None)
-
     layers = int(options.get("layers", accepted["layers"].default)) if "layers" in accepted else 1
 
     def sizes(name: str, values: Sequence[int]) -> Iterator[TrendPoint]:
@@ -115,10 +113,9 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
             derivatives = Derivatives(variational)
             points = derivatives.at(derivatives.random_point(_POINTS, np.random.default_rng(seed)))
             variance = gradient_variance(points[:, :, variational.num_inputs :])
+            depth = value if name == "layers" else layers
             if variance is not None:
-                yield TrendPoint(
-                    variational.num_qubits, value if name == "layers" else layers, variance
-                )
+                yield TrendPoint(variational.num_qubits, depth, variance)
 
     by_qubits = tuple(sizes(size, _SIZES[size])) if size else ()
     by_layers = tuple(sizes("layers", _LAYERS)) if "layers" in accepted else ()

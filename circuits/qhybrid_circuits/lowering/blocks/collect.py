@@ -1,6 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,9 +153,21 @@ class BlockCollector:
 
 def widen(matrix: Matrix, position: int) -> Matrix:
     """Return a one-qubit matrix on a pair, 0 for the less significant qubit."""
-    eye = np.eye(2)
-    wide = np.kron(eye, matrix) if position == 0 else np.kron(matrix, eye)
-    return wide.astype(np.complex128, copy=False)
+    eye: Matrix = np.eye(2, dtype=complex)
+    return kron(eye, matrix) if position == 0 else kron(matrix, eye)
+
+
+def kron(high: Matrix, low: Matrix) -> Matrix:
+    """Return the product of matrices on different qubits, `low` on the less significant ones."""
+    return np.kron(high, low).astype(np.complex128, copy=False)
+
+
+def side_by_side(on: Mapping[int, Matrix], size: int) -> Matrix:
+    """Return the product of one-qubit matrices on some of `size` qubits, on all of them."""
+    matrix, eye = np.eye(1, dtype=complex), np.eye(2, dtype=complex)
+    for qubit in range(size):
+        matrix = kron(on.get(qubit, eye), matrix)
+    return matrix
 
 
 def _predecessors(blocks: Sequence[Block]) -> list[int]:
@@ -168,22 +179,15 @@ def _predecessors(blocks: Sequence[Block]) -> list[int]:
             if not shared:
                 continue
             fixed = len(shared) == 2 or any(
-                block.before[block.qubits.index(qubit)]
-                or any(_between(blocks, earlier, later, qubit))
+                each.before[each.qubits.index(qubit)]
                 for qubit in shared
+                for each in blocks[earlier + 1 : later + 1]
+                if qubit in each.qubits
             )
             if fixed or not _commute(blocks[earlier], block, shared.pop()):
                 mask |= 1 << earlier
         masks.append(mask)
     return masks
-
-
-def _between(blocks: Sequence[Block], earlier: int, later: int, qubit: int) -> Any:
-    return (
-        bool(block.before[block.qubits.index(qubit)])
-        for block in blocks[earlier + 1 : later]
-        if qubit in block.qubits
-    )
 
 
 def _commute(one: Block, other: Block, shared: int) -> bool:

@@ -8,7 +8,7 @@ reaches machine precision, and where it does not, the blocks stay as they are.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from qhybrid_circuits.lowering.blocks.collect import (
     BlockCircuit,
     BlockCollector,
     Matrix,
+    side_by_side,
     widen,
 )
 
@@ -40,13 +41,8 @@ def condense(
 ) -> BlockCircuit:
     """Replace the blocks on three qubits by a chain of as many gates as any unitary needs.
 
-    Args:
-        blocks: The circuit.
-        parts: For each set of three qubits to condense, the indices of all its blocks.
-        fractional: Whether rzz of any angle is one gate.
-
-    Returns:
-        A circuit with the same unitary; parts whose fit fails keep their blocks.
+    `parts` are, for each set of three qubits to condense, the indices of all its blocks; an rzz of
+    any angle is one gate if `fractional`. Parts whose fit fails keep their blocks.
     """
     collector = BlockCollector(blocks.num_qubits)
     replaced: dict[int, list[tuple[tuple[int, int], Matrix]] | None] = {}
@@ -122,9 +118,9 @@ class _Ansatz:
             for position in pair:
                 for kind in "yz":
                     self._add((position,), kind)
-        self.generators = np.array(
-            [_generator(kind, place) for kind, place in zip(self.kinds, self.places, strict=True)]
-        )
+        kinds = zip(self.kinds, self.places, strict=True)
+        factors = [dict.fromkeys(place, _ONE_QUBIT[kind[0]]) for kind, place in kinds]
+        self.generators = np.array([side_by_side(each, 3) for each in factors])
         # A ZZ rotation by pi/2 is a cz up to Z rotations.
         bound = np.array([kind == "zz" and not fractional for kind in self.kinds])
         self.free = np.flatnonzero(~bound)
@@ -154,17 +150,7 @@ class _Ansatz:
         return np.asarray(products[-1] @ inner)
 
 
-@cache
-def _ansatz(gates: int, fractional: bool) -> _Ansatz:
-    return _Ansatz(gates, fractional)
-
-
-def _generator(kind: str, place: Sequence[int]) -> Matrix:
-    matrix: Matrix = np.eye(1, dtype=complex)
-    for position in reversed(range(3)):
-        factor = _ONE_QUBIT[kind[0]] if position in place else np.eye(2)
-        matrix = np.kron(matrix, factor).astype(np.complex128, copy=False)
-    return matrix
+_ansatz = cache(_Ansatz)
 
 
 def _fit(
@@ -172,26 +158,19 @@ def _fit(
 ) -> list[tuple[tuple[int, int], Matrix]] | None:
     """Return two-qubit gates on neighbours of the chain whose product is the unitary."""
     ansatz = _ansatz(ENOUGH_RZZ if fractional else ENOUGH_CZ, fractional)
+    options = {"method": "lm", "xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 300}
     generator = np.random.default_rng(0)
     for _ in range(_STARTS):
         start = generator.uniform(-np.pi, np.pi, len(ansatz.free) + 1)
-        found = least_squares(
-            lambda values: _real(_phased(ansatz, values) - unitary),
-            start,
-            lambda values: _jacobian(ansatz, values),
-            method="lm",
-            xtol=1e-15,
-            ftol=1e-15,
-            gtol=1e-15,
-            max_nfev=300,
-        )
+        residual, jacobian = partial(_residual, ansatz, unitary), partial(_jacobian, ansatz)
+        found = least_squares(residual, start, jacobian, **options)
         if found.cost < _EXACT:
             return _gates(ansatz, found.x, chain)
     return None
 
 
-def _phased(ansatz: _Ansatz, values: NDArray[np.float64]) -> Matrix:
-    return np.asarray(np.exp(1j * values[0]) * ansatz.products(values[1:])[-1])
+def _residual(ansatz: _Ansatz, unitary: Matrix, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _real(np.exp(1j * values[0]) * ansatz.products(values[1:])[-1] - unitary)
 
 
 def _jacobian(ansatz: _Ansatz, values: NDArray[np.float64]) -> NDArray[np.float64]:

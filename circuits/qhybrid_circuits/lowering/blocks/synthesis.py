@@ -1,4 +1,5 @@
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.equivalence_library import SessionEquivalenceLibrary
@@ -34,18 +35,12 @@ def append_pair(
     name = "rzz" if fractional else entangler_name(target) or "cz"
     if not target.instruction_supported(name, pair):
         pair, matrix = (pair[1], pair[0]), SWAP @ matrix @ SWAP
-    if fractional:
-        parts = _rzz_decomposer()(matrix)
-    else:
-        parts = _decomposer(name)(matrix, approximate=False)
-    circuit.compose(parts, pair, inplace=True, copy=False)
+    circuit.compose(_decomposer(name)(matrix), pair, inplace=True, copy=False)
 
 
 @cache
-def _decomposer(name: str) -> TwoQubitBasisDecomposer:
-    return TwoQubitBasisDecomposer(_ENTANGLER_GATES[name](), euler_basis="U")
-
-
-@cache
-def _rzz_decomposer() -> TwoQubitControlledUDecomposer:
-    return TwoQubitControlledUDecomposer(RZZGate, euler_basis="U")
+def _decomposer(name: str) -> Any:
+    if name == "rzz":
+        return TwoQubitControlledUDecomposer(RZZGate, euler_basis="U")
+    decomposer = TwoQubitBasisDecomposer(_ENTANGLER_GATES[name](), euler_basis="U")
+    return partial(decomposer, approximate=False)

@@ -57,16 +57,10 @@ class Couplings:
     def working(self) -> "Couplings":
         """Return the couplings without the broken ones and without broken qubits."""
         least = math.log(BROKEN)
-        broken = {
-            qubit
-            for qubit in range(self.num_qubits)
-            if min(self.single[qubit], self.readout[qubit]) <= least
-        }
-        gate = {
-            pair: value
-            for pair, value in self.gate.items()
-            if value > least and not broken & set(pair)
-        }
+        worst = [*map(min, self.single, self.readout)]
+        broken = {qubit for qubit, success in enumerate(worst) if success <= least}
+        known = self.gate.items()
+        gate = {pair: value for pair, value in known if value > least and not broken & set(pair)}
         neighbours = tuple(
             tuple(v for v in row if (min(u, v), max(u, v)) in gate)
             for u, row in enumerate(self.neighbours)
@@ -128,7 +122,7 @@ def couplings_of(target: Target) -> Couplings:
         gate,
         _each(target, ("sx", "x", "rx"), num_qubits),
         _each(target, ("measure",), num_qubits),
-        tuple(_idle(target, qubit, step) for qubit in range(num_qubits)),
+        tuple(math.log(max(idle_success(target, q, step), 1e-12)) for q in range(num_qubits)),
     )
 
 
@@ -149,7 +143,3 @@ def _log_success(properties: InstructionProperties | None, unknown: float) -> fl
     if properties is None or properties.error is None:
         return unknown
     return math.log(1.0 - properties.error) if properties.error < 1.0 else _IMPOSSIBLE
-
-
-def _idle(target: Target, qubit: int, seconds: float) -> float:
-    return math.log(max(idle_success(target, qubit, seconds), 1e-12))

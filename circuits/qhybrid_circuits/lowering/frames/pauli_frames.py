@@ -273,7 +273,8 @@ class _Search:
         score = count - _SPREAD * (spread - spread.min(initial=0)) - _AHEAD * self._ahead(children)
         kept = []
         for index in np.argsort(-score, kind="stable"):
-            key = np.sort(_all_three(children.frames[index]), axis=1).tobytes()
+            three = [_operator(children.frames[index], which) for which in range(3)]
+            key = np.sort(np.stack(three, axis=-1), axis=1).tobytes()
             if self.seen.get(key, -1) < count[index]:
                 self.seen[key] = int(count[index])
                 kept.append(index)
@@ -315,7 +316,3 @@ def _operator(frame: Ints, which: int) -> Ints:
     if which % 3 == 2:
         return np.asarray(frame[..., 0] ^ frame[..., 1])
     return frame[..., which % 3]
-
-
-def _all_three(frame: Ints) -> Ints:
-    return np.stack([_operator(frame, which) for which in range(3)], axis=-1)

@@ -1,7 +1,7 @@
 """Circuits of controlled rotations in rings, rewritten in Pauli frames on stars."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,6 +12,8 @@ from qhybrid_circuits.lowering.blocks.collect import (
     BlockCollector,
     Matrix,
     interaction_count,
+    kron,
+    side_by_side,
 )
 from qhybrid_circuits.lowering.frames.pauli_frames import (
     BITS,
@@ -37,7 +39,6 @@ _PAULIS: dict[tuple[int, int], Matrix] = {
     (1, 1): np.array([[0, -1j], [1j, 0]]),
     (0, 1): np.diag([1.0 + 0j, -1.0]),
 }
-
 
 #: Stands for any gate of two vertices.
 _ANY: Matrix = np.diag([1, 1, 1, -1]).astype(complex)
@@ -81,12 +82,9 @@ def reframe(
 ) -> Reframed | None:
     """Write a circuit in Clifford gates, and rotations of one vertex, on the couplings of stars.
 
-    Args:
-        blocks: The circuit.
-        fractional: Whether rotations of two vertices are gates, rather than cz alone.
-        find: Finds the gates of one star.
-        fits: Whether a QPU has a place where all pairs of a circuit are neighbours; asked before
-            the search, which takes longer.
+    Rotations of two vertices are gates, rather than cz alone, if `fractional`. `find` finds the
+    gates of one star; `fits` tells whether a QPU has a place where all pairs of a circuit are
+    neighbours, and is asked before the search, which takes longer.
 
     Returns:
         A circuit with the same unitary up to a global phase; None where the circuit's blocks are no
@@ -109,9 +107,8 @@ def reframe(
             return None
         plans.append(plan)
     collector = BlockCollector(sum(len(star.vertices) for star in stars))
-    final = _Writer(program, collector).write(
-        [_Track(region, plan) for region, plan in zip(regions, plans, strict=True)]
-    )
+    tracks = [_Track(region, plan) for region, plan in zip(regions, plans, strict=True)]
+    final = _Writer(program, collector).write(tracks)
     return Reframed(collector.finish(blocks.global_phase), final)
 
 
@@ -179,13 +176,13 @@ class _Track:
         yield from self._execute()
         for move in self.plan.moves:
             on = dict(self._place(operator) for operator in move.operators)
-            product = _kron(on[move.pair[1]], on[move.pair[0]])
+            product = kron(on[move.pair[1]], on[move.pair[0]])
             angle = np.pi / 2 if move.turn else 0.0
             if self.region.problem.fractional:
                 angle += self._angle_between(move.operators)
             if move.turn:
                 # From the exact matrices: errors of images would grow from gate to gate.
-                self.frame = _turned(_wide(on, self.size), np.pi / 2) @ self.frame
+                self.frame = _turned(side_by_side(on, self.size), np.pi / 2) @ self.frame
             yield tuple(vertices[v] for v in move.pair), _turned(product, angle), -1
             yield from self._execute()
 
@@ -307,36 +304,20 @@ class _Writer:
             return
         other, other_matrix = self.arrived.pop(number)
         angle = self.program.rotations[number].angle
-        self.collector.add_pair(_turned(_kron(other_matrix, matrix), angle), (vertex, other))
+        self.collector.add_pair(_turned(kron(other_matrix, matrix), angle), (vertex, other))
 
 
 def _moved(start: Sequence[int]) -> Matrix:
     """Return the permutation that puts qubit `start[v]` on vertex v."""
-    size = len(start)
-    states = np.arange(2**size)
+    states = np.arange(1 << len(start))
     places = sum((states >> qubit & 1) << vertex for vertex, qubit in enumerate(start))
-    matrix = np.zeros((2**size, 2**size), dtype=complex)
-    matrix[places, states] = 1.0
-    return matrix
-
-
-def _kron(high: Matrix, low: Matrix) -> Matrix:
-    return np.kron(high, low).astype(np.complex128, copy=False)
-
-
-def _wide(on: Mapping[int, Matrix], size: int) -> Matrix:
-    """Return a product of one-qubit matrices on some of the vertices, on all of them."""
-    matrix: Matrix = np.eye(1, dtype=complex)
-    for vertex in range(size):
-        matrix = _kron(on.get(vertex, _PAULIS[0, 0]), matrix)
-    return matrix
+    return np.eye(len(states), dtype=complex)[:, places]
 
 
 @cache
 def _dense(operator: int, size: int) -> Matrix:
-    return _wide(
-        {k: _PAULIS[operator >> k & 1, operator >> (BITS + k) & 1] for k in range(size)}, size
-    )
+    on = {k: _PAULIS[operator >> k & 1, operator >> (BITS + k) & 1] for k in range(size)}
+    return side_by_side(on, size)
 
 
 def _turned(operator: Matrix, angle: float) -> Matrix:

@@ -93,8 +93,5 @@ def _euler(matrix: Matrix, qubit: int) -> list[Rotation]:
     # The quotients are -i tan(middle/2) exp(i angle).
     before = float(np.angle(1j * matrix[0, 1] / matrix[0, 0]))
     after = float(np.angle(1j * matrix[1, 0] / matrix[0, 0]))
-    return [
-        Rotation((qubit,), "z", before),
-        Rotation((qubit,), "x", middle),
-        Rotation((qubit,), "z", after),
-    ]
+    turns = (("z", before), ("x", middle), ("z", after))
+    return [Rotation((qubit,), axis, angle) for axis, angle in turns]

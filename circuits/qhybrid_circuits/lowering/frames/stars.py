@@ -57,12 +57,9 @@ def find_stars(num_qubits: int, pairs: Iterable[tuple[int, int]]) -> list[Star] 
         if children is None:
             return None
         for cluster in sorted(members):
-            stars.append(_star(tree, clusters, cluster, children, _vertices(stars)))
+            first = sum(len(star.vertices) for star in stars)
+            stars.append(_star(tree, clusters, cluster, children, first))
     return stars
-
-
-def _vertices(stars: Sequence[Star]) -> int:
-    return sum(len(star.vertices) for star in stars)
 
 
 def _best_tree(

@@ -59,14 +59,11 @@ class PackedCircuit:
                 f"Argument `values` must have one array a member with {widths} columns, but has "
                 f"{given}"
             )
-        column = {
-            parameter: index
-            for index, parameter in enumerate(p for names in self.parameters for p in names)
-        }
+        own = [parameter for names in self.parameters for parameter in names]
+        column = {parameter: index for index, parameter in enumerate(own)}
+        order = [column[parameter] for parameter in self.circuit.parameters]
         joined = np.concatenate([np.asarray(each, dtype=float) for each in values], axis=-1)
-        return np.ascontiguousarray(
-            joined[..., [column[parameter] for parameter in self.circuit.parameters]]
-        )
+        return np.ascontiguousarray(joined[..., order])
 
 
 def pack(members: Sequence[LoweredCircuit]) -> PackedCircuit:

@@ -79,15 +79,9 @@ def find_placements(
     """Find places on a QPU that have the couplings of a pattern, best estimated success first.
 
     A beam search: the vertices are placed one after the other, and the best `width` partial
-    placements are kept.
-
-    Args:
-        pattern: What is placed.
-        couplings: Where.
-        width: Partial placements kept, and so the most that are returned.
-        per_anchor: Of those, how many may place the pattern's busiest vertex on the same qubit: a
-            small number spreads them over the QPU.
-        forbidden: Bit mask of physical qubits that must not be used.
+    placements are kept. Of those, `per_anchor` may place the pattern's busiest vertex on the same
+    qubit: a small number spreads them over the QPU. Bits of `forbidden` are physical qubits that
+    must not be used.
     """
     order = _order(pattern)
     slot = {vertex: index for index, vertex in enumerate(order)}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import or_
+from typing import Any
 
 import numpy as np
 from qiskit.transpiler import Target
@@ -89,15 +90,8 @@ def lower_copies(
         circuit = move(lowered.circuit, lowered.qubits, region, own_target)
         final = tuple(at[qubit] for qubit in lowered.final_layout)
         success = success_probability(circuit, own_target, [final[qubit] for qubit in logical])
-        copies.append(
-            replace(
-                lowered,
-                circuit=circuit,
-                qubits=tuple(sorted(region)),
-                final_layout=final,
-                success_probability=success,
-            )
-        )
+        places: dict[str, Any] = {"qubits": tuple(sorted(region)), "final_layout": final}
+        copies.append(replace(lowered, circuit=circuit, success_probability=success, **places))
     return copies
 
 

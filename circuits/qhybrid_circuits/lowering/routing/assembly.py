@@ -89,14 +89,10 @@ def synthesize(
     spare: Sequence[int],
     target: Target,
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """Write a routed circuit in the target's gates.
+    """Write a routed circuit in the target's gates; an rzz in it is used.
 
-    Args:
-        blocks: The circuit.
-        routing: Where its blocks and the swaps between them go, on the vertices of a graph.
-        placement: Physical qubit of each vertex that the routing uses.
-        spare: Physical qubits for the logical ones that no block acts on, in their order.
-        target: The QPU; an rzz in it is used.
+    `placement` is the physical qubit of each vertex that the routing uses, `spare` are those for
+    the logical ones that no block acts on, in their order.
 
     Returns:
         The circuit on all of the target's qubits, and the final physical qubit of each logical one.

@@ -36,33 +36,20 @@ class BeamOptions:
     reach: int = 3
 
 
+@dataclass(slots=True, eq=False)
 class _State:
     """A node of the search: a layout and the blocks that are done."""
 
-    __slots__ = (
-        "count",
-        "depth",
-        "done",
-        "gates",
-        "last",
-        "place",
-        "score",
-        "steps",
-        "time",
-        "who",
-    )
-
-    def __init__(self, num_qubits: int, num_vertices: int) -> None:
-        self.place = [-1] * num_qubits  # vertex of each logical qubit, -1 before its first block
-        self.who = [-1] * num_vertices  # logical qubit on each vertex, -1 for |0>
-        self.last = [-1] * num_vertices  # the other vertex of the last operation
-        self.count = [0] * num_vertices  # gates of that operation
-        self.time = [0] * num_vertices  # two-qubit depth
-        self.done = 0
-        self.gates = 0
-        self.depth = 0
-        self.score = 0.0
-        self.steps: tuple[object, Step] | None = None
+    place: list[int]  # vertex of each logical qubit, -1 before its first block
+    who: list[int]  # logical qubit on each vertex, -1 for |0>
+    last: list[int]  # the other vertex of the last operation
+    count: list[int]  # gates of that operation
+    time: list[int]  # two-qubit depth
+    done: int = 0
+    gates: int = 0
+    depth: int = 0
+    steps: tuple[object, Step] | None = None
+    score: float = 0.0
 
     def copy(self) -> _State:
         other = _State.__new__(_State)
@@ -124,18 +111,14 @@ class Router:
     def run(
         self, starts: Sequence[tuple[int, int]], layout: Sequence[int] | None = None
     ) -> list[Routing]:
-        """Route the circuit.
+        """Return different routings, best first; none where the search came to a dead end.
 
-        Args:
-            starts: Couplings for the first block.
-            layout: Vertex on which each logical qubit starts, -1 where no block acts on it. The
-                search chooses if None.
-
-        Returns:
-            Different routings, best first; none where the search came to a dead end.
+        `starts` are couplings for the first block, `layout` the vertex on which each logical qubit
+        starts, -1 where no block acts on it; the search chooses if None.
         """
         total = len(self.problem.pairs)
-        first = _State(self.problem.num_qubits, len(self.neighbours))
+        free, none = [-1] * len(self.neighbours), [0] * len(self.neighbours)
+        first = _State([-1] * self.problem.num_qubits, free, free[:], none, none[:])
         for qubit, vertex in enumerate(layout or ()):
             if vertex >= 0:
                 first.put(qubit, vertex)

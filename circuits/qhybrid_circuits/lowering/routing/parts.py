@@ -63,15 +63,13 @@ def join_routings(
 def _restricted(
     problem: RoutingProblem, qubits: Sequence[int], blocks: Sequence[int]
 ) -> RoutingProblem:
-    number = {qubit: index for index, qubit in enumerate(qubits)}
+    number, masks = {qubit: index for index, qubit in enumerate(qubits)}, problem.predecessors
     return RoutingProblem(
         len(qubits),
         tuple((number[problem.pairs[k][0]], number[problem.pairs[k][1]]) for k in blocks),
         tuple(problem.gates[k] for k in blocks),
         tuple(
-            sum(
-                1 << index for index, k in enumerate(blocks) if problem.predecessors[later] >> k & 1
-            )
+            sum(1 << index for index, k in enumerate(blocks) if masks[later] >> k & 1)
             for later in blocks
         ),
         tuple(problem.separate[k] for k in blocks),

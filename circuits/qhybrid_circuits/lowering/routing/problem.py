@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: No unitary of two qubits takes more gates.
@@ -55,12 +55,9 @@ class Routing:
 
     def on(self, vertices: Sequence[int]) -> Routing:
         """Return the same routing with `vertices[v]` in place of vertex v."""
-        return Routing(
-            tuple((block, vertices[u], vertices[v]) for block, u, v in self.steps),
-            tuple(vertices[v] if v >= 0 else -1 for v in self.start),
-            self.gates,
-            self.depth,
-        )
+        steps = tuple((block, vertices[u], vertices[v]) for block, u, v in self.steps)
+        start = tuple(vertices[v] if v >= 0 else -1 for v in self.start)
+        return replace(self, steps=steps, start=start)
 
     def to_json(self) -> list[Any]:
         return [self.steps, self.start, self.gates, self.depth]

@@ -35,24 +35,18 @@ def find_routings(
     choices = max((len(routings) for routings in known.values()), default=1)
     if not all(known.values()):
         return []
-    return [
-        join_routings(
-            [(part, _take(known[part.problem], choice)) for part in parts],
-            problem.num_qubits,
-            couplings.num_qubits,
-        )
-        for choice in range(choices)
-    ]
+    joined = []
+    for choice in range(choices):
+        # A part with fewer routings keeps its last one.
+        own = [(part, known[part.problem][: choice + 1][-1]) for part in parts]
+        joined.append(join_routings(own, problem.num_qubits, couplings.num_qubits))
+    return joined
 
 
 def fits_directly(problem: RoutingProblem, couplings: Couplings) -> bool:
     """Return whether each part has a layout in which every block's qubits are neighbours."""
     parts = {part.problem for part in split_problem(problem)}
     return all(_swap_free(part, couplings) is not None for part in parts)
-
-
-def _take(routings: Sequence[Routing], choice: int) -> Routing:
-    return routings[min(choice, len(routings) - 1)]
 
 
 def _route_part(
