@@ -59,8 +59,8 @@ def test_a_name_wins_over_a_folder_of_that_name(
 ) -> None:
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert resolve_dataset("digits").kind == "named"
-    assert resolve_dataset("./digits").kind == "folder"
+    assert resolve_dataset("digits").path is None
+    assert resolve_dataset("./digits").path is not None
 
 
 def test_empty_name_is_unknown() -> None:

@@ -23,6 +23,10 @@ class _Model(nn.Module):
             self.b.fill_(math.cos(step / 3))
 
 
+#: De Falco et al. (2024).
+PAPER = EmaSpec(decay=0.995, every=10, start=100)
+
+
 def _recurrence(last_step: int, spec: EmaSpec) -> Iterator[float]:
     """The average of cos(step / 3) after each step, in plain Python, from the paper's rule."""
     average = 0.0
@@ -39,7 +43,7 @@ def _recurrence(last_step: int, spec: EmaSpec) -> Iterator[float]:
 
 
 @pytest.mark.parametrize(
-    "spec", [EmaSpec(), EmaSpec(every=1, decay=0.99), EmaSpec(every=3, start=0, decay=0.6)]
+    "spec", [PAPER, EmaSpec(every=1, decay=0.99), EmaSpec(every=3, start=0, decay=0.6)]
 )
 def test_follows_the_papers_recurrence(spec: EmaSpec) -> None:
     model, copy = _Model(), _Model()
@@ -52,7 +56,7 @@ def test_follows_the_papers_recurrence(spec: EmaSpec) -> None:
 
 
 def test_decay_at_known_steps() -> None:
-    ema = Ema(_Model())
+    ema = Ema(_Model(), PAPER)
     # n = 0 keeps nothing, n = 7 keeps 1 - 8^(-2/3) = 3/4, and late steps keep the largest share.
     assert [ema.decay_at(s) for s in (0, 100, 101)] == [0, 0, 0]
     assert ema.decay_at(108) == pytest.approx(0.75)

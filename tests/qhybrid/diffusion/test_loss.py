@@ -32,7 +32,7 @@ def test_loss_is_the_weighted_error_of_the_noise() -> None:
         return 0.1 * x
 
     loss = denoising_loss(
-        model, images, _SCHEDULER, P2Weighting(), torch.Generator().manual_seed(9)
+        model, images, _SCHEDULER, P2Weighting(gamma=1), torch.Generator().manual_seed(9)
     )
     ((x, t),) = seen
     total = 0.0
@@ -67,7 +67,7 @@ def test_timesteps_are_uniform_and_repeatable() -> None:
 
     losses = [
         denoising_loss(
-            model, _images(8000), _SCHEDULER, P2Weighting(), torch.Generator().manual_seed(seed)
+            model, _images(8000), _SCHEDULER, P2Weighting(gamma=1), torch.Generator().manual_seed(seed)
         ).item()
         for seed in (0, 0, 1)
     ]
@@ -85,7 +85,7 @@ def test_gradients_reach_the_model_and_bf16_predictions_are_scored_in_float32() 
         lambda x, t: (weight * x).bfloat16(),
         _images(8),
         _SCHEDULER,
-        P2Weighting(),
+        P2Weighting(gamma=1),
         torch.Generator().manual_seed(0),
     )
     loss.backward()

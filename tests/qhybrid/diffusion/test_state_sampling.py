@@ -44,7 +44,7 @@ def images(generator: torch.Generator) -> torch.Tensor:
 
 
 def drawn(model: Knowing, count: int = 4, **options: object) -> torch.Tensor:
-    settings = {"shape": (count, *SHAPE), "spec": SPEC, "sampler": "ddpm", "states": STATES}
+    settings = {"shape": (count, *SHAPE), "spec": SPEC, "sampler": "ddpm", "process": STATES}
     return sample(model, **{**settings, **options}).images
 
 
