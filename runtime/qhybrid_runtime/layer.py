@@ -100,16 +100,14 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
     points = []
     for layer, features in zip(layers, inputs, strict=True):
         network = layer.neural_network
+        what = f"Inputs of circuit '{network.variational.name}'"
         if features.dim() == 0 or features.shape[-1] != network.num_inputs:
             raise ShapeError(
-                f"Inputs of circuit '{network.variational.name}' must have shape (..., "
-                f"{network.num_inputs}), but have shape {tuple(features.shape)}"
+                f"{what} must have shape (..., {network.num_inputs}), but have shape "
+                f"{tuple(features.shape)}"
             )
         if features.dtype.is_complex:
-            raise ShapeError(
-                f"Inputs of circuit '{network.variational.name}' must be real, but are "
-                f"{features.dtype}"
-            )
+            raise ShapeError(f"{what} must be real, but are {features.dtype}")
         double = torch.promote_types(features.dtype, layer.weight.dtype) == torch.float64
         dtype = torch.float64 if double else torch.float32
         samples = math.prod(features.shape[:-1])
@@ -157,13 +155,9 @@ def quantum_layer(
             f"Argument `initial_weights` must have shape ({variational.num_weights},), but has "
             f"shape {tuple(weights.shape)}"
         )
-    network = BroadcastEstimatorQNN(
-        variational,
-        backend,
-        gradient_method=method,
-        # Circuits that start from different weights are perturbed differently too.
-        stream=RandomStream(zlib.crc32(weights.cpu().numpy().tobytes())),
-    )
+    # Circuits that start from different weights are perturbed differently too.
+    stream = RandomStream(zlib.crc32(weights.cpu().numpy().tobytes()))
+    network = BroadcastEstimatorQNN(variational, backend, gradient_method=method, stream=stream)
     return QuantumLayer(network, weights)
 
 

@@ -55,16 +55,11 @@ class _Round(torch.autograd.Function):
                 alike[method].append(index)
         found: dict[int, Vjp] = {}
         for method, members in alike.items():
-            points = [
-                replace(
-                    ctx.points[i],
-                    inputs=tensors[i],
-                    weights=tensors[count + i],
-                    by_inputs=needed[i],
-                    by_weights=needed[count + i],
-                )
-                for i in members
-            ]
+            points = []
+            for i in members:
+                wanted = {"by_inputs": needed[i], "by_weights": needed[count + i]}
+                inputs, weights = tensors[i], tensors[count + i]
+                points.append(replace(ctx.points[i], inputs=inputs, weights=weights, **wanted))
             vjps = method.vjp(points, [cotangents[index] for index in members], ctx.backend)
             found.update(zip(members, vjps, strict=True))
         by_inputs = [found[index].by_inputs if needed[index] else None for index in range(count)]

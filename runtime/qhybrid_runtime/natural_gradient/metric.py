@@ -62,10 +62,9 @@ def fubini_study_metric(
     metric = at.new_zeros(variational.num_weights, variational.num_weights)
     if not variational.num_weights:
         return metric
-    amplitudes = (1 + variational.num_weights) << variational.num_qubits
     if at.device.type == "cpu":
         what = f"The metric of {variational.num_weights} weights on {variational.num_qubits} qubits"
-        check_memory(what, _COPIES * 16 * amplitudes)
+        check_memory(what, _COPIES * 16 * (1 + variational.num_weights) << variational.num_qubits)
     evolution = _EVOLUTIONS.get(
         Identity(variational), lambda: TangentEvolution(compile_program(variational))
     )

@@ -57,13 +57,8 @@ class QuantumNaturalGradient(Optimizer):
                 "Argument `modules` must hold QuantumLayers with weights, but holds none; "
                 "use another optimizer"
             )
-        options = {
-            "lr": lr,
-            "regularization": regularization,
-            "block_diagonal": block_diagonal,
-            "metric_samples": metric_samples,
-            "metric_every": metric_every,
-        }
+        options = {"lr": lr, "regularization": regularization, "block_diagonal": block_diagonal}
+        options |= {"metric_samples": metric_samples, "metric_every": metric_every}
         super().__init__(list(self._layers), options)
 
     def close(self) -> None:
@@ -85,10 +80,8 @@ class QuantumNaturalGradient(Optimizer):
                 in a `CircuitBank`, with gradients enabled.
             NotFiniteError: A circuit's inputs or weights hold NaN or infinity.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:

@@ -1,7 +1,7 @@
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +30,11 @@ class InputRecorder:
         self._inputs: dict[nn.Parameter, deque[Tensor]] = {}
         self._used: set[nn.Parameter] = set()
         self._handles: list[RemovableHandle] = []
-        watched = {child: None for module in modules for child in module.modules()}
-        for child in watched:
+        for child in {child: None for module in modules for child in module.modules()}:
             if isinstance(child, QuantumLayer):
                 self.layers.append(child)
             if isinstance(child, QuantumLayer | CircuitBank):
-                handle = child.register_forward_hook(self._note, with_kwargs=True)
-                self._handles.append(handle)
+                self._handles.append(child.register_forward_hook(self._note, with_kwargs=True))
 
     def inputs_of(self, layer: QuantumLayer) -> Tensor | None:
         """Return the inputs (B, n_inputs) of the passes, None where there was none."""
@@ -64,8 +62,7 @@ class InputRecorder:
             self._keep(module, given)
         elif isinstance(module, CircuitBank) and given is not None:
             for layer, features in zip(module.layers, given, strict=True):
-                if isinstance(layer, QuantumLayer):
-                    self._keep(layer, features)
+                self._keep(cast(QuantumLayer, layer), features)
 
     def _keep(self, layer: QuantumLayer, features: Tensor | None) -> None:
         if features is None:
