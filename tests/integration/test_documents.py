@@ -14,10 +14,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_python_blocks_of_the_readme_run(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(code, "README.md", "exec"), {})
-    assert "tensor(" in capsys.readouterr().out
+@pytest.mark.parametrize("number", [0, 1])
+def test_python_blocks_of_the_readme_run(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(blocks[number], "README.md", "exec"), {})
+    shown = ("tensor(", "two-qubit gates")
+    assert len(blocks) == len(shown)
+    assert shown[number] in capsys.readouterr().out
 
 
 def test_commands_of_the_readme_exist(capsys: pytest.CaptureFixture[str]) -> None:

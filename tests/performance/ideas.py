@@ -8,10 +8,9 @@ from unittest.mock import patch
 
 import torch
 
-from qhybrid_runtime.engine import expectations as engine
 from qhybrid_runtime.engine import fusion
 from qhybrid_runtime.engine.cpu import executor, layout
-from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.expectations import Executor, executor_for, expectations
 from qhybrid_runtime.engine.fusion import Plan, block_of, light_cone, split_starts
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.patterns import Kind, Part, Pattern
@@ -186,13 +185,13 @@ def _planned(full: Case, switch: Any) -> Run:
 
 def _on_device(full: Case) -> Run:
     """Return what a GPU would run, on the CPU."""
-    run, choose = ENGINE.prepare(full), engine.executor_for
+    run = ENGINE.prepare(full)
 
     def on_device() -> tuple[Any, Any, Any]:
-        def choice(program: Program, _: str, support: frozenset[int]) -> engine.Executor:
-            return choose(program, "device", support)
+        def choice(program: Program, _: str, support: frozenset[int]) -> Executor:
+            return executor_for(program, "device", support)
 
-        with patch.object(engine, "executor_for", choice):
+        with patch("qhybrid_runtime.engine.expectations.executor_for", choice):
             return run()
 
     return on_device

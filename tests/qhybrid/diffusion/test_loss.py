@@ -67,7 +67,11 @@ def test_timesteps_are_uniform_and_repeatable() -> None:
 
     losses = [
         denoising_loss(
-            model, _images(8000), _SCHEDULER, P2Weighting(gamma=1), torch.Generator().manual_seed(seed)
+            model,
+            _images(8000),
+            _SCHEDULER,
+            P2Weighting(gamma=1),
+            torch.Generator().manual_seed(seed),
         ).item()
         for seed in (0, 0, 1)
     ]
