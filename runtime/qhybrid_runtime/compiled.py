@@ -1,7 +1,7 @@
 """Compile circuits once for all their evaluations: by the engine, by a primitive, on a QPU."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakValueDictionary
@@ -129,25 +129,18 @@ def _array(name: str, tensor: Tensor) -> np.ndarray:
     return np.asarray(on_host.double())
 
 
-def evaluate_stacked(
-    circuits: Sequence[CompiledCircuit],
-    inputs: Tensors,
-    weights: Tensors,
-    evaluate: Callable[[CompiledCircuit, Tensor, Tensor], Tensor],
-) -> list[Tensor]:
-    """Return the values (B, n_outputs) of a round's circuits, for the inputs and weights of each.
+def stacks(
+    circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
+) -> Iterator[tuple[list[int], CompiledCircuit, Tensor, Tensor]]:
+    """Yield what one batched call can evaluate: circuits of one structure, batch size and dtype.
 
-    Those of one structure, batch size and dtype are one call of `evaluate`, which maps the first of
-    them, inputs (G, B, n_inputs) and weights (G, n_weights) to values (G, B, n_outputs).
+    Each is the indices of its G circuits, the first of these, inputs (G, B, n_inputs) and weights
+    (G, n_weights).
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, (circuit, rows) in enumerate(zip(circuits, inputs, strict=True)):
         alike[circuit.structure, rows.shape, rows.dtype, rows.device].append(index)
-    values: list[Tensor] = [torch.empty(0)] * len(circuits)
     for members in alike.values():
         rows = torch.stack([inputs[index] for index in members])
         vectors = torch.stack([weights[index] for index in members])
-        found = evaluate(circuits[members[0]], rows, vectors)
-        for index, each in zip(members, found.unbind(0), strict=True):
-            values[index] = each
-    return values
+        yield members, circuits[members[0]], rows, vectors

@@ -10,7 +10,7 @@ from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
-from qhybrid_runtime.compiled import CompiledCircuit, Structure, Tensors, evaluate_stacked
+from qhybrid_runtime.compiled import CompiledCircuit, Structure, Tensors, stacks
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
 from qhybrid_runtime.device_noise.logical_noise import find_logical_noise
 from qhybrid_runtime.engine.expectations import expectations
@@ -78,13 +78,14 @@ class NoiseAwareBackend(Backend):
         """
         rng = np.random.default_rng([self._seed, self.calls])
         self.calls += 1
-
-        def values(circuit: CompiledCircuit, rows: Tensor, vectors: Tensor) -> Tensor:
+        values: list[Tensor] = [torch.empty(0)] * len(circuits)
+        for members, circuit, rows, vectors in stacks(circuits, inputs, weights):
             if circuit.structure not in self._known:
                 self._known[circuit.structure] = _NoisyProgram(circuit.variational, self.device)
-            return self._known[circuit.structure].values(rows, vectors, rng)
-
-        return evaluate_stacked(circuits, inputs, weights, values)
+            found = self._known[circuit.structure].values(rows, vectors, rng)
+            for index, each in zip(members, found.unbind(0), strict=True):
+                values[index] = each
+        return values
 
     def at_round(self, number: int) -> None:
         """Go on with the errors of this round."""

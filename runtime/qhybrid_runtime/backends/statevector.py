@@ -7,7 +7,7 @@ from torch import Tensor
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
 from qhybrid_runtime.backends.info import EXACT_GRADIENTS
-from qhybrid_runtime.compiled import CompiledCircuit, Tensors, evaluate_stacked
+from qhybrid_runtime.compiled import CompiledCircuit, Tensors, stacks
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program_cache import ProgramCache
@@ -43,11 +43,12 @@ def exact_values(
 
     The arguments and the result are those of `Backend.evaluate`.
     """
-
-    def values(circuit: CompiledCircuit, rows: Tensor, vectors: Tensor) -> Tensor:
-        return expectations(circuit.program, circuit.observables, rows, vectors)
-
-    return evaluate_stacked(circuits, inputs, weights, values)
+    values: list[Tensor] = [torch.empty(0)] * len(circuits)
+    for members, circuit, rows, vectors in stacks(circuits, inputs, weights):
+        found = expectations(circuit.program, circuit.observables, rows, vectors)
+        for index, each in zip(members, found.unbind(0), strict=True):
+            values[index] = each
+    return values
 
 
 class StatevectorEngineEstimator(ExactEstimator):
