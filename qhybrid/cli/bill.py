@@ -12,7 +12,7 @@ from qhybrid_runtime.hardware.billing import Bill
 def print_bill(bill: SamplingBill, console: Console) -> None:
     """Print what a sampling run would cost, and beside it other ways of doing the same."""
     device, show = (
-        bill.device,
+        bill.qpu,
         partial(console.print, highlight=False, markup=False, soft_wrap=True),
     )
     show(

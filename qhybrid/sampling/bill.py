@@ -1,4 +1,4 @@
-"""What a sampling run costs on a device, found by asking for each round without running it."""
+"""What a sampling run costs on a QPU, found by asking for each round without running it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from qhybrid.models.spec import ModelSpec
 from qhybrid.sampling.request import SamplingPlan
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, QuantumLayer
-from qhybrid_runtime.backends.qpu import Device, DeviceBackend
+from qhybrid_runtime.backends.qpu import Qpu, QpuBackend
 from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.billing import Bill, total
@@ -26,10 +26,10 @@ class SamplingBill:
     """What drawing all images costs.
 
     Attributes:
-        device: The device.
+        qpu: The QPU.
         rounds_per_step: Dependent sets of circuits in a denoising step.
         circuits_per_step: Circuits in a denoising step.
-        steps: Denoising steps on the device.
+        steps: Denoising steps on the QPU.
         images: Images drawn.
         shots: Executions of a circuit with one image's inputs.
         bill: As asked for.
@@ -37,7 +37,7 @@ class SamplingBill:
         stock: By stock classes: a PUB an output, a job a circuit.
     """
 
-    device: Device
+    qpu: Qpu
     rounds_per_step: int
     circuits_per_step: int
     steps: int
@@ -55,12 +55,12 @@ class SamplingBill:
     @property
     def allowance(self) -> float:
         """QPU seconds that the bill is compared with: what the plan leaves, or the Open plan's."""
-        left = self.device.left_seconds
+        left = self.qpu.left_seconds
         return billing.OPEN_PLAN_SECONDS if left is None else left
 
 
 def sampling_bill(
-    plan: SamplingPlan, spec: ModelSpec, model: nn.Module, backend: DeviceBackend
+    plan: SamplingPlan, spec: ModelSpec, model: nn.Module, backend: QpuBackend
 ) -> SamplingBill:
     """Return the bill of a plan, from one denoising step of each batch size that occurs.
 
@@ -88,7 +88,7 @@ def sampling_bill(
             f"'{plan.backend}'; leave --backend out"
         )
     return SamplingBill(
-        device=backend.device,
+        qpu=backend.qpu,
         rounds_per_step=rounds,
         circuits_per_step=circuits,
         steps=plan.hardware_steps,
@@ -115,7 +115,7 @@ def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
 class _Recorder(Backend):
     """Asks what each round would cost, and answers with zeros."""
 
-    def __init__(self, backend: DeviceBackend) -> None:
+    def __init__(self, backend: QpuBackend) -> None:
         self._backend = backend
         self.name, self.exact, self.gradients = backend.name, False, backend.gradients
         self.precision = backend.precision

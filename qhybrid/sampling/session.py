@@ -42,7 +42,7 @@ from qhybrid.sampling.request import SamplingPlan
 from qhybrid.torch_device import choose_device, suitable_threads
 from qhybrid_circuits.errors import QHybridError, QpuLimitError
 from qhybrid_runtime import Backend, get_backend
-from qhybrid_runtime.backends.qpu import DeviceBackend
+from qhybrid_runtime.backends.qpu import QpuBackend
 
 FRAMES = 32
 """Moments that the animation shows."""
@@ -83,7 +83,7 @@ def run_sampling(
         spent += plan.noise_seconds if run.noise_file.exists() else 0.0
         _agree(left_to_pay(with_noise(bill, plan), spent), plan, confirm, console)
         # By its own name: the least busy device may be another one when the run is resumed.
-        write_json(run.plan_file, {**plan.lasting(), "backend": backend.device.name})
+        write_json(run.plan_file, {**plan.lasting(), "backend": backend.qpu.name})
         with _resumable(run, plan):
             _fill(run, plan, model, device, console, backend)
     return run
@@ -128,7 +128,7 @@ def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
         raise type(error)(f"{error}; {going_on}") from error
 
 
-def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> DeviceBackend:
+def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> QpuBackend:
     limit = plan.max_qpu_seconds
     if limit is not None:
         limit -= plan.noise_seconds
@@ -144,7 +144,7 @@ def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> DeviceBacken
         ledger=None if run is None else run.jobs_folder,
         max_qpu_seconds=limit,
     )
-    if not isinstance(backend, DeviceBackend):
+    if not isinstance(backend, QpuBackend):
         raise QHybridError(f"the backend '{plan.backend}' is not a device")
     return backend
 
@@ -158,19 +158,19 @@ def _agree(
     bill: SamplingBill, plan: SamplingPlan, confirm: Confirm | None, console: Console
 ) -> None:
     """Say what will be spent, and ask where it is much."""
-    device = bill.device
-    where = "simulated here" if device.simulated else f"{device.plan or 'no'} plan, {device.mode}"
+    qpu = bill.qpu
+    where = "simulated here" if qpu.simulated else f"{qpu.plan or 'no'} plan, {qpu.mode}"
     console.print(
-        f"{device.name} ({where}): {bill.rounds} rounds, {bill.bill.jobs} jobs, "
+        f"{qpu.name} ({where}): {bill.rounds} rounds, {bill.bill.jobs} jobs, "
         f"{bill.bill.executions:,} executions, about {bill.bill.qpu_seconds:.0f} QPU seconds",
         highlight=False,
         markup=False,
     )
-    if device.simulated or bill.bill.qpu_seconds <= FREE_SECONDS:
+    if qpu.simulated or bill.bill.qpu_seconds <= FREE_SECONDS:
         return
     if confirm is None or not confirm(bill):
         raise BillDeclined(
-            f"about {bill.bill.qpu_seconds:.0f} QPU seconds on {device.name} were not agreed to; "
+            f"about {bill.bill.qpu_seconds:.0f} QPU seconds on {qpu.name} were not agreed to; "
             "nothing was submitted; add --yes, or use fewer --num-images, --steps or --shots"
         )
 
@@ -207,7 +207,7 @@ def _fill(
 @contextmanager
 def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[None]:
     """Show what becomes of jobs: on the bar, or, without a terminal, a line a job."""
-    if not isinstance(backend, DeviceBackend):
+    if not isinstance(backend, QpuBackend):
         yield
         return
     from qhybrid_runtime.hardware.jobs import JobEvent
@@ -217,7 +217,7 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
         text = f"{event.status.lower()}{queue}, {event.spent_seconds:.0f} QPU s"
         if console.is_terminal:
             progress.update(progress.task_ids[0], job=text)
-        elif not backend.device.simulated:
+        elif not backend.qpu.simulated:
             console.print(f"{event.job_id}: {text}", highlight=False, markup=False)
 
     backend.listen(show)
@@ -311,7 +311,7 @@ def _noise(plan: SamplingPlan) -> dict[str, Any]:
 
 def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
     """Return what the manifest says of circuits that are not exact."""
-    if not isinstance(backend, DeviceBackend):
+    if not isinstance(backend, QpuBackend):
         shots = None if backend.precision == 0 else round(backend.precision**-2)
         return {"shots": shots, "jobs": 0, "qpu_seconds": 0.0}
     return {
@@ -319,8 +319,8 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "primitive": backend.settings.primitive,
         "pack": backend.pack,
         "hardware_steps": plan.hardware_steps,
-        "qpu": backend.device.name,
-        "mode": backend.device.mode,
+        "qpu": backend.qpu.name,
+        "mode": backend.qpu.mode,
         "rounds": backend.rounds,
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),

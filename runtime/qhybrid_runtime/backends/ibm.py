@@ -1,13 +1,13 @@
 from typing import Any
 
 from qhybrid_circuits import RequestError
-from qhybrid_runtime.backends.qpu import Device, DeviceBackend, DeviceOptions
+from qhybrid_runtime.backends.qpu import Qpu, QpuBackend, QpuOptions
 from qhybrid_runtime.hardware.accounts import open_service, plan_of, speaking_to_service
 from qhybrid_runtime.hardware.service_client import ModeName, ServiceClient
 
 
-class IbmBackend(DeviceBackend):
-    """A device of IBM Quantum, by the account that the client has saved."""
+class IbmBackend(QpuBackend):
+    """A QPU of IBM Quantum, by the account that the client has saved."""
 
     def __init__(
         self,
@@ -18,37 +18,37 @@ class IbmBackend(DeviceBackend):
         client_options: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        """Find the device.
+        """Find the QPU.
 
         Args:
-            name: Such as "ibm_fez"; "ibm" takes the least busy device.
+            name: Such as "ibm_fez"; "ibm" takes the least busy QPU.
             mode: "session", "batch" or "job"; a session where the plan allows it if omitted.
             service: The client's service; the saved account's where omitted.
             client_options: Keyword arguments of `ServiceClient`.
-            options: Those of `DeviceOptions`.
+            options: Those of `QpuOptions`.
 
         Raises:
-            RequestError: There is no account, it has no such device, or an option is not allowed.
+            RequestError: There is no account, it has no such QPU, or an option is not allowed.
             QHybridError: The service cannot be reached.
         """
         if mode not in (None, "session", "batch", "job"):
             wanted = "must be 'session', 'batch' or 'job'"
             raise RequestError(f"Argument `mode` {wanted}, but is {mode!r}")
-        chosen = DeviceOptions(**options)
+        chosen = QpuOptions(**options)
         service = open_service() if service is None else service
-        backend = find_device(service, name, chosen.fractional)
+        backend = find_qpu(service, name, chosen.fractional)
         plan = plan_of(service, backend)
         client = ServiceClient(service, backend, plan, mode=mode, **(client_options or {}))
         name_of, qubits = str(backend.name), int(backend.target.num_qubits)
-        device = Device(name_of, qubits, False, plan.name, client.mode, plan.left_seconds)
-        super().__init__(name, device, backend.target, client, chosen)
+        qpu = Qpu(name_of, qubits, False, plan.name, client.mode, plan.left_seconds)
+        super().__init__(name, qpu, backend.target, client, chosen)
 
 
-def find_device(service: Any, name: str, fractional: bool = False) -> Any:
-    """Return the client's backend of a device; "ibm" is the least busy one.
+def find_qpu(service: Any, name: str, fractional: bool = False) -> Any:
+    """Return the client's backend of a QPU; "ibm" is the least busy one.
 
     Raises:
-        RequestError: The account has no such device.
+        RequestError: The account has no such QPU.
         QHybridError: The service cannot be reached.
     """
     if name == "ibm":

@@ -27,7 +27,7 @@ MOST_WEIGHT_VECTORS = 4
 _KEPT = 256
 
 
-class DeviceEstimator(BaseEstimatorV2):  # type: ignore[misc]
+class LoweringEstimator(BaseEstimatorV2):  # type: ignore[misc]
     """An EstimatorV2 that lowers circuits for a target before anything runs.
 
     Weights are bound first: once they are numbers, a controlled rotation costs half of what it

@@ -1,6 +1,6 @@
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
-from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
+from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.backends.names import noise_numbers
 from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.device_noise.trajectories import TrajectoryExecutor
@@ -51,11 +51,11 @@ class NoisyAerBackend(Backend):
             uniform_target(_QUBITS, **noise_numbers(noise)) if "=" in noise else fake_target(noise)
         )
         self._executor = TrajectoryExecutor(self.target, seed=seed, idling=idling)
-        self._estimator = DeviceEstimator(
+        self._estimator = LoweringEstimator(
             self._executor, precision=self.precision, fractional=fractional
         )
 
-    def estimator(self) -> DeviceEstimator:
+    def estimator(self) -> LoweringEstimator:
         """Return the primitive, shared by all layers of this backend."""
         return self._estimator
 

@@ -9,7 +9,7 @@ from qiskit.transpiler import Target
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
-from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
+from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.compiled import CompiledCircuit, Tensors
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
@@ -20,11 +20,11 @@ from qhybrid_runtime.hardware.quote import Quote, quote_round
 
 
 @dataclass(frozen=True)
-class Device:
-    """What is known of the device behind a backend.
+class Qpu:
+    """What is known of the QPU behind a backend, real or simulated.
 
     Attributes:
-        name: The device's own name, e.g. "ibm_fez" for `--backend ibm`.
+        name: The QPU's own name, e.g. "ibm_fez" for `--backend ibm`.
         qubits: How many it has.
         simulated: Whether it is a fake one on this machine.
         plan: Name of the account's plan, or None where there is no account.
@@ -41,12 +41,12 @@ class Device:
 
 
 @dataclass(frozen=True)
-class DeviceOptions(PrimitiveSettings):
-    """The options that fake devices and real ones share: those of the primitives, and how to pack.
+class QpuOptions(PrimitiveSettings):
+    """The options that real QPUs and fake ones share: those of the primitives, and how to pack.
 
     Attributes:
         pack: Samples that share an execution side by side: a number, or "auto".
-        fractional: Whether to use rzz and rx of any angle, where the device has them.
+        fractional: Whether to use rzz and rx of any angle, where the QPU has them.
         ledger: Folder of the record of jobs; in memory only where omitted.
         max_qpu_seconds: QPU time, with that in the ledger, that must not be exceeded.
     """
@@ -85,13 +85,13 @@ class DeviceOptions(PrimitiveSettings):
         return PrimitiveSettings(*(getattr(self, own.name) for own in fields(PrimitiveSettings)))
 
 
-class DeviceBackend(Backend):
-    """A device with gates, couplings and noise of its own; fake or real.
+class QpuBackend(Backend):
+    """A QPU with gates, couplings and device noise of its own; fake or real.
 
     As a context manager it closes its session at the end.
 
     Attributes:
-        device: What is known of it.
+        qpu: What is known of it.
         settings: How circuits are run.
         pack: Samples that share an execution.
         ledger: The record of all jobs.
@@ -99,24 +99,24 @@ class DeviceBackend(Backend):
 
     exact = False
     gradients = DEVICE_GRADIENTS
-    options: ClassVar[type[DeviceOptions]] = DeviceOptions
+    options: ClassVar[type[QpuOptions]] = QpuOptions
     target: Target
 
     def __init__(
-        self, name: str, device: Device, target: Target, client: JobClient, options: DeviceOptions
+        self, name: str, qpu: Qpu, target: Target, client: JobClient, options: QpuOptions
     ) -> None:
         """Put a backend together whose jobs go to `client`.
 
         Raises:
             RequestError: An option is not allowed.
         """
-        self.name, self.device, self.target = name, device, target
+        self.name, self.qpu, self.target = name, qpu, target
         self.settings, self.pack = options.settings, options.pack
         self.precision = options.shots**-0.5
         self.ledger = Ledger(options.ledger)
         self._packing = Packing(options.pack, target)
         self._executor = HardwareExecutor(
-            device.name,
+            qpu.name,
             target,
             client,
             options.settings,
@@ -124,11 +124,11 @@ class DeviceBackend(Backend):
             ledger=self.ledger,
             max_qpu_seconds=options.max_qpu_seconds,
         )
-        self._estimator = DeviceEstimator(
+        self._estimator = LoweringEstimator(
             self._executor, precision=self.precision, fractional=options.fractional
         )
 
-    def estimator(self) -> DeviceEstimator:
+    def estimator(self) -> LoweringEstimator:
         """Return the primitive, shared by all layers of this backend."""
         return self._estimator
 
@@ -156,7 +156,7 @@ class DeviceBackend(Backend):
         self._executor.listener = listener
 
     def close(self) -> None:
-        """Give back what is held on the device, a session for instance."""
+        """Give back what is held on the QPU, a session for instance."""
         close = getattr(self._executor.client, "close", None)
         if close is not None:
             close()

@@ -62,10 +62,10 @@ def simulated_bits(info: BackendInfo, service: Any) -> BitSource:
 
 def ibm_bits(info: BackendInfo, service: Any) -> BitSource:
     """Return the bits of a QPU of the account."""
-    from qhybrid_runtime.backends.ibm import find_device
+    from qhybrid_runtime.backends.ibm import find_qpu
     from qhybrid_runtime.hardware.accounts import open_service
     from qhybrid_runtime.randomness.qpu import QpuBits, readable_qubits
 
-    backend = find_device(open_service() if service is None else service, info.name)
+    backend = find_qpu(open_service() if service is None else service, info.name)
     target = backend.target
     return QpuBits(str(backend.name), backend, target, readable_qubits(target), simulated=False)

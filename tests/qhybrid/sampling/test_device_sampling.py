@@ -138,7 +138,7 @@ def test_much_is_not_spent_without_a_word(
 
     def paid(*arguments):
         backend = opened(*arguments)
-        backend.device = replace(backend.device, simulated=False)
+        backend.qpu = replace(backend.qpu, simulated=False)
         return backend
 
     monkeypatch.setattr(session, "_device_backend", paid)

@@ -10,7 +10,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qhybrid_circuits import RequestError
-from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
+from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
@@ -23,7 +23,7 @@ def client() -> ExactClient:
 
 
 @pytest.fixture
-def estimator(client: ExactClient) -> DeviceEstimator:
+def estimator(client: ExactClient) -> LoweringEstimator:
     target = ideal_lattice(2, 3)
     executor = HardwareExecutor(
         "device",
@@ -33,7 +33,7 @@ def estimator(client: ExactClient) -> DeviceEstimator:
         packing=Packing(1, target),
         ledger=Ledger(None),
     )
-    return DeviceEstimator(executor, precision=0.1)
+    return LoweringEstimator(executor, precision=0.1)
 
 
 def symbols(client: ExactClient) -> list[int]:

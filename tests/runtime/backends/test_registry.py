@@ -11,7 +11,7 @@ from qhybrid_circuits import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.info import JOB_OPTIONS, BackendInfo
 from qhybrid_runtime.backends.names import noise_numbers
-from qhybrid_runtime.backends.qpu import DeviceBackend
+from qhybrid_runtime.backends.qpu import QpuBackend
 from qhybrid_runtime.backends.registry import (
     BACKENDS,
     ROWS,
@@ -58,7 +58,7 @@ def test_a_row_says_of_its_class_what_the_class_says(row: BackendInfo) -> None:
     backend = load_reference(row.home)
     assert (row.exact, row.gradients) == (backend.exact, backend.gradients)
     assert row.seeded == ("seed" in inspect.signature(backend).parameters)
-    assert row.runs_jobs == issubclass(backend, DeviceBackend)
+    assert row.runs_jobs == issubclass(backend, QpuBackend)
     assert row.takes <= JOB_OPTIONS
     assert row.bits is not None
     assert callable(load_reference(row.bits))

@@ -89,7 +89,7 @@ def test_the_listing_shows_the_accounts_devices(monkeypatch) -> None:
     assert 0 < double["two_qubit_error"] < 0.1
     assert double["note"] == "plan open: no sessions, 480 s of QPU time left; 3 jobs waiting"
     assert accounts.offered_qpus() == ("ibm_double",)
-    assert get_backend("ibm").device.name == "ibm_double"
+    assert get_backend("ibm").qpu.name == "ibm_double"
 
 
 def test_the_plan_is_that_of_the_devices_instance() -> None:

@@ -6,7 +6,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lower import lower
-from qhybrid_runtime.backends.lowering_estimator import DeviceEstimator
+from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
@@ -30,7 +30,7 @@ def run(pubs, *, pack=1, limits=None, target=None):
         ledger=Ledger(None),
         limits=limits,
     )
-    result = DeviceEstimator(executor, precision=0.1).run(pubs).result()
+    result = LoweringEstimator(executor, precision=0.1).run(pubs).result()
     return client, [np.asarray(entry.data.evs) for entry in result], result
 
 

@@ -47,8 +47,8 @@ def test_rounds_run_on_the_device(rounds, tmp_path) -> None:
     assert len(service.executed) == 3
     # What the service says that it took, not what was estimated.
     assert backend.ledger.spent_seconds == 15.0
-    assert backend.device.plan == "open"
-    assert (backend.device.mode, backend.device.left_seconds) == ("job", 480)
+    assert backend.qpu.plan == "open"
+    assert (backend.qpu.mode, backend.qpu.left_seconds) == ("job", 480)
 
 
 @pytest.mark.parametrize("primitive", ["estimator", "sampler"])
@@ -181,7 +181,7 @@ def test_the_mode_follows_the_plan(plan, asked, mode, rounds) -> None:
     service = ServiceDouble(plan)
     with backend_of(service, mode=asked) as backend:
         run_all(backend, rounds[:2])
-        assert backend.device.mode == mode
+        assert backend.qpu.mode == mode
         assert [opened.kind for opened in service.modes] == ([] if mode == "job" else [mode])
     assert not any(opened.open for opened in service.modes)
 
@@ -236,7 +236,7 @@ def test_devices_that_the_account_lacks_are_named() -> None:
     service = ServiceDouble()
     with pytest.raises(RequestError, match=r"no device 'ibm_fez'; it offers ibm_d.*fake_fez"):
         IbmBackend("ibm_fez", service=service)
-    assert IbmBackend("ibm", service=service).device.name == "ibm_double"
+    assert IbmBackend("ibm", service=service).qpu.name == "ibm_double"
 
 
 def test_a_token_is_nowhere(rounds, tmp_path, monkeypatch, caplog, capsys) -> None:
@@ -259,7 +259,7 @@ def test_a_token_is_nowhere(rounds, tmp_path, monkeypatch, caplog, capsys) -> No
         with pytest.raises(QHybridError) as caught:
             run_round(backend, rounds[0])
         texts += ["".join(traceback.format_exception(caught.value)), repr(backend)]
-        texts += [repr(backend.device), repr(backend.ledger), str(vars(backend))]
+        texts += [repr(backend.qpu), repr(backend.ledger), str(vars(backend))]
     files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     printed = capsys.readouterr()
     everything = "\n".join([*texts, *files, caplog.text, printed.out, printed.err])
