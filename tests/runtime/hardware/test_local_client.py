@@ -232,7 +232,7 @@ def test_the_bill_is_known_before_the_round(options, generator) -> None:
 
 
 def test_the_device_is_told() -> None:
-    device = get_backend("fake_brisbane").device
+    device = get_backend("fake_brisbane").qpu
     assert (device.name, device.qubits, device.simulated) == ("fake_brisbane", 127, True)
 
 
