@@ -3,11 +3,10 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from qhybrid_circuits.errors import CircuitError, RequestError
-from qhybrid_circuits.plugins import Registry
+from qhybrid_circuits.plugins import Registry, load_reference
 
 if TYPE_CHECKING:
     from qhybrid_circuits.variational import VariationalCircuit
@@ -28,8 +27,8 @@ class Ansatz:
     @property
     def builder(self) -> "Callable[..., VariationalCircuit]":
         """The function that makes the circuit from its options."""
-        found = resolve_name(self.source) if isinstance(self.source, str) else self.source
-        return cast("Callable[..., VariationalCircuit]", found)
+        builder: Callable[..., VariationalCircuit] = load_reference(self.source)
+        return builder
 
 
 def _adapt(name: str, found: Any) -> Ansatz:

@@ -10,14 +10,16 @@ and a row in a module that is not installed is named as `my_module:ladder`; the 
 command runs in is searched too.
 """
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError
 
@@ -101,9 +103,35 @@ def is_reference(name: str) -> bool:
     return _REFERENCE.fullmatch(name) is not None
 
 
-def load_reference(reference: str) -> Any:
-    """Return what "module:name" refers to; the module is imported."""
-    return resolve_name(reference)
+def load_reference(reference: Any) -> Any:
+    """Return what "module:name" refers to, imported; anything but text is returned as it is."""
+    return resolve_name(reference) if isinstance(reference, str) else reference
+
+
+def row_or_function(
+    kind: str, row: type[Row], signature: str, wrap: Callable[[str, str, Any], Row]
+) -> Callable[[str, Any], Row]:
+    """Return an `adapt` for a `Registry` that takes rows, and functions to make rows of.
+
+    Args:
+        kind: What a name stands for, e.g. "model".
+        row: The dataclass of the rows.
+        signature: What the function must be, for messages.
+        wrap: Makes a row from a name, the first line of the function's docstring, and itself.
+    """
+
+    def adapt(name: str, found: Any) -> Row:
+        if isinstance(found, row):
+            renamed: Any = found
+            return cast("Row", replace(renamed, name=name))
+        if not callable(found):
+            raise RequestError(
+                f"{kind} '{name}' is a {type(found).__name__}, but must be a {row.__name__} or a "
+                f"function {signature}"
+            )
+        return wrap(name, (inspect.getdoc(found) or name).splitlines()[0], found)
+
+    return adapt
 
 
 def _search_here(reference: str) -> Any:

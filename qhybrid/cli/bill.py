@@ -11,10 +11,8 @@ from qhybrid_runtime.hardware.billing import Bill
 
 def print_bill(bill: SamplingBill, console: Console) -> None:
     """Print what a sampling run would cost, and beside it other ways of doing the same."""
-    device, show = (
-        bill.qpu,
-        partial(console.print, highlight=False, markup=False, soft_wrap=True),
-    )
+    device = bill.qpu
+    show = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     show(
         f"images: {bill.images}, steps: {bill.steps}, on {device.name} ({device.qubits} qubits), "
         f"{bill.shots} shots: {bill.rounds_per_step} rounds and {bill.circuits_per_step} circuits "

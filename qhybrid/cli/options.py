@@ -36,8 +36,7 @@ def with_options(
 
 def _parameter(field: OptionField) -> inspect.Parameter:
     option = field.option
-    flag = option.flag or "--" + field.name.replace("_", "-")
-    info: Any = typer.Option(flag, metavar=option.metavar, help=option.help)
+    info: Any = typer.Option(field.flag, metavar=option.metavar, help=option.help)
     kind = field.type if option.default is not None else field.type | None
     keyword, annotation = inspect.Parameter.KEYWORD_ONLY, Annotated[kind, info]
     return inspect.Parameter(field.name, keyword, default=option.default, annotation=annotation)

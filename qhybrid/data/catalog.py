@@ -3,17 +3,16 @@
 The command line lists datasets and refuses misspelled names from here, before torch loads.
 """
 
-import inspect
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qhybrid.files import user_path
 from qhybrid_circuits.errors import RequestError, UnknownNameError
-from qhybrid_circuits.plugins import Registry, is_reference
+from qhybrid_circuits.plugins import Registry, is_reference, row_or_function
 
 if TYPE_CHECKING:
     from qhybrid.data.raw import RawImages
@@ -87,20 +86,16 @@ _ROWS = (
 )
 
 
-def _adapt(name: str, found: Any) -> DatasetInfo:
-    """Return the row of somebody else's dataset: a row, or a reader of images to train on."""
-    if isinstance(found, DatasetInfo):
-        return replace(found, name=name)
-    if not callable(found):
-        raise RequestError(
-            f"dataset '{name}' is a {type(found).__name__}, but must be a DatasetInfo or a "
-            "function (Reading) -> RawImages"
-        )
-    summary = (inspect.getdoc(found) or name).splitlines()[0]
-    return DatasetInfo(name, summary, None, None, None, True, ("train",), found)
+def _of_reader(name: str, summary: str, reader: "Callable[[Reading], RawImages]") -> DatasetInfo:
+    return DatasetInfo(name, summary, None, None, None, True, ("train",), reader)
 
 
-DATASETS: Registry[DatasetInfo] = Registry("dataset", _ROWS, group="qhybrid.datasets", adapt=_adapt)
+DATASETS: Registry[DatasetInfo] = Registry(
+    "dataset",
+    _ROWS,
+    group="qhybrid.datasets",
+    adapt=row_or_function("dataset", DatasetInfo, "(Reading) -> RawImages", _of_reader),
+)
 """Dataset name -> row; those of installed packages last."""
 
 _on_disk = partial(DatasetInfo, image_size=None, channels=None, num_classes=None, offline=True)

@@ -40,8 +40,7 @@ def load_dataset(
     source = resolve_dataset(name_or_path)
     check_image_size(image_size)
     _check_split(source, split)
-    reader = source.info.reader
-    read = load_reference(reader) if isinstance(reader, str) else reader
+    read = load_reference(source.info.reader)
     raw = read(Reading(source.name, source.path, split, image_size, cache_dir))
     if not isinstance(raw, RawImages):
         raise RequestError(

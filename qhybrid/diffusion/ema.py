@@ -18,7 +18,7 @@ class Ema:
     """Averaged copies of a model's parameters, by diffusers' EMAModel on training's step count."""
 
     def __init__(self, model: nn.Module, spec: EmaSpec | None = None) -> None:
-        """Start from the model's present parameters; no spec means the paper's."""
+        """Start from the model's present parameters; no spec means the defaults."""
         self.spec = spec or EmaSpec()
         self._average = EMAModel(
             model.parameters(),

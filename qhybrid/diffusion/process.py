@@ -57,8 +57,7 @@ class ProcessInfo:
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
     ) -> "Process":
         """Return the process on a schedule; the arguments are those of `Process`."""
-        home: Any = load_reference(self.home) if isinstance(self.home, str) else self.home
-        process: Process = home(schedule, weighting, classes)
+        process: Process = load_reference(self.home)(schedule, weighting, classes)
         # A subclass without a row of its own would have that of its base.
         process.info = self
         return process

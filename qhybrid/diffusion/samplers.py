@@ -1,14 +1,13 @@
 """The samplers by name, and the diffusers scheduler behind each; torch loads on first use."""
 
-import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from qhybrid.diffusion.schedules import NoiseScheduler, beta_options, diffusers_scheduler
 from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid_circuits.errors import RequestError
-from qhybrid_circuits.plugins import Registry, load_reference
+from qhybrid_circuits.plugins import Registry, load_reference, row_or_function
 
 
 @dataclass(frozen=True)
@@ -80,19 +79,17 @@ _ROWS = (
 )
 
 
-def _adapt(name: str, found: Any) -> SamplerInfo:
-    if isinstance(found, SamplerInfo):
-        return replace(found, name=name)
-    if not callable(found):
-        raise RequestError(
-            f"sampler '{name}' is a {type(found).__name__}, but must be a SamplerInfo or a "
-            "function (ScheduleSpec) -> diffusers scheduler"
-        )
-    summary = (inspect.getdoc(found) or name).splitlines()[0]
-    return SamplerInfo(name, summary, None, True, found)
-
-
-SAMPLERS: Registry[SamplerInfo] = Registry("sampler", _ROWS, group="qhybrid.samplers", adapt=_adapt)
+SAMPLERS: Registry[SamplerInfo] = Registry(
+    "sampler",
+    _ROWS,
+    group="qhybrid.samplers",
+    adapt=row_or_function(
+        "sampler",
+        SamplerInfo,
+        "(ScheduleSpec) -> diffusers scheduler",
+        lambda name, summary, found: SamplerInfo(name, summary, None, True, found),
+    ),
+)
 """Sampler name -> row; those of installed packages last."""
 
 
@@ -141,7 +138,7 @@ def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseSchedu
         UnknownNameError: No sampler has that name.
     """
     info = check_sampler(name)
-    build = load_reference(info.scheduler) if isinstance(info.scheduler, str) else info.scheduler
+    build = load_reference(info.scheduler)
     scheduler: NoiseScheduler = build(spec, **info.options)
     scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
     return scheduler

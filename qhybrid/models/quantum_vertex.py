@@ -1,5 +1,6 @@
 """Circuits in the place of convolutions at the 2x2 vertex."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Unpack, cast
 
@@ -44,7 +45,7 @@ def circuit_channels(circuits: Sequence[VariationalCircuit], channels: int) -> l
     return counts
 
 
-class PartlyQuantumConv(nn.Module):
+class PartlyQuantumConv(nn.Module, ABC):
     """Circuits on the first channels of a feature map, a 3x3 convolution on the others.
 
     Attributes:
@@ -61,9 +62,9 @@ class PartlyQuantumConv(nn.Module):
         """Map x of shape (B, channels, H, W) to the same shape, the circuits' channels first."""
         return self.join(self.measure(x), x)
 
+    @abstractmethod
     def measure(self, x: Tensor) -> Tensor:
         """Evaluate the circuits on x: (B, quantum_channels, H, W)."""
-        raise NotImplementedError
 
     def join(self, quantum: Tensor, x: Tensor) -> Tensor:
         """Append to the circuits' channels the convolution of the other channels of x."""

@@ -1,13 +1,11 @@
 """The table of models: everything that must be known of one before torch is imported."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qhybrid.diffusion.process import EPSILON, STATES, ProcessInfo
-from qhybrid_circuits.errors import RequestError
-from qhybrid_circuits.plugins import Registry
+from qhybrid_circuits.plugins import Registry, row_or_function
 
 CONTROL = "-control"
 """Ending of a hybrid's classical twin: as many weights in the place of each circuit."""
@@ -205,24 +203,20 @@ ROWS: tuple[ModelRow, ...] = (
 """The built-in models without their classical twins."""
 
 
-def _adapt(name: str, found: Any) -> ModelRow:
-    """Return the row of somebody else's model: a row, or a builder whose models predict epsilon."""
-    if isinstance(found, ModelRow):
-        return replace(found, name=name)
-    if not callable(found):
-        raise RequestError(
-            f"model '{name}' is a {type(found).__name__}, but must be a ModelRow or a function "
-            "(ModelSpec, Execution) -> torch module"
-        )
-    return ModelRow(name, found, (inspect.getdoc(found) or name).splitlines()[0])
-
-
 HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in ROWS if row.circuits)
 
 _TWINS = tuple(row.twin for row in ROWS if row.circuits)
 
 MODELS: Registry[ModelRow] = Registry(
-    "model", (*ROWS, *_TWINS), group="qhybrid.models", adapt=_adapt
+    "model",
+    (*ROWS, *_TWINS),
+    group="qhybrid.models",
+    adapt=row_or_function(
+        "model",
+        ModelRow,
+        "(ModelSpec, Execution) -> torch module",
+        lambda name, summary, builder: ModelRow(name, builder, summary),
+    ),
 )
 """Model name -> row; those of installed packages last."""
 

@@ -85,10 +85,9 @@ def build_model(
         CircuitError: The vertex is too narrow for the model's circuits.
     """
     row = spec.row
-    builder = load_reference(row.builder) if isinstance(row.builder, str) else row.builder
     execution = Execution(backend or get_backend("statevector"), gradient, generator, row.control)
     with _initialized_from(generator):
-        model: nn.Module = builder(spec, execution, **row.options)
+        model: nn.Module = load_reference(row.builder)(spec, execution, **row.options)
     return model
 
 

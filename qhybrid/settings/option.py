@@ -43,6 +43,11 @@ class OptionField:
     type: Any
     option: Option
 
+    @property
+    def flag(self) -> str:
+        """How it is written on the command line."""
+        return self.option.flag or "--" + self.name.replace("_", "-")
+
 
 def option_fields(owner: type) -> Iterator[OptionField]:
     """Yield the options among a dataclass's fields, in order."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from qhybrid.diffusion.specs import ScheduleSpec
+
 
 def with_process_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the length of the diffusion and the sampler where the model's process has its own.
@@ -17,15 +19,15 @@ def with_process_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     row = MODELS.get(name) if isinstance(name, str) else None
     if row is None:
         return dict(values)
-    process, steps = row.process, None
+    process = row.process
+    steps = process.timesteps or ScheduleSpec.timesteps
     if isinstance(diffusion, Mapping):
         betas = diffusion.get("betas")
-        steps = len(betas) if isinstance(betas, list | tuple) else process.timesteps
+        steps = diffusion.get("timesteps", len(betas) if isinstance(betas, list | tuple) else steps)
         if process.timesteps is not None:
             diffusion = {"timesteps": steps, **diffusion}
-        steps = diffusion.get("timesteps")
     else:
-        steps = getattr(diffusion, "timesteps", None)
+        steps = getattr(diffusion, "timesteps", steps)
     if isinstance(sampling, Mapping) and process.sampler is not None:
         sampling = {"sampler": process.sampler, "steps": steps, **sampling}
     return {**values, "diffusion": diffusion, "sampling": sampling}

@@ -32,7 +32,7 @@ def reference() -> str:
 
 
 def _table(name: str, section: type[BaseModel]) -> str:
-    options = {key: f"`--{field.name.replace('_', '-')}`" for key, field in option_keys()}
+    options = {key: f"`{field.flag}`" for key, field in option_keys()}
     texts = attribute_texts(section)
     defaults = getattr(Config(), name)
     rows = ["| key | default | option | meaning |\n| --- | --- | --- | --- |\n"]

@@ -1,14 +1,18 @@
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
+import pytest
+
+from qhybrid.diffusion.process import EPSILON
 from qhybrid.diffusion.specs import EmaSpec, P2Weighting, ScheduleSpec
+from qhybrid.models.rows import MODELS
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import attribute_texts, option_fields
 from qhybrid.settings.reference import reference
-from qhybrid.settings.sources import config_keys, config_sections, option_keys
+from qhybrid.settings.sources import config_keys, config_sections, option_keys, parse_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,4 +53,16 @@ def test_help_lists_every_option_of_a_setting() -> None:
     options = dict(option_keys())
     assert len(options) == 15
     for field in options.values():
-        assert f"--{field.name.replace('_', '-')} " in done.stdout
+        assert f"{field.flag} " in done.stdout
+
+
+def test_a_process_with_one_sampler_and_no_length_of_its_own_takes_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = replace(EPSILON, sampler="ddpm")
+    row = replace(MODELS["unet"], name="only-ddpm", process=process)
+    monkeypatch.setitem(MODELS._loaded, row.name, row)
+    config = parse_config({"model": {"name": "only-ddpm"}})
+    assert (config.sampling.sampler, config.sampling.steps) == ("ddpm", ScheduleSpec().timesteps)
+    listed = parse_config({"model": {"name": "only-ddpm"}, "diffusion": {"betas": [0.1] * 7}})
+    assert (listed.diffusion.timesteps, listed.sampling.steps) == (7, 7)
