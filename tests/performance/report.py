@@ -57,7 +57,8 @@ class OtherWork:
         if now is None or self._start is None:
             return None
         all_s, busy_s, own_s = (b - a for a, b in zip(self._start, now, strict=True))
-        return max(0.0, busy_s - own_s) / max(all_s, 1e-9)
+        # The two clocks tick apart: over a short time the quotient may leave [0, 1].
+        return min(1.0, max(0.0, busy_s - own_s) / max(all_s, 1e-9))
 
 
 def _processor_seconds() -> tuple[float, float, float] | None:
