@@ -1,5 +1,6 @@
 """The samplers by name, and the diffusers scheduler behind each; torch loads on first use."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,7 +141,10 @@ def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseSchedu
     info = check_sampler(name)
     build = load_reference(info.scheduler)
     scheduler: NoiseScheduler = build(spec, **info.options)
-    scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
+    with warnings.catch_warnings():
+        # diffusers' DPM-Solver hands numpy a tensor in a way that numpy 2 deprecates.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
     return scheduler
 
 

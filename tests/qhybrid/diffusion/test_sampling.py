@@ -281,6 +281,13 @@ def test_tensors_made_while_sampling_still_serve_training() -> None:
     assert model.weight.grad == 128
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_schedulers_are_built_without_a_warning(sampler: str) -> None:
+    """As under `python -W error`."""
+    assert len(sampling_scheduler(sampler, ScheduleSpec(), 10).timesteps) == 10
+
+
 def test_wrong_requests() -> None:
     model = _GaussianDenoiser(_SPEC)
     with pytest.raises(UnknownNameError, match="did you mean ddim"):
