@@ -77,7 +77,7 @@ def _circuit_reports(
     """Return a report a circuit and device, and the devices that were left out of a ranking."""
     ranks = ALL in request.targets
     reports, skipped = [], []
-    for use, name in zip(circuits.uses, _names(circuits), strict=True):
+    for use, name in zip(circuits.uses, circuit_names(circuits), strict=True):
         found = []
         for number, device in enumerate(devices or [None]):
             if device is not None:
@@ -98,7 +98,7 @@ def _circuit_reports(
     return reports, skipped
 
 
-def _names(circuits: SubjectCircuits) -> list[str]:
+def circuit_names(circuits: SubjectCircuits) -> list[str]:
     """Return the circuits' names, numbered where two structures have the same one."""
     names = [use.variational.name for use in circuits.uses]
     return [

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qhybrid.report.build import Report
+from qhybrid.report.build import Report, circuit_names
 from qhybrid.report.charts import stock_charts, trend_charts
 from qhybrid.report.circuit_drawing import MOST_GATES, draw_circuit
 from qhybrid.report.circuits import CircuitUse
@@ -21,7 +21,8 @@ _LEFT_OUT = ("Gradients at other sizes",)
 def page(report: Report) -> str:
     """Return the page."""
     content = report.content
-    names = dict.fromkeys(each["circuit"] for each in content["reports"])
+    # A ranking may have left out every target of a circuit.
+    reported = {each["circuit"] for each in content["reports"]}
     filled = fill(
         "page.html",
         content=content,
@@ -29,7 +30,8 @@ def page(report: Report) -> str:
         remarks=remarks(content),
         circuits=[
             _circuit(report, name, use)
-            for name, use in zip(names, report.circuits.uses, strict=True)
+            for name, use in zip(circuit_names(report.circuits), report.circuits.uses, strict=True)
+            if name in reported
         ],
         sections=[each for each in sections(content) if each.title not in _LEFT_OUT],
         probability=probability,

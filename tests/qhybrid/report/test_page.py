@@ -68,6 +68,17 @@ def test_hostile_names_are_escaped(model_report: Report) -> None:
     assert "&amp;lt;" not in page
 
 
+def test_a_circuit_that_no_target_holds_is_left_out(model_report: Report) -> None:
+    content = deepcopy(model_report.content)
+    use = model_report.circuits.uses[0]
+    second = f"{use.variational.name}-2"
+    content["reports"] = [{**each, "circuit": second} for each in content["reports"]]
+    circuits = replace(model_report.circuits, uses=(use, use))
+    page = render(Report(content, circuits, model_report.devices), "html")
+    assert f"Circuit {second}" in page
+    assert f"Circuit {use.variational.name}-1" not in page
+
+
 def test_the_package_loader_finds_every_template() -> None:
     assert {"page.html", "style.css", "circuit.svg", "map.svg"} <= TEMPLATES
     assert set(environment().list_templates()) == TEMPLATES
