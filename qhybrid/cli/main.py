@@ -123,6 +123,13 @@ def _report(error: Exception, given: Sequence[str]) -> int:
         return _print(f"error: {_usage_message(error, usage(), given)}", WRONG_REQUEST)
     if isinstance(error, QHybridError):
         return _print(f"error: {error}", FAILED)
+    torch_says = ("allocate memory", "out of memory")  # on the CPU, on a GPU
+    if isinstance(error, MemoryError) or any(text in str(error) for text in torch_says):
+        return _print(
+            "error: the memory does not suffice; choose a smaller training.batch_size, model.dim "
+            "or --num-images, or close other programs; --debug shows the traceback",
+            FAILED,
+        )
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return _print(f"error: {kind}{error}; --debug shows the traceback", FAILED)
 

@@ -5,7 +5,7 @@ The command line lists datasets and refuses misspelled names from here, before t
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,17 +103,43 @@ _on_disk = partial(DatasetInfo, image_size=None, channels=None, num_classes=None
 PATH_FORMS: tuple[DatasetInfo, ...] = (
     _on_disk(
         "FILE.npz",
-        "uint8 arrays in the MedMNIST layout: train_images, train_labels, test_images, test_labels",
+        "arrays in the layout of MedMNIST (train_images, train_labels, test_images, ...) or Keras",
         splits=("train", "val", "test"),
         reader="qhybrid.data.npz:read_npz",
     ),
     _on_disk(
         "FOLDER",
-        "image files in one subfolder per class",
+        "image files, one subfolder per class where there are classes",
         splits=("train",),
         reader="qhybrid.data.folder:read_folder",
     ),
 )
+
+
+_SPLITS = ("train", "val", "test")
+
+
+def subfolders(path: Path, source: str) -> list[str]:
+    """Return the names of the subfolders, without the hidden ones that systems and editors leave.
+
+    Raises:
+        RequestError: The folder cannot be read.
+    """
+    try:
+        entries = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    except OSError as error:
+        raise RequestError(
+            f"folder '{source}' cannot be read: {error.strerror}; check its permissions"
+        ) from error
+    return [name for name in entries if not name.startswith((".", "__MACOSX"))]
+
+
+def _folder_form(path: Path, source: str) -> DatasetInfo:
+    """Return the row of a folder; one that holds nothing but splits has these."""
+    found = subfolders(path, source)
+    splits = tuple(split for split in _SPLITS if split in found)
+    only_splits = bool(found) and len(splits) == len(found)
+    return replace(PATH_FORMS[1], splits=splits) if only_splits else PATH_FORMS[1]
 
 
 def dataset_catalog() -> tuple[DatasetInfo, ...]:
@@ -147,16 +173,15 @@ def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
     if name in DATASETS:
         return DatasetSource(name, None, DATASETS[name])
     path = user_path(name)
-    npz_form, folder_form = PATH_FORMS
     if name and path.is_dir():
-        return DatasetSource(name, path, folder_form)
+        return DatasetSource(name, path, _folder_form(path, name))
     if path.is_file():
         if path.suffix.lower() != ".npz":
             raise RequestError(
                 f"dataset file '{name}' must end in .npz (MedMNIST layout); convert it, or give a "
                 "folder with one subfolder of images per class"
             )
-        return DatasetSource(name, path, npz_form)
+        return DatasetSource(name, path, PATH_FORMS[0])
     if path.suffix.lower() == ".npz" or "/" in name or os.sep in name:
         raise RequestError(
             f"dataset '{name}' does not exist: no such file or folder; check the path"

@@ -15,10 +15,17 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         labels: int64 (N,), the source's own label ids.
         class_names: Label id -> name, for the classes that were kept.
         source: The dataset's name or path.
+        notes: A line on each conversion that was made on reading.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, *, class_names: dict[int, str], source: str
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        class_names: dict[int, str],
+        source: str,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Check and keep the arrays.
 
@@ -37,7 +44,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
                 f"{tuple(labels.shape)}"
             )
         self.images, self.labels = images, labels.long()
-        self.class_names, self.source = class_names, source
+        self.class_names, self.source, self.notes = class_names, source, notes
 
     @property
     def image_size(self) -> int:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from qhybrid.data.catalog import Reading
-from qhybrid.data.raw import RawImages, check_images, check_labels
+from qhybrid.data.convert import as_images, as_labels
+from qhybrid.data.raw import RawImages
 from qhybrid_circuits.errors import RequestError
 
 DOWNLOAD_TIMEOUT_S = 20.0
@@ -45,8 +46,8 @@ def read_idx(reading: Reading) -> RawImages:
         raise RequestError(
             f"the cached files of {name} are damaged; delete {folder} to download them again"
         ) from error
-    images = check_images(found.data.numpy(), f"{name} ({split})")
-    labels = check_labels(found.targets.numpy(), len(images), f"the labels of {name} ({split})")
+    images, _ = as_images(found.data.numpy(), f"{name} ({split})")
+    labels, _, _ = as_labels(found.targets.numpy(), len(images), f"the labels of {name} ({split})")
     # MNIST's "0 - zero" becomes "0".
     classes = {i: str(called).split(" - ")[0] for i, called in enumerate(dataset_class.classes)}
     return RawImages(images, labels, classes, name)

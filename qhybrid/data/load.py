@@ -1,6 +1,7 @@
 """One function for every dataset: read, choose classes, fit the size."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from qhybrid.data.catalog import DatasetSource, Reading, resolve_dataset
 from qhybrid.data.classes import select_classes
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.raw import RawImages
-from qhybrid.data.sizes import check_image_size, fit_image_size
+from qhybrid.data.sizes import check_image_size, fit_image_size, fitting_side, resizing_note
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import load_reference
 
@@ -21,16 +22,19 @@ def load_dataset(
     classes: str | Sequence[str | int] | None = None,
     image_size: int | None = None,
     split: str = "train",
+    channels: int | None = None,
     cache_dir: str | Path | None = None,
 ) -> ImageDataset:
     """Load images to train on or to compare with.
 
     Args:
-        name_or_path: A key of `DATASETS`, an npz file in the MedMNIST layout, or a folder with one
-            subfolder of images per class.
+        name_or_path: A key of `DATASETS`, an npz file in the layout of MedMNIST or Keras, or a
+            folder of images, of one subfolder of images per class, or of such folders as splits.
         classes: Names or numbers of the classes to keep; None keeps all. Labels keep their ids.
-        image_size: Side length in pixels to resize to; None keeps the native size.
-        split: "train" or "test"; an npz file may also have "val".
+        image_size: Side length in pixels to resize to; None keeps the native size, or takes the
+            largest that models take where the native one is larger.
+        split: "train" or "test"; a file or folder may also have "val".
+        channels: 3 makes RGB of grey images; None keeps what they are.
         cache_dir: Where downloads are kept; None means $QHYBRID_DATA or ~/.cache/qhybrid.
 
     Raises:
@@ -55,11 +59,17 @@ def load_dataset(
                 f"{raw.source} has no images of class {', '.join(names.values())}; choose other "
                 "classes"
             )
-        raw = RawImages(raw.images[mask], raw.labels[mask], names, raw.source)
-    images = fit_image_size(raw.images, image_size, raw.source)
+        raw = replace(raw, images=raw.images[mask], labels=raw.labels[mask], class_names=names)
+    height, width = raw.images.shape[1:3]
+    side = fitting_side(height, width, image_size, raw.source)
+    images = fit_image_size(raw.images, side, raw.source)
+    if channels == 3:
+        images = np.broadcast_to(images, (*images.shape[:3], 3))
+    note = "" if image_size else resizing_note(height, side)
+    notes = (*raw.notes, f"{raw.source}: {note}") if note else raw.notes
     # A copy: arrays mapped from files may be read-only, which tensors cannot express.
     tensors = torch.tensor(images), torch.tensor(raw.labels)
-    return ImageDataset(*tensors, class_names=raw.class_names, source=raw.source)
+    return ImageDataset(*tensors, class_names=raw.class_names, source=raw.source, notes=notes)
 
 
 def _check_split(source: DatasetSource, split: str) -> None:

@@ -1,66 +1,115 @@
-"""Arrays in the MedMNIST layout: SPLIT_images and SPLIT_labels in one npz file."""
+"""Arrays in one npz file, in the layout of MedMNIST or of Keras."""
 
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from qhybrid.data.catalog import Reading
-from qhybrid.data.raw import RawImages, check_images, check_labels
-from qhybrid.files import CORRUPT_NPZ
+from qhybrid.data.convert import as_images, as_labels, no_labels
+from qhybrid.data.raw import RawImages
+from qhybrid.memory import check_memory
 from qhybrid_circuits.errors import RequestError
 
 _BEGINNINGS = (b"PK", b"\x93NUMPY")
+_LAYOUTS = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
 
 
 def read_npz(reading: Reading) -> RawImages:
-    """Read one split; a class is named by its number.
-
-    Only the two arrays of the split are required and read. Pickled arrays are refused.
+    """Read one split; only its arrays are required and read. Pickled arrays are refused.
 
     Raises:
-        RequestError: Not an npz file, damaged, a missing key, or an array that does not fit.
+        RequestError: Not an npz file, damaged, without images of the split, larger than the
+            memory, or an array that does not fit.
     """
-    source, keys = reading.name, (f"{reading.split}_images", f"{reading.split}_labels")
-    raw_images, raw_labels = _read_arrays(Path(reading.path or source), keys, source)
-    images = check_images(raw_images, f"'{keys[0]}' of {source}")
-    labels = check_labels(raw_labels, len(images), f"'{keys[1]}' of {source}")
-    names = {int(label): str(label) for label in np.unique(labels)}
-    return RawImages(images, labels, names, source)
+    source, split = reading.name, reading.split
+    path = Path(reading.path or source)
+    with _one_line_on_damage(source), _opened(path, source) as archive:
+        names = archive.namelist()
+        layouts = [tuple(key.format(split) for key in layout) for layout in _LAYOUTS]
+        image_key, label_key = next(
+            (keys for keys in layouts if f"{keys[0]}.npy" in names), ("", "")
+        )
+        if not image_key:
+            held = ", ".join(name.removesuffix(".npy") for name in names) or "nothing"
+            raise RequestError(
+                f"{source} lacks {split}_images; it holds {held}; the MedMNIST layout is "
+                "train_images, train_labels, test_images, test_labels, that of Keras x_train, "
+                "y_train, x_test, y_test"
+            )
+        raw_images = _read_array(archive, image_key, source)
+        labelled = f"{label_key}.npy" in names
+        raw_labels = _read_array(archive, label_key, source) if labelled else None
+    images, notes = as_images(raw_images, f"'{image_key}' of {source}")
+    if raw_labels is None:
+        ids, classes = no_labels(len(images))
+        notes = (*notes, f"{source} has no {label_key}: all images are of one class, 'all'")
+        return RawImages(images, ids, classes, source, notes)
+    ids, classes, more = as_labels(raw_labels, len(images), f"'{label_key}' of {source}")
+    return RawImages(images, ids, classes, source, (*notes, *more))
 
 
-def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray[np.generic]]:
-    try:
-        with path.open("rb") as file:
-            # numpy would take other files for pickles and recommend that.
-            if not file.read(6).startswith(_BEGINNINGS):
-                raise ValueError("it does not begin like one")
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
+@contextmanager
+def _opened(path: Path, source: str) -> Iterator[zipfile.ZipFile]:
+    with path.open("rb") as file:
+        beginning = file.read(6)
+        if not beginning.startswith(_BEGINNINGS):
+            raise ValueError("it does not begin like one")
+        if beginning == _BEGINNINGS[1]:
             raise RequestError(
                 f"{source} is not an npz archive but a single array; use numpy.savez"
             )
-        with archive:
-            missing, held = [key for key in keys if key not in archive], ", ".join(archive.files)
-            if missing:
-                raise RequestError(
-                    f"{source} lacks {' and '.join(missing)}; it holds {held or 'nothing'}; the "
-                    "MedMNIST layout is train_images, train_labels, test_images, test_labels"
-                )
-            arrays = [archive[key] for key in keys]
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+
+
+def _read_array(archive: zipfile.ZipFile, key: str, source: str) -> NDArray[np.generic]:
+    """Read an array, if its header says that it is as long as its member and fits."""
+    with archive.open(f"{key}.npy") as member:
+        magic = member.read(npy.MAGIC_LEN)
+        if not magic.startswith(npy.MAGIC_PREFIX):
+            raise RequestError(f"'{key}' of {source} is not a numpy array; use numpy.savez")
+        read_header = npy.read_array_header_1_0 if magic[6] == 1 else npy.read_array_header_2_0
+        shape, _, dtype = read_header(member)
+        size = prod(shape) * dtype.itemsize
+        # The array, what it is converted in, and the bytes for the models.
+        check_memory(
+            size + prod(shape) * (2 if dtype.itemsize == 1 else 10),
+            f"'{key}' of {source}, {shape} of {dtype},",
+            "put fewer images into it",
+        )
+        if min(shape, default=0) < 0 or (
+            not dtype.hasobject and member.tell() + size != _length(archive, key)
+        ):
+            raise ValueError(f"'{key}' is not as long as its header says")
+    with archive.open(f"{key}.npy") as member:
+        array: NDArray[np.generic] = npy.read_array(member, allow_pickle=False)
+    return array
+
+
+def _length(archive: zipfile.ZipFile, key: str) -> int:
+    return archive.getinfo(f"{key}.npy").file_size
+
+
+@contextmanager
+def _one_line_on_damage(source: str) -> Iterator[None]:
+    """Say in one line what numpy and zipfile raise on bytes that are not an npz archive.
+
+    They parse what somebody else wrote, and let pass whatever goes wrong on the way, from
+    `SyntaxError` (a header) to `RuntimeError` (an encrypted member).
+    """
+    try:
+        yield
     except RequestError:
         raise
-    except MemoryError as error:
-        raise RequestError(
-            f"{source} does not fit into the memory ({error}); put fewer images into it"
-        ) from error
-    except CORRUPT_NPZ as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise RequestError(
             f"{source} cannot be read as an npz file ({reason}); it is damaged, cut short or of "
             "another format: copy or write it again with numpy.savez"
         ) from error
-    for key, array in zip(keys, arrays, strict=True):
-        if not isinstance(array, np.ndarray):  # numpy hands out members that are not .npy as bytes
-            raise RequestError(f"'{key}' of {source} is not a numpy array; use numpy.savez")
-    return arrays

@@ -4,7 +4,9 @@ import json
 from importlib.resources import files
 from typing import TypedDict, cast
 
+from qhybrid.memory import check_memory
 from qhybrid.models.rows import MODELS
+from qhybrid.models.spec import ModelSpec
 
 
 class CatalogEntry(TypedDict):
@@ -45,3 +47,23 @@ def catalog() -> list[CatalogEntry]:
             cast("CatalogEntry", {key: known.get(key) for key in CatalogEntry.__annotations__})
         )
     return entries
+
+
+def check_model_memory(spec: ModelSpec, copies: int) -> None:
+    """Refuse a model whose weights do not fit into the memory, before it is built.
+
+    The number of weights is estimated from the published model's: it grows with the square of
+    `dim`. Models of installed packages were not measured, and pass.
+
+    Args:
+        spec: Which model, at what size.
+        copies: Of the weights in single precision: 1 to hold them; 5 to train them by Adam, for
+            weights, gradients, two moments and the moving average.
+
+    Raises:
+        RequestError: They do not fit.
+    """
+    measured = next(entry["parameters"] for entry in catalog() if entry["name"] == spec.name)
+    weights = (measured or 0) * (spec.dim / spec.row.size.dim) ** 2
+    what = f"{spec.name} with dim {spec.dim}, about {weights:,.0f} parameters,"
+    check_memory(4 * copies * weights, what, "choose a smaller model.dim")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from qhybrid.models.attention import VertexAttention
+from qhybrid.models.catalog import check_model_memory
 from qhybrid.models.control import Options
 from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
@@ -83,8 +84,10 @@ def build_model(
 
     Raises:
         CircuitError: The vertex is too narrow for the model's circuits.
+        RequestError: The weights do not fit into the memory.
     """
     row = spec.row
+    check_model_memory(spec, copies=1)
     execution = Execution(backend or get_backend("statevector"), gradient, generator, row.control)
     with _initialized_from(generator):
         model: nn.Module = load_reference(row.builder)(spec, execution, **row.options)

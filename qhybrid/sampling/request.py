@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from qhybrid.diffusion.samplers import check_sampler, sampler_steps
 from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
+from qhybrid.memory import check_memory
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.rows import MODELS
+from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import Option
@@ -23,7 +25,7 @@ MOST_SHOTS = 10_000_000
 """More than any service executes at once."""
 
 DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
-"""What is taken on a device unless told otherwise: every step is paid for."""
+"""What is taken on a QPU unless told otherwise: every step is paid for."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,15 @@ class ExecutionRequest:
         twirling: Whether gates are twirled.
         pack: Images that share an execution side by side, or `auto`; a number may be text.
         fractional: Whether to use rzz and rx of any angle.
-        mode: `session`, `batch` or `job`, on IBM's devices.
+        mode: `session`, `batch` or `job`, on IBM's QPUs.
     """
 
-    shots: Annotated[int | None, Option("Executions a circuit and image [1024].", metavar="N")] = (
+    shots: Annotated[
+        int | None, Option("Executions per circuit and image [1024].", metavar="N")
+    ] = None
+    primitive: Annotated[Literal["estimator", "sampler"] | None, Option("On QPUs [estimator].")] = (
         None
     )
-    primitive: Annotated[
-        Literal["estimator", "sampler"] | None, Option("On devices [estimator].")
-    ] = None
     resilience_level: Annotated[
         int | None, Option("Error mitigation of the estimator [1: readout].", metavar="0-2")
     ] = None
@@ -63,7 +65,7 @@ class ExecutionRequest:
     ] = None
     mode: Annotated[
         Literal["session", "batch", "job"] | None,
-        Option("Execution mode on IBM's devices [by plan]."),
+        Option("Execution mode on IBM's QPUs [by plan]."),
     ] = None
 
     def __post_init__(self) -> None:
@@ -91,8 +93,8 @@ class SamplingRequest:
     Attributes:
         num_images: How many images.
         sampler: A key of `qhybrid.diffusion.SAMPLERS`.
-        steps: Model evaluations an image. Without it, a sampler that is not the configured one
-            takes its own default, and a device 10.
+        steps: Model evaluations per image. Without it, a sampler that is not the configured one
+            takes its own default, and a QPU 10.
         backend: Where the circuits run.
         seed: Of the noise: the same seed gives the same images on an exact backend.
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
@@ -110,7 +112,7 @@ class SamplingRequest:
     sampler: Annotated[
         str | None,
         Option(
-            "ddpm, ddim, dpm++, sde-dpm++, sde or ode [the run's; ddim on a device].",
+            "ddpm, ddim, dpm++, sde-dpm++, sde or ode [the run's; ddim on a QPU].",
             metavar="NAME",
         ),
     ] = None
@@ -149,7 +151,7 @@ class SamplingPlan:
         schedule: Its noise schedule.
         num_images: How many images.
         sampler: The sampler's name.
-        steps: Model evaluations an image.
+        steps: Model evaluations per image.
         backend: The backend's name.
         seed: Of the noise.
         noise: Where it comes from.
@@ -213,10 +215,16 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         RequestError: A name or number is not allowed, or the run has no model yet.
     """
     config = run.config()
-    _check_model(run, config)
+    spec = _check_model(run, config)
     for name, value in (("num-images", request.num_images), ("batch-size", request.batch_size)):
         if not 1 <= value <= MOST_IMAGES:
             raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
+    # As floats of a part and of the whole, and as bytes.
+    check_memory(
+        9 * request.num_images * math.prod(spec.input_shape),
+        f"{request.num_images:,} images of {spec.image_size}x{spec.image_size}",
+        "draw fewer --num-images at a time, each time with another --seed",
+    )
     seed = config.training.seed if request.seed is None else request.seed
     if seed < 0:
         raise RequestError(f"--seed must be 0 or more, but is {seed}")
@@ -251,7 +259,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         execution=execution,
         hardware_steps=hardware_steps,
         max_qpu_seconds=request.max_qpu_seconds,
-        classes=read_spec(run.folder).classes,
+        classes=spec.classes,
     )
 
 
@@ -261,7 +269,7 @@ def _noise(
     """Return where noise comes from, and whether it is the training run's pool."""
     usual = config.noise_spec
     source = usual.source if request.noise_source is None else request.noise_source
-    # Any device of an account will do: "ibm" has become one by name when a run is resumed.
+    # Any QPU of an account will do: "ibm" has become one by name when a run is resumed.
     paid = all(check_backend_name(name).paid for name in (backend, usual.backend))
     kept = usual.pool is not None and run.noise_file.exists()
     serves = backend == usual.backend or paid
@@ -312,8 +320,8 @@ def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
         )
 
 
-def _check_model(run: Run, config: Config) -> None:
-    """Refuse a run without a model, or with that of another run.
+def _check_model(run: Run, config: Config) -> ModelSpec:
+    """Return what a run's model is; refuse a run without one, or with that of another run.
 
     Whether the weights are sound shows when they are loaded.
     """
@@ -328,3 +336,4 @@ def _check_model(run: Run, config: Config) -> None:
                 f"'{run.folder}' holds another model than its config.toml describes: {key} is "
                 f"{getattr(spec, key)}, not {wanted}; restore the run's own files"
             )
+    return spec

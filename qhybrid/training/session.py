@@ -8,6 +8,8 @@ from torch.utils.data import DataLoader
 
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
+from qhybrid.models.catalog import check_model_memory
+from qhybrid.models.model_file import SPEC_FILE, read_spec
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid.run_folder import Run
@@ -64,7 +66,12 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     """
     device = choose_device(config.training.device)
     data, settings = config.data, config.training
-    dataset = load_dataset(data.dataset, classes=data.classes, image_size=data.image_size)
+    # Grey images in colour files are read as grey, but a model that took them as RGB goes on so.
+    known = resumed is not None and (resumed.folder / SPEC_FILE).is_file()
+    channels = read_spec(resumed.folder).channels if resumed and known else None
+    dataset = load_dataset(
+        data.dataset, classes=data.classes, image_size=data.image_size, channels=channels
+    )
     spec = ModelSpec(
         **config.model.model_dump(),
         image_size=dataset.image_size,
@@ -72,6 +79,7 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         timesteps=config.diffusion.timesteps,
         classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
+    check_model_memory(spec, copies=5)
     backend = _backend(config)
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)

@@ -37,6 +37,8 @@ def show_start(console: Console, run: Run, session: Session) -> None:
             "folder": f"{run.folder}" + (f", resumed at step {step}" if step else ""),
         },
     )
+    for note in dataset.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_end(console: Console, run: Run, session: Session) -> None:
