@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     numbers = asked.numbers
     torch_seconds = seconds(lambda: torch.randn(numbers))
-    print(f"| backend | numbers a second | {BATCH} numbers | bytes | correlation | K-S |")
+    print(f"| backend | numbers per second | {BATCH} numbers | bytes | correlation | K-S |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in asked.backends:
         print(row(name, bit_source(name), numbers))

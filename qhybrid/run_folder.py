@@ -38,7 +38,7 @@ class Run:
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")
-    """Folder of the sample grids, one an epoch."""
+    """Folder of the sample grids, one per epoch."""
     samplings = InFolder("samplings")
     """Folder of the sampling runs that were not sent elsewhere."""
     tensorboard = InFolder("tensorboard")

@@ -28,7 +28,7 @@ def datasets(output_format: FormatOption = "table") -> None:
 
 
 def backends(output_format: FormatOption = "table") -> None:
-    """List where circuits can run, with the devices of the account where one is saved.
+    """List where circuits can run, with the QPUs of the account where one is saved.
 
     A fake device, fake_NAME, is a device's last calibration, simulated offline.
     """

@@ -33,7 +33,7 @@ def report(
         bool, typer.Option("--health/--no-health", help="Examine weights, inputs and gradients.")
     ] = True,
     shots: Annotated[
-        int | None, typer.Option(metavar="N", help="Executions a circuit [as `sample` takes].")
+        int | None, typer.Option(metavar="N", help="Executions per circuit [as `sample` takes].")
     ] = None,
     sampler: Annotated[
         str | None, typer.Option(metavar="NAME", help="As for `sample` [the run's, or ddim].")

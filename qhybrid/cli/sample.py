@@ -17,10 +17,12 @@ def sample(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on in --out, or with the newest unfinished device run."),
+        typer.Option(
+            "--resume", help="Go on in --out, or with the newest unfinished run on a QPU."
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what a device would cost, and stop.")
+        bool, typer.Option("--dry-run", help="Print what a QPU would cost, and stop.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask before spending more than a minute.")
@@ -29,7 +31,7 @@ def sample(
 ) -> None:
     """Draw images from a training run; the same seed draws the same images.
 
-    On a device (`fake_...`, `ibm...`) every round of circuits is recorded, so that a run that was
+    On a QPU (`fake_...`, `ibm...`) every round of circuits is recorded, so that a run that was
     stopped goes on without paying twice.
     """
     from qhybrid.allocator import keep_freed_memory

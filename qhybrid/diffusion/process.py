@@ -69,7 +69,7 @@ class Draw:
 
     Attributes:
         sampler: A name that the process allows.
-        steps: Model evaluations an image.
+        steps: Model evaluations per image.
         indices: Numbers of the B images among all that are drawn.
         shape: (C, H, W).
         generators: One for each image.

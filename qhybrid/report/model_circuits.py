@@ -25,7 +25,7 @@ from qhybrid.report.subject import Subject
 from qhybrid_runtime import CircuitBank, QuantumLayer, get_backend
 from qhybrid_runtime.health.model import ModelHealth, model_health
 
-#: One circuit of a round: its layer, its weights at that moment, its parameter sets an image.
+#: One circuit of a round: its layer, its weights at that moment, its parameter sets per image.
 Call = tuple[QuantumLayer, np.ndarray, int]
 
 

@@ -49,7 +49,7 @@ class SamplingPlan:
 
     Attributes:
         sampler: Its name.
-        steps: Denoising steps an image.
+        steps: Denoising steps per image.
         shots: Executions of a circuit with one parameter set.
         num_images: Images that are drawn together; they share jobs.
     """

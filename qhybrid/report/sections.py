@@ -186,7 +186,7 @@ def _devices(reports: Reports) -> Section:
         "duration": lambda row: shown(row["duration_us"], 2, " us"),
         **_SUCCESS,
     }
-    return _table("Circuits on devices", reports, columns, 3)
+    return _table("Circuits on QPUs", reports, columns, 3)
 
 
 def _stock(reports: Reports) -> Section:
@@ -288,8 +288,8 @@ def _model_health(health: Mapping[str, Any]) -> Section:
 
 def _sampling(model: Mapping[str, Any], cost: Mapping[str, Any]) -> Section:
     figures: Mapping[str, Callable[[Any], str]] = {
-        "executions an image": "{0[executions_per_image]:,.0f}".format,
-        "QPU seconds an image": "{0[qpu_seconds_per_image]:,.1f}".format,
+        "executions per image": "{0[executions_per_image]:,.0f}".format,
+        "QPU seconds per image": "{0[qpu_seconds_per_image]:,.1f}".format,
         "jobs in all": "{0[jobs]:,}".format,
         "Open plan's month, all images": lambda bill: f"{100 * bill['open_plan_share']:,.0f} %",
     }
@@ -298,6 +298,6 @@ def _sampling(model: Mapping[str, Any], cost: Mapping[str, Any]) -> Section:
     note = (
         f"{cost['sampler']}, {cost['steps']} steps, {cost['shots']:,} shots, {cost['num_images']} "
         f"images together; {model['circuits_per_step']} circuits in {model['rounds_per_step']} "
-        "rounds a step; estimates"
+        "rounds per step; estimates"
     )
     return Section("Drawing images on a QPU", ("figure", "ours", "stock"), rows, 1, (note,))

@@ -12,7 +12,7 @@ from qhybrid_runtime import Backend, get_backend
 
 
 class LastStepsElsewhere(nn.Module):
-    """Two copies of one model: the first steps on a simulator, the last ones on a device."""
+    """Two copies of one model: the first steps on a simulator, the last ones on a QPU."""
 
     def __init__(self, first: nn.Module, last: nn.Module, timesteps: Collection[int]) -> None:
         """Put the copies together; `last` is evaluated at `timesteps`, the sampler's last ones."""

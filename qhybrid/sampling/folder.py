@@ -35,9 +35,9 @@ class SamplingRun:
     noise_file = InFolder("noise.npz")
     """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
     plan_file = InFolder("plan.json")
-    """What was asked for (JSON), on a device; its jobs can be resumed."""
+    """What was asked for (JSON), on a QPU; its jobs can be resumed."""
     jobs_folder = InFolder("jobs")
-    """The record of all jobs on a device."""
+    """The record of all jobs on a QPU."""
 
     def plan(self) -> dict[str, Any]:
         """Read what makes the images.

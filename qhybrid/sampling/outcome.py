@@ -1,4 +1,4 @@
-"""How a sampling run on a device can end before its last step."""
+"""How a sampling run on a QPU can end before its last step."""
 
 from qhybrid_circuits.errors import QHybridError, QpuLimitError
 

@@ -33,7 +33,7 @@ def sample_run(
         run: The training run or its folder.
         request: What to draw.
         out: The new sampling run's folder; None takes `RUN/samplings/SAMPLER-N`.
-        resume: Go on with the sampling run on a device in `out`, or with the newest unfinished one;
+        resume: Go on with the sampling run on a QPU in `out`, or with the newest unfinished one;
             rounds that are on record cost nothing. The request may be left out.
         confirm: Asked before more than a minute of QPU time is spent; without it the request is
             refused then.
@@ -42,7 +42,7 @@ def sample_run(
     Raises:
         RequestError: The request is wrong, or the folder is not a run with a model in it.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
-        SamplingInterrupted: Ctrl-C on a device; the message says how to go on.
+        SamplingInterrupted: Ctrl-C on a QPU; the message says how to go on.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()
@@ -58,10 +58,10 @@ def sample_run(
 
 
 def bill_of(run: Run | Path | str, request: SamplingRequest) -> "SamplingBill":
-    """Return what a request would cost on a device; nothing is submitted.
+    """Return what a request would cost on a QPU; nothing is submitted.
 
     Raises:
-        RequestError: The request is wrong, or its backend is not a device.
+        RequestError: The request is wrong, or its backend is not a QPU.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     plan = plan_sampling(run, request)

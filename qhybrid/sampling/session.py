@@ -62,9 +62,9 @@ def run_sampling(
     """Draw the images of a plan; the arguments are made of those of `sample_run`.
 
     Raises:
-        RequestError: The device or the model cannot be had, or the folder is not free.
+        RequestError: The QPU or the model cannot be had, or the folder is not free.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
-        SamplingInterrupted: Ctrl-C on a device.
+        SamplingInterrupted: Ctrl-C on a QPU.
     """
     console = console or Console(quiet=True)
     device = choose_device(plan.device)
@@ -82,7 +82,7 @@ def run_sampling(
         spent = backend.ledger.spent_seconds
         spent += plan.noise_seconds if run.noise_file.exists() else 0.0
         _agree(left_to_pay(with_noise(bill, plan), spent), plan, confirm, console)
-        # By its own name: the least busy device may be another one when the run is resumed.
+        # By its own name: the least busy QPU may be another one when the run is resumed.
         write_json(run.plan_file, {**plan.lasting(), "backend": backend.qpu.name})
         with _resumable(run, plan):
             _fill(run, plan, model, device, console, backend)
@@ -116,7 +116,7 @@ def _emptied(run: SamplingRun) -> Iterator[None]:
 
 @contextmanager
 def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
-    """Say how to go on when something stops a run on a device."""
+    """Say how to go on when something stops a run on a QPU."""
     going_on = f"go on with: {run.resume_command(plan.run)}"
     try:
         yield
@@ -206,7 +206,7 @@ def _fill(
 
 @contextmanager
 def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[None]:
-    """Show what becomes of jobs: on the bar, or, without a terminal, a line a job."""
+    """Show what becomes of jobs: on the bar, or, without a terminal, a line per job."""
     if not isinstance(backend, QpuBackend):
         yield
         return
@@ -231,7 +231,7 @@ def _draw(
     plan: SamplingPlan, model: nn.Module, device: str, progress: Progress, noise: NoiseSource
 ) -> SampleResult:
     """Draw the images that are shown with their frames, then the others without, to save memory."""
-    # On a device a round serves all images of a batch: drawing them in two parts would be two.
+    # On a QPU a round serves all images of a batch: drawing them in two parts would be two.
     shown = plan.num_images if plan.on_hardware else min(plan.num_images, GRID_IMAGES)
     task = progress.add_task(f"{plan.num_images} images with {plan.sampler}", total=None, job="")
     classes, spec = None if plan.classes is None else len(plan.classes), read_spec(plan.run.folder)

@@ -160,7 +160,7 @@ class QuantumSection(Section):
     Attributes:
         backend: A name that `qhybrid backends` lists.
         gradient: A method of the backend; None takes its best one.
-        noise_aware: Train with the errors of this fake device: one Pauli trajectory a sample, on
+        noise_aware: Train with the errors of this fake QPU: one Pauli trajectory per sample, on
             qhybrid's engine; None trains without.
     """
 
@@ -171,7 +171,7 @@ class QuantumSection(Section):
         str | None, Option("How circuits are differentiated [the backend's best].", metavar="NAME")
     ] = None
     noise_aware: Annotated[
-        str | None, Option("Train with the errors of a device, e.g. fake_fez.", metavar="FAKE")
+        str | None, Option("Train with the errors of a QPU, e.g. fake_fez.", metavar="FAKE")
     ] = None
 
     @model_validator(mode="after")
@@ -196,7 +196,7 @@ class SamplingSection(Section):
 
     Attributes:
         sampler: `ddpm`, `ddim`, `dpm++`, `sde-dpm++`, `sde`, `ode`, or that of another package.
-        steps: Model evaluations an image; at most `diffusion.timesteps`.
+        steps: Model evaluations per image; at most `diffusion.timesteps`.
         num_images: Images on the grid.
     """
 

@@ -23,7 +23,7 @@ class TrainingSection(Section):
         optimizer: `adam`; or `qng`, the quantum natural gradient for the circuits' weights and Adam
             for the others, see `NaturalGradientSection`.
         epochs: Passes over the images.
-        batch_size: Images a batch; all of the images where there are fewer.
+        batch_size: Images per batch; all of the images where there are fewer.
         learning_rate: Of Adam, at its highest.
         betas: Of Adam.
         eps: Of Adam.
@@ -50,7 +50,7 @@ class TrainingSection(Section):
         Option("qng: the quantum natural gradient for circuits, Adam for the rest."),
     ] = "adam"
     epochs: Annotated[Count, Option("Passes over the images.", metavar="N")] = 20
-    batch_size: Annotated[Count, Option("Images a batch.", metavar="N")] = 32
+    batch_size: Annotated[Count, Option("Images per batch.", metavar="N")] = 32
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 6e-3
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
         0.9,

@@ -111,7 +111,7 @@ class ReverseProcess(nn.Module):
 
     @torch.no_grad()
     def sample(self, states: Tensor, generator: torch.Generator) -> Tensor:
-        """Run all steps with one drawn outcome a step, as one execution on a device would.
+        """Run all steps with one drawn outcome per step, as one execution on a device would.
 
         Haar-random pure states, which average to I/d, become pure states that average to what
         `chain` returns.

@@ -28,7 +28,7 @@ class StepPlan:
 
     Attributes:
         images: Images in the data set.
-        batch_size: Images a batch, never more than there are images.
+        batch_size: Images per batch, never more than there are images.
         accumulate: Batches an optimizer step.
         epochs: Passes over the images.
         max_steps: Limit on the optimizer steps, or None.

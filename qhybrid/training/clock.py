@@ -29,7 +29,7 @@ class Stopwatch:
 
 
 class Pace:
-    """Steps a second since the last time it was asked."""
+    """Steps per second since the last time it was asked."""
 
     def __init__(self, clock: Stopwatch, step: int) -> None:
         """Begin at a step."""
@@ -37,7 +37,7 @@ class Pace:
         self._step, self._seconds = step, clock.seconds
 
     def lap(self, step: int) -> float:
-        """Return the steps a second since the last lap; the next lap begins at this step."""
+        """Return the steps per second since the last lap; the next lap begins at this step."""
         steps, seconds = step - self._step, self._clock.seconds - self._seconds
         self._step, self._seconds = step, self._clock.seconds
         return steps / max(seconds, 1e-9)

@@ -1,4 +1,4 @@
-"""What a run shows: a bar on a terminal, a line an epoch everywhere."""
+"""What a run shows: a bar on a terminal, a line per epoch everywhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class _StopColumn(ProgressColumn):
 
 
 class ProgressDisplay(StepHook):
-    """Shows loss and steps a second.
+    """Shows loss and steps per second.
 
     Must come after the hooks that write the files it names.
     """

@@ -76,7 +76,7 @@ def steps(model: str, batch: str, size: str, *options: str) -> None:
 
     Args:
         model: A model, or MODEL@BACKEND.
-        batch: Images a step.
+        batch: Images per step.
         size: Side of the images.
         options: Any of `keep-memory` (as the command line does), `textbook` (linear attention as
             it is written down), `bf16`.

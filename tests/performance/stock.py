@@ -111,7 +111,7 @@ def whole_sample(case: Case) -> tuple[float, int]:
 
 @dataclass(frozen=True)
 class Connected:
-    """Stock classes with our estimator and gradient, in seconds a batch."""
+    """Stock classes with our estimator and gradient, in seconds per batch."""
 
     forward_s: float
     backward_s: float

@@ -132,8 +132,8 @@ def _codes(errors: Tensor, lead: tuple[int, ...], inputs: Tensor) -> Tensor:
         )
     if tuple(errors.shape[:-1]) != lead:
         raise ShapeError(
-            f"Argument `errors` must have shape {(*lead, errors.shape[-1])}, one row a sample, but "
-            f"has shape {tuple(errors.shape)}"
+            f"Argument `errors` must have shape {(*lead, errors.shape[-1])}, one row per "
+            f"sample, but has shape {tuple(errors.shape)}"
         )
     if errors.device.type == "cpu" and errors.numel() and int(errors.max()) > 3:
         raise ShapeError(

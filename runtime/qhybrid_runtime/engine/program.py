@@ -31,7 +31,7 @@ Source = Literal["constant", "weights", "data", "errors"]
 #: Instructions that leave an exact pure state as it is.
 _IDLE = (Barrier, Delay, IGate)
 
-#: Constant gates on more qubits than this are taken apart where they have a definition.
+#: Constant gates on more qubits than this are decomposed where they have a definition.
 _DENSE = 4
 
 

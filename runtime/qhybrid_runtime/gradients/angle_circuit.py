@@ -99,7 +99,7 @@ class AngleCircuit:
         else:
             raise CircuitError(
                 f"Gate '{operation.name}' has a symbolic angle, but no parameter-shift rule is "
-                "known for it and it has no definition to be taken apart by; use rotations and "
+                "known for it and it has no definition to decompose it by; use rotations and "
                 "controlled rotations, or another gradient (spsa, adjoint)"
             )
 

@@ -1,6 +1,6 @@
 """The cost of a round of circuits on a QPU, estimated before it is submitted.
 
-Figures are estimates: IBM's own rule of thumb is 2 s a job and 0.35 ms an execution.
+Figures are estimates: IBM's own rule of thumb is 2 s per job and 0.35 ms per execution.
 """
 
 import math

@@ -213,7 +213,7 @@ def test_options_of_a_models_circuits_are_found(model_report: Report) -> None:
 
 
 def test_executions_follow_the_plan(cache: Path) -> None:
-    """4 rounds of one circuit: a job each, 2 s a job and 0.35 ms an execution."""
+    """4 rounds of one circuit: a job each, 2 s per job and 0.35 ms per execution."""
     request = ReportRequest(
         "1hqconv-qvunet", health=False, shots=256, sampler="ddim", steps=10, num_images=16
     )

@@ -87,7 +87,7 @@ def test_without_errors_given_there_are_none(rng) -> None:
     ("errors", "message"),
     [
         (torch.zeros(3, 16, dtype=torch.uint8), "with n_sites = 17"),
-        (torch.zeros(2, 17, dtype=torch.uint8), "one row a sample"),
+        (torch.zeros(2, 17, dtype=torch.uint8), "one row per sample"),
         (torch.zeros(3, 17), "must be uint8"),
         (torch.full((3, 17), 4, dtype=torch.uint8), "codes of 0, 1, 2 or 3"),
     ],

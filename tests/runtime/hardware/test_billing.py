@@ -59,7 +59,7 @@ def test_a_round_is_one_job_whatever_the_number_of_circuits() -> None:
 
 
 def test_sixteen_images_in_ten_steps() -> None:
-    # Four rounds a step with one 12-qubit circuit each.
+    # Four rounds per step with one 12-qubit circuit each.
     settings = PrimitiveSettings(shots=256)
     size = RoundSize(16, 12, success_probability=0.4)
     packed = dataclasses.replace(size, copies=4, success_probability=0.02)
