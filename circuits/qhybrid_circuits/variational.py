@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,13 +59,14 @@ class VariationalCircuit:
 
     def _check_parameters(self) -> None:
         listed = [*self.inputs, *self.weights]
-        twice = sorted({p.name for p in listed if listed.count(p) > 1})
+        twice = sorted(p.name for p, count in Counter(listed).items() if count > 1)
         if twice:
             raise CircuitError(
                 f"Parameters of circuit '{self.name}' must be an input or a weight, once, but "
                 f"{', '.join(twice)} is listed more than once"
             )
-        unlisted = [p.name for p in self.circuit.parameters if p not in set(listed)]
+        known = set(listed)
+        unlisted = [p.name for p in self.circuit.parameters if p not in known]
         if unlisted:
             raise CircuitError(
                 f"Parameters of circuit '{self.name}' must be an input or a weight, but "

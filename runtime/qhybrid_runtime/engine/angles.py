@@ -52,15 +52,14 @@ class _Curve:
 class _Affine:
     """The affine part of a table, for one dtype and torch device."""
 
-    def __init__(self, coefficients: np.ndarray, offsets: np.ndarray, like: Tensor) -> None:
+    def __init__(
+        self, which: np.ndarray, slopes: np.ndarray, offsets: np.ndarray, like: Tensor
+    ) -> None:
         self.offsets = torch.as_tensor(offsets).to(like)
-        self.terms: list[tuple[Tensor, Tensor]] = []
-        # Term t holds the t-th parameter of each angle that has so many, and zero for the others.
-        order = np.argsort(coefficients == 0, axis=0, kind="stable")
-        for term in range(int((coefficients != 0).sum(axis=0).max(initial=0))):
-            slopes = np.take_along_axis(coefficients, order[term : term + 1], axis=0)[0]
-            which = torch.as_tensor(order[term]).to(like.device)
-            self.terms.append((which, torch.as_tensor(slopes).to(like)))
+        self.terms = [
+            (torch.as_tensor(parameters).to(like.device), torch.as_tensor(numbers).to(like))
+            for parameters, numbers in zip(which, slopes, strict=True)
+        ]
 
     def __call__(self, parameters: Tensor) -> Tensor:
         angles = self.offsets.expand(*parameters.shape[:-1], len(self.offsets))
@@ -89,8 +88,8 @@ class AngleTable:
             CircuitError: An expression has a function that has no derivative in torch.
         """
         position = {parameter: index for index, parameter in enumerate(parameters)}
-        self.coefficients = np.zeros((len(parameters), len(expressions)))
         self.offsets = np.zeros(len(expressions))
+        terms: list[list[tuple[int, float]]] = [[] for _ in expressions]
         self._curves: list[_Curve] = []
         for column, expression in enumerate(expressions):
             if not isinstance(expression, ParameterExpression):
@@ -98,12 +97,19 @@ class AngleTable:
                 continue
             slopes = _slopes(expression)
             if slopes is not None:
-                for parameter, slope in slopes.items():
-                    self.coefficients[position[parameter], column] = slope
+                found = ((position[parameter], slope) for parameter, slope in slopes.items())
+                terms[column] = sorted(each for each in found if each[1])
                 origin = expression.bind(dict.fromkeys(expression.parameters, 0.0))
                 self.offsets[column] = float(origin)
             else:
                 self._curves.append(_curve(column, expression, position))
+        # Term t holds the t-th parameter of each angle that has so many, and zero for the others.
+        shape = max(map(len, terms), default=0), len(expressions)
+        self._which, self._slopes = np.zeros(shape, dtype=np.int64), np.zeros(shape)
+        for column, found_terms in enumerate(terms):
+            for term, (parameter, slope) in enumerate(found_terms):
+                self._which[term, column], self._slopes[term, column] = parameter, slope
+        self._num_parameters = len(parameters)
         self._affine = ByDtype[_Affine]()
 
     def __len__(self) -> int:
@@ -113,12 +119,21 @@ class AngleTable:
     def key(self) -> tuple[object, ...]:
         """Return what the table computes, equal for equal tables."""
         curves = tuple((c.column, sympy.srepr(c.formula), c.arguments) for c in self._curves)
-        numbers = (self.coefficients.tobytes(), self.offsets.tobytes())
-        return (self.coefficients.shape, *numbers, curves)
+        numbers = (each.tobytes() for each in (self._which, self._slopes, self.offsets))
+        return (self._num_parameters, len(self), *numbers, curves)
+
+    def largest_slopes(self, first: int = 0, end: int | None = None) -> np.ndarray:
+        """Return how fast each parameter moves an affine one of some angles, (n_parameters,)."""
+        largest, angles = np.zeros(self._num_parameters), slice(first, end)
+        np.maximum.at(largest, self._which[:, angles], np.abs(self._slopes[:, angles]))
+        return largest
+
+    def _make_affine(self, like: Tensor) -> _Affine:
+        return _Affine(self._which, self._slopes, self.offsets, like)
 
     def __call__(self, parameters: Tensor) -> Tensor:
         """Return the angles in radians, (..., n_angles), of parameters (..., n_parameters)."""
-        affine = self._affine.get(parameters, lambda x: _Affine(self.coefficients, self.offsets, x))
+        affine = self._affine.get(parameters, self._make_affine)
         angles = affine(parameters)
         if not self._curves:
             return angles

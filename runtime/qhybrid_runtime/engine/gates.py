@@ -7,7 +7,7 @@ one formula serves every gate there is. Gates without parameters need none of th
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
@@ -44,7 +44,7 @@ class GateSeries:
     coefficients: np.ndarray
     frequencies: np.ndarray
 
-    @property
+    @cached_property
     def parts(self) -> tuple[np.ndarray, np.ndarray]:
         """Return where the matrix can have a real and an imaginary part, both bool (D, D)."""
         real, imaginary = (np.zeros(len(self.coefficients), dtype=bool) for _ in range(2))
@@ -57,7 +57,7 @@ class GateSeries:
         there = self.value >= 0
         return real[self.value] & there, imaginary[self.value] & there
 
-    @property
+    @cached_property
     def ones(self) -> np.ndarray:
         """Return where the matrix is one whatever the angles, bool (D, D)."""
         still = (self.frequencies == 0).all(axis=2)

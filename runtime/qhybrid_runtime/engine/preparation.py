@@ -73,12 +73,13 @@ class Amplitudes:
         For parameters (B, n_parameters) it is, in the same shape, the largest slope of the
         register's features over the length of them all; zero where that is zero.
         """
-        slopes = torch.as_tensor(self.features.coefficients).to(parameters).abs()
-        parts = self._split(self.features(parameters))
-        rates = []
-        for part, own in zip(parts, self._split(slopes), strict=True):
+        rates, first = [], 0
+        for part in self._split(self.features(parameters)):
+            end = first + part.shape[-1]
+            slopes = torch.as_tensor(self.features.largest_slopes(first, end)).to(parameters)
             lengths = part.square().sum(dim=-1, keepdim=True).sqrt()
-            rates.append(torch.where(lengths > 0, own.amax(dim=1) / lengths, 0.0))
+            rates.append(torch.where(lengths > 0, slopes / lengths, 0.0))
+            first = end
         return rates
 
     @property

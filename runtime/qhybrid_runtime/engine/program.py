@@ -146,11 +146,13 @@ def compile_program(
         inputs, weights, circuit = circuit.inputs, circuit.weights, circuit.circuit
     input_list = list(inputs or ())
     if weights is None:
-        weights = [p for p in circuit.parameters if p not in set(input_list)]
+        given = set(input_list)
+        weights = [p for p in circuit.parameters if p not in given]
     both = [*input_list, *(weight_list := list(weights))]
     if not circuit.num_qubits:
         raise CircuitError("A compiled circuit must have at least one qubit, but has none")
-    missing = [p.name for p in circuit.parameters if p not in set(both)]
+    known = set(both)
+    missing = [p.name for p in circuit.parameters if p not in known]
     if missing:
         raise CircuitError(
             f"Parameters of a compiled circuit must be an input or a weight, but "

@@ -66,7 +66,7 @@ class AngleCircuit:
 
     def at(self, parameters: np.ndarray) -> np.ndarray:
         """Return the angles (B, n_angles) at parameters (B, n_inputs + n_weights)."""
-        angles = np.array(self.table(torch.as_tensor(parameters)))
+        angles = self.table(torch.as_tensor(parameters)).numpy().copy()
         for encoding in self.encodings:
             angles[:, encoding.columns] = encoding.angles(parameters)
         return angles

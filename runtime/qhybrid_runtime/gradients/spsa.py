@@ -102,8 +102,8 @@ def _speeds(point: Point) -> np.ndarray:
     here = side_by_side(point)
     program, split = point.circuit.program, point.inputs.shape[1]
     fastest = np.zeros_like(here)
-    fastest += np.abs(program.data_angles.coefficients).max(axis=1, initial=0)
-    by_weights = np.abs(program.weight_angles.coefficients).max(axis=1, initial=0)
+    fastest += program.data_angles.largest_slopes()
+    by_weights = program.weight_angles.largest_slopes()
     fastest[:, split:] = np.maximum(fastest[:, split:], by_weights)
     for rates in program.amplitudes.rates(torch.as_tensor(here)):
         # A rotation by an angle moves the state by half of it.
