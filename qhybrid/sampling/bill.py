@@ -16,6 +16,7 @@ from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.billing import Bill, total
 from qhybrid_runtime.hardware.quote import Quote
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_bill
 
 FREE_SECONDS = 60.0
 """QPU time that is spent without asking."""
@@ -101,12 +102,10 @@ def sampling_bill(
 
 
 def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
-    """Return a bill with the job that measures noise beforehand, where there is one."""
-    if not plan.noise_seconds:
+    """Return a bill with the jobs that measure noise beforehand, where there is one."""
+    if not plan.noise_seconds or plan.noise.pool is None:
         return bill
-    seconds = plan.noise_seconds - billing.SECONDS_A_JOB
-    executions = round(seconds / billing.SECONDS_AN_EXECUTION)
-    noise = Bill(1, 1, executions, plan.noise_seconds)
+    noise = measured_bill(plan.noise.pool, LEAST_QUBITS)
     bills = (bill.bill, bill.unpacked, bill.stock)
     ours, unpacked, stock = (total([each, noise]) for each in bills)
     return replace(bill, bill=ours, unpacked=unpacked, stock=stock)
