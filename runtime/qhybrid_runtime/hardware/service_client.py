@@ -196,7 +196,8 @@ class ServiceClient(JobClient):
         Raises:
             QHybridError: It cannot be closed.
         """
-        opened, self._opened = self._opened, None
+        # One that an earlier process has left open is not needed any more either.
+        opened, self._opened = self._opened or self._joined(), None
         if opened is not None:
             self._patiently(f"close the {self.mode}", opened.close, most=_FEW_TRIES)
             self._ledger.session_id = None
@@ -212,7 +213,7 @@ class ServiceClient(JobClient):
     def _joined(self) -> Any:
         """Return the session or batch of an earlier process if it takes jobs still, or None."""
         session_id = self._ledger.session_id
-        if session_id is None:
+        if session_id is None or self.mode == "job":
             return None
         try:
             session = self._open_mode(self.mode, self._backend, session_id)

@@ -407,3 +407,12 @@ def test_a_token_is_nowhere(rounds, tmp_path, monkeypatch, caplog, capsys) -> No
     everything = "\n".join([*texts, *files, caplog.text, printed.out, printed.err])
     assert token not in everything
     assert "***" in everything
+
+
+def test_a_session_without_further_jobs_is_closed_all_the_same(rounds, tmp_path) -> None:
+    service = ServiceDouble("premium", status=[None, KeyboardInterrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        run_round(backend_of(service, tmp_path), rounds[0])  # and the power is cut
+    with backend_of(service, tmp_path) as backend:
+        run_round(backend, rounds[0])
+    assert [mode.open for mode in service.modes] == [False]
