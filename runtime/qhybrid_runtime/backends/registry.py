@@ -177,6 +177,22 @@ def check_backend_name(name: str) -> BackendInfo:
     return OTHERS.find(name, reading.SEE_BACKENDS)
 
 
+def check_bits(name: str) -> BackendInfo:
+    """Return what is known of a backend that is a source of random bits.
+
+    Raises:
+        UnknownNameError: There is no backend of this name.
+        RequestError: It is no such source.
+    """
+    info = check_backend_name(name)
+    if info.bits is None:
+        known = [form for row in ROWS if row.bits is not None for form in row.forms or ()]
+        raise RequestError(
+            f"the backend '{name}' is no source of random bits; take one of {', '.join(known)}"
+        )
+    return info
+
+
 def check_gradient(backend: str, gradient: str | None) -> str:
     """Return the gradient method to use on a backend: the one asked for, or its best one.
 

@@ -225,12 +225,13 @@ def _check_fits(demand: Demand, settings: PrimitiveSettings, limits: Limits) -> 
         return
     most = bisect(range(1, settings.shots), False, key=lambda shots: not fits(shots))
     circuit = f" of circuit '{demand.name}'" if demand.name else ""
+    layers = f" of {demand.layers} gate layers" if demand.layers > 1 else ""
     learnt = (
         f" and {settings.calibration:,} to learn readout errors" if settings.calibration else ""
     )
     raise RequestError(
-        f"One parameter set{circuit} takes {settings.executions * demand.bases:,} executions of "
-        f"{demand.layers} gate layers in {demand.bases} measurement bases{learnt}, but a job may "
+        f"One parameter set{circuit} takes {settings.executions * demand.bases:,} executions"
+        f"{layers} in {demand.bases} measurement bases{learnt}, but a job may "
         f"hold {limits.executions:,} executions and {limits.instructions:,} layers; use fewer "
         f"shots{f', at most {most:,}' if most else ''}, or fewer observables"
     )

@@ -1,10 +1,9 @@
 from typing import Any
 
-from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.names import noise_numbers
-from qhybrid_runtime.backends.registry import ROWS, check_backend_name
+from qhybrid_runtime.backends.registry import check_bits
 from qhybrid_runtime.randomness.coins import BitSource
 
 #: Qubits of a noisy QPU that are simulated: more cost as much time a bit, and more a call.
@@ -24,13 +23,8 @@ def bit_source(name: str, *, service: Any = None) -> BitSource:
             backend is no source of random bits.
         QHybridError: The service cannot be reached.
     """
-    info = check_backend_name(name)
-    if info.bits is None:
-        known = [form for row in ROWS if row.bits is not None for form in row.forms or ()]
-        raise RequestError(
-            f"the backend '{name}' is no source of random bits; take one of {', '.join(known)}"
-        )
-    source: BitSource = load_reference(info.bits)(info, service)
+    info = check_bits(name)
+    source: BitSource = load_reference(str(info.bits))(info, service)
     return source
 
 

@@ -8,10 +8,11 @@ from randomness_checks import assert_random, p_values_of_bits, p_values_of_numbe
 from service_double import ServiceDouble
 
 from qhybrid_circuits import QHybridError, RequestError, UnknownNameError
+from qhybrid_runtime.backends import registry
 from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
-from qhybrid_runtime.randomness import factory, qpu
+from qhybrid_runtime.randomness import qpu
 from qhybrid_runtime.randomness.cost import measured_seconds
 from qhybrid_runtime.randomness.factory import bit_source
 from qhybrid_runtime.randomness.normal import normal_numbers
@@ -119,7 +120,7 @@ def test_a_backend_without_bits_is_refused_and_those_with_bits_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dumb = BackendInfo("dumb", "nowhere:Nothing")
-    monkeypatch.setattr(factory, "check_backend_name", lambda name: dumb)
+    monkeypatch.setattr(registry, "check_backend_name", lambda name: dumb)
     named = "take one of statevector, aer, .*fake_NAME, ibm, ibm_NAME"
     with pytest.raises(RequestError, match=f"'dumb' is no source of random bits; {named}"):
         bit_source("dumb")
