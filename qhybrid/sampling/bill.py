@@ -59,6 +59,11 @@ class SamplingBill:
         left = self.qpu.left_seconds
         return billing.OPEN_PLAN_SECONDS if left is None else left
 
+    def share(self, cost: Bill) -> str:
+        """The part of the allowance that a bill takes, for people."""
+        allowance = self.allowance
+        return f"{cost.qpu_seconds / allowance:.0%}" if allowance > 0 else "none left"
+
 
 def sampling_bill(
     plan: SamplingPlan, spec: ModelSpec, model: nn.Module, backend: QpuBackend

@@ -4,14 +4,18 @@ import json
 import os
 import signal
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 from service_double import ServiceDouble
 
+from qhybrid.cli.bill import print_bill
 from qhybrid.cli.main import main
+from qhybrid.cli.sample import _ask
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
 from qhybrid.sampling import session
@@ -279,3 +283,16 @@ def test_impossible_values_on_record_are_a_wrong_request(
         error = capsys.readouterr().err
         assert str(damaged) in error
         assert "move it away" in error
+
+
+def test_a_plan_with_nothing_left_has_a_bill(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    bill = bill_of(run, FEW)
+    bill = replace(bill, qpu=replace(bill.qpu, left_seconds=0.0))
+    shown = StringIO()
+    print_bill(bill, Console(file=shown, width=120))
+    assert "none left" in shown.getvalue()
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("typer.confirm", asked.append)
+    _ask(bill)
+    assert asked == ["Spend about 17 QPU seconds, though the plan has none left?"]
