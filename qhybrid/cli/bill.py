@@ -45,6 +45,6 @@ def _add(table: Table, name: str, cost: Bill, bill: SamplingBill) -> None:
         f"{cost.pubs:,}",
         f"{cost.executions:,}",
         f"{cost.qpu_seconds:,.0f}",
-        f"{cost.qpu_seconds / bill.allowance:.0%}",
+        bill.share(cost),
         "not known" if success is None else f"{success:.2%}",
     )

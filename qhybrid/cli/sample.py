@@ -65,8 +65,9 @@ def _ask(bill: "SamplingBill") -> bool:
 
     if not sys.stdin.isatty():
         return False
-    seconds, share = bill.bill.qpu_seconds, bill.bill.qpu_seconds / bill.allowance
-    question = f"Spend about {seconds:.0f} QPU seconds, {share:.0%} of what the plan allows?"
+    share, left = bill.share(bill.bill), bill.qpu.left_seconds
+    part = f"{share} of what the plan allows" if left != 0 else "though the plan has none left"
+    question = f"Spend about {bill.bill.qpu_seconds:.0f} QPU seconds, {part}?"
     return bool(typer.confirm(question))
 
 

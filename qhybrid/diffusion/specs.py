@@ -211,10 +211,10 @@ class NoiseSpec:
 
         Raises:
             UnknownNameError: There is no such source, or no such backend.
-            RequestError: The backend is paid for and no pool is asked for, or a pool does not
-                apply.
+            RequestError: The backend is no source of random bits, or it is paid for and no pool is
+                asked for, or a pool does not apply.
         """
-        from qhybrid_runtime.backends.registry import check_backend_name
+        from qhybrid_runtime.backends.registry import check_bits
 
         if self.source not in NOISE_SOURCES:
             raise UnknownNameError("noise source", self.source, NOISE_SOURCES)
@@ -225,9 +225,10 @@ class NoiseSpec:
                     "leave it out, or set --noise-source quantum"
                 )
             return
+        info = check_bits(self.backend)
         if self.pool is not None and not 1 <= self.pool <= MOST_NUMBERS:
             raise RequestError(f"noise_pool must be 1 to {MOST_NUMBERS:,}, but is {self.pool}")
-        if self.pool is None and check_backend_name(self.backend).paid:
+        if self.pool is None and info.paid:
             raise RequestError(self._price())
 
     def _price(self) -> str:

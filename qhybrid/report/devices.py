@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_runtime.hardware.retired import RETIRED, retirement
@@ -108,15 +107,10 @@ def _calibration_hash(name: str) -> str:
 
 def _real(name: str, qubits: int, fractional: bool) -> Device:
     from qhybrid_circuits.disk_cache import content_key, target_content
-    from qhybrid_runtime.hardware.accounts import open_service, speaking_to_service
+    from qhybrid_runtime.hardware.accounts import find_qpu, open_service, speaking_to_service
 
-    service = open_service()
-    with speaking_to_service(f"find the device '{name}'"):
-        offered = sorted(str(backend.name) for backend in service.backends())
-        if name != "ibm" and name not in offered:
-            raise UnknownNameError("target", name, offered, "these are the account's devices")
-        find = service.least_busy if name == "ibm" else partial(service.backend, name)
-        backend: Any = find(use_fractional_gates=fractional)
+    backend = find_qpu(open_service(), name, fractional)
+    with speaking_to_service(f"read the calibration of '{name}'"):
         target = backend.target
     _check_size(str(backend.name), int(target.num_qubits), qubits)
     return Device(str(backend.name), content_key(target_content(target)), lambda: target)

@@ -16,6 +16,7 @@ from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.billing import Bill, total
 from qhybrid_runtime.hardware.quote import Quote
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_bill
 
 FREE_SECONDS = 60.0
 """QPU time that is spent without asking."""
@@ -57,6 +58,11 @@ class SamplingBill:
         """QPU seconds that the bill is compared with: what the plan leaves, or the Open plan's."""
         left = self.qpu.left_seconds
         return billing.OPEN_PLAN_SECONDS if left is None else left
+
+    def share(self, cost: Bill) -> str:
+        """The part of the allowance that a bill takes, for people."""
+        allowance = self.allowance
+        return f"{cost.qpu_seconds / allowance:.0%}" if allowance > 0 else "none left"
 
 
 def sampling_bill(
@@ -101,12 +107,10 @@ def sampling_bill(
 
 
 def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
-    """Return a bill with the job that measures noise beforehand, where there is one."""
-    if not plan.noise_seconds:
+    """Return a bill with the jobs that measure noise beforehand, where there is one."""
+    if not plan.noise_seconds or plan.noise.pool is None:
         return bill
-    seconds = plan.noise_seconds - billing.SECONDS_A_JOB
-    executions = round(seconds / billing.SECONDS_AN_EXECUTION)
-    noise = Bill(1, 1, executions, plan.noise_seconds)
+    noise = measured_bill(plan.noise.pool, LEAST_QUBITS)
     bills = (bill.bill, bill.unpacked, bill.stock)
     ours, unpacked, stock = (total([each, noise]) for each in bills)
     return replace(bill, bill=ours, unpacked=unpacked, stock=stock)

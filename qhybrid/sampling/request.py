@@ -106,6 +106,7 @@ class SamplingRequest:
         hardware_steps: How many of the last steps run on the backend, the others on `statevector`;
             all where omitted.
         max_qpu_seconds: QPU time that must not be exceeded.
+        max_wait_seconds: How long to wait for a job, in the queue and running; for ever if omitted.
     """
 
     num_images: Annotated[int, Option("How many images.", metavar="N", default=64)] = 64
@@ -139,6 +140,9 @@ class SamplingRequest:
     max_qpu_seconds: Annotated[
         float | None, Option("Stop, resumable, before spending more.", metavar="S")
     ] = None
+    max_wait_seconds: Annotated[
+        float | None, Option("Stop, resumable, after waiting so long for a job.", metavar="S")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ class SamplingPlan:
         execution: How circuits are run.
         hardware_steps: How many of the last steps run on the backend.
         max_qpu_seconds: QPU time that must not be exceeded.
+        max_wait_seconds: How long to wait for a job, in the queue and running; for ever if omitted.
         classes: Names of the classes that images are drawn of, in turn; None for models that are
             not told a class.
     """
@@ -180,6 +185,7 @@ class SamplingPlan:
     execution: ExecutionRequest
     hardware_steps: int
     max_qpu_seconds: float | None
+    max_wait_seconds: float | None
     classes: tuple[str, ...] | None = None
 
     @property
@@ -259,6 +265,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         execution=execution,
         hardware_steps=hardware_steps,
         max_qpu_seconds=request.max_qpu_seconds,
+        max_wait_seconds=request.max_wait_seconds,
         classes=spec.classes,
     )
 
@@ -297,21 +304,24 @@ def _sampler(
 
 def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
     """Refuse options that are out of range or have no meaning on the backend."""
-    execution, limit = request.execution, request.max_qpu_seconds
+    execution, limits = request.execution, ("max_qpu_seconds", "max_wait_seconds")
     for name, value, least, most in (
         ("shots", execution.shots, 1, MOST_SHOTS),
         ("resilience-level", execution.resilience_level, 0, 2),
     ):
         if value is not None and not least <= value <= most:
             raise RequestError(f"--{name} must be {least} to {most:,}, but is {value}")
-    if limit is not None and not (math.isfinite(limit) and limit >= 0):
-        raise RequestError(f"--max-qpu-seconds must be a number from 0, but is {limit}")
+    for name in limits:
+        limit = getattr(request, name)
+        if limit is not None and not (math.isfinite(limit) and limit >= 0):
+            flag = name.replace("_", "-")
+            raise RequestError(f"--{flag} must be a number from 0, but is {limit}")
     if execution.primitive == "sampler" and execution.resilience_level:
         raise RequestError(
             f"--resilience-level {execution.resilience_level} is the estimator's, but --primitive "
             "is sampler; leave one of them out"
         )
-    others = [n for n in ("max_qpu_seconds", "hardware_steps") if getattr(request, n) is not None]
+    others = [n for n in (*limits, "hardware_steps") if getattr(request, n) is not None]
     refused = [name for name in (*execution.given(), *others) if name not in info.takes]
     if refused:
         raise RequestError(

@@ -42,7 +42,7 @@ def sample_run(
     Raises:
         RequestError: The request is wrong, or the folder is not a run with a model in it.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
-        SamplingInterrupted: Ctrl-C on a QPU; the message says how to go on.
+        SamplingInterrupted: Ctrl-C or SIGTERM on a QPU; the message says how to go on.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()

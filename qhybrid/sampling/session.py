@@ -1,5 +1,6 @@
 """One sampling run: load the model, draw, and write the folder."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ from qhybrid.sampling.denoiser import LastStepsElsewhere, denoiser
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.request import SamplingPlan
+from qhybrid.signals import handling
 from qhybrid.torch_device import choose_device, suitable_threads
 from qhybrid_circuits.errors import QHybridError, QpuLimitError
 from qhybrid_runtime import Backend, get_backend
@@ -64,7 +66,7 @@ def run_sampling(
     Raises:
         RequestError: The QPU or the model cannot be had, or the folder is not free.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
-        SamplingInterrupted: Ctrl-C on a QPU.
+        SamplingInterrupted: Ctrl-C or SIGTERM on a QPU.
     """
     console = console or Console(quiet=True)
     device = choose_device(plan.device)
@@ -76,7 +78,13 @@ def run_sampling(
             _fill(run, plan, model, device, console, simulator)
         return run
     run = resumed or _claim(plan, folder)
-    with _emptied(run), locked(run.folder, "sampling into"), _device_backend(plan, run) as backend:
+    with (
+        _emptied(run),
+        locked(run.folder, "sampling into"),
+        # As Ctrl-C, so that the session on the device is closed.
+        handling([signal.SIGTERM], signal.default_int_handler),
+        _device_backend(plan, run) as backend,
+    ):
         model = denoiser(plan, backend, device)
         bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
         spent = backend.ledger.spent_seconds
@@ -138,12 +146,11 @@ def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> QpuBackend:
                 f"at {plan.noise_seconds:.0f} s; use a smaller --noise-pool, or a higher "
                 "--max-qpu-seconds"
             )
-    backend = get_backend(
-        plan.backend,
-        **plan.backend_options(),
-        ledger=None if run is None else run.jobs_folder,
-        max_qpu_seconds=limit,
-    )
+    options = {**plan.backend_options(), "max_qpu_seconds": limit}
+    if plan.max_wait_seconds is not None:
+        options["max_wait_seconds"] = plan.max_wait_seconds
+    ledger = None if run is None else run.jobs_folder
+    backend = get_backend(plan.backend, **options, ledger=ledger)
     if not isinstance(backend, QpuBackend):
         raise QHybridError(f"the backend '{plan.backend}' is not a device")
     return backend

@@ -48,7 +48,7 @@ def run_training(
     session = build_session(config, resumed)
     stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
     run = resumed or Run(claim_next(RUNS, stem) if folder is None else claim_folder(folder))
-    with locked(run.folder):
+    with locked(run.folder), session.backend:
         if resumed is not None:
             _resume(run, session)
         else:

@@ -30,6 +30,7 @@ class Session:
 
     Attributes:
         config: The run's configuration.
+        backend: Where the circuits run; to be closed at the end.
         dataset: The images.
         spec: What the model is built from.
         state: The model and all else that training changes.
@@ -39,6 +40,7 @@ class Session:
     """
 
     config: Config
+    backend: Backend
     dataset: ImageDataset
     spec: ModelSpec
     state: TrainingState
@@ -91,7 +93,7 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     module.process.check_images(dataset.images)
     state = TrainingState(module.to(device), config, plan)
     gradient = config.quantum.gradient or backend.gradients[0]
-    return Session(config, dataset, spec, state, device, gradient, transfer)
+    return Session(config, backend, dataset, spec, state, device, gradient, transfer)
 
 
 def _backend(config: Config) -> Backend:

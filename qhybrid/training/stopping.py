@@ -1,12 +1,12 @@
 """Ctrl-C and SIGTERM: finish the step, save, and say how to resume."""
 
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from qhybrid.run_folder import Run
+from qhybrid.signals import handling
 from qhybrid.training.outcome import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -25,18 +25,9 @@ class StopSignal:
         self.requested = False
         self._run, self._saving = run, False
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals for the time of the block; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._note) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def listening(self) -> AbstractContextManager[None]:
+        """Take the signals for the time of a block; only the main thread can."""
+        return handling(SIGNALS, self._note)
 
     @contextmanager
     def held_off(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.primitives.containers import BindingsArray, ObservablesArray
+from qiskit.primitives.containers import ObservablesArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.checks import check_finite
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program, compile_program
+from qhybrid_runtime.tasks import LayerBindings
 
 #: One tensor for each circuit of a round.
 Tensors = Sequence[Tensor]
@@ -92,6 +93,11 @@ class CompiledCircuit:
         used = {old: new for old, new, stands in renamed if stands}
         return self.variational.circuit.assign_parameters(used)
 
+    @cached_property
+    def _weight_names(self) -> frozenset[str]:
+        inputs = int(self.active[: self.variational.num_inputs].sum())
+        return frozenset(parameter.name for parameter in self.circuit.parameters[inputs:])
+
     @property
     def _parameters(self) -> list[Parameter]:
         """The inputs and weights, side by side."""
@@ -118,7 +124,9 @@ class CompiledCircuit:
 
         `values` are in the order of `circuit.parameters`, shape (N, n_parameters).
         """
-        bindings = BindingsArray({tuple(circuit.parameters): values}, shape=(len(values),))
+        data, shape = {tuple(circuit.parameters): values}, (len(values),)
+        weights = self._weight_names if circuit is self.circuit else None
+        bindings = LayerBindings(data, shape, weights)
         # Validating would write each observable out once more at every call.
         return EstimatorPub(circuit, self._column, bindings, precision, validate=False)
 

@@ -1,19 +1,33 @@
 """Turn PUBs of an EstimatorV2 into tasks, and the tasks' values into results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
+from qiskit.primitives.containers import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.checks import check_finite
+
+
+class LayerBindings(BindingsArray):  # type: ignore[misc]
+    """Values of a layer's circuit, with what no name of a parameter tells: which are weights.
+
+    Attributes:
+        weights: The names of the parameters that are trained, the others being inputs; None where
+            they are neither.
+    """
+
+    def __init__(self, data: Any, shape: tuple[int, ...], weights: frozenset[str] | None) -> None:
+        super().__init__(data, shape)
+        self.weights = weights
 
 
 @dataclass(frozen=True)
@@ -24,11 +38,13 @@ class Task:
         circuit: As in the PUB.
         observables: Each different observable of the PUB, once.
         values: Parameter values in the order of `circuit.parameters`, shape (N, n_parameters).
+        weights: The names of weights, where a layer says so; else None.
     """
 
     circuit: QuantumCircuit
     observables: tuple[SparsePauliOp, ...]
     values: np.ndarray
+    weights: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +114,12 @@ class TaskTable:
             NotFiniteError: A parameter value is NaN or infinite.
         """
         self._pubs = pubs
-        self._values: dict[_TaskKey, tuple[QuantumCircuit, np.ndarray]] = {}
+        self._tasks: dict[_TaskKey, Task] = {}
         self._observables: dict[_TaskKey, dict[str, SparsePauliOp]] = {}
         self._places = [self._add(pub) for pub in pubs]
         self.tasks = [
-            Task(circuit, tuple(self._observables[key].values()), values)
-            for key, (circuit, values) in self._values.items()
+            replace(task, observables=tuple(self._observables[key].values()))
+            for key, task in self._tasks.items()
         ]
 
     def _add(self, pub: EstimatorPub) -> tuple[int, np.ndarray]:
@@ -113,7 +129,8 @@ class TaskTable:
         check_finite("parameter_values", torch.as_tensor(values))
         # Without parameters there are no bytes, whatever the number of samples.
         key = (id(pub.circuit), samples, values.tobytes())
-        self._values.setdefault(key, (pub.circuit, values))
+        weights = getattr(pub.parameter_values, "weights", None)
+        self._tasks.setdefault(key, Task(pub.circuit, (), values, weights))
         known = self._observables.setdefault(key, {})
         sparse = np.asarray(pub.observables.sparse_observables_array(), dtype=object)
         which = np.empty(sparse.shape, dtype=np.int64)
@@ -122,7 +139,7 @@ class TaskTable:
             if name not in known:
                 known[name] = SparsePauliOp.from_sparse_observable(sparse[index])
             which[index] = list(known).index(name)
-        return list(self._values).index(key), np.broadcast_to(which, pub.shape)
+        return list(self._tasks).index(key), np.broadcast_to(which, pub.shape)
 
     def result(
         self, values: Sequence[np.ndarray], errors: Sequence[np.ndarray] | None = None

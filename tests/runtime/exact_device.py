@@ -21,7 +21,9 @@ class ExactClient:
     def __init__(self) -> None:
         self.jobs: list[list[LoweredPub]] = []
 
-    def submit(self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str) -> str:
+    def submit(
+        self, pubs: Sequence[LoweredPub], settings: PrimitiveSettings, tag: str, seconds: float
+    ) -> str:
         self.jobs.append(list(pubs))
         return str(len(self.jobs) - 1)
 

@@ -1,5 +1,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from typing import Self
 
 import numpy as np
 import torch
@@ -7,6 +9,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.transpiler import Target
 from torch import Tensor
 
+from qhybrid_circuits import QHybridError
 from qhybrid_runtime.compiled import CompiledCircuit, Tensors
 
 
@@ -14,6 +17,7 @@ class Backend(ABC):
     """Where circuits run, and what can be done there.
 
     A subclass has a name, says what it can do, and returns a primitive; see CONTRIBUTING.md.
+    As a context manager a backend is closed at the end.
 
     Attributes:
         name: What `get_backend` takes for it.
@@ -69,6 +73,17 @@ class Backend(ABC):
         A training run that is resumed draws the errors that it would have drawn. Here: nothing is
         random.
         """
+
+    def close(self) -> None:  # noqa: B027
+        """Give back what is held elsewhere, a session on a QPU for instance; here nothing is."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What ended the block says more than that a session, which closes by itself, is still open.
+        with nullcontext() if kind is None else suppress(QHybridError):
+            self.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{self.name}')"

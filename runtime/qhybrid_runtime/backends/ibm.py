@@ -2,7 +2,8 @@ from typing import Any
 
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend, QpuOptions
-from qhybrid_runtime.hardware.accounts import open_service, plan_of, speaking_to_service
+from qhybrid_runtime.hardware.accounts import find_qpu, open_service, plan_of, speaking_to_service
+from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.service_client import ModeName, ServiceClient
 
 
@@ -37,30 +38,18 @@ class IbmBackend(QpuBackend):
         chosen = QpuOptions(**options)
         service = open_service() if service is None else service
         backend = find_qpu(service, name, chosen.fractional)
+        with speaking_to_service(f"read the calibration of '{name}'"):
+            target = backend.target
         plan = plan_of(service, backend)
-        client = ServiceClient(service, backend, plan, mode=mode, **(client_options or {}))
-        name_of, qubits = str(backend.name), int(backend.target.num_qubits)
+        ledger = Ledger(chosen.ledger)
+        waiting: dict[str, Any] = {"max_wait_seconds": chosen.max_wait_seconds}
+        given: dict[str, Any] = {
+            "mode": mode,
+            "ledger": ledger,
+            **waiting,
+            **(client_options or {}),
+        }
+        client = ServiceClient(service, backend, plan, **given)
+        name_of, qubits = str(backend.name), int(target.num_qubits)
         qpu = Qpu(name_of, qubits, False, plan.name, client.mode, plan.left_seconds)
-        super().__init__(name, qpu, backend.target, client, chosen)
-
-
-def find_qpu(service: Any, name: str, fractional: bool = False) -> Any:
-    """Return the client's backend of a QPU; "ibm" is the least busy one.
-
-    Raises:
-        RequestError: The account has no such QPU.
-        QHybridError: The service cannot be reached.
-    """
-    if name == "ibm":
-        with speaking_to_service("find the least busy device"):
-            return service.least_busy(use_fractional_gates=fractional)
-    with speaking_to_service("list the account's devices"):
-        offered = sorted(str(backend.name) for backend in service.backends())
-    if name not in offered:
-        fake = f"fake_{name.removeprefix('ibm_')}"
-        raise RequestError(
-            f"the account has no device '{name}'; it offers {', '.join(offered) or 'none'}; "
-            f"`--backend ibm` takes the least busy one, `{fake}` may run offline"
-        )
-    with speaking_to_service(f"open the device '{name}'"):
-        return service.backend(name, use_fractional_gates=fractional)
+        super().__init__(name, qpu, target, client, chosen, ledger)

@@ -53,9 +53,9 @@ class LoweringEstimator(BaseEstimatorV2):  # type: ignore[misc]
         """Evaluate PUBs of (circuit, observables, parameter values) as one round, and wait for it.
 
         Args:
-            pubs: Observables broadcast against parameter sets as in every EstimatorV2. Parameters
-                of a vector called `weights` are bound; those called `inputs` stay symbolic; of
-                others those are bound that several samples share.
+            pubs: Observables broadcast against parameter sets as in every EstimatorV2. Of the PUBs
+                of a `CompiledCircuit`, the weights are bound and the inputs stay symbolic; of
+                others those parameters are bound that several samples share, whatever their names.
             precision: The standard error where a PUB names none.
 
         Raises:
@@ -148,12 +148,9 @@ class LoweringEstimator(BaseEstimatorV2):  # type: ignore[misc]
 
 def _columns_to_bind(task: Task) -> np.ndarray:
     """Return which parameters become numbers before lowering, shape (n_parameters,)."""
-    vectors = [getattr(parameter, "vector", None) for parameter in task.circuit.parameters]
-    names = np.array([None if vector is None else vector.name for vector in vectors], dtype=object)
-    weights = np.asarray(names == "weights", dtype=bool)
-    if not (weights | (names == "inputs")).any():
+    if task.weights is None:
         # One sample tells nothing about what is going to differ; its circuit stays symbolic.
         return constant_columns(task.values) & (len(task.values) > 1)
-    if len(np.unique(task.values[:, weights], axis=0)) > MOST_WEIGHT_VECTORS:
-        return np.zeros(len(vectors), dtype=bool)
-    return weights
+    weights = np.array([p.name in task.weights for p in task.circuit.parameters], dtype=bool)
+    few = len(np.unique(task.values[:, weights], axis=0)) <= MOST_WEIGHT_VECTORS
+    return weights & few

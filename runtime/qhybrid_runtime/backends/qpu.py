@@ -2,7 +2,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from qiskit.transpiler import Target
 
@@ -49,12 +49,15 @@ class QpuOptions(PrimitiveSettings):
         fractional: Whether to use rzz and rx of any angle, where the QPU has them.
         ledger: Folder of the record of jobs; in memory only where omitted.
         max_qpu_seconds: QPU time, with that in the ledger, that must not be exceeded.
+        max_wait_seconds: How long to wait for a job, in the queue and running; for ever where
+            omitted.
     """
 
     pack: Pack = 1
     fractional: bool = False
     ledger: Path | str | None = None
     max_qpu_seconds: float | None = None
+    max_wait_seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -73,11 +76,12 @@ class QpuOptions(PrimitiveSettings):
                 "Arguments `fractional` and `twirling` do not go together: fractional gates are "
                 "not Clifford gates; leave one of them out"
             )
-        limit = self.max_qpu_seconds
-        if limit is not None and not (math.isfinite(limit) and limit >= 0):
-            raise RequestError(
-                f"Argument `max_qpu_seconds` must be a number of at least 0, but is {limit}"
-            )
+        for name in ("max_qpu_seconds", "max_wait_seconds"):
+            limit = getattr(self, name)
+            if limit is not None and not (math.isfinite(limit) and limit >= 0):
+                raise RequestError(
+                    f"Argument `{name}` must be a number of at least 0, but is {limit}"
+                )
 
     @property
     def settings(self) -> PrimitiveSettings:
@@ -87,8 +91,6 @@ class QpuOptions(PrimitiveSettings):
 
 class QpuBackend(Backend):
     """A QPU with gates, couplings and device noise of its own; fake or real.
-
-    As a context manager it closes its session at the end.
 
     Attributes:
         qpu: What is known of it.
@@ -103,9 +105,15 @@ class QpuBackend(Backend):
     target: Target
 
     def __init__(
-        self, name: str, qpu: Qpu, target: Target, client: JobClient, options: QpuOptions
+        self,
+        name: str,
+        qpu: Qpu,
+        target: Target,
+        client: JobClient,
+        options: QpuOptions,
+        ledger: Ledger | None = None,
     ) -> None:
-        """Put a backend together whose jobs go to `client`.
+        """Put a backend together whose jobs go to `client`, with a ledger by `options` if omitted.
 
         Raises:
             RequestError: An option is not allowed.
@@ -113,7 +121,7 @@ class QpuBackend(Backend):
         self.name, self.qpu, self.target = name, qpu, target
         self.settings, self.pack = options.settings, options.pack
         self.precision = options.shots**-0.5
-        self.ledger = Ledger(options.ledger)
+        self.ledger = Ledger(options.ledger) if ledger is None else ledger
         self._packing = Packing(options.pack, target)
         self._executor = HardwareExecutor(
             qpu.name,
@@ -155,14 +163,14 @@ class QpuBackend(Backend):
         """Have a function called with everything that happens to a job."""
         self._executor.listener = listener
 
+    def at_round(self, number: int) -> None:
+        """Go on with the shots of this round, on a fake QPU."""
+        self._executor.client.at_round(number)
+
     def close(self) -> None:
-        """Give back what is held on the QPU, a session for instance."""
-        close = getattr(self._executor.client, "close", None)
-        if close is not None:
-            close()
+        """Give back what is held on the QPU, a session for instance.
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        Raises:
+            QHybridError: It cannot be closed.
+        """
+        self._executor.client.close()

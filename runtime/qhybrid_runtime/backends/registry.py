@@ -62,7 +62,7 @@ ROWS = (
         names=snapshots,
         seeded=True,
         runs_jobs=True,
-        takes=JOB_OPTIONS - {"mode"},
+        takes=JOB_OPTIONS - {"mode", "max_wait_seconds"},
         refusal="runs on this machine",
         bits="qhybrid_runtime.randomness.factory:simulated_bits",
         listing="qhybrid_runtime.backends.catalog:fake_records",
@@ -175,6 +175,22 @@ def check_backend_name(name: str) -> BackendInfo:
         known = [form for row in ROWS for form in row.forms or ()]
         raise UnknownNameError("backend", name, [*known, *OTHERS], hint, more=BACKENDS)
     return OTHERS.find(name, reading.SEE_BACKENDS)
+
+
+def check_bits(name: str) -> BackendInfo:
+    """Return what is known of a backend that is a source of random bits.
+
+    Raises:
+        UnknownNameError: There is no backend of this name.
+        RequestError: It is no such source.
+    """
+    info = check_backend_name(name)
+    if info.bits is None:
+        known = [form for row in ROWS if row.bits is not None for form in row.forms or ()]
+        raise RequestError(
+            f"the backend '{name}' is no source of random bits; take one of {', '.join(known)}"
+        )
+    return info
 
 
 def check_gradient(backend: str, gradient: str | None) -> str:

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,6 +76,9 @@ def open_service() -> Any:
     with speaking_to_service("open the IBM Quantum account"):
         from qiskit_ibm_runtime import QiskitRuntimeService
 
+        from qhybrid_runtime.hardware.client_internals import limit_silence
+
+        limit_silence()
         # The client warns on standard error which of several instances it has picked.
         logging.getLogger("qiskit_ibm_runtime").setLevel(logging.ERROR)
         return QiskitRuntimeService()
@@ -118,12 +121,37 @@ def without_token(text: str) -> str:
     return " ".join(text.split())
 
 
+def find_qpu(service: Any, name: str, fractional: bool = False) -> Any:
+    """Return the client's backend of a QPU, loading no other one; "ibm" is the least busy one.
+
+    Raises:
+        RequestError: The account has no such QPU.
+        QHybridError: The service cannot be reached.
+    """
+    from qiskit.providers.exceptions import QiskitBackendNotFoundError
+
+    if name == "ibm":
+        with speaking_to_service("find the least busy device"):
+            return service.least_busy(use_fractional_gates=fractional)
+    with speaking_to_service(f"open the device '{name}'"), suppress(QiskitBackendNotFoundError):
+        return service.backend(name, use_fractional_gates=fractional)
+    with speaking_to_service("list the account's devices"):
+        offered = sorted(str(backend.name) for backend in service.backends())
+    fake = f"fake_{name.removeprefix('ibm_')}"
+    raise RequestError(
+        f"the account has no device '{name}'; it offers {', '.join(offered) or 'none'}; `ibm` is "
+        f"the least busy one, `{fake}` may run offline"
+    )
+
+
 def plan_of(service: Any, backend: Any) -> AccountPlan:
     """Return the plan of the instance that a QPU of an account belongs to."""
+    from qhybrid_runtime.hardware.client_internals import usage_of
+
     with speaking_to_service("look up the account's plan"):
         crn = getattr(backend, "_instance", None) or service.active_instance()
         names = [str(i.get("plan", "")) for i in service.instances() if i.get("crn") == crn]
-        usage = service.usage()
+        usage = usage_of(service, crn)
     name = (names[0] if names else "").lower() or "unknown"
     return AccountPlan(
         name,

@@ -4,9 +4,10 @@ Figures are estimates: IBM's own rule of thumb is 2 s per job and 0.35 ms per ex
 """
 
 import math
+from bisect import bisect
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from qhybrid_circuits import RequestError
 
@@ -27,11 +28,27 @@ MOST_EXECUTIONS = 5_000_000
 #: Gate layers, summed over executions, that a qubit's electronics may be asked for in a job.
 MOST_INSTRUCTIONS = 26_800_000
 
+#: Seconds of QPU time that the service allows a job.
+_MOST_JOB_SECONDS = 10_800
+
 #: Noise factors of the client's zero-noise extrapolation, which is resilience level 2.
 _NOISE_FACTORS = 3
 
 #: Parts that the client divides the shots of a twirled circuit into, and the least shots of each.
 _RANDOMIZATIONS, _LEAST_SHOTS = 32, 64
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a job may hold.
+
+    Attributes:
+        executions: Executions of circuits.
+        instructions: Gate layers, summed over executions.
+    """
+
+    executions: int = MOST_EXECUTIONS
+    instructions: int = MOST_INSTRUCTIONS
 
 
 @dataclass(frozen=True)
@@ -139,24 +156,113 @@ def job_seconds(executions: int) -> float:
     return SECONDS_A_JOB + SECONDS_AN_EXECUTION * executions
 
 
+def execution_limit(seconds: float) -> int:
+    """Return the QPU seconds after which a job that is estimated at `seconds` is to be stopped.
+
+    Estimates are often too low by some tens of percent; a job that takes three times as long, and a
+    minute more, is out of order, and would use up what the plan leaves.
+    """
+    return min(_MOST_JOB_SECONDS, math.ceil(3 * seconds) + 60)
+
+
+class Demand(NamedTuple):
+    """Parameter sets of one circuit that are to be run.
+
+    Attributes:
+        rows: How many.
+        bases: Bases that each is measured in.
+        layers: Gate layers of the circuit.
+        name: The circuit, for messages.
+    """
+
+    rows: int
+    bases: int = 1
+    layers: int = 1
+    name: str = ""
+
+
+def fill_jobs(
+    demands: Sequence[Demand], settings: PrimitiveSettings, limits: Limits | None = None
+) -> list[list[tuple[int, int]]]:
+    """Divide parameter sets among as few jobs as the limits allow, in order.
+
+    Returns:
+        For each job, the number of each demand in it and how many of its rows are.
+
+    Raises:
+        RequestError: A single parameter set exceeds a limit.
+    """
+    limits = limits or Limits()
+    room = (limits.executions - settings.calibration, limits.instructions)
+    jobs: list[list[tuple[int, int]]] = []
+    left = (0, 0)
+    for number, demand in enumerate(demands):
+        _check_fits(demand, settings, limits)
+        executions, rows = settings.executions * demand.bases, demand.rows
+        cost = (executions, executions * demand.layers)
+        while rows:
+            fit = min(rows, left[0] // cost[0], left[1] // cost[1])
+            if not fit:
+                jobs.append([])
+                left = room
+                continue
+            jobs[-1].append((number, fit))
+            left = (left[0] - fit * cost[0], left[1] - fit * cost[1])
+            rows -= fit
+    return jobs
+
+
+def _check_fits(demand: Demand, settings: PrimitiveSettings, limits: Limits) -> None:
+    """Refuse a parameter set that no job can hold, and say with how many shots one could."""
+
+    def fits(shots: int) -> bool:
+        fewer = replace(settings, shots=shots)
+        executions = fewer.executions * demand.bases
+        within = executions + fewer.calibration <= limits.executions
+        return within and executions * demand.layers <= limits.instructions
+
+    if fits(settings.shots):
+        return
+    most = bisect(range(1, settings.shots), False, key=lambda shots: not fits(shots))
+    circuit = f" of circuit '{demand.name}'" if demand.name else ""
+    layers = f" of {demand.layers} gate layers" if demand.layers > 1 else ""
+    learnt = (
+        f" and {settings.calibration:,} to learn readout errors" if settings.calibration else ""
+    )
+    raise RequestError(
+        f"One parameter set{circuit} takes {settings.executions * demand.bases:,} executions"
+        f"{layers} in {demand.bases} measurement bases{learnt}, but a job may "
+        f"hold {limits.executions:,} executions and {limits.instructions:,} layers; use fewer "
+        f"shots{f', at most {most:,}' if most else ''}, or fewer observables"
+    )
+
+
 def estimate(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
-    """Return the bill of one round: one job, more where it exceeds the service's limits."""
+    """Return the bill of one round: one job, more where it exceeds the service's limits.
+
+    Raises:
+        RequestError: A single parameter set exceeds them, or a number is not positive.
+    """
     _check(sizes, settings)
-    rows = sum(s.circuits * s.bases * math.ceil(s.parameter_sets / s.copies) for s in sizes)
+    demands = [Demand(s.circuits * math.ceil(s.parameter_sets / s.copies), s.bases) for s in sizes]
     worst = least_known(size.success_probability for size in sizes)
-    return _bill(rows * settings.executions, settings, sum(s.circuits for s in sizes), worst)
+    return _bill(demands, settings, sum(s.circuits for s in sizes), worst)
 
 
 def estimate_stock(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
     """Return the bill of the same round by stock classes.
 
     A stock EstimatorQNN is a job of its own, with one PUB per observable, unpacked.
+
+    Raises:
+        RequestError: A single parameter set exceeds the service's limits.
     """
     _check(sizes, settings)
-    each = [size.parameter_sets * size.observables * settings.executions for size in sizes]
     return total(
-        _bill(executions, settings, size.observables, None).times(size.circuits)
-        for executions, size in zip(each, sizes, strict=True)
+        _bill([Demand(s.parameter_sets * s.observables)], settings, s.observables, None).times(
+            s.circuits
+        )
+        for s in sizes
     )
 
 
@@ -174,9 +280,11 @@ def least_known(figures: Iterable[float | None]) -> float | None:
     return min((figure for figure in figures if figure is not None), default=None)
 
 
-def _bill(executions: int, settings: PrimitiveSettings, pubs: int, success: float | None) -> Bill:
-    room = MOST_EXECUTIONS - settings.calibration
-    jobs = max(1, math.ceil(executions / room))
+def _bill(
+    demands: Sequence[Demand], settings: PrimitiveSettings, pubs: int, success: float | None
+) -> Bill:
+    jobs = max(1, len(fill_jobs(demands, settings)))
+    executions = settings.executions * sum(each.rows * each.bases for each in demands)
     executions += jobs * settings.calibration
     seconds = jobs * SECONDS_A_JOB + executions * SECONDS_AN_EXECUTION
     return Bill(jobs, pubs, executions, seconds, success)

@@ -26,11 +26,12 @@ def run_primitive(
     *,
     tag: str = "",
     seed: int | None = None,
+    seconds: int | None = None,
 ) -> Any:
     """Submit PUBs, as wide as the backend, as one job and return the client's job.
 
     `mode` is a backend, session or batch of the client. The job can be found by its `tag`; `seed`
-    is that of a simulator.
+    is that of a simulator, and a QPU stops the job after `seconds` of QPU time.
 
     Raises:
         CircuitError: The sampler is asked for an observable that is not diagonal.
@@ -39,7 +40,7 @@ def run_primitive(
     from qiskit_ibm_runtime.executor_estimator import Estimator
     from qiskit_ibm_runtime.executor_sampler import Sampler
 
-    options = _options(settings, tag, seed)
+    options = _options(settings, tag, seed, seconds)
     if settings.primitive == "sampler":
         sampled = [(measured_circuit(pub), *_values(pub)) for pub in pubs]
         return Sampler(mode=mode, options=options).run(sampled, shots=settings.shots)
@@ -56,10 +57,13 @@ def precision_for(settings: PrimitiveSettings) -> float:
     return float((settings.shots * (1.0 - 1e-9)) ** -0.5)
 
 
-def _options(settings: PrimitiveSettings, tag: str, seed: int | None) -> dict[str, Any]:
+def _options(
+    settings: PrimitiveSettings, tag: str, seed: int | None, seconds: int | None
+) -> dict[str, Any]:
     options: dict[str, Any] = {
         "dynamical_decoupling": {"enable": settings.dynamical_decoupling},
         "environment": {"job_tags": [tag] if tag else []},
+        "max_execution_time": seconds,
         # The default rounds angles to 1e-5 of a quarter turn.
         "simulator": {"seed_simulator": seed, "angle_decimals": 12},
     }

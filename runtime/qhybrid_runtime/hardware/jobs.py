@@ -11,12 +11,11 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_runtime.hardware.billing import PrimitiveSettings, job_seconds
+from qhybrid_runtime.hardware.billing import Limits, PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
 from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
 from qhybrid_runtime.hardware.round_plan import (
-    Limits,
     LoweredPub,
     lowered_pub,
     part_estimates,
@@ -38,7 +37,16 @@ Notify = Callable[[str, int | None], None]
 
 
 class JobFailed(Exception):
-    """The end of a job without a result; the message says why."""
+    """The end of a job without a result; the message says why.
+
+    Attributes:
+        lasting: Whether the same job would fail again.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        """Say why, and whether it is worth another try."""
+        super().__init__(message)
+        self.lasting = lasting
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,11 @@ class JobEvent:
 class JobClient(Protocol):
     """Submits jobs to a QPU and waits for them; finds no earlier ones unless it is overridden."""
 
-    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str) -> str:
-        """Submit a job and return its id, or that of the job that has this tag already."""
+    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str, seconds: float) -> str:
+        """Submit a job and return its id, or that of the job that has this tag already.
+
+        `seconds` is the QPU time that is expected.
+        """
 
     def find(self, tag: str) -> str | None:
         """Return the id of the job that was submitted with a tag, or None."""
@@ -81,6 +92,14 @@ class JobClient(Protocol):
 
     def spent_seconds(self, job_id: str) -> float | None:
         """Return the QPU time of a job that has ended, or None where it is not known."""
+        return None
+
+    def at_round(self, number: int) -> None:
+        """Let what is random from now on follow from this number; see `Backend.at_round`."""
+        return None
+
+    def close(self) -> None:
+        """Give back what is held on the QPU; here nothing is."""
         return None
 
 
@@ -128,13 +147,15 @@ class HardwareExecutor:
         Raises:
             QpuLimitError: The next job would exceed `max_qpu_seconds`; nothing is lost.
             DeviceJobError: A job failed again and again; what is done is on record.
-            RequestError: A parameter set exceeds the service's limits.
+            RequestError: A parameter set exceeds the service's limits, or a record is damaged.
             CircuitError: The sampler is asked for an observable that is not diagonal.
         """
         settings = replace(self._settings, shots=max(1, round(precision**-2)))
         record = self.ledger.round(self._key(tasks, settings))
         if not record.jobs:
             record.jobs = self._planned(tasks, settings)
+        else:
+            record.check([len(task.inputs) for task in tasks], _bounds(tasks, settings))
         if not record.finished:
             work = _Round(record, tasks, settings, cache(self._packing.side_by_side))
             self._submit_missing(work)
@@ -188,18 +209,21 @@ class HardwareExecutor:
                 "go on with --resume and a higher --max-qpu-seconds"
             )
         work.record.save()
-        job.job_id = self.client.submit(work.pubs(job), work.settings, job.tag)
+        job.job_id = self.client.submit(
+            work.pubs(job), work.settings, job.tag, job.estimated_seconds
+        )
         work.record.save()
         self._tell(job.job_id, "SUBMITTED")
 
     def _collect(self, work: "_Round", job: JobRecord) -> None:
-        """Wait for a job; submit it again, a few times, if it fails."""
+        """Wait for a job; submit it again, a few times, if it fails for a reason that may pass."""
         failures = 0
         while job.values is None:
             job_id = job.job_id or ""
             notify = partial(self._tell, job_id)
             try:
                 tables = self.client.wait(job_id, work.pubs(job), work.settings, notify)
+                _check_finite(tables)
             except JobFailed as failure:
                 failures += 1
                 job.spent_seconds += self.client.spent_seconds(job_id) or 0.0
@@ -207,10 +231,14 @@ class HardwareExecutor:
                 job.job_id, job.tag = None, _new_tag()
                 work.record.save()
                 self._tell(job_id, "FAILED")
-                if failures == MOST_ATTEMPTS:
+                if failure.lasting or failures == MOST_ATTEMPTS:
+                    again, advice = f"as {failures - 1} before it did", "go on with --resume"
+                    if failure.lasting:
+                        again = "and would fail again"
+                        advice = "start anew with fewer --shots, or on another --backend"
                     raise DeviceJobError(
-                        f"job {job_id} on {self._name} failed, as {MOST_ATTEMPTS - 1} before it "
-                        f"did: {failure}; all results so far are kept: go on with --resume"
+                        f"job {job_id} on {self._name} failed, {again}: {failure}; all results so "
+                        f"far are kept: {advice}"
                     ) from failure
                 self._submit(work, job)
                 continue
@@ -265,3 +293,20 @@ def _assembled(tasks: Sequence[LoweredTask], record: RoundRecord) -> list[Estima
             estimates[part.task].values[part.start : part.stop] = values
             estimates[part.task].standard_errors[part.start : part.stop] = errors
     return estimates
+
+
+def _check_finite(tables: Sequence[Tables]) -> None:
+    """Refuse a result with values that are not numbers: whatever they lead to would be none."""
+    if not all(np.isfinite(values).all() for values, _ in tables):
+        raise JobFailed("it returned values that are not finite numbers", lasting=True)
+
+
+def _bounds(tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> list[np.ndarray]:
+    """Return what no value of each task's observables (n_observables,) should exceed in size."""
+    # Mitigation divides by what is left of a value, so that noise may carry it beyond its bounds.
+    mitigated = settings.primitive == "estimator" and settings.resilience_level > 0
+    factor = 4.0 if mitigated else 1.0
+    return [
+        np.array([factor * np.abs(each.coeffs).sum() for each in task.observables])
+        for task in tasks
+    ]

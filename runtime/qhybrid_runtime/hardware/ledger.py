@@ -1,10 +1,14 @@
+import hashlib
 import json
+import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from qhybrid_circuits import RequestError
 from qhybrid_runtime.hardware.round_plan import PubPart
@@ -26,6 +30,7 @@ class JobRecord:
         spent_seconds: QPU time of this job and of the failed ones, as far as it is known.
         values: Shape (n_samples, n_observables) a part; None until there is a result.
         standard_errors: The same for standard errors.
+        sha256: Hash of both tables as JSON; None in records of old versions.
     """
 
     parts: list[PubPart]
@@ -36,12 +41,25 @@ class JobRecord:
     spent_seconds: float = 0.0
     values: list[list[list[float]]] | None = None
     standard_errors: list[list[list[float]]] | None = None
+    sha256: str | None = None
 
     @property
     def pending_seconds(self) -> float:
         """Expected QPU time of a job that is under way, 0 of any other."""
         under_way = self.job_id is not None and self.values is None
         return self.estimated_seconds if under_way else 0.0
+
+    @property
+    def submissions(self) -> int:
+        """How often it was submitted."""
+        return len(self.failed) + (self.job_id is not None)
+
+    def digest(self) -> str | None:
+        """Return the hash of the results; None where there are none."""
+        if self.values is None:
+            return None
+        tables = json.dumps([self.values, self.standard_errors])
+        return hashlib.sha256(tables.encode()).hexdigest()
 
 
 class RoundRecord:
@@ -56,23 +74,55 @@ class RoundRecord:
         """Whether every value is there."""
         return bool(self.jobs) and all(job.values is not None for job in self.jobs)
 
+    @property
+    def spent_seconds(self) -> float:
+        """QPU seconds of its jobs, those under way at their estimate."""
+        return sum(job.spent_seconds + job.pending_seconds for job in self.jobs)
+
+    @property
+    def submissions(self) -> int:
+        """Submissions, failed ones included."""
+        return sum(job.submissions for job in self.jobs)
+
     def save(self) -> None:
         """Write the record, whole or not at all, and wait until it is on disk."""
         if self.path is None:
             return
-        text = json.dumps(
-            {"version": _VERSION, "key": self.key, "jobs": [asdict(job) for job in self.jobs]}
-        )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        for job in self.jobs:
+            job.sha256 = job.sha256 or job.digest()
+        jobs = [asdict(job) for job in self.jobs]
+        _write(self.path, {"version": _VERSION, "key": self.key, "jobs": jobs})
+
+    def check(self, samples: Sequence[int], bounds: Sequence[np.ndarray]) -> None:
+        """Refuse jobs that cannot be of this round.
+
+        Args:
+            samples: How many samples each task has.
+            bounds: What no value of a task's observables exceeds in size, (n_observables,) each.
+                Values whose hash is on record are those that a QPU returned, and may exceed it.
+
+        Raises:
+            RequestError: They are not.
+        """
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            done = [0] * len(samples)
+            for part in sorted(part for job in self.jobs for part in job.parts):
+                if part.start != done[part.task]:
+                    raise ValueError(f"samples {part.start} to {part.stop} of circuit {part.task}")
+                done[part.task] = part.stop
+            if done != list(samples):
+                raise ValueError(f"{done} samples of {list(samples)}")
+            for job in self.jobs:
+                for part, values in zip(job.parts, job.values or (), strict=False):
+                    limits = bounds[part.task]
+                    if np.shape(values)[1] != len(limits):
+                        raise ValueError(
+                            f"values of {np.shape(values)[1]} of {len(limits)} outputs"
+                        )
+                    if job.sha256 is None and (np.abs(values) > limits + 1e-6).any():
+                        raise ValueError(f"an expectation value beyond +-{limits.max():g}")
+        except (ValueError, IndexError) as error:
+            raise _damaged(self.path, error) from error
 
 
 class Ledger:
@@ -88,55 +138,96 @@ class Ledger:
         """Open a ledger in a folder, made when there is something to write; None keeps no files."""
         self._folder = None if folder is None else Path(folder)
         self._finished: Counter[str] = Counter()
-        self._kept: dict[str, RoundRecord] = {}
-        self._forgotten_seconds, self._forgotten_jobs = 0.0, 0
+        self._open: dict[str, RoundRecord] = {}
+        self._earlier: dict[str, RoundRecord] | None = None
+        self._seconds, self._submissions = 0.0, 0
+        self._session_id: str | None = None
 
     def round(self, key: str) -> RoundRecord:
         """Return the record of a round, as far as it got in this or an earlier process.
 
         Raises:
-            RequestError: Its file cannot be read, or holds something else.
+            RequestError: A file of the ledger cannot be read, or holds something else.
         """
         name = f"round-{key[:24]}-{self._finished[key]}"
-        if name not in self._kept:
+        if name not in self._open:
             path = None if self._folder is None else self._folder / f"{name}.json"
-            jobs = _read(path)[1] if path is not None and path.exists() else []
-            self._kept[name] = RoundRecord(path, key, jobs)
-        return self._kept[name]
+            known = self._of_earlier_processes().pop(name, None)
+            if known is not None:
+                self._count(known, -1)
+            record = known or RoundRecord(path, key, [])
+            if record.key != key:
+                raise _damaged(path, "it is the record of another round")
+            self._open[name] = record
+        return self._open[name]
 
     def close(self, record: RoundRecord) -> None:
         """Note that a round's values are in use: the next one like it is another round."""
+        self._open = {name: each for name, each in self._open.items() if each is not record}
+        self._count(record, 1)
         if self._folder is not None:
             self._finished[record.key] += 1
-            return
-        # In memory only the sums are of use: a training run has too many rounds to keep.
-        self._kept.clear()
-        self._forgotten_seconds += sum(job.spent_seconds for job in record.jobs)
-        self._forgotten_jobs += sum(_submissions(job) for job in record.jobs)
 
     @property
     def spent_seconds(self) -> float:
         """QPU seconds of all jobs, those under way at their estimate."""
-        kept = sum(job.spent_seconds + job.pending_seconds for job in self._jobs())
-        return self._forgotten_seconds + kept
+        self._of_earlier_processes()
+        return self._seconds + sum(record.spent_seconds for record in self._open.values())
 
     @property
     def num_jobs(self) -> int:
         """Submissions, failed ones included."""
-        return self._forgotten_jobs + sum(_submissions(job) for job in self._jobs())
+        self._of_earlier_processes()
+        return self._submissions + sum(record.submissions for record in self._open.values())
 
-    def _jobs(self) -> Iterator[JobRecord]:
-        if self._folder is not None and self._folder.is_dir():
-            for path in sorted(self._folder.glob("round-*.json")):
-                if path.stem not in self._kept:
-                    # Of an earlier process; read once.
-                    self._kept[path.stem] = RoundRecord(path, *_read(path))
-        for record in self._kept.values():
-            yield from record.jobs
+    @property
+    def session_id(self) -> str | None:
+        """The session or batch that jobs went to last, unless it was closed."""
+        if self._session_id is None and self._folder is not None:
+            path = self._folder / "session.json"
+            try:
+                self._session_id = str(json.loads(path.read_text(encoding="utf-8"))["id"])
+            except (OSError, ValueError, KeyError, TypeError):
+                return None  # Another one is opened then.
+        return self._session_id
+
+    @session_id.setter
+    def session_id(self, session_id: str | None) -> None:
+        self._session_id = session_id
+        if self._folder is not None:
+            path = self._folder / "session.json"
+            if session_id is None:
+                path.unlink(missing_ok=True)
+            else:
+                _write(path, {"id": session_id})
+
+    def _of_earlier_processes(self) -> dict[str, RoundRecord]:
+        """Return the records of earlier processes by their names, read and summed up once."""
+        if self._earlier is None:
+            folder = self._folder
+            paths = [] if folder is None else sorted(folder.glob("round-*.json"))
+            self._earlier = {path.stem: RoundRecord(path, *_read(path)) for path in paths}
+            for record in self._earlier.values():
+                self._count(record, 1)
+        return self._earlier
+
+    def _count(self, record: RoundRecord, sign: int) -> None:
+        self._seconds += sign * record.spent_seconds
+        self._submissions += sign * record.submissions
 
 
-def _submissions(job: JobRecord) -> int:
-    return len(job.failed) + (job.job_id is not None)
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all, and wait until it is on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(json.dumps(content))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[str, list[JobRecord]]:
@@ -147,18 +238,47 @@ def _read(path: Path) -> tuple[str, list[JobRecord]]:
             raise ValueError(f"version {content['version']}")
         return str(content["key"]), [_job(entry) for entry in content["jobs"]]
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise RequestError(
-            f"the record '{path}' of jobs on a device cannot be read ({error}); restore it, or "
-            "move it away to have its round run, and paid, again"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path | None, why: object) -> RequestError:
+    return RequestError(
+        f"the record '{path}' of jobs on a device cannot be read ({why}); restore it, or "
+        "move it away to have its round run, and paid, again"
+    )
 
 
 def _job(entry: dict[str, Any]) -> JobRecord:
     job = JobRecord(**entry)
-    job.parts = [PubPart(*map(int, part)) for part in entry["parts"]]
-    job.spent_seconds = float(job.spent_seconds)
-    job.estimated_seconds = float(job.estimated_seconds)
-    for table in (job.values, job.standard_errors):
-        if table is not None and len(table) != len(job.parts):
-            raise ValueError(f"{len(table)} results for {len(job.parts)} parts")
+    job.parts = [PubPart(*part) for part in entry["parts"]]
+    for part in job.parts:
+        whole = all(type(number) is int for number in part)
+        positive = whole and min(part.task, part.start, part.copies - 1) >= 0
+        if not (positive and part.start < part.stop):
+            raise ValueError(f"samples {list(part)}")
+    for name in ("spent_seconds", "estimated_seconds"):
+        value = getattr(job, name)
+        if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} is {value!r}")
+    texts = [job.tag, *job.failed, "" if job.job_id is None else job.job_id]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("an id is not a text")
+    if (job.values is None) != (job.standard_errors is None):
+        raise ValueError("values without standard errors, or these alone")
+    if job.values is not None and job.standard_errors is not None:
+        both = zip(job.parts, job.values, job.standard_errors, strict=True)
+        for part, values, errors in both:
+            _check_tables(part.stop - part.start, np.array(values), np.array(errors))
+    if job.sha256 not in (None, job.digest()):
+        raise ValueError("its values are not those whose hash was written with them")
     return job
+
+
+def _check_tables(samples: int, values: np.ndarray, errors: np.ndarray) -> None:
+    """Refuse values and standard errors (n_samples, n_observables) that no job returns."""
+    if not {values.dtype.kind, errors.dtype.kind} <= {"i", "f"}:
+        raise ValueError("a value is not a number")
+    if values.ndim != 2 or len(values) != samples or errors.shape != values.shape:
+        raise ValueError(f"values {values.shape} and errors {errors.shape} of {samples} samples")
+    if not np.isfinite(values).all() or (errors < 0).any():
+        raise ValueError("a value is not finite, or a standard error is negative")

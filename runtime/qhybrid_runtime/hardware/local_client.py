@@ -34,11 +34,11 @@ class LocalClient(JobClient):
         Gates without calibration data count as free of noise.
         """
         self._target, self._run = target, run
-        self._seeds = np.random.SeedSequence(seed)
+        self._seeds = self._all_seeds = np.random.SeedSequence(seed)
         self._simulators: Cache[RegionSimulator] = Cache(_KEPT)
         self._results: dict[str, list[Tables]] = {}
 
-    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str) -> str:
+    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str, seconds: float) -> str:
         """Run a job to its end."""
         job_id = f"local-{uuid.uuid4().hex[:12]}"
         self._results[job_id] = [self._tables(pub, settings) for pub in pubs]
@@ -51,6 +51,10 @@ class LocalClient(JobClient):
         if job_id not in self._results:
             raise JobFailed("it ran in another process, which has ended")
         return self._results.pop(job_id)
+
+    def at_round(self, number: int) -> None:
+        """Go on with the shots of this round."""
+        self._seeds = np.random.SeedSequence(self._all_seeds.entropy, spawn_key=(number,))
 
     def _tables(self, pub: LoweredPub, settings: PrimitiveSettings) -> Tables:
         small = compacted(pub)

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from qhybrid_runtime.hardware.billing import (
     Bill,
+    Limits,
     PrimitiveSettings,
     RoundSize,
     estimate_stock,
@@ -10,7 +11,7 @@ from qhybrid_runtime.hardware.billing import (
     least_known,
 )
 from qhybrid_runtime.hardware.job_packing import Packing
-from qhybrid_runtime.hardware.round_plan import Limits, part_executions, plan_jobs
+from qhybrid_runtime.hardware.round_plan import part_executions, plan_jobs
 from qhybrid_runtime.tasks import LoweredTask
 
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, MOST_INSTRUCTIONS, PrimitiveSettings
+from qhybrid_runtime.hardware.billing import Demand, Limits, PrimitiveSettings, fill_jobs
 from qhybrid_runtime.hardware.measurement import measurement_bases
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
@@ -51,19 +50,6 @@ class LoweredPub:
     values: np.ndarray
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The most that a job may hold.
-
-    Attributes:
-        executions: Executions of circuits.
-        instructions: Gate layers, summed over executions.
-    """
-
-    executions: int = MOST_EXECUTIONS
-    instructions: int = MOST_INSTRUCTIONS
-
-
 def plan_jobs(
     tasks: Sequence[LoweredTask], copies: Sequence[int], settings: PrimitiveSettings, limits: Limits
 ) -> list[list[PubPart]]:
@@ -74,40 +60,25 @@ def plan_jobs(
     Raises:
         RequestError: A single parameter set exceeds a limit.
     """
-    room = (limits.executions - settings.calibration, limits.instructions)
-    jobs: list[list[PubPart]] = [[]]
-    left = room
-    for number, (task, side_by_side) in enumerate(zip(tasks, copies, strict=True)):
-        depth = max(1, task.lowered.circuit.depth())
-        bases = measurement_bases(task.observables)
-        executions = settings.executions * bases
-        cost = (executions, executions * depth)
-        if _rows(room, cost) < 1:
-            most = int(settings.shots * min(room[0] / cost[0], room[1] / cost[1]))
-            raise RequestError(
-                f"One parameter set of circuit '{task.lowered.name}' takes {cost[0]:,} executions "
-                f"of {depth} gate layers in {bases} measurement bases, but a job may hold "
-                f"{limits.executions:,} executions and {limits.instructions:,} layers; use fewer "
-                f"shots{f', at most {most}' if most > 0 else ''}, or fewer observables"
-            )
-        start = 0
-        while start < len(task.inputs):
-            rows = _rows(left, cost)
-            if rows < 1:
-                jobs.append([])
-                left = room
-                continue
-            stop = min(start + rows * side_by_side, len(task.inputs))
-            part = PubPart(number, start, stop, side_by_side)
-            jobs[-1].append(part)
-            left = (left[0] - part.rows * cost[0], left[1] - part.rows * cost[1])
-            start = stop
-    return [job for job in jobs if job]
-
-
-def _rows(room: tuple[int, int], cost: tuple[int, int]) -> int:
-    """Return how many parameter sets fit, by executions and by gate layers."""
-    return min(room[0] // cost[0], room[1] // cost[1])
+    demands = [
+        Demand(
+            math.ceil(len(task.inputs) / number),
+            measurement_bases(task.observables),
+            max(1, task.lowered.circuit.depth()),
+            task.lowered.name,
+        )
+        for task, number in zip(tasks, copies, strict=True)
+    ]
+    starts = [0] * len(tasks)
+    jobs = []
+    for filled in fill_jobs(demands, settings, limits):
+        parts = []
+        for number, rows in filled:
+            start = starts[number]
+            starts[number] = min(start + rows * copies[number], len(tasks[number].inputs))
+            parts.append(PubPart(number, start, starts[number], copies[number]))
+        jobs.append(parts)
+    return jobs
 
 
 def part_executions(

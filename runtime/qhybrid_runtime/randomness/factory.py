@@ -1,10 +1,9 @@
 from typing import Any
 
-from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.names import noise_numbers
-from qhybrid_runtime.backends.registry import check_backend_name
+from qhybrid_runtime.backends.registry import check_bits
 from qhybrid_runtime.randomness.coins import BitSource
 
 #: Qubits of a noisy QPU that are simulated: more cost as much time a bit, and more a call.
@@ -24,10 +23,8 @@ def bit_source(name: str, *, service: Any = None) -> BitSource:
             backend is no source of random bits.
         QHybridError: The service cannot be reached.
     """
-    info = check_backend_name(name)
-    if info.bits is None:
-        raise RequestError(f"the backend '{name}' is no source of random bits; take another one")
-    source: BitSource = load_reference(info.bits)(info, service)
+    info = check_bits(name)
+    source: BitSource = load_reference(str(info.bits))(info, service)
     return source
 
 
@@ -62,8 +59,7 @@ def simulated_bits(info: BackendInfo, service: Any) -> BitSource:
 
 def ibm_bits(info: BackendInfo, service: Any) -> BitSource:
     """Return the bits of a QPU of the account."""
-    from qhybrid_runtime.backends.ibm import find_qpu
-    from qhybrid_runtime.hardware.accounts import open_service
+    from qhybrid_runtime.hardware.accounts import find_qpu, open_service
     from qhybrid_runtime.randomness.qpu import QpuBits, readable_qubits
 
     backend = find_qpu(open_service() if service is None else service, info.name)

@@ -7,7 +7,7 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits import QHybridError
 from qhybrid_runtime.hardware.accounts import speaking_to_service
-from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS
+from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, execution_limit, job_seconds
 from qhybrid_runtime.randomness.coins import coin_circuit, shot_bits
 from qhybrid_runtime.randomness.cost import executions_for
 from qhybrid_runtime.randomness.extraction import unbiased_bits
@@ -75,7 +75,9 @@ class QpuBits:
             from qiskit_ibm_runtime.executor_sampler import Sampler
 
             for pubs, job_seed in zip(jobs, seed.generate_state(len(jobs), np.uint64), strict=True):
-                options = {"simulator": {"seed_simulator": int(job_seed >> 1)}}
+                options: dict[str, Any] = {"simulator": {"seed_simulator": int(job_seed >> 1)}}
+                if not self._simulated:
+                    options["max_execution_time"] = execution_limit(job_seconds(pubs * size))
                 sampler = Sampler(mode=self._mode, options=options)
                 results = sampler.run([(self._circuit,)] * pubs, shots=size).result()
                 data += [result.data.meas.array for result in results]

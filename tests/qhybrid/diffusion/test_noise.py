@@ -14,6 +14,8 @@ from qhybrid.diffusion.sampling import image_generator, sample
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import NoiseSpec, P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_runtime.backends import registry
+from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.randomness.factory import bit_source
 
 _SPEC = ScheduleSpec()
@@ -147,3 +149,12 @@ def test_wrong_sources_are_refused() -> None:
     with pytest.raises(RequestError, match=r"million numbers take about 95 QPU seconds"):
         NoiseSpec("quantum", "ibm_fez")
     assert NoiseSpec("quantum", "ibm_fez", 1000).pool == 1000
+
+
+def test_a_backend_without_bits_is_refused_with_the_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dumb = BackendInfo("dumb", "nowhere:Nothing")
+    monkeypatch.setattr(registry, "check_backend_name", lambda name: dumb)
+    with pytest.raises(RequestError, match="'dumb' is no source of random bits; take one of state"):
+        NoiseSpec("quantum", "dumb", 1000)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from service_double import ServiceDouble
 
 from qhybrid.models.catalog import catalog
 from qhybrid.report.build import Report, build_report
@@ -13,7 +14,7 @@ from qhybrid.report.circuits import circuit_key
 from qhybrid.report.request import ReportRequest
 from qhybrid.report.stored import subject_circuits
 from qhybrid.report.subject import find_subject, parse_settings
-from qhybrid_circuits import RequestError, UnknownNameError, build_ansatz
+from qhybrid_circuits import RequestError, build_ansatz
 from qhybrid_circuits.disk_cache import use_cache
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
 
@@ -267,18 +268,16 @@ def test_an_accounts_device_brings_its_own_calibration(
     from qhybrid_runtime.hardware import accounts
 
     live = SimpleNamespace(name="ibm_double", target=fake_target("fake_lima"))
-    service = SimpleNamespace(
-        backends=lambda: [live],
-        backend=lambda name, use_fractional_gates: live,
-        least_busy=lambda use_fractional_gates: live,
-    )
+    service = ServiceDouble()
+    service.device = live
     monkeypatch.setattr(accounts, "open_service", lambda: service)
     for name in ("ibm_double", "ibm"):
         request = ReportRequest("basic_entangling", (name,), health=False)
         (report,) = build_report(request).content["reports"]
         assert report["target"] == "ibm_double"
         assert report["success_probability"] is not None
-    with pytest.raises(UnknownNameError, match="ibm_double"):
+    assert service.loaded == ["ibm_double"]
+    with pytest.raises(RequestError, match="no device 'ibm_doubel'; it offers ibm_double"):
         build_report(ReportRequest("basic_entangling", ("ibm_doubel",)))
     with pytest.raises(RequestError, match=r"ibm_double.* 5 qubits.* 12"):
         build_report(ReportRequest("hqconv", ("ibm_double",)))
@@ -297,9 +296,8 @@ def test_a_live_device_without_calibration_has_unknown_figures(
         for place in bare[name]:
             bare.update_instruction_properties(name, place, InstructionProperties())
     live = SimpleNamespace(name="ibm_bare", target=bare)
-    service = SimpleNamespace(
-        backends=lambda: [live], backend=lambda name, use_fractional_gates: live
-    )
+    service = ServiceDouble()
+    service.device = live
     monkeypatch.setattr(accounts, "open_service", lambda: service)
     found = build_report(ReportRequest("basic_entangling", ("ibm_bare",), health=False))
     (report,) = found.content["reports"]

@@ -2,13 +2,20 @@
 
 import json
 import os
+import signal
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
+from service_double import ServiceDouble
 
+from qhybrid.cli.bill import print_bill
 from qhybrid.cli.main import main
+from qhybrid.cli.sample import _ask
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
 from qhybrid.sampling import session
@@ -17,6 +24,8 @@ from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import bill_of, sample_run
 from qhybrid_circuits.errors import QpuLimitError, RequestError
+from qhybrid_runtime.backends.ibm import IbmBackend
+from qhybrid_runtime.hardware.targets import fake_target
 
 FEW = SamplingRequest(
     num_images=2,
@@ -230,3 +239,60 @@ def test_a_damaged_plan_is_named(run: Run, tmp_path: Path) -> None:
         (folder / "plan.json").write_text(damaged)
         with pytest.raises(RequestError, match=r"plan\.json"):
             sample_run(run, out=folder, resume=True)
+
+
+def test_sigterm_closes_the_session_and_says_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = ServiceDouble("premium", status=[lambda: os.kill(os.getpid(), signal.SIGTERM)])
+    service.device.target = fake_target("fake_nighthawk")
+    nothing = SimpleNamespace(result=lambda: None)
+    monkeypatch.setattr("service_double.run_primitive", lambda *_, **__: nothing)
+
+    def device(_: object, sampling: SamplingRun) -> IbmBackend:
+        ledger, options = sampling.jobs_folder, service.client_options
+        return IbmBackend("ibm_double", service=service, client_options=options, ledger=ledger)
+
+    monkeypatch.setattr(session, "_device_backend", device)
+    usual = signal.getsignal(signal.SIGTERM)
+    folder = tmp_path / "stopped"
+    with pytest.raises(SamplingInterrupted, match=f"--resume --out {folder}"):
+        sample_run(run, FEW, out=folder)
+    assert [mode.open for mode in service.modes] == [False]
+    assert len(service.executed) == 1
+    assert f'"{service.executed[0].name}"' in next((folder / "jobs").glob("*.json")).read_text()
+    assert signal.getsignal(signal.SIGTERM) is usual
+
+
+def test_impossible_values_on_record_are_a_wrong_request(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stopped"
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(FEW, max_qpu_seconds=5.0), out=folder)
+    damaged = next(
+        path for path in (folder / "jobs").iterdir() if '"values": [[' in path.read_text()
+    )
+    content = json.loads(damaged.read_text())
+    content["jobs"][0]["values"][0][0][0] = 9.0
+    # With its hash, and as an earlier version would have written it.
+    for sha256 in (content["jobs"][0]["sha256"], None):
+        content["jobs"][0]["sha256"] = sha256
+        damaged.write_text(json.dumps(content))
+        assert main(["sample", str(run.folder), "--out", str(folder), "--resume"]) == 2
+        error = capsys.readouterr().err
+        assert str(damaged) in error
+        assert "move it away" in error
+
+
+def test_a_plan_with_nothing_left_has_a_bill(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    bill = bill_of(run, FEW)
+    bill = replace(bill, qpu=replace(bill.qpu, left_seconds=0.0))
+    shown = StringIO()
+    print_bill(bill, Console(file=shown, width=120))
+    assert "none left" in shown.getvalue()
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("typer.confirm", asked.append)
+    _ask(bill)
+    assert asked == ["Spend about 17 QPU seconds, though the plan has none left?"]

@@ -2,15 +2,18 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from device_circuits import ideal_lattice, ideal_values, pub_of, ring
 from exact_device import ExactClient
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from qhybrid_circuits import RequestError
+from qhybrid_circuits import RequestError, VariationalCircuit
 from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
+from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
@@ -36,6 +39,11 @@ def estimator(client: ExactClient) -> LoweringEstimator:
     return LoweringEstimator(executor, precision=0.1)
 
 
+def layer_pub(compiled: CompiledCircuit, inputs: np.ndarray, weights: np.ndarray) -> EstimatorPub:
+    """Return the PUB of a layer, which knows its weights."""
+    return compiled.pub(torch.as_tensor(inputs), torch.as_tensor(weights), 0.1)
+
+
 def symbols(client: ExactClient) -> list[int]:
     """Parameters that the circuits of the last job were left with."""
     return [pub.lowered.circuit.num_parameters for pub in client.jobs[-1]]
@@ -49,9 +57,33 @@ def test_weights_are_bound_and_inputs_are_not(estimator, client, rng) -> None:
         result[0].data.evs, ideal_values(circuit, inputs, weights), atol=1e-10
     )
     assert symbols(client) == [3]
-    # One sample tells nothing of what differs, but the names do.
-    estimator.run([pub_of(circuit, inputs[:1], weights)]).result()
+    # One sample tells nothing of what differs, but the layer does.
+    estimator.run([layer_pub(CompiledCircuit(circuit), inputs[:1], weights)]).result()
     assert symbols(client) == [3]
+
+
+@pytest.mark.parametrize(
+    ("inputs_name", "weights_name"), [("weights", "inputs"), ("weights", "theta"), ("x", "inputs")]
+)
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_names_mean_nothing(estimator, client, rng, inputs_name, weights_name, samples) -> None:
+    x, w = ParameterVector(inputs_name, 3), ParameterVector(weights_name, 3)
+    usual = ring()
+    renamed = dict(zip([*usual.inputs, *usual.weights], [*x, *w], strict=True))
+    circuit = usual.circuit.assign_parameters(renamed)
+    variational = VariationalCircuit("named", circuit, tuple(x), tuple(w), usual.observables)
+    inputs, weights = rng.normal(size=(samples, 3)), rng.normal(size=3)
+    values = estimator.run([layer_pub(CompiledCircuit(variational), inputs, weights)]).result()
+    expected = ideal_values(usual, inputs, weights)
+    np.testing.assert_allclose(values[0].data.evs, expected, atol=1e-10)
+    assert symbols(client) == [3]
+    # As a circuit from elsewhere: what the samples share is bound, whatever its name.
+    places = [[*x, *w].index(parameter) for parameter in circuit.parameters]
+    rows = np.hstack([inputs, np.tile(weights, (samples, 1))])[:, places]
+    column = [[observable] for observable in usual.observables]
+    values = estimator.run([(circuit, column, rows)]).result()
+    np.testing.assert_allclose(values[0].data.evs, expected, atol=1e-10)
+    assert symbols(client) == [6 if samples == 1 else 3]
 
 
 def test_a_circuit_is_lowered_once(estimator, client, rng) -> None:
@@ -69,11 +101,11 @@ def test_few_weight_vectors_are_lowered_each_and_many_stay_symbolic(
     estimator, client, rng, vectors: int, expected: list[int]
 ) -> None:
     circuit = ring()
+    compiled = CompiledCircuit(circuit)
     inputs, weights = rng.normal(size=(6, 3)), rng.normal(size=(vectors, 3))
     owner = np.arange(6) % vectors
     rows = np.concatenate([inputs, weights[owner]], axis=1)
-    column = [[o] for o in circuit.observables]
-    result = estimator.run([(circuit.circuit, column, rows)]).result()
+    result = estimator.run([compiled.pub_of(compiled.circuit, rows, 0.1)]).result()
     wanted = np.hstack(
         [ideal_values(circuit, inputs[i : i + 1], weights[owner[i]]) for i in range(6)]
     )
@@ -81,7 +113,7 @@ def test_few_weight_vectors_are_lowered_each_and_many_stay_symbolic(
     assert symbols(client) == expected
 
 
-def test_without_the_names_shared_columns_are_bound(estimator, client) -> None:
+def test_without_a_layer_shared_columns_are_bound(estimator, client) -> None:
     a, b = Parameter("a"), Parameter("b")
     circuit = QuantumCircuit(2)
     circuit.ry(a, 0)

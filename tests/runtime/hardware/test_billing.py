@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -114,3 +115,29 @@ def test_strings_that_do_not_go_together_are_measured_apart(labels, bases, level
     executions = program.shots * sum(item.size() for item in program.items)
     assert measurement_bases(observables) == bases
     assert estimate([RoundSize(3, len(labels), bases=bases)], settings).executions == executions
+
+
+@pytest.mark.parametrize("shots", [2_500_001, 4_999_999, 5_000_000, 10_000_000])
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("bill", [estimate, estimate_stock])
+def test_no_job_exceeds_its_limit_whatever_the_shots(bill, level, shots) -> None:
+    """What a job holds is what the client prepares, calibration included."""
+
+    def executions(shots: int) -> int:
+        settings = PrimitiveSettings(shots, "estimator", level)
+        options = EstimatorOptions(resilience_level=level)
+        circuit, observables, values = native_pub()
+        pub = (circuit, observables, values[:1])
+        program, _ = prepare_estimator([pub], options, precision_for(settings))
+        return program.shots * sum(item.size() for item in program.items)
+
+    settings = PrimitiveSettings(shots, "estimator", level)
+    if executions(shots) <= MOST_EXECUTIONS:
+        found = bill([RoundSize(3, 1)], settings)
+        assert (found.jobs, found.executions) == (3, 3 * executions(shots))
+        return
+    with pytest.raises(RequestError, match=r"One parameter set takes .* but a job may hold") as c:
+        bill([RoundSize(3, 1)], settings)
+    most = int(re.search(r"at most ([\d,]+)", str(c.value))[1].replace(",", ""))
+    assert executions(most) <= MOST_EXECUTIONS < executions(most + 1)
+    assert bill([RoundSize(3, 1)], dataclasses.replace(settings, shots=most)).jobs == 3

@@ -102,7 +102,7 @@ def test_four_qubits_and_three_parameter_sets_take_less_than_three_seconds(
 ) -> None:
     circuit, weights = ring(4), rng.normal(size=4)
     backend = get_backend("fake_fez", primitive=primitive, seed=1)
-    values_of(backend, circuit, rng.normal(size=(1, 4)), weights + 1)
+    values_of(backend, circuit, rng.normal(size=(3, 4)), weights + 1)
     began = time.perf_counter()
     values_of(backend, circuit, rng.normal(size=(3, 4)), weights)
     assert time.perf_counter() - began < 3

@@ -7,12 +7,12 @@ from qiskit.quantum_info import SparsePauliOp
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
-from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.billing import Limits, PrimitiveSettings
 from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.quote import quote_round
-from qhybrid_runtime.hardware.round_plan import Limits, part_executions, plan_jobs
+from qhybrid_runtime.hardware.round_plan import part_executions, plan_jobs
 from qhybrid_runtime.tasks import LoweredTask
 
 SETTINGS = PrimitiveSettings(100, "sampler")

@@ -1,4 +1,3 @@
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -6,8 +5,11 @@ import pytest
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError
 from randomness_checks import assert_random, p_values_of_bits, p_values_of_numbers
+from service_double import ServiceDouble
 
 from qhybrid_circuits import QHybridError, RequestError, UnknownNameError
+from qhybrid_runtime.backends import registry
+from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
 from qhybrid_runtime.randomness import qpu
@@ -104,13 +106,24 @@ class _Device(RegionSimulator):
 
 
 def test_an_accounts_device_is_read_on_all_qubits(seed: int) -> None:
-    service = SimpleNamespace(backends=lambda: [_Device()], backend=lambda name, **_: _Device())
+    service = ServiceDouble()
+    service.device = _Device()
     source = bit_source("ibm_double", service=service)
     assert isinstance(source, QpuBits)
     assert (source.name, sorted(source.qubits)) == ("ibm_double", [0, 1, 2, 3, 4])
     assert_random(p_values_of_bits(source.bits(50_000, seed)))
     with pytest.raises(RequestError, match="no device 'ibm_other'; it offers ibm_double"):
         bit_source("ibm_other", service=service)
+
+
+def test_a_backend_without_bits_is_refused_and_those_with_bits_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dumb = BackendInfo("dumb", "nowhere:Nothing")
+    monkeypatch.setattr(registry, "check_backend_name", lambda name: dumb)
+    named = "take one of statevector, aer, .*fake_NAME, ibm, ibm_NAME"
+    with pytest.raises(RequestError, match=f"'dumb' is no source of random bits; {named}"):
+        bit_source("dumb")
 
 
 def test_unknown_backends_are_named() -> None:

@@ -1,0 +1,97 @@
+"""The one place that relies on the inside of qiskit-ibm-runtime: what its interface leaves out.
+
+Written for version 0.51. Where a later version lacks an attribute, its default behaviour is left.
+"""
+
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from qiskit.exceptions import QiskitError
+
+from qhybrid_circuits import QHybridError
+
+#: Seconds without an answer after which a connection counts as broken.
+SILENCE_SECONDS = 60.0
+
+#: Codes of failed jobs that fail whenever they are run: invalid (1002, 1003, 11xx, 15xx, 6xxx to
+#: 8xxx) or too long (1305, 5201), by IBM's registry of error codes.
+_LASTING = (1002, 1003, 1305, 5201, *range(1100, 1200), *range(1500, 1600), *range(6000, 9000))
+
+
+@cache
+def limit_silence() -> None:
+    """Let each request of the client fail after a minute of silence, so that it is repeated.
+
+    By itself the client waits for ever. This concerns services that exist already, too.
+    """
+    from qiskit_ibm_runtime.api.session import RetrySession
+
+    stock = RetrySession.request
+
+    def request(self: Any, method: str, url: str, bare: bool = False, **given: Any) -> Any:
+        if given.get("timeout") is None:
+            connect, silence = self._timeout
+            given["timeout"] = (connect, silence or SILENCE_SECONDS)
+        return stock(self, method, url, bare, **given)
+
+    RetrySession.request = request
+
+
+def forget_tokens(service: Any) -> None:
+    """Let the client fetch new access tokens, although its own clock says that they are valid."""
+    for client in getattr(service, "_api_clients", {}).values():
+        with suppress(AttributeError):
+            client._session.auth.tm.expire_time = 0
+
+
+def usage_of(service: Any, instance: str) -> dict[str, Any]:
+    """Return the usage of an instance of an account, empty where it is not known.
+
+    The client's own method is about the active instance, which loading any QPU changes.
+    """
+    client = getattr(service, "_api_clients", {}).get(instance)
+    if client is None:
+        return service.usage() if service.active_instance() == instance else {}
+    active, service._active_api_client = service._active_api_client, client
+    try:
+        usage: dict[str, Any] = service.usage()
+        return usage
+    finally:
+        service._active_api_client = active
+
+
+def is_of_service(error: BaseException) -> bool:
+    """Return whether the network, the client or the service raised an error, and not a mistake."""
+    if isinstance(error, QHybridError):
+        return False
+    home = type(error).__module__.partition(".")[0]
+    clients = ("ibm_cloud_sdk_core", "qiskit_ibm_runtime", "requests", "urllib3")
+    return isinstance(error, OSError | QiskitError) or home in clients
+
+
+def status_code(error: BaseException) -> int | None:
+    """Return the HTTP status that an error of the client goes back to; None without an answer.
+
+    The client raises errors without it in the place of those that have it, but these are attached.
+    """
+    if type(error).__name__ == "IBMNotAuthorizedError":
+        return 401
+    cause: BaseException | None = error
+    while cause is not None:
+        for holder in (cause, getattr(cause, "response", None)):
+            code = getattr(holder, "status_code", None)
+            if isinstance(code, int) and code > 0:
+                return code
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def may_pass(code: int | None) -> bool:
+    """Return whether a request that was answered with this status may be answered otherwise."""
+    return code is None or code >= 500 or code in (408, 425, 429)
+
+
+def fails_again(job: Any) -> bool:
+    """Return whether a job that failed would fail again, by the code that the service gives."""
+    return getattr(job, "_reason_code", None) in _LASTING
