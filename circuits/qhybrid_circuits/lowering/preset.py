@@ -6,9 +6,10 @@ from qiskit.transpiler import Target, generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 
 from qhybrid_circuits.lowering.cost.couplings import Couplings
-from qhybrid_circuits.lowering.lowered import Candidate, used_qubits
+from qhybrid_circuits.lowering.lowered import Candidate
 from qhybrid_circuits.lowering.placement.placements import find_placements, move, pattern_of
 from qhybrid_circuits.lowering.targets import part_of_target
+from qhybrid_circuits.plain import used_qubits
 
 #: A QPU of up to this many times the circuit's qubits is given to the pass manager whole.
 _WHOLE = 2
