@@ -10,7 +10,8 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from qhybrid_circuits.caching import Cache
 
 T = TypeVar("T")
 
-#: Part of every key: to be raised when lowering gives other results than before.
+#: Part of every key: to be raised when lowering gives other results than before within a release.
 VERSION = 5
 
 #: Files a folder holds at most (a lowered circuit is some 20 kB), and how often that is looked at.
@@ -180,11 +181,23 @@ def unpack_file(content: bytes) -> tuple[QuantumCircuit, dict[str, Any]] | None:
 
 
 def content_key(*parts: object) -> str:
-    """Return a hash of objects whose `repr` is all of their content."""
-    digest = hashlib.sha256(repr(VERSION).encode())
+    """Return a hash of objects whose `repr` is all of their content, and of what makes results."""
+    digest = hashlib.sha256(repr((VERSION, made_by())).encode())
     for part in parts:
         digest.update(b"\0" + repr(part).encode())
     return digest.hexdigest()[:40]
+
+
+@cache
+def made_by() -> tuple[str, ...]:
+    """Return the versions of the packages whose passes and searches results come from."""
+    found = []
+    for name in ("qhybrid", "qiskit", "rustworkx"):
+        try:
+            found.append(version(name))
+        except PackageNotFoundError:  # our own, run from a checkout
+            found.append("")
+    return tuple(found)
 
 
 def circuit_content(circuit: QuantumCircuit) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits.errors import CircuitError, ShapeError
+from qhybrid_circuits.plain import laid_out, on_used_qubits, plain_circuit
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +19,15 @@ class VariationalCircuit:
 
     Attributes:
         name: The ansatz's name, e.g. "hqconv".
-        circuit: The circuit, without measurements; not to be changed afterwards.
+        circuit: The circuit, gates alone; not to be changed afterwards. It is what
+            `plain_circuit` makes of the one given, without measurements at the end, and of one that
+            was transpiled the part on the qubits in use.
         inputs: The parameters that carry data, in the order of the layer's input features.
         weights: The parameters that are trained, in the order of the layer's weight vector. A
             weight that stands in no gate is allowed (the published code of one paper has them) and
             has a zero gradient.
         observables: Hermitian operators on all of the circuit's qubits, none zero, one an output.
+            Given as wide as a transpiled circuit was before, they follow its layout.
     """
 
     name: str
@@ -39,7 +43,7 @@ class VariationalCircuit:
             CircuitError: A parameter of the circuit is neither input nor weight, or both, or listed
                 twice; an observable has another number of qubits, is not Hermitian or is zero;
                 there is no observable, or one where there should be a sequence; the circuit
-                measures.
+                measures before its end, or has another instruction that is no gate.
         """
         if isinstance(self.observables, SparsePauliOp):
             # Its terms would become outputs of their own.
@@ -49,13 +53,16 @@ class VariationalCircuit:
             )
         for field in ("inputs", "weights", "observables"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        transpiled = self.circuit.layout is not None
+        self._set(plain_circuit(self.circuit, self.name), laid_out(self.circuit, self.observables))
         self._check_parameters()
         self._check_observables()
-        if self.circuit.num_clbits:
-            raise CircuitError(
-                f"Circuit '{self.name}' must not measure, but it has {self.circuit.num_clbits} "
-                "classical bits; list what to measure in `observables` instead"
-            )
+        if transpiled:
+            self._set(*on_used_qubits(self.circuit, self.observables))
+
+    def _set(self, circuit: QuantumCircuit, observables: tuple[SparsePauliOp, ...]) -> None:
+        object.__setattr__(self, "circuit", circuit)
+        object.__setattr__(self, "observables", observables)
 
     def _check_parameters(self) -> None:
         listed = [*self.inputs, *self.weights]

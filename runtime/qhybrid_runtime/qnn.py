@@ -1,12 +1,14 @@
 """Give qiskit-machine-learning a compiled circuit on a backend."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives import BaseEstimatorV2
+from qiskit.transpiler.passmanager import BasePassManager
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 from torch import Tensor
 
@@ -39,8 +41,16 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         *,
         gradient_method: GradientMethod | None = None,
         stream: RandomStream | None = None,
+        pass_manager: BasePassManager | None = None,
     ) -> None:
-        """Wrap a circuit, with the adjoint method and a new stream where they are omitted."""
+        """Wrap a circuit, with the adjoint method and a new stream where they are omitted.
+
+        The circuit goes through `pass_manager` first, and the observables follow its layout.
+        """
+        if pass_manager is not None:
+            passed = pass_manager.run(variational.circuit)
+            laid_out = [each.apply_layout(passed.layout) for each in variational.observables]
+            variational = replace(variational, circuit=passed, observables=tuple(laid_out))
         self.compiled, self.backend = CompiledCircuit(variational), backend
         self.gradient_method = Adjoint() if gradient_method is None else gradient_method
         self.stream = RandomStream() if stream is None else stream

@@ -1,6 +1,6 @@
 """Turn PUBs of an EstimatorV2 into tasks, and the tasks' values into results."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -11,9 +11,11 @@ from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
-from qiskit.transpiler import Target
+from qiskit.transpiler import Target, TranspileLayout
 
+from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_circuits.plain import on_qubits, on_used_qubits, plain_circuit
 from qhybrid_runtime.checks import check_finite
 
 
@@ -35,7 +37,7 @@ class Task:
     """The circuit, observables and samples of one PUB.
 
     Attributes:
-        circuit: As in the PUB.
+        circuit: That of the PUB, plain, and on the qubits in use alone if it was transpiled.
         observables: Each different observable of the PUB, once.
         values: Parameter values in the order of `circuit.parameters`, shape (N, n_parameters).
         weights: The names of weights, where a layer says so; else None.
@@ -93,6 +95,10 @@ class RoundExecutor(Protocol):
         """Return the estimates of each task, aiming at a standard error of `precision`."""
 
 
+#: Plain circuits of PUBs, and those on the qubits in use: the same objects at each call.
+_PLAIN: Cache[QuantumCircuit] = Cache(256)
+_NARROW: Cache[QuantumCircuit] = Cache(256)
+
 #: A circuit's identity, the number of samples, and their parameter values.
 _TaskKey = tuple[int, int, bytes]
 
@@ -112,25 +118,27 @@ class TaskTable:
 
         Raises:
             NotFiniteError: A parameter value is NaN or infinite.
+            CircuitError: A circuit has an instruction that is no gate.
         """
         self._pubs = pubs
-        self._tasks: dict[_TaskKey, Task] = {}
+        self._tasks: dict[_TaskKey, tuple[Task, TranspileLayout | None]] = {}
         self._observables: dict[_TaskKey, dict[str, SparsePauliOp]] = {}
         self._places = [self._add(pub) for pub in pubs]
-        self.tasks = [
-            replace(task, observables=tuple(self._observables[key].values()))
-            for key, task in self._tasks.items()
-        ]
+        self.tasks = []
+        for key, (task, layout) in self._tasks.items():
+            circuit, kept = narrowed(task.circuit, layout, self._observables[key].values())
+            self.tasks.append(replace(task, circuit=circuit, observables=kept))
 
     def _add(self, pub: EstimatorPub) -> tuple[int, np.ndarray]:
         """Return the PUB's task, and which of the task's observables each of its values is of."""
-        samples, width = pub.parameter_values.size, pub.circuit.num_parameters
-        values = pub.parameter_values.as_array(pub.circuit.parameters).reshape(samples, width)
+        circuit = _PLAIN.get(Identity(pub.circuit), lambda: plain_circuit(pub.circuit))
+        samples, width = pub.parameter_values.size, circuit.num_parameters
+        values = pub.parameter_values.as_array(circuit.parameters).reshape(samples, width)
         check_finite("parameter_values", torch.as_tensor(values))
         # Without parameters there are no bytes, whatever the number of samples.
-        key = (id(pub.circuit), samples, values.tobytes())
+        key = (id(circuit), samples, values.tobytes())
         weights = getattr(pub.parameter_values, "weights", None)
-        self._tasks.setdefault(key, Task(pub.circuit, (), values, weights))
+        self._tasks.setdefault(key, (Task(circuit, (), values, weights), pub.circuit.layout))
         known = self._observables.setdefault(key, {})
         sparse = np.asarray(pub.observables.sparse_observables_array(), dtype=object)
         which = np.empty(sparse.shape, dtype=np.int64)
@@ -158,6 +166,22 @@ class TaskTable:
             metadata = {"target_precision": pub.precision, "circuit_metadata": pub.circuit.metadata}
             results.append(PubResult(data, metadata=metadata))
         return PrimitiveResult(results, metadata={"version": 2})
+
+
+def narrowed(
+    circuit: QuantumCircuit, layout: TranspileLayout | None, observables: Iterable[SparsePauliOp]
+) -> tuple[QuantumCircuit, tuple[SparsePauliOp, ...]]:
+    """Return a transpiled circuit and its observables on the qubits in use, others as they are.
+
+    The circuit is the same object each time.
+    """
+    if layout is None:
+        return circuit, tuple(observables)
+
+    def narrow(circuit: QuantumCircuit, used: tuple[int, ...]) -> QuantumCircuit:
+        return _NARROW.get((Identity(circuit), used), lambda: on_qubits(circuit, used))
+
+    return on_used_qubits(circuit, tuple(observables), narrow)
 
 
 def constant_columns(values: np.ndarray) -> np.ndarray:

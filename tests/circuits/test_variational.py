@@ -37,12 +37,6 @@ def test_bind_weights_checks_the_number() -> None:
         variational.bind_weights([1.0, 2.0])
 
 
-def measuring() -> QuantumCircuit:
-    measured = circuit()
-    measured.measure_all()
-    return measured
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -57,7 +51,6 @@ def measuring() -> QuantumCircuit:
         (lambda: VariationalCircuit("c", circuit(), (X,), (W,), Z), "a sequence of SparsePauliOp"),
         (lambda: VariationalCircuit("c", circuit(), (X,), (W,), ("ZI",)), "but is a str; write"),
         (lambda: VariationalCircuit("c", circuit(), (X,), (W,), (Z - Z,)), "must not be zero"),
-        (lambda: VariationalCircuit("c", measuring(), (X,), (W,), (Z,)), "must not measure"),
     ],
 )
 def test_what_does_not_belong_together_is_named(build, message: str) -> None:

@@ -9,7 +9,9 @@ from counting import counted
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.primitives import StatevectorEstimator
+from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
@@ -22,6 +24,7 @@ from qhybrid_circuits import (
     ShapeError,
     UnknownNameError,
     VariationalCircuit,
+    lowering_pass_manager,
 )
 from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
 from qhybrid_runtime import (
@@ -156,6 +159,36 @@ def test_adjoint_gradient_in_stock_classes_is_parameter_shift(rng) -> None:
         (module(x) * cotangent).sum().backward()
     torch.testing.assert_close(rows[0].grad, rows[1].grad, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(connector.weight.grad, layer.weight.grad, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("manager", ["qiskit", "ours"])
+def test_a_pass_manager_means_what_it_does_in_stock_classes(manager: str, rng) -> None:
+    variational = hqconv(channels=1, layers=1)
+    device = GenericBackendV2(30, ["cz", "rz", "sx", "x"], coupling_map=CouplingMap.from_line(30))
+    passes = (
+        lowering_pass_manager(device.target)
+        if manager == "ours"
+        else generate_preset_pass_manager(1, device, seed_transpiler=1)
+    )
+    values, circuit = rng.random((2, 12)), variational.circuit
+    observables = list(variational.observables[:2])
+    estimator = get_backend("aer").estimator()
+    mine, shift, plain = (
+        gradient.run([circuit] * 2, observables, values).result().gradients
+        for gradient in (
+            AdjointEstimatorGradient(estimator, pass_manager=passes),
+            ParamShiftEstimatorGradient(estimator, pass_manager=passes),
+            AdjointEstimatorGradient(),
+        )
+    )
+    np.testing.assert_allclose(mine, shift, atol=1e-6)
+    np.testing.assert_allclose(mine, plain, atol=1e-6)
+    network = BroadcastEstimatorQNN(variational, get_backend("aer"), pass_manager=passes)
+    bare = BroadcastEstimatorQNN(variational, get_backend("aer"))
+    point = values[:, :4], values[0, 4:]
+    np.testing.assert_allclose(network.forward(*point), bare.forward(*point), atol=1e-6)
+    for a, b in zip(network.backward(*point), bare.backward(*point), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_stock_network_with_its_own_defaults_takes_our_estimator_and_gradient(rng) -> None:

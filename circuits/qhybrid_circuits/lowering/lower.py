@@ -27,7 +27,7 @@ from qhybrid_circuits.lowering.cost.couplings import (
     largest_part,
 )
 from qhybrid_circuits.lowering.cost.success import success_probability
-from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit, used_qubits
+from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
 from qhybrid_circuits.lowering.planner import Planner
 from qhybrid_circuits.lowering.preset import preset_candidates
 from qhybrid_circuits.lowering.targets import (
@@ -35,6 +35,7 @@ from qhybrid_circuits.lowering.targets import (
     with_angle_bounds,
     with_fractional_gates,
 )
+from qhybrid_circuits.plain import measured_qubits, plain_request, used_qubits
 from qhybrid_circuits.variational import VariationalCircuit
 
 #: What is kept of a `LoweredCircuit` beside its circuit.
@@ -64,11 +65,12 @@ def lower(
     `with_preparation_gates` and `preparation_angles`.
 
     Args:
-        circuit: What to lower. Measurements at its end are left out.
+        circuit: What to lower; anything that `plain_circuit` takes.
         target: The QPU.
         weights: Values of a variational circuit's weights, shape (n_weights,); symbolic if None.
-        observables: What will be measured, on the logical qubits: readout of the others is not in
-            the ESP. A variational circuit's own, or every qubit, if None.
+        observables: What will be measured, on the logical qubits, or on those that the circuit had
+            before it was transpiled: readout of the others is not in the ESP. A variational
+            circuit's own, or every qubit, if None.
         fractional: Use rx of any angle and rzz between 0 and pi/2, also where the target does not
             list them; they are then taken to be as good as the pair's cz.
         seeds: Seeds for Qiskit's passes, where they are used.
@@ -76,8 +78,9 @@ def lower(
             False for none.
 
     Raises:
-        CircuitError: The circuit has more qubits than the target, or more connected ones; the
-            target has no two-qubit gate; it lacks cz and `fractional` is asked for.
+        CircuitError: The circuit has more qubits than the target, or more connected ones; it has an
+            instruction that is no gate; an observable has another number of qubits; the target has
+            no two-qubit gate; it lacks cz and `fractional` is asked for.
         ShapeError: There are more or fewer values than weights.
     """
     name, bound, measured = _convert(circuit, weights, observables)
@@ -103,18 +106,6 @@ def lower(
     return _with_parameters(store.recall(f"{key}.qpy", find, _unpack, _pack), name, bound)
 
 
-def measured_qubits(
-    observables: Sequence[SparsePauliOp] | None, num_qubits: int
-) -> tuple[int, ...]:
-    """Return the logical qubits that some observable acts on; all where there is none."""
-    if observables is None:
-        return tuple(range(num_qubits))
-    acts = np.zeros(num_qubits, dtype=bool)
-    for observable in observables:
-        acts |= (observable.paulis.x | observable.paulis.z).any(axis=0)
-    return tuple(np.flatnonzero(acts).tolist())
-
-
 def _convert(
     circuit: VariationalCircuit | QuantumCircuit,
     weights: Sequence[float] | np.ndarray | None,
@@ -131,13 +122,8 @@ def _convert(
             "Argument `weights` needs a VariationalCircuit, which tells weights from inputs, but "
             f"`circuit` is a {type(circuit).__name__}; bind its parameters first"
         )
-    bound = circuit.remove_final_measurements(inplace=False)
-    if bound.num_clbits:
-        raise CircuitError(
-            f"Circuit '{circuit.name}' measures before its end, which lowering does not support; "
-            "measure at the end only"
-        )
-    bound = with_preparation_gates(bound).circuit
+    plain, observables = plain_request(circuit, observables)
+    bound = with_preparation_gates(plain).circuit
     return circuit.name, bound, measured_qubits(observables, bound.num_qubits)
 
 

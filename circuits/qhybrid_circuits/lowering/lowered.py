@@ -1,9 +1,10 @@
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
+
+from qhybrid_circuits.plain import on_qubits
 
 
 class Candidate(NamedTuple):
@@ -18,12 +19,6 @@ class Candidate(NamedTuple):
     circuit: QuantumCircuit
     final_layout: tuple[int, ...]
     swaps: int
-
-
-def used_qubits(circuit: QuantumCircuit, final: Iterable[int]) -> tuple[int, ...]:
-    """Return the qubits that an instruction acts on or that are in `final`, ascending."""
-    acting = {circuit.find_bit(bit).index for item in circuit.data for bit in item.qubits}
-    return tuple(sorted(acting.union(final)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +60,8 @@ class LoweredCircuit:
 
         Qubit k of the circuit is `qubits[k]`, so a simulator need not hold the whole QPU.
         """
-        position = {physical: index for index, physical in enumerate(self.qubits)}
-        whole, width = self.circuit, len(self.qubits)
-        small = QuantumCircuit(width, name=self.name, global_phase=whole.global_phase)
-        for item in whole.data:
-            places = [position[whole.find_bit(bit).index] for bit in item.qubits]
-            small.append(item.operation, places, copy=False)
-        return small, tuple(position[physical] for physical in self.final_layout)
+        final = tuple(map(self.qubits.index, self.final_layout))
+        return on_qubits(self.circuit, self.qubits), final
 
     def __repr__(self) -> str:
         chance = self.success_probability

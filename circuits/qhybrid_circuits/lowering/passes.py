@@ -17,6 +17,7 @@ from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS
 from qhybrid_circuits.lowering.targets import with_fractional_gates
+from qhybrid_circuits.plain import flattened, gates_only
 
 
 def lowering_pass_manager(
@@ -43,9 +44,8 @@ def lowering_pass_manager(
 
     Raises:
         CircuitError: `fractional` is asked for of a target without cz. Also from the manager's
-            `run`: `lower` refuses the circuit; it measures before its end or is controlled by
-            classical bits; an amplitude encoding has symbolic features, which would need other
-            parameters.
+            `run`: `lower` refuses the circuit; it has an instruction that is no gate; an amplitude
+            encoding has symbolic features, which would need other parameters.
     """
     options = {"observables": observables, "fractional": fractional, "cache": cache}
     options["seeds"] = tuple(seeds)
@@ -103,25 +103,21 @@ def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[Qubit, C
             "gates have other parameters; assign the features, or run the circuit that "
             "`with_preparation_gates` returns"
         )
-    body = QuantumCircuit(circuit.qubits, name=circuit.name, global_phase=circuit.global_phase)
-    kept, measured, followed = [], [], set[Qubit]()
-    for item in reversed(circuit.data):
+    flat = flattened(circuit)
+    body, kept, measured = flat.copy_empty_like(), [], []
+    followed = set[Qubit]()
+    for item in reversed(flat.data):
         if item.operation.name == "measure" and item.qubits[0] not in followed:
             measured.append((item.qubits[0], item.clbits[0]))
             # What is measured twice is measured before the end.
             followed.add(item.qubits[0])
             continue
-        if item.clbits or item.operation.name == "measure":
-            raise CircuitError(
-                f"Circuit '{circuit.name}' measures before its end, or is controlled by classical "
-                "bits, which lowering does not support; measure at the end only"
-            )
         if item.operation.name != "barrier":
             followed.update(item.qubits)
         kept.append(item)
     for item in reversed(kept):
         body.append(item)
-    return body, measured[::-1]
+    return gates_only(body), measured[::-1]
 
 
 def _in_target_gates(dag: DAGCircuit, target: Target) -> bool:

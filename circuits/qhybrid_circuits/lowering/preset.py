@@ -1,14 +1,17 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
-from qiskit.transpiler import Target, generate_preset_pass_manager
+from qiskit.transpiler import PassManager, Target, generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
+from qiskit.transpiler.passes import WrapAngles
 
 from qhybrid_circuits.lowering.cost.couplings import Couplings
-from qhybrid_circuits.lowering.lowered import Candidate, used_qubits
+from qhybrid_circuits.lowering.lowered import Candidate
 from qhybrid_circuits.lowering.placement.placements import find_placements, move, pattern_of
+from qhybrid_circuits.lowering.rzz_folding import FOLDING
 from qhybrid_circuits.lowering.targets import part_of_target
+from qhybrid_circuits.plain import used_qubits
 
 #: A QPU of up to this many times the circuit's qubits is given to the pass manager whole.
 _WHOLE = 2
@@ -66,6 +69,9 @@ def _candidates(
     found = []
     for seed in seeds:
         manager = generate_preset_pass_manager(3, target=small, seed_transpiler=seed)
+        for task in passes_of(manager):
+            if isinstance(task, WrapAngles):
+                task.registry = FOLDING
         counter = _SwapCounter(circuit.count_ops().get("swap", 0))
         lowered = manager.run(circuit, callback=counter)
         final = tuple(part[qubit] for qubit in lowered.layout.final_index_layout())
@@ -73,6 +79,17 @@ def _candidates(
         wide.compose(lowered, part, inplace=True, copy=False)
         found.append(Candidate(wide, final, counter.added))
     return found
+
+
+def passes_of(manager: PassManager) -> Iterator[Any]:
+    """Yield all passes of a pass manager, those of its inner controllers too."""
+    yield from _tasks(manager.to_flow_controller())
+
+
+def _tasks(controller: Any) -> Iterator[Any]:
+    for task in getattr(controller, "tasks", ()):
+        yield task
+        yield from _tasks(task)
 
 
 class _SwapCounter:

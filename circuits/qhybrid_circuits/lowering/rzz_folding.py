@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from qiskit.circuit import QuantumCircuit
 from qiskit.converters import circuit_to_dag
 from qiskit.dagcircuit import DAGCircuit
-from qiskit.transpiler.passes import WrapAngles
+from qiskit.transpiler import WrapAngleRegistry
 
 #: Angles of an rzz that QPUs with fractional gates take, in radians.
 RZZ_BOUNDS = (0.0, math.pi / 2)
@@ -30,6 +30,7 @@ def fold_rzz(angles: Sequence[float], qubits: Sequence[int]) -> DAGCircuit:
     return circuit_to_dag(folded)
 
 
-def register_folding() -> None:
-    """Register `fold_rzz` with Qiskit's WrapAngles pass, which has no rule for any gate itself."""
-    WrapAngles.DEFAULT_REGISTRY.add_wrapper("rzz", fold_rzz)
+#: `fold_rzz` for the WrapAngles pass, which has no rule itself. Qiskit's own registry, which all
+#: passes in the process share, stays as it is.
+FOLDING = WrapAngleRegistry()
+FOLDING.add_wrapper("rzz", fold_rzz)

@@ -5,7 +5,7 @@ from qiskit.circuit.library import RXGate, RZZGate
 from qiskit.transpiler import InstructionProperties, Target
 
 from qhybrid_circuits.errors import CircuitError
-from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS, register_folding
+from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS
 
 #: The fixed two-qubit gates that a Qiskit decomposer can build any two-qubit unitary from.
 ENTANGLERS = ("cz", "ecr", "cx")
@@ -108,7 +108,6 @@ def with_fractional_gates(target: Target) -> Target:
             "Fractional gates need a device whose two-qubit gate is cz, but this one has "
             f"{', '.join(two_qubit) or 'no two-qubit gate'}; lower without `fractional`"
         )
-    register_folding()
     wider = with_angle_bounds(restricted_target(target, range(int(target.num_qubits or 0))))
     if "rzz" not in target.operation_names:
         wider.add_instruction(
@@ -127,7 +126,6 @@ def with_angle_bounds(target: Target) -> Target:
     """Return the target with rzz limited to 0 to pi/2, as it is on QPUs whose target lacks it."""
     if "rzz" not in target.operation_names:
         return target
-    register_folding()
     if target.gate_has_angle_bounds("rzz"):
         return target
     return part_of_target(target, range(int(target.num_qubits or 0)), bound_rzz=True)

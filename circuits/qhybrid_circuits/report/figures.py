@@ -7,7 +7,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.lowering.cost.success import success_probability
-from qhybrid_circuits.lowering.lowered import used_qubits
+from qhybrid_circuits.plain import used_qubits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ from qhybrid_circuits.disk_cache import (
     use_cache,
 )
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
-from qhybrid_circuits.lowering.lower import lower, measured_qubits
+from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.targets import with_fractional_gates
+from qhybrid_circuits.plain import measured_qubits, plain_request
 from qhybrid_circuits.report.figures import CircuitFigures, device_figures, logical_figures
 from qhybrid_circuits.report.stock import STOCK_SEEDS, stock_figures
 from qhybrid_circuits.variational import VariationalCircuit
@@ -92,7 +93,7 @@ def resource_report(
     Any Qiskit circuit will do: `resource_report(my_circuit, backend.target)`.
 
     Args:
-        circuit: Measurements at its end are left out; what is read out is said by `observables`.
+        circuit: Anything that `lower` takes; what is read out is said by `observables`.
         target: The QPU; None counts the circuit as it is written.
         name: The QPU's name in the report; the target's own description if omitted.
         weights: Values of a variational circuit's weights, shape (n_weights,). With them two gates
@@ -109,6 +110,8 @@ def resource_report(
         CircuitError: The circuit does not fit the target, or `lower` refuses it.
         ShapeError: There are more or fewer values than weights.
     """
+    if isinstance(circuit, QuantumCircuit):
+        circuit, observables = plain_request(circuit, observables)
     forms = _forms(circuit, weights, observables)
     identity: dict[str, Any] = {
         "circuit": str(circuit.name),
@@ -153,8 +156,7 @@ def _forms(
         observables = circuit.observables if observables is None else observables
         measured = measured_qubits(observables, circuit.num_qubits)
         return _Forms(_in_gates(circuit.circuit), bound, measured)
-    bare = circuit.remove_final_measurements(inplace=False)
-    return _Forms(_in_gates(bare), None, measured_qubits(observables, bare.num_qubits))
+    return _Forms(_in_gates(circuit), None, measured_qubits(observables, circuit.num_qubits))
 
 
 def _in_gates(circuit: QuantumCircuit) -> QuantumCircuit:

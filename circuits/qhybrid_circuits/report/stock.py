@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
@@ -6,6 +6,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target, generate_preset_pass_manager
 from qiskit.transpiler.passes import VF2PostLayout
 
+from qhybrid_circuits.lowering.preset import passes_of
 from qhybrid_circuits.report.figures import CircuitFigures, device_figures
 
 #: Seeds of the stock pass manager; the result with the fewest two-qubit gates counts.
@@ -44,7 +45,7 @@ def _attempt(
     circuit: QuantumCircuit, target: Target, measured: Sequence[int], seed: int
 ) -> CircuitFigures:
     manager = generate_preset_pass_manager(3, target=target, seed_transpiler=seed)
-    for task in _tasks(manager.to_flow_controller()):
+    for task in passes_of(manager):
         if isinstance(task, VF2PostLayout):
             task.call_limit = _PLACE_STEPS
     swaps = [0]
@@ -57,9 +58,3 @@ def _attempt(
     final = lowered.layout.final_index_layout()
     added = max(0, max(swaps) - own)
     return device_figures(lowered, target, [final[qubit] for qubit in measured], added)
-
-
-def _tasks(controller: Any) -> Iterator[Any]:
-    for task in getattr(controller, "tasks", ()):
-        yield task
-        yield from _tasks(task)

@@ -19,6 +19,7 @@ from torch import Tensor
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_circuits.caching import Cache
 from qhybrid_circuits.encoding.amplitude import AmplitudeEncoding, encoding_in, not_first
+from qhybrid_circuits.plain import plain_circuit
 from qhybrid_runtime.engine.angles import AngleTable
 from qhybrid_runtime.engine.error_site import ErrorSite
 from qhybrid_runtime.engine.gates import PARAMETERIZED
@@ -132,8 +133,8 @@ def compile_program(
     inputs, weights, numbers or expressions of these.
 
     Args:
-        circuit: A circuit without measurements, or a variational circuit, which knows its inputs
-            and weights itself.
+        circuit: A circuit that `plain_circuit` takes, or a variational circuit, which knows its
+            inputs and weights itself.
         inputs: Parameters that carry data; none where omitted.
         weights: Parameters that are trained; where omitted, all that are not inputs, in the
             circuit's own order.
@@ -144,6 +145,8 @@ def compile_program(
     """
     if isinstance(circuit, VariationalCircuit):
         inputs, weights, circuit = circuit.inputs, circuit.weights, circuit.circuit
+    else:
+        circuit = plain_circuit(circuit)
     input_list = list(inputs or ())
     if weights is None:
         given = set(input_list)
@@ -220,8 +223,7 @@ class _Compiler:
         else:
             raise CircuitError(
                 f"Gate '{gate.name}' on qubits {list(qubits)} is not one the statevector engine "
-                "knows: it has no matrix and no definition; decompose the circuit first, and leave "
-                "out measurements, resets and control flow"
+                "knows: it has no matrix and no definition; decompose the circuit first"
             )
 
     def registers(self) -> tuple[Preparation, ...]:

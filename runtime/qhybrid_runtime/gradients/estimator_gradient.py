@@ -7,14 +7,20 @@ import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives import BaseEstimatorV2
+from qiskit.providers import Options
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
+from qiskit.transpiler import TranspileLayout
+from qiskit.transpiler.passmanager import BasePassManager
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
+from qhybrid_circuits.caching import Cache, Identity
+from qhybrid_circuits.plain import plain_circuit
 from qhybrid_runtime.backends.statevector import StatevectorEngineEstimator
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program_cache import ProgramCache
 from qhybrid_runtime.gradients.adjoint import jacobian
+from qhybrid_runtime.tasks import narrowed
 
 
 class AdjointEstimatorGradient(BaseEstimatorGradient):
@@ -24,10 +30,24 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
     observable share a forward pass, and all samples of a circuit are one batch.
     """
 
-    def __init__(self, estimator: BaseEstimatorV2 | None = None) -> None:
-        """Create the gradient; the estimator is kept for the interface, and never run."""
-        super().__init__(StatevectorEngineEstimator() if estimator is None else estimator)
+    def __init__(
+        self,
+        estimator: BaseEstimatorV2 | None = None,
+        options: Options | None = None,
+        *,
+        pass_manager: BasePassManager | None = None,
+    ) -> None:
+        """Create the gradient, with the arguments of the stock ones.
+
+        Args:
+            estimator: Kept for the interface, and never run.
+            options: Kept for the interface, and returned with each result.
+            pass_manager: What circuits go through first; observables follow the layout.
+        """
+        estimator = StatevectorEngineEstimator() if estimator is None else estimator
+        super().__init__(estimator, options, pass_manager=pass_manager)
         self._programs = ProgramCache()
+        self._passed: Cache[tuple[QuantumCircuit, TranspileLayout | None]] = Cache(16)
 
     def _run(
         self,
@@ -50,7 +70,7 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
                 wanted = [column[parameter] for parameter in parameters[index]]
                 gradients[index] = table[sample, row, wanted]
         metadata = [{"parameters": wanted} for wanted in parameters]
-        return EstimatorGradientResult(gradients=gradients, metadata=metadata, options=options)
+        return EstimatorGradientResult(gradients, metadata, Options(**options))
 
     def _table(
         self,
@@ -65,8 +85,24 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
         sample_of = {value: i for i, value in enumerate(dict.fromkeys(values))}
         unique = {id(observable): observable for observable in observables}
         row_of = {identity: row for row, identity in enumerate(unique)}
-        program = self._programs.get(circuit, circuit.parameters)
-        measured = ObservableSet(list(map(SparsePauliOp, unique.values())), circuit.num_qubits)
+        plain, observed = self._prepared(circuit, list(map(SparsePauliOp, unique.values())))
+        program = self._programs.get(plain, circuit.parameters)
+        measured = ObservableSet(observed, plain.num_qubits)
         table = jacobian(program, measured, torch.tensor(list(sample_of), dtype=torch.float64))
         samples = [sample_of[value] for value in values]
         return table.numpy(), samples, [row_of[id(observable)] for observable in observables]
+
+    def _prepared(
+        self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]
+    ) -> tuple[QuantumCircuit, Sequence[SparsePauliOp]]:
+        """Return both as the pass manager leaves them, on the qubits in use."""
+        manager = self._pass_manager
+
+        def passed() -> tuple[QuantumCircuit, TranspileLayout | None]:
+            made = circuit if manager is None else manager.run(circuit)
+            return plain_circuit(made), made.layout
+
+        plain, layout = self._passed.get(Identity(circuit), passed)
+        if manager is not None:
+            observables = [each.apply_layout(layout) for each in observables]
+        return narrowed(plain, layout, observables)

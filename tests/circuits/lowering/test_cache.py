@@ -120,3 +120,23 @@ def test_old_files_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     left = {path.name for path in tmp_path.iterdir()}
     assert len(left) == 5
     assert {"new.json", "29.json"} <= left
+
+
+def test_results_of_other_versions_are_missed(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower(hqconv(channels=1, layers=1), target, weights=weights(), cache=LoweringCache(tmp_path))
+    before = {path.name for path in tmp_path.iterdir()}
+    real = caches.version
+    for package in ("qiskit", "qhybrid"):
+        monkeypatch.setattr(
+            caches, "version", lambda name, other=package: "9" if name == other else real(name)
+        )
+        caches.made_by.cache_clear()
+        again = LoweringCache(tmp_path)
+        lower(hqconv(channels=1, layers=1), target, weights=weights(), cache=again)
+        after = {path.name for path in tmp_path.iterdir()}
+        assert len(after) == len(before) + 3  # a circuit, its plan, its routings
+        before = after
+        monkeypatch.undo()
+    caches.made_by.cache_clear()

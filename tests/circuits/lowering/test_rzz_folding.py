@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -44,3 +46,34 @@ def test_a_device_that_has_rzz_and_names_no_bounds_gets_angles_in_range() -> Non
         assert Statevector(small).expectation_value(
             observable.apply_layout(list(final), 3)
         ) == pytest.approx(Statevector(circuit).expectation_value(observable), abs=2e-6)
+
+
+def test_the_registry_of_all_of_qiskit_stays_as_it_is() -> None:
+    # In a process of its own: qiskit-ibm-runtime, which Qiskit's passes import, writes into it too.
+    script = """
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.converters import circuit_to_dag
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.providers.fake_provider import GenericBackendV2
+from qiskit.transpiler.passes import WrapAngles
+
+generate_preset_pass_manager(3)
+asked = []
+def rule(angles, qubits):
+    asked.append(list(angles))
+    return circuit_to_dag(QuantumCircuit(2))
+
+WrapAngles.DEFAULT_REGISTRY.add_wrapper("rzz", rule)
+from qhybrid_circuits import lower
+circuit = QuantumCircuit(2)
+circuit.rzz(-2.5, 0, 1)
+target = GenericBackendV2(2, ["cz", "rz", "sx", "x"], seed=1).target
+for round in range(2):
+    lowered = lower(circuit, target, fractional=True, cache=False)
+    assert "rzz" in lowered.circuit.count_ops()
+    circuit.crx(Parameter(f"a{round}"), 0, 1)  # by Qiskit's own passes now
+assert asked == [], asked
+WrapAngles.DEFAULT_REGISTRY.substitute_angle_bounds("rzz", [4.0], [0, 1])
+assert asked == [[4.0]], asked
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

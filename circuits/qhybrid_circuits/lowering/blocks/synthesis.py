@@ -9,6 +9,7 @@ from qiskit.transpiler import PassManager, Target
 from qiskit.transpiler.passes import BasisTranslator, Optimize1qGatesDecomposition, WrapAngles
 
 from qhybrid_circuits.lowering.blocks.collect import SWAP, Matrix
+from qhybrid_circuits.lowering.rzz_folding import FOLDING
 from qhybrid_circuits.lowering.targets import entangler_name
 
 _ENTANGLER_GATES = {"cz": CZGate, "cx": CXGate, "ecr": ECRGate}
@@ -21,7 +22,7 @@ def to_target_gates(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
         BasisTranslator(SessionEquivalenceLibrary, None, target=target),
     ]
     if target.has_angle_bounds():
-        passes.append(WrapAngles(target))
+        passes.append(WrapAngles(target, FOLDING))
     passes.append(Optimize1qGatesDecomposition(target=target))
     return PassManager(passes).run(circuit)
 
