@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.files import regular, replacing
 from qhybrid_runtime.hardware.round_plan import PubPart
 
 #: Version of the files; a reader refuses others.
@@ -63,16 +64,10 @@ class RoundRecord:
         text = json.dumps(
             {"version": _VERSION, "key": self.key, "jobs": [asdict(job) for job in self.jobs]}
         )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(self.path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class Ledger:
@@ -142,11 +137,11 @@ def _submissions(job: JobRecord) -> int:
 def _read(path: Path) -> tuple[str, list[JobRecord]]:
     """Return the key and the jobs of a record."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular(path).read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
             raise ValueError(f"version {content['version']}")
         return str(content["key"]), [_job(entry) for entry in content["jobs"]]
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise RequestError(
             f"the record '{path}' of jobs on a device cannot be read ({error}); restore it, or "
             "move it away to have its round run, and paid, again"
