@@ -52,7 +52,12 @@ class Run:
         """
         from qhybrid.settings.sources import parse_config, read_values
 
-        return parse_config(read_values(self.config_file))
+        try:
+            return parse_config(read_values(self.config_file))
+        except RequestError as error:
+            if str(self.config_file) in str(error):
+                raise
+            raise RequestError(f"'{self.config_file}': {error}") from error
 
     def check_model(self, use: str = "") -> None:
         """Refuse a run that has no model yet; `use` says what for, e.g. " to start from".

@@ -19,6 +19,9 @@ from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 MOST_IMAGES = 10_000_000
 """All images of a sampling run are held in memory."""
 
+IMAGES, BATCH_SIZE = 64, 256
+"""What is drawn, and in one evaluation of the model, unless told otherwise."""
+
 MOST_SHOTS = 10_000_000
 """More than any service executes at once."""
 
@@ -89,7 +92,7 @@ class SamplingRequest:
     """What to draw; None everywhere takes what the training run was configured with.
 
     Attributes:
-        num_images: How many images.
+        num_images: How many images; 64 where omitted.
         sampler: A key of `qhybrid.diffusion.SAMPLERS`.
         steps: Model evaluations an image. Without it, a sampler that is not the configured one
             takes its own default, and a device 10.
@@ -98,7 +101,7 @@ class SamplingRequest:
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
         noise_pool: Numbers of quantum noise that are measured before the first image; without it
             those of a training run on the same backend serve, if it has any.
-        batch_size: Images in one evaluation of the model.
+        batch_size: Images in one evaluation of the model; 256 where omitted.
         device: Where the network runs: `auto`, `cpu` or `cuda`.
         execution: How circuits are run, for backends that are not exact.
         hardware_steps: How many of the last steps run on the backend, the others on `statevector`;
@@ -106,7 +109,7 @@ class SamplingRequest:
         max_qpu_seconds: QPU time that must not be exceeded.
     """
 
-    num_images: Annotated[int, Option("How many images.", metavar="N", default=64)] = 64
+    num_images: Annotated[int | None, Option("How many images [64].", metavar="N")] = None
     sampler: Annotated[
         str | None,
         Option(
@@ -128,7 +131,7 @@ class SamplingRequest:
     noise_pool: Annotated[
         int | None, Option("Numbers of quantum noise measured once [as needed].", metavar="N")
     ] = None
-    batch_size: int = 256
+    batch_size: int | None = None
     device: str = "auto"
     execution: ExecutionRequest = field(default_factory=ExecutionRequest)
     hardware_steps: Annotated[
@@ -214,7 +217,9 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     """
     config = run.config()
     _check_model(run, config)
-    for name, value in (("num-images", request.num_images), ("batch-size", request.batch_size)):
+    count = IMAGES if request.num_images is None else request.num_images
+    batch_size = BATCH_SIZE if request.batch_size is None else request.batch_size
+    for name, value in (("num-images", count), ("batch-size", batch_size)):
         if not 1 <= value <= MOST_IMAGES:
             raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
     seed = config.training.seed if request.seed is None else request.seed
@@ -239,14 +244,14 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         run=run,
         config=config,
         schedule=schedule,
-        num_images=request.num_images,
+        num_images=count,
         sampler=sampler,
         steps=steps,
         backend=backend,
         seed=seed,
         noise=noise,
         shares_pool=shares_pool,
-        batch_size=request.batch_size,
+        batch_size=batch_size,
         device=request.device,
         execution=execution,
         hardware_steps=hardware_steps,
