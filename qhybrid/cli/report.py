@@ -65,6 +65,7 @@ def report(
     from qhybrid.files import user_path, write_text
     from qhybrid.report.request import ReportRequest, check_request
     from qhybrid.report.subject import parse_settings
+    from qhybrid_circuits.errors import WriteError
     from qhybrid_circuits.files import replaceable
 
     request = ReportRequest(
@@ -91,7 +92,10 @@ def report(
     if destination is None:
         typer.echo(text, nl=False)
         return
-    write_text(destination, text)
+    try:
+        write_text(destination, text)
+    except WriteError as error:
+        raise WriteError(f"{error}; give another --out: what was computed is remembered") from error
     typer.echo(f"report  {out}")
 
 

@@ -76,11 +76,15 @@ class ExecutionRequest:
             RequestError: It is text, but not `auto` or a whole number from 1.
         """
         if isinstance(self.pack, str) and self.pack != "auto":
-            if not self.pack.isdecimal() or int(self.pack) < 1:
+            try:
+                number = int(self.pack)
+            except ValueError:
+                number = 0
+            if number < 1:
                 raise RequestError(
                     f"--pack must be auto or a whole number from 1, but is '{self.pack}'"
                 )
-            object.__setattr__(self, "pack", int(self.pack))
+            object.__setattr__(self, "pack", number)
 
     def given(self) -> dict[str, Any]:
         """What was asked for, as keyword arguments of `get_backend`."""

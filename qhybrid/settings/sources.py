@@ -1,8 +1,11 @@
 """Where a configuration comes from: a TOML file, a name that comes with qhybrid, `key=value`."""
 
 import difflib
+import hashlib
+import logging
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from qhybrid.files import shown, user_path, write_text
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import Option, OptionField, value_type
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+_SEAL = "# SHA-256 of all above: "
 
 Values = dict[str, Any]
 """Section -> key -> value, as TOML gives it: only what was asked for, no defaults."""
@@ -170,8 +175,21 @@ def parse_config(values: Values) -> Config:
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write every key that is set, defaults included, as TOML."""
-    write_text(path, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    """Write every key that is set, defaults included, as TOML, and the SHA-256 of it."""
+    text = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    write_text(path, f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+@cache
+def warn_of_changes(path: Path) -> None:
+    """Say once if a file is not as `save_config` wrote it; people may edit it."""
+    text, seal, digest = path.read_text(encoding="utf-8").rpartition(_SEAL)
+    if seal and digest.strip() != hashlib.sha256(text.encode()).hexdigest():
+        logging.getLogger(__name__).warning(
+            "warning: '%s' is not as it was written: its SHA-256 differs; if nobody edited it, "
+            "it is damaged: restore it",
+            path,
+        )
 
 
 def _in_one_line(error: ValidationError) -> RequestError:

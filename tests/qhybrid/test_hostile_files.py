@@ -4,6 +4,7 @@ Whatever is in them, what comes out is what was written or one line of the proje
 """
 
 import copy
+import hashlib
 import json
 import os
 import pickle
@@ -293,3 +294,20 @@ def test_the_previous_checkpoint_is_named(run: Run) -> None:
     shutil.copy(run.checkpoint(1), run.checkpoint(2))
     with pytest.raises(RequestError, match=r"0002\.ckpt.*delete it to .*'step-0000001\.ckpt'"):
         load_checkpoint(run.checkpoint(2), state())
+
+
+def test_a_configuration_that_is_not_as_it_was_written_is_told(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """People edit it, so that it is used all the same."""
+    text = run.config_file.read_text()
+    assert run.config().training.seed == 0
+    body, _, digest = text.rpartition("# SHA-256 of all above: ")
+    assert digest == f"{hashlib.sha256(body.encode()).hexdigest()}\n"
+    assert not caplog.messages
+    for changed, said in ((text.replace("\nseed = 0\n", "\nseed = 4\n"), 1), (body, 0)):
+        other = Run(run.folder / str(said))
+        other.folder.mkdir()
+        other.config_file.write_text(changed)
+        assert other.config().training.seed == 4 * said
+        assert len([line for line in caplog.messages if str(other.config_file) in line]) == said
