@@ -1,15 +1,19 @@
-"""Files that appear whole: written under a temporary name, then renamed."""
+"""What is read and written by its path: whole, checked, and with one line on what is wrong."""
 
+import hashlib
 import json
-import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.errors import QHybridError, RequestError
+from qhybrid_circuits.files import regular
+from qhybrid_circuits.files import replacing as replacing
+
+T = TypeVar("T")
 
 
 class InFolder:
@@ -26,6 +30,8 @@ class InFolder:
 
 CORRUPT_NPZ = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError)
 """What numpy and zipfile raise on bytes that are not, or no longer, an npz archive."""
+
+_CHECKSUM = "checksum"
 
 
 def user_path(path: Path | str) -> Path:
@@ -48,29 +54,132 @@ def user_path(path: Path | str) -> Path:
     return expanded
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; on success it takes the place of `path`.
-
-    A reader sees the old file or the new one, never half of one. If the block raises, the
-    temporary file is removed and `path` stays as it was. The suffix is kept, because writers of
-    images and arrays choose the format by it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, whole or not at all.
+
+    Raises:
+        RequestError: A file has that path, or a part of the text is, that is not UTF-8.
+        WriteError: The disk is full, or the folder cannot be written to.
+    """
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        name = ascii(text[max(0, error.start - 40) : error.end])
+        raise RequestError(
+            f"'{path}' is UTF-8 text, and cannot name {name}; rename that file or folder"
+        ) from error
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with an indent of two, whole or not at all."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Return what a JSON file holds, without its checksum, as a type that pydantic knows.
+
+    Whatever a damaged file raises is for `reading`.
+    """
+    values = json.loads(regular(path).read_text(encoding="utf-8"))
+    return checked(kind, unsealed(values) if isinstance(values, dict) else values)
+
+
+def checked(kind: type[T], values: Any) -> T:
+    """Return values, such as JSON has, as a type that pydantic knows; nothing is converted.
+
+    Raises:
+        ValueError: They are not of that type.
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_json(json.dumps(values), strict=True)
+
+
+@contextmanager
+def reading(what: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a parser raises into one line, "WHAT (reason); REMEDY".
+
+    Parsers have no common base for what damaged files lead them to.
+
+    Raises:
+        RequestError: The block raised any exception.
+    """
+    try:
+        yield
+    except QHybridError:
+        raise
+    except Exception as error:
+        raise RequestError(f"{what} ({_reason(error)}); {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    errors = getattr(error, "errors", None)
+    if callable(errors):  # pydantic's
+        first = errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}: {first['msg']}" if where else str(first["msg"])
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with a checksum beside them, which `unsealed` compares."""
+    return {**values, _CHECKSUM: checksum(values)}
+
+
+def unsealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values without their checksum; files of earlier versions have none.
+
+    Raises:
+        ValueError: They are not those that the checksum was made of.
+    """
+    content = {key: value for key, value in values.items() if key != _CHECKSUM}
+    if _CHECKSUM in values and values[_CHECKSUM] != checksum(content):
+        raise ValueError("a part of it has changed: its SHA-256 is not that of what was written")
+    return content
+
+
+def checksum(content: Any) -> str:
+    """Return the SHA-256 of nested dictionaries, lists, tensors and plain values, in hexadecimal.
+
+    It is that of the content, not of a format: a dictionary's order is left out, and a tuple is
+    the list that JSON makes of it.
+    """
+    digest = hashlib.sha256()
+    for part in _parts(content):
+        digest.update(part)
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _parts(content: Any) -> Iterator[Any]:
+    if isinstance(content, Mapping):
+        yield b"%d keys" % len(content)
+        for key in sorted(content, key=repr):
+            yield repr(key).encode()
+            yield from _parts(content[key])
+    elif isinstance(content, list | tuple):
+        yield b"%d items" % len(content)
+        for item in content:
+            yield from _parts(item)
+    elif hasattr(content, "untyped_storage"):
+        import torch
+
+        yield f"{content.dtype} {tuple(content.shape)}".encode()
+        yield content.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    else:
+        yield repr(content).encode()
+
+
+def shown(value: object) -> str:
+    """Return a value as a message names it: on one line, and not longer than that."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits.
+        return f"a number of {int(value).bit_length()} bits"  # type: ignore[call-overload]
+    except RecursionError:
+        return "nested without end"
+    return text if len(text) <= 300 else f"{text[:200]}... ({len(text):,} characters)"

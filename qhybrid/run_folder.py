@@ -50,9 +50,16 @@ class Run:
         Raises:
             RequestError: The file is damaged.
         """
-        from qhybrid.settings.sources import parse_config, read_values
+        from qhybrid.settings.sources import parse_config, read_values, warn_of_changes
 
-        return parse_config(read_values(self.config_file))
+        try:
+            config = parse_config(read_values(self.config_file))
+        except RequestError as error:
+            if str(self.config_file) in str(error):
+                raise
+            raise RequestError(f"'{self.config_file}': {error}") from error
+        warn_of_changes(self.config_file)
+        return config
 
     def check_model(self, use: str = "") -> None:
         """Refuse a run that has no model yet; `use` says what for, e.g. " to start from".

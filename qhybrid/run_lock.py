@@ -3,10 +3,43 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from qhybrid.run_folder import check_free, claim_folder, claim_next
 from qhybrid_circuits.errors import RequestError
+
+
+@contextmanager
+def occupied(
+    folder: Path | None, doing: str, *, root: Path, stem: str, resumed: Path | None = None
+) -> Iterator[Path]:
+    """Claim a folder for new output, and keep other processes from it for the time of the block.
+
+    A folder that was made here, and is empty when the block raises, is removed again.
+
+    Args:
+        folder: Where to; None takes the next free `root/STEM-N`.
+        doing: What is done there, for messages, e.g. "sampling into".
+        root: See above.
+        stem: See above.
+        resumed: The folder to go on in, which is claimed already.
+
+    Raises:
+        RequestError: It has something in it, cannot be created, or another process has it.
+    """
+    made = resumed is None and (folder is None or not folder.exists())
+    claimed = resumed or (claim_next(root, stem) if folder is None else claim_folder(folder))
+    with locked(claimed, doing):
+        try:
+            if resumed is None:
+                check_free(claimed)
+            yield claimed
+        except BaseException:
+            if made:
+                with suppress(OSError):  # a folder with something in it stays
+                    claimed.rmdir()
+            raise
 
 
 @contextmanager
@@ -16,24 +49,30 @@ def locked(folder: Path, doing: str = "training the run") -> Iterator[None]:
     The system gives the lock up with the process, however that ends, and no file is left behind.
 
     Raises:
-        RequestError: Another process has the folder.
+        RequestError: Another process has the folder, or has removed it.
     """
     if sys.platform == "win32":
         yield
         return
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    other = RequestError(
+        f"another process is {doing} '{folder}'; wait until it ends, or take another folder with "
+        "--out"
+    )
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise other from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RequestError(
-                f"another process is {doing} '{folder}'; wait until it ends, or take another "
-                "folder with --out"
-            ) from error
+            raise other from error
         except OSError:
             pass  # Some network file systems have no locks; a run there is as it would be without.
+        if not os.path.exists(folder):  # The process that had it failed, and took it away.
+            raise other
         yield
     finally:
         os.close(descriptor)

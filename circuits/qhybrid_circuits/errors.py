@@ -63,3 +63,11 @@ class NotFiniteError(QHybridError, ValueError):
 
 class ShapeError(RequestError):
     """An array or tensor whose shape does not fit the circuit or model it is given to."""
+
+
+class FileKindError(RequestError, OSError):
+    """A folder, a device, a pipe or a socket where a file is to be read or written."""
+
+
+class WriteError(QHybridError, OSError):
+    """A file that could not be written; what was there before is still there."""

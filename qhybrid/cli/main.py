@@ -1,6 +1,7 @@
 """The entry point: parse, run a command, and turn what went wrong into one line and a code."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,9 @@ from qhybrid.cli.train import train, train_command
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
+
+_LONGEST = 4000
+"""Characters of a line on what went wrong; what comes from a damaged file has no end."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command for command in (train, sample, report, models, datasets, backends)
@@ -39,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the program's name; None takes it from the process.
     """
+    _open_streams()
     if arguments is None and isinstance(sys.stdout, io.TextIOWrapper):
         # A path that the terminal's encoding lacks must not end the work that it belongs to.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -53,6 +58,8 @@ def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
     try:
+        for argument in given:
+            _check_utf8(argument)
         code = _command_line(given).main(args=given, prog_name="qhybrid", standalone_mode=False)
     except Exception as error:
         if debug:
@@ -61,6 +68,26 @@ def _run(given: list[str]) -> int:
     if code == INTERRUPTED:
         print("interrupted", file=sys.stderr)  # noqa: T201
     return code if isinstance(code, int) else DONE
+
+
+def _open_streams() -> None:
+    """Give the null device to standard streams that are closed.
+
+    Otherwise errors would go to standard output, or into the first file that is opened.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+
+
+def _check_utf8(argument: str) -> None:
+    """Refuse bytes that cannot be written into a run's files."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            f"the argument {argument!a} is not UTF-8 text; rename what has that name"
+        ) from error
 
 
 def _command_line(given: Sequence[str]) -> Any:
@@ -150,5 +177,7 @@ def _print(text: str, code: int) -> int:
     """Print one line; names that hold control characters must not reach a terminal as they are."""
     line = " ".join(text.split())
     line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 4 :]}"
     print(line, file=sys.stderr)  # noqa: T201
     return code

@@ -37,6 +37,5 @@ def with_options(
 def _parameter(field: OptionField) -> inspect.Parameter:
     option = field.option
     info: Any = typer.Option(field.flag, metavar=option.metavar, help=option.help)
-    kind = field.type if option.default is not None else field.type | None
-    keyword, annotation = inspect.Parameter.KEYWORD_ONLY, Annotated[kind, info]
-    return inspect.Parameter(field.name, keyword, default=option.default, annotation=annotation)
+    annotation, keyword = Annotated[field.type | None, info], inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(field.name, keyword, default=None, annotation=annotation)

@@ -65,6 +65,8 @@ def report(
     from qhybrid.files import user_path, write_text
     from qhybrid.report.request import ReportRequest, check_request
     from qhybrid.report.subject import parse_settings
+    from qhybrid_circuits.errors import WriteError
+    from qhybrid_circuits.files import replaceable
 
     request = ReportRequest(
         subject=subject,
@@ -79,6 +81,8 @@ def report(
     )
     check_request(request)
     destination = None if out is None else user_path(out)
+    if destination is not None:
+        replaceable(destination, "give --out the path of a file, or leave it out to see the report")
     with _telling("all" in request.targets) as tell:
         from qhybrid.report.build import build_report
         from qhybrid.report.render import render
@@ -88,7 +92,10 @@ def report(
     if destination is None:
         typer.echo(text, nl=False)
         return
-    write_text(destination, text)
+    try:
+        write_text(destination, text)
+    except WriteError as error:
+        raise WriteError(f"{error}; give another --out: what was computed is remembered") from error
     typer.echo(f"report  {out}")
 
 

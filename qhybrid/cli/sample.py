@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qhybrid_circuits.errors import RequestError
+
 if TYPE_CHECKING:
     from qhybrid.sampling.bill import SamplingBill
 
@@ -39,6 +41,11 @@ def sample(
     from qhybrid.sampling.sample_run import bill_of, sample_run
     from qhybrid.settings.option import option_fields
 
+    if dry_run and resume:
+        raise RequestError(
+            "--dry-run prints what a new sampling run would cost, but --resume goes on with one; "
+            "leave one of them out"
+        )
     keep_freed_memory()
     names = {field.name for field in option_fields(ExecutionRequest)}
     execution = {name: settings.pop(name) for name in names}

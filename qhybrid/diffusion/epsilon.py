@@ -6,16 +6,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qhybrid.diffusion.loss import denoising_loss
+from qhybrid.diffusion.loss import check_weighting, denoising_loss
 from qhybrid.diffusion.noise import NoiseSource, drawn_from
 from qhybrid.diffusion.process import EPSILON, Draw, Process
 from qhybrid.diffusion.samplers import sampling_scheduler
+from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 
 
 class EpsilonProcess(Process):
     """A weighted squared error in training, diffusers' schedulers in sampling."""
 
     info = EPSILON
+
+    def __init__(
+        self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
+    ) -> None:
+        """Set up; see `Process`.
+
+        Raises:
+            RequestError: The weights of the loss cannot be computed with.
+        """
+        super().__init__(schedule, weighting, classes)
+        check_weighting(self.scheduler.alphas_cumprod, weighting)
 
     def loss(
         self,

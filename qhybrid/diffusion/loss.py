@@ -8,8 +8,9 @@ from torch import Tensor
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
 from qhybrid.diffusion.schedules import NoiseScheduler
 from qhybrid.diffusion.specs import P2Weighting
+from qhybrid_circuits.errors import RequestError
 
-__all__ = ["P2Weighting", "denoising_loss", "p2_weights"]
+__all__ = ["P2Weighting", "check_weighting", "denoising_loss", "p2_weights"]
 
 
 def p2_weights(alphas_cumprod: Tensor, weighting: P2Weighting) -> Tensor:
@@ -21,6 +22,23 @@ def p2_weights(alphas_cumprod: Tensor, weighting: P2Weighting) -> Tensor:
     """
     snr = alphas_cumprod / (1 - alphas_cumprod)
     return (weighting.k + snr) ** -weighting.gamma
+
+
+def check_weighting(alphas_cumprod: Tensor, weighting: P2Weighting) -> None:
+    """Refuse weights that are not numbers above 0 at every timestep, in the precision of a loss.
+
+    Raises:
+        RequestError: One is too small or too large to be told from 0 or infinity.
+    """
+    weights = p2_weights(alphas_cumprod, weighting)
+    useless = (~((weights > 0) & weights.isfinite())).nonzero()
+    if len(useless):
+        t = int(useless[0])
+        raise RequestError(
+            f"diffusion.p2_k={weighting.k:g} and p2_gamma={weighting.gamma:g} give the loss of "
+            f"timestep {t} the weight {float(weights[t]):g}, with which nothing can be learned; "
+            f"use a smaller diffusion.p2_gamma, e.g. {P2Weighting.gamma}"
+        )
 
 
 def denoising_loss(

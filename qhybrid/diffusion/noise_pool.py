@@ -8,8 +8,8 @@ import torch
 
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, PooledNoise, QuantumNoise
 from qhybrid.diffusion.specs import NoiseSpec
-from qhybrid.files import CORRUPT_NPZ, replacing
-from qhybrid_circuits.errors import RequestError
+from qhybrid.files import reading, replacing
+from qhybrid_circuits.files import regular
 from qhybrid_runtime.backends.registry import check_backend_name
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 from qhybrid_runtime.randomness.factory import bit_source
@@ -42,14 +42,10 @@ def open_noise(
         bits = bit_source(spec.backend).bits(BITS_A_NUMBER * spec.pool, seed)
         with replacing(pool_file) as temporary:
             np.savez(temporary, numbers=normal_numbers(bits).numpy())
-    try:
-        with np.load(pool_file, allow_pickle=False) as file:
+    remedy = "restore it, or move it away to have another one measured"
+    with reading(f"the pool of noise '{pool_file}' cannot be used", remedy):
+        with np.load(regular(pool_file), allow_pickle=False) as file:
             numbers: np.ndarray = file["numbers"]
         if numbers.shape != (spec.pool,) or numbers.dtype != np.float32:
             raise ValueError(f"it holds {numbers.size:,} numbers of {spec.pool:,}")
-    except (*CORRUPT_NPZ, KeyError, TypeError) as error:
-        raise RequestError(
-            f"the pool of noise '{pool_file}' cannot be used ({error}); restore it, or move it "
-            "away to have another one measured"
-        ) from error
     return PooledNoise(torch.from_numpy(numbers))

@@ -1,10 +1,10 @@
 """model.json: which model a folder holds, readable without torch."""
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from qhybrid.files import write_json
+from qhybrid.files import read_json, reading, sealed, write_json
 from qhybrid.models.spec import ModelSpec
 from qhybrid_circuits.errors import RequestError
 
@@ -20,15 +20,13 @@ def read_spec(folder: Path | str) -> ModelSpec:
         RequestError: The folder holds no model, or its model.json cannot be used.
     """
     path = Path(folder) / SPEC_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.exists(path):
         raise RequestError(
             f"'{folder}' is not a model folder: it has no {SPEC_FILE}; give the folder of a "
             "training run"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RequestError(f"'{path}' cannot be read ({error}); restore it from a copy") from error
+        )
+    with reading(f"'{path}' cannot be read", "restore it from a copy"):
+        values = read_json(path, object)
     if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
         raise RequestError(f"'{path}' does not describe a model: it has no 'spec' object")
     if values.get("format") != FORMAT:
@@ -45,4 +43,4 @@ def read_spec(folder: Path | str) -> ModelSpec:
 def write_spec(folder: Path, spec: ModelSpec, tensors: Mapping[str, list[int]]) -> None:
     """Write model.json: format version, specification, and the name and shape of each tensor."""
     content = {"format": FORMAT, "spec": spec.to_dict(), "tensors": dict(tensors)}
-    write_json(folder / SPEC_FILE, content)
+    write_json(folder / SPEC_FILE, sealed(content))

@@ -152,7 +152,8 @@ class ModelSpec:
         classes: Any = conditions.classes if self.classes is None else self.classes
         if isinstance(classes, int | str):
             classes = str(classes).split(",")
-        names = tuple(str(name).strip() for name in classes)
+        listed = isinstance(classes, list | tuple)
+        names = tuple(str(name).strip() for name in classes) if listed else ()
         if not names or not all(names):
             raise RequestError(
                 f"classes of {self.name} must be at least one name, but are {classes!r}"

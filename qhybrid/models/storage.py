@@ -1,20 +1,25 @@
 """Models on disk: safetensors weights beside the specification to build the model from."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from qhybrid.files import replacing
+from qhybrid.files import checksum, reading, replacing, unsealed
 from qhybrid.models.model_file import WEIGHTS_FILE, read_spec, write_spec
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.files import regular
 from qhybrid_runtime import Backend
 
 _NAMED = 3
+
+_ENTRY = "qhybrid"
+"""The one entry of a file's metadata, in JSON; files of earlier versions have `model` alone."""
 
 
 def save_model(
@@ -30,8 +35,11 @@ def save_model(
     folder = Path(folder)
     state = model.state_dict() if isinstance(model, nn.Module) else model
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    seal = checksum({"model": spec.name, "tensors": tensors})
     with replacing(folder / WEIGHTS_FILE) as temporary:
-        save_file(tensors, str(temporary), metadata={"model": spec.name})
+        # One entry: safetensors writes several in any order, and a run's files are to be the same.
+        described = json.dumps({"model": spec.name, "checksum": seal})
+        temporary.write_bytes(save(tensors, {_ENTRY: described}))
     write_spec(folder, spec, {name: list(tensor.shape) for name, tensor in tensors.items()})
 
 
@@ -68,22 +76,27 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
             f"'{path.parent}' is not a complete model folder: it has no {path.name}; give the "
             "folder of a training run"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
+    with reading(
+        f"'{path}' is not a readable safetensors file", "restore it from a copy or train again"
+    ):
+        with safe_open(regular(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            saved_as = (file.metadata() or {}).get("model", "a model without a name")
-    except (OSError, SafetensorError) as error:
-        raise RequestError(
-            f"'{path}' is not a readable safetensors file ({error}); restore it from a copy or "
-            "train again"
-        ) from error
-    bad = sorted(name for name, tensor in tensors.items() if not bool(tensor.isfinite().all()))
+            metadata = file.metadata() or {}
+        described = json.loads(metadata[_ENTRY]) if _ENTRY in metadata else metadata
+        unsealed({**described, "tensors": tensors})
+        bad = sorted(name for name, tensor in tensors.items() if not _is_finite(tensor))
     if bad:
         raise RequestError(
             f"'{path}' has weights that are not finite numbers: {_first(bad)}; restore it from a "
             "copy or train again"
         )
-    return tensors, saved_as
+    return tensors, described.get("model", "a model without a name")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if tensor.is_floating_point():
+        tensor = tensor.float()  # torch tests few of the small types
+    return bool(tensor.isfinite().all())
 
 
 def _check_fit(

@@ -1,6 +1,7 @@
 """What a report is about: a model, an ansatz or a training run, by name."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,7 +76,7 @@ def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Sub
 
 
 def parse_settings(assignments: list[str]) -> dict[str, Any]:
-    """Return the values of KEY=VALUE texts; whole numbers are numbers.
+    """Return the values of KEY=VALUE texts; whole numbers are numbers, all else stays text.
 
     Raises:
         RequestError: A text has no `=`.
@@ -85,6 +86,7 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RequestError(f"--set must be KEY=VALUE, but is '{text}'; e.g. --set layers=2")
-        number = value.strip().lstrip("-").isdecimal()
-        settings[key.strip()] = int(value) if number else value.strip()
+        settings[key.strip()] = value.strip()
+        with suppress(ValueError):
+            settings[key.strip()] = int(value)
     return settings

@@ -1,13 +1,13 @@
 """A sampling run's folder: what lies in it, and how an unfinished one is found again."""
 
-import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from qhybrid.files import InFolder, user_path
+from qhybrid.files import InFolder, checked, read_json, reading, user_path
 from qhybrid.run_folder import Run
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid_circuits.errors import RequestError
 
 
@@ -39,21 +39,20 @@ class SamplingRun:
     jobs_folder = InFolder("jobs")
     """The record of all jobs on a QPU."""
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> SamplingRequest:
         """Read what makes the images.
 
         Raises:
             RequestError: The file is damaged.
         """
-        try:
-            plan = json.loads(self.plan_file.read_text(encoding="utf-8"))
-            if not isinstance(plan, dict):
-                raise ValueError("it holds no table")
-        except (OSError, ValueError) as error:
-            raise RequestError(
-                f"'{self.plan_file}' cannot be read ({error}); start anew with another --out"
-            ) from error
-        return plan
+        with reading(f"'{self.plan_file}' cannot be read", "start anew with another --out"):
+            kept = read_json(self.plan_file, dict[str, Any])
+            names = {entry.name for entry in fields(ExecutionRequest)} & kept.keys()
+            execution = {name: kept.pop(name) for name in names}
+            unknown = kept.keys() - {entry.name for entry in fields(SamplingRequest)}
+            if unknown:
+                raise ValueError(f"a sampling run has no {min(unknown)}")
+            return checked(SamplingRequest, {**kept, "execution": execution})
 
     def resume_command(self, run: Run) -> str:
         """The command line that continues this sampling run."""

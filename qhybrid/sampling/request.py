@@ -21,6 +21,9 @@ from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 MOST_IMAGES = 10_000_000
 """All images of a sampling run are held in memory."""
 
+IMAGES, BATCH_SIZE = 64, 256
+"""What is drawn, and in one evaluation of the model, unless told otherwise."""
+
 MOST_SHOTS = 10_000_000
 """More than any service executes at once."""
 
@@ -75,11 +78,15 @@ class ExecutionRequest:
             RequestError: It is text, but not `auto` or a whole number from 1.
         """
         if isinstance(self.pack, str) and self.pack != "auto":
-            if not self.pack.isdecimal() or int(self.pack) < 1:
+            try:
+                number = int(self.pack)
+            except ValueError:
+                number = 0
+            if number < 1:
                 raise RequestError(
                     f"--pack must be auto or a whole number from 1, but is '{self.pack}'"
                 )
-            object.__setattr__(self, "pack", int(self.pack))
+            object.__setattr__(self, "pack", number)
 
     def given(self) -> dict[str, Any]:
         """What was asked for, as keyword arguments of `get_backend`."""
@@ -91,7 +98,7 @@ class SamplingRequest:
     """What to draw; None everywhere takes what the training run was configured with.
 
     Attributes:
-        num_images: How many images.
+        num_images: How many images; 64 where omitted.
         sampler: A key of `qhybrid.diffusion.SAMPLERS`.
         steps: Model evaluations per image. Without it, a sampler that is not the configured one
             takes its own default, and a QPU 10.
@@ -100,7 +107,7 @@ class SamplingRequest:
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
         noise_pool: Numbers of quantum noise that are measured before the first image; without it
             those of a training run on the same backend serve, if it has any.
-        batch_size: Images in one evaluation of the model.
+        batch_size: Images in one evaluation of the model; 256 where omitted.
         device: Where the network runs: `auto`, `cpu` or `cuda`.
         execution: How circuits are run, for backends that are not exact.
         hardware_steps: How many of the last steps run on the backend, the others on `statevector`;
@@ -109,7 +116,7 @@ class SamplingRequest:
         max_wait_seconds: How long to wait for a job, in the queue and running; for ever if omitted.
     """
 
-    num_images: Annotated[int, Option("How many images.", metavar="N", default=64)] = 64
+    num_images: Annotated[int | None, Option("How many images [64].", metavar="N")] = None
     sampler: Annotated[
         str | None,
         Option(
@@ -131,7 +138,7 @@ class SamplingRequest:
     noise_pool: Annotated[
         int | None, Option("Numbers of quantum noise measured once [as needed].", metavar="N")
     ] = None
-    batch_size: int = 256
+    batch_size: int | None = None
     device: str = "auto"
     execution: ExecutionRequest = field(default_factory=ExecutionRequest)
     hardware_steps: Annotated[
@@ -222,13 +229,15 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     """
     config = run.config()
     spec = _check_model(run, config)
-    for name, value in (("num-images", request.num_images), ("batch-size", request.batch_size)):
+    count = IMAGES if request.num_images is None else request.num_images
+    batch_size = BATCH_SIZE if request.batch_size is None else request.batch_size
+    for name, value in (("num-images", count), ("batch-size", batch_size)):
         if not 1 <= value <= MOST_IMAGES:
             raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
     # As floats of a part and of the whole, and as bytes.
     check_memory(
-        9 * request.num_images * math.prod(spec.input_shape),
-        f"{request.num_images:,} images of {spec.image_size}x{spec.image_size}",
+        9 * count * math.prod(spec.input_shape),
+        f"{count:,} images of {spec.image_size}x{spec.image_size}",
         "draw fewer --num-images at a time, each time with another --seed",
     )
     seed = config.training.seed if request.seed is None else request.seed
@@ -253,14 +262,14 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         run=run,
         config=config,
         schedule=schedule,
-        num_images=request.num_images,
+        num_images=count,
         sampler=sampler,
         steps=steps,
         backend=backend,
         seed=seed,
         noise=noise,
         shares_pool=shares_pool,
-        batch_size=request.batch_size,
+        batch_size=batch_size,
         device=request.device,
         execution=execution,
         hardware_steps=hardware_steps,

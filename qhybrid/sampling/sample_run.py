@@ -2,20 +2,24 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
-from qhybrid.sampling.request import ExecutionRequest, SamplingPlan, SamplingRequest, plan_sampling
+from qhybrid.sampling.request import SamplingPlan, SamplingRequest, plan_sampling
 from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime.hardware.billing import PrimitiveSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from qhybrid.sampling.bill import SamplingBill
+
+CHANGEABLE = frozenset({"device", "max_qpu_seconds", "execution"})
+"""What a resumed sampling run may change; the parts of its execution are compared one by one."""
 
 
 def sample_run(
@@ -78,21 +82,16 @@ def bill_of(run: Run | Path | str, request: SamplingRequest) -> "SamplingBill":
 def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> SamplingPlan:
     """Return the plan of an unfinished sampling run; what is asked for again must agree."""
     kept = sampling.plan()
-    names, usual = {entry.name for entry in fields(ExecutionRequest)}, vars(SamplingRequest())
-    asked = {name: value for name, value in vars(request).items() if value != usual[name]}
-    for name, value in {**asked, **request.execution.given()}.items():
-        if name in kept and kept[name] != value:
+    usual = {**asdict(PrimitiveSettings()), "pack": 1, "fractional": False}
+    started = {**vars(kept), **usual, **kept.execution.given()}
+    for name, value in {**vars(request), **asdict(request.execution)}.items():
+        before = started.get(name)
+        if name not in CHANGEABLE and value is not None and value != before:
+            was = "without it" if before is None else f"with {before}"
             raise RequestError(
                 f"--{name.replace('_', '-')} {value} does not fit the sampling run in "
-                f"'{sampling.folder}', which was started with {kept[name]}; leave it out, or "
-                "start another one without --resume"
+                f"'{sampling.folder}', which was started {was}; leave it out, or start another "
+                "one without --resume"
             )
-    lasting = {name: value for name, value in kept.items() if name not in names}
-    execution = {name: kept[name] for name in names & kept.keys()}
-    try:
-        again = replace(request, **lasting, execution=ExecutionRequest(**execution))
-        return plan_sampling(run, again)
-    except TypeError as error:
-        raise RequestError(
-            f"'{sampling.plan_file}' is damaged ({error}); start anew with another --out"
-        ) from error
+    again = replace(kept, device=request.device, max_qpu_seconds=request.max_qpu_seconds)
+    return plan_sampling(run, again)

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,11 +23,10 @@ from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.sampling import SampleResult, sample
 from qhybrid.diffusion.specs import P2Weighting
 from qhybrid.environment import git_revision, package_versions
-from qhybrid.files import replacing, write_json
+from qhybrid.files import replacing, sealed, write_json
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar
-from qhybrid.run_folder import claim_folder, claim_next
-from qhybrid.run_lock import locked
+from qhybrid.run_lock import occupied
 from qhybrid.sampling.bill import (
     FREE_SECONDS,
     Confirm,
@@ -42,7 +41,7 @@ from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.request import SamplingPlan
 from qhybrid.signals import handling
 from qhybrid.torch_device import choose_device, suitable_threads
-from qhybrid_circuits.errors import QHybridError, QpuLimitError
+from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.qpu import QpuBackend
 
@@ -67,20 +66,27 @@ def run_sampling(
         RequestError: The QPU or the model cannot be had, or the folder is not free.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
         SamplingInterrupted: Ctrl-C or SIGTERM on a QPU.
+        WriteError: The disk is full, or refuses; the message says what is safe.
     """
     console = console or Console(quiet=True)
-    device = choose_device(plan.device)
-    if not plan.on_hardware:
-        simulator = get_backend(plan.backend, **plan.backend_options())
-        model = denoiser(plan, simulator, device)
-        run = _claim(plan, folder)
-        with _emptied(run):
-            _fill(run, plan, model, device, console, simulator)
-        return run
-    run = resumed or _claim(plan, folder)
+    device, going_on = choose_device(plan.device), None if resumed is None else resumed.folder
+    root, stem = plan.run.samplings, plan.sampler
+    with occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path:
+        run = SamplingRun(path)
+        if plan.on_hardware:
+            _sample_on_device(run, plan, device, confirm, console)
+        else:
+            simulator = get_backend(plan.backend, **plan.backend_options())
+            model = denoiser(plan, simulator, device)
+            with _resumable(run, plan):
+                _fill(run, plan, model, device, console, simulator)
+    return run
+
+
+def _sample_on_device(
+    run: SamplingRun, plan: SamplingPlan, device: str, confirm: Confirm | None, console: Console
+) -> None:
     with (
-        _emptied(run),
-        locked(run.folder, "sampling into"),
         # As Ctrl-C, so that the session on the device is closed.
         handling([signal.SIGTERM], signal.default_int_handler),
         _device_backend(plan, run) as backend,
@@ -91,10 +97,9 @@ def run_sampling(
         spent += plan.noise_seconds if run.noise_file.exists() else 0.0
         _agree(left_to_pay(with_noise(bill, plan), spent), plan, confirm, console)
         # By its own name: the least busy QPU may be another one when the run is resumed.
-        write_json(run.plan_file, {**plan.lasting(), "backend": backend.qpu.name})
+        write_json(run.plan_file, sealed({**plan.lasting(), "backend": backend.qpu.name}))
         with _resumable(run, plan):
             _fill(run, plan, model, device, console, backend)
-    return run
 
 
 def dry_run(plan: SamplingPlan) -> SamplingBill:
@@ -105,34 +110,26 @@ def dry_run(plan: SamplingPlan) -> SamplingBill:
         return with_noise(bill, plan)
 
 
-def _claim(plan: SamplingPlan, folder: Path | None) -> SamplingRun:
-    if folder is not None:
-        return SamplingRun(claim_folder(folder))
-    return SamplingRun(claim_next(plan.run.samplings, plan.sampler))
-
-
-@contextmanager
-def _emptied(run: SamplingRun) -> Iterator[None]:
-    """Remove the folder again if it is empty when something goes wrong."""
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # a folder with something in it stays
-            run.folder.rmdir()
-        raise
-
-
 @contextmanager
 def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
-    """Say how to go on when something stops a run on a QPU."""
+    """Say what is kept, and how to go on, when something stops a run."""
     going_on = f"go on with: {run.resume_command(plan.run)}"
     try:
         yield
+    except WriteError as error:
+        kept = f"finished rounds are on record; make room, then {going_on}"
+        if not plan.on_hardware:
+            kept = "make room, then draw into another folder: the same seed draws the same images"
+        raise WriteError(f"{error}; {kept}") from error
     except KeyboardInterrupt as interruption:
+        if not plan.on_hardware:
+            raise
         raise SamplingInterrupted(f"finished rounds are on record; {going_on}") from interruption
     except QpuLimitError as error:
         raise QpuLimitError(f"{error}: {run.resume_command(plan.run)}") from error
     except QHybridError as error:
+        if not plan.on_hardware:
+            raise
         raise type(error)(f"{error}; {going_on}") from error
 
 

@@ -19,14 +19,12 @@ class Option:
         metavar: What stands for its value there.
         flag: How it is written; `--its-name` where omitted.
         text: Whether the command line leaves the value as text, for the setting to read.
-        default: What the command line takes when it is left out.
     """
 
     help: str
     metavar: str | None = None
     flag: str | None = None
     text: bool = False
-    default: Any = None
 
 
 @dataclass(frozen=True)

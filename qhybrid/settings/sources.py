@@ -1,8 +1,11 @@
 """Where a configuration comes from: a TOML file, a name that comes with qhybrid, `key=value`."""
 
 import difflib
+import hashlib
+import logging
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from qhybrid.files import user_path, write_text
+from qhybrid.files import shown, user_path, write_text
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import Option, OptionField, value_type
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+_SEAL = "# SHA-256 of all above: "
 
 Values = dict[str, Any]
 """Section -> key -> value, as TOML gives it: only what was asked for, no defaults."""
@@ -93,7 +98,7 @@ def read_values(source: str | Path) -> Values:
         )
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of syntax, of long numbers, of deep brackets
         raise RequestError(f"'{source}' is not valid TOML: {error}; correct it there") from error
 
 
@@ -114,7 +119,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
             )
         try:
             parsed = tomllib.loads(f"value = {text}")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             parsed = {}
         # A line break in the text could start further keys, which must not go unnoticed.
         values[key.strip()] = parsed["value"] if parsed.keys() == {"value"} else text.strip()
@@ -170,12 +175,26 @@ def parse_config(values: Values) -> Config:
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write every key that is set, defaults included, as TOML."""
-    write_text(path, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    """Write every key that is set, defaults included, as TOML, and the SHA-256 of it."""
+    text = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    write_text(path, f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+@cache
+def warn_of_changes(path: Path) -> None:
+    """Say once if a file is not as `save_config` wrote it; people may edit it."""
+    text, seal, digest = path.read_text(encoding="utf-8").rpartition(_SEAL)
+    if seal and digest.strip() != hashlib.sha256(text.encode()).hexdigest():
+        logging.getLogger(__name__).warning(
+            "warning: '%s' is not as it was written: its SHA-256 differs; if nobody edited it, "
+            "it is damaged: restore it",
+            path,
+        )
 
 
 def _in_one_line(error: ValidationError) -> RequestError:
     first = error.errors()[0]
+    value = first["input"]
     key = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     if first["type"] == "extra_forbidden":
         return _unknown_key(key)
@@ -186,17 +205,15 @@ def _in_one_line(error: ValidationError) -> RequestError:
         named = key.rpartition(".")[2] in str(cause)
         return RequestError(str(cause) if named else f"{key}: {cause}")
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return RequestError(f"{key} must be a table of keys, but is {first['input']!r}")
+        return RequestError(f"{key} must be a table of keys, but is {shown(value)}")
     section, _, name = key.partition(".")
     default = getattr(getattr(Config(), section, None), name, None)
     if isinstance(default, tuple) and first["type"] in ("tuple_type", "missing", "too_long"):
         return RequestError(
-            f"{key} must be {len(default)} numbers, e.g. {list(default)}, but is {first['input']!r}"
+            f"{key} must be {len(default)} numbers, e.g. {list(default)}, but is {shown(value)}"
         )
     requirement = first["msg"].replace("Input should", "must", 1).replace("tuple", "list")
-    return RequestError(
-        f"{key} {requirement[:1].lower()}{requirement[1:]}, but is {first['input']!r}"
-    )
+    return RequestError(f"{key} {requirement[:1].lower()}{requirement[1:]}, but is {shown(value)}")
 
 
 def _unknown_key(key: str) -> UnknownNameError:

@@ -26,7 +26,7 @@ class TrainingSection(Section):
         batch_size: Images per batch; all of the images where there are fewer.
         learning_rate: Of Adam, at its highest.
         betas: Of Adam.
-        eps: Of Adam.
+        eps: Of Adam, 1e-30 to 1: less is 0 in single precision.
         lr_schedule: `constant`, or `cosine` decay to zero over the whole run.
         warmup_steps: Optimizer steps over which the learning rate rises linearly.
         gradient_clip: Largest 2-norm of the gradient of Adam's weights; 0 does not clip.
@@ -56,7 +56,7 @@ class TrainingSection(Section):
         0.9,
         0.99,
     )
-    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    eps: Annotated[float, Field(ge=1e-30, le=1)] = 1e-8
     lr_schedule: Literal["constant", "cosine"] = "cosine"
     warmup_steps: Interval = 50
     gradient_clip: Annotated[float, Field(ge=0)] = 1.0

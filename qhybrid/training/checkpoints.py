@@ -2,16 +2,18 @@
 
 A checkpoint is what `torch.save` makes of a dict: `format` is the number FORMAT, `step` counts the
 optimizer steps done, and `model`, `optimizer`, `schedule`, `ema`, `interval_loss` and `epoch_loss`
-are the states of those parts of `TrainingState`. Files of the first format have no number; they are
-those of Lightning's Trainer, and are resumed from as well.
+are the states of those parts of `TrainingState`. `checksum` is the SHA-256 of all others. Files of
+the first format have no number; they are those of Lightning's Trainer, and are resumed as well.
 """
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from qhybrid.files import replacing
+from qhybrid.files import reading, replacing, sealed, unsealed
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import save_model
 from qhybrid.run_folder import Run
@@ -20,6 +22,7 @@ from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.files import regular
 
 FORMAT = 2
 """Of the checkpoints that are written; later ones are refused."""
@@ -58,8 +61,11 @@ class CheckpointKeeper(StepHook):
         if not all(bool(weight.isfinite().all()) for weight in state.model.parameters()):
             raise TrainingDiverged(state.step, self._run.newest_checkpoint())
         with self._stop.held_off(), state.clock.paused():
+            # In memory first: torch does not say of a write that failed why it did.
+            content = io.BytesIO()
             with replacing(self._run.checkpoint(state.step)) as temporary:
-                torch.save({"format": FORMAT, **state.state_dict()}, temporary)
+                torch.save(sealed({"format": FORMAT, **state.state_dict()}), content)
+                temporary.write_bytes(content.getbuffer())
             with state.ema.swapped(state.model):
                 save_model(state.model, self._spec, self._run.folder)
             for old in self._run.saved_checkpoints()[: -self._keep]:
@@ -84,8 +90,11 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     Raises:
         RequestError: It is damaged, another model's, or of a later format.
     """
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    run = Run(path.parents[1])
+    older = run.saved_checkpoints()[-2:-1]
+    before = f"the one before, '{older[0].name}'" if older else "the start"
+    with reading(f"'{path}' is not a readable checkpoint", f"delete it to resume from {before}"):
+        saved = unsealed(_loaded(path))
         if saved.get("format", 1) > FORMAT:
             raise RequestError(
                 f"'{path}' has format {saved['format']}, of a later qhybrid than this one, which "
@@ -93,17 +102,21 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
             )
         if "format" not in saved:
             saved = _from_trainer(saved)
-        if Run(path.parents[1]).checkpoint(saved["step"]) != path:
+        if run.checkpoint(saved["step"]) != path:
             raise ValueError("it was saved at another step than its name says")
         _check_fit(saved["model"], state.model.state_dict(), path)
         state.load_state_dict(saved)
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that are not torch's
+            return dict(torch.load(regular(path), map_location="cpu", weights_only=True))
     except RequestError:
         raise
-    except Exception as error:  # torch.load has no common base for what damaged files raise
-        raise RequestError(
-            f"'{path}' is not a readable checkpoint; delete it to resume from the one before, "
-            "or from the start"
-        ) from error
+    except Exception as error:
+        # torch recommends, at length, to load what may be malicious.
+        raise ValueError("torch cannot load it") from error
 
 
 def _from_trainer(saved: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """The log of a run: metrics.csv and TensorBoard events."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from qhybrid.run_folder import Run
 from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.clock import Pace
 from qhybrid.training.state import StepHook, TrainingState
+from qhybrid_circuits.files import regular, writing
 
 COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second")
 """`step` counts from 1, `loss` is the mean over the steps since the row before."""
@@ -25,11 +24,11 @@ class MetricsFile:
         """Open or begin the file; rows after a step, from a run that was cut off, are dropped."""
         self._path = path
         rows = [row for row in _read_rows(path) if int(row[0]) <= after_step]
-        write_text(path, "".join(_line(row) for row in (COLUMNS, *rows)))
+        write_text(path, "".join(map(_line, (COLUMNS, *rows))))
 
     def append(self, row: Sequence[object]) -> None:
         """Add a row in one write, so that a reader sees all of it or none."""
-        with self._path.open("a", encoding="utf-8", newline="") as file:
+        with writing(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
             file.write(_line(row))
 
 
@@ -44,9 +43,15 @@ class MetricsLog(StepHook):
     def running(self, state: TrainingState) -> Iterator[None]:
         """Keep the files open."""
         self._file = MetricsFile(self._run.metrics_file, after_step=state.step)
-        with SummaryWriter(str(self._run.tensorboard), purge_step=state.step + 1) as self._events:
-            self._pace = Pace(state.clock, state.step)
+        folder = self._run.tensorboard
+        with writing(folder):
+            self._events = SummaryWriter(str(folder), purge_step=state.step + 1)
+        self._pace = Pace(state.clock, state.step)
+        try:
             yield
+        finally:
+            with writing(folder):
+                self._events.close()
 
     def after_step(self, state: TrainingState) -> None:
         """Write the row that is due.
@@ -60,19 +65,25 @@ class MetricsLog(StepHook):
         loss, pace = state.interval_loss.take_mean(), self._pace.lap(state.step)
         rate, epoch = state.learning_rate, state.plan.epoch_of(state.step)
         self._file.append((state.step, epoch, f"{loss:.6g}", f"{rate:.6g}", f"{pace:.4g}"))
-        for name, value in (("loss", loss), ("learning_rate", rate), ("steps_per_second", pace)):
-            self._events.add_scalar(name, value, state.step)
+        with writing(self._run.tensorboard):
+            for name, value in zip(COLUMNS[2:], (loss, rate, pace), strict=True):
+                self._events.add_scalar(name, value, state.step)
 
 
 def _line(row: Sequence[object]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(row)
-    return text.getvalue()
+    return ",".join(map(str, row)) + "\n"
 
 
 def _read_rows(path: Path) -> list[list[str]]:
+    """Return the rows that hold a number in each column; what else is there is left out."""
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = list(csv.reader(file))
-    return [row for row in rows[1:] if len(row) == len(COLUMNS) and row[0].isdecimal()]
+    lines = regular(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return [row for row in (line.split(",") for line in lines) if _is_row(row)]
+
+
+def _is_row(row: list[str]) -> bool:
+    try:
+        return int(row[0]) > 0 and len([float(cell) for cell in row]) == len(COLUMNS)
+    except ValueError:
+        return False

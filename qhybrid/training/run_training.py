@@ -14,24 +14,24 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
-from qhybrid.run_folder import RUNS, Run, check_free, claim_folder, claim_next
-from qhybrid.run_lock import locked
+from qhybrid.run_folder import RUNS, Run
+from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
-from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
+from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
-from qhybrid.training.outcome import Interrupted
+from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.precision import Bf16
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
-from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
 
 
 def run_training(
@@ -43,34 +43,57 @@ def run_training(
         RequestError: The data or the checkpoint cannot be used, or the run is done already.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
+        WriteError: The disk is full, or refuses; the message says what is safe.
     """
     console = console or Console(quiet=True)
     session = build_session(config, resumed)
     stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
-    run = resumed or Run(claim_next(RUNS, stem) if folder is None else claim_folder(folder))
-    with locked(run.folder), session.backend:
+    going_on = None if resumed is None else resumed.folder
+    with (
+        occupied(folder, "training the run", root=RUNS, stem=stem, resumed=going_on) as path,
+        session.backend,
+    ):
+        run = resumed or Run(path)
         if resumed is not None:
             _resume(run, session)
-        else:
-            check_free(run.folder)
-        _describe(run, session, resumed=resumed is not None)
-        show_start(console, run, session)
-        try:
-            announce = partial(console.print, highlight=False, markup=False)
-            seed = derive_seed(config.training.seed, NOISE_POOL, 0)
-            # A pool is measured once in a run, and kept in its folder.
-            session.state.module.noise = open_noise(
-                config.noise_spec, run.noise_file, seed=seed, announce=announce
-            )
-        except KeyboardInterrupt as interruption:
-            raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption
-        with announced_compilation(console):
-            if resumed is None:
-                warn_of_idle_weights(console, session.spec, session.device)
-            with suitable_threads(session.device, session.spec.image_size):
-                _fit(run, session, console)
-        show_end(console, run, session)
+        with _kept(run):
+            _train(run, session, console, resumed=resumed is not None)
     return run
+
+
+def _train(run: Run, session: Session, console: Console, *, resumed: bool) -> None:
+    config = session.config
+    _describe(run, session, resumed=resumed)
+    show_start(console, run, session)
+    try:
+        announce = partial(console.print, highlight=False, markup=False)
+        seed = derive_seed(config.training.seed, NOISE_POOL, 0)
+        # A pool is measured once in a run, and kept in its folder.
+        session.state.module.noise = open_noise(
+            config.noise_spec, run.noise_file, seed=seed, announce=announce
+        )
+    except KeyboardInterrupt as interruption:
+        raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption
+    with announced_compilation(console):
+        if not resumed:
+            warn_of_idle_weights(console, session.spec, session.device)
+        with suitable_threads(session.device, session.spec.image_size):
+            _fit(run, session, console)
+    show_end(console, run, session)
+
+
+@contextmanager
+def _kept(run: Run) -> Iterator[None]:
+    """Say what is safe, and how to go on, where a file of the run cannot be written."""
+    try:
+        yield
+    except WriteError as error:
+        step = run.newest_step()
+        kept = f"the checkpoint of step {step} is safe" if step else "there is no checkpoint yet"
+        following = f"make room, then resume with: {resume_command(run.folder)}"
+        if not run.config_file.exists():
+            kept, following = "nothing was begun", "make room, or choose another folder with --out"
+        raise WriteError(f"{error}; {kept}; {following}") from error
 
 
 def _resume(run: Run, session: Session) -> None:
@@ -117,7 +140,13 @@ def _fit(run: Run, session: Session, console: Console) -> None:
     with _without_chatter(), stop.listening():
         plugins = Bf16(session.device) if settings.precision == "bf16" else None
         fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
-        fit(fabric, session.state, session.batches(), hooks, clip=settings.gradient_clip)
+        try:
+            fit(fabric, session.state, session.batches(), hooks, clip=settings.gradient_clip)
+        except NotFiniteError as error:
+            # Circuits refuse such numbers before a loss can show them.
+            check_finite(session.state, run)
+            diverged = TrainingDiverged(session.state.step + 1, run.newest_checkpoint())
+            raise diverged from error
 
 
 @contextmanager

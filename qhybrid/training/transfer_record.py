@@ -1,15 +1,13 @@
 """What a run took from another one: on disk, in one screen, and known before torch is imported."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from qhybrid.files import user_path, write_json
+from qhybrid.files import read_json, reading, sealed, user_path, write_json
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run, open_run
-from qhybrid_circuits.errors import RequestError
 
 _NAMED = 4
 
@@ -59,7 +57,7 @@ class TransferRecord:
 
     def save(self, path: Path) -> None:
         """Write all of it as JSON."""
-        write_json(path, asdict(self))
+        write_json(path, sealed(asdict(self)))
 
 
 def read_record(path: Path) -> TransferRecord:
@@ -68,16 +66,9 @@ def read_record(path: Path) -> TransferRecord:
     Raises:
         RequestError: The file is damaged.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        known = {field.name: values[field.name] for field in fields(TransferRecord)}
-        lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
-        return TransferRecord(**{**known, **lists})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(
-            f"'{path}' is not a readable record of transferred weights ({error}); delete it to "
-            "have the weights taken anew, or start a new run without --resume"
-        ) from error
+    remedy = "delete it to have the weights taken anew, or start a new run without --resume"
+    with reading(f"'{path}' is not a readable record of transferred weights", remedy):
+        return read_json(path, TransferRecord)
 
 
 def source_run(folder: str) -> tuple[Run, ModelSpec]:

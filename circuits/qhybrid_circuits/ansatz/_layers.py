@@ -22,16 +22,24 @@ Topology = Literal["paper", "heavy-hex", "line"]
 #: The pixels of one channel at the vertex (2x2), and so the qubits that a channel takes.
 PIXELS = 4
 
+#: Far beyond what any computer simulates; larger numbers are typing errors that exhaust memory.
+MOST_COUNT = 10_000
+
 LayerBuilder = Callable[[QuantumCircuit, Sequence[Parameter]], None]
 
 
 def check_count(ansatz: str, argument: str, value: Any, least: int = 1) -> None:
-    """Raise CircuitError unless `value` is a whole number of at least `least`."""
+    """Raise CircuitError unless `value` is a whole number from `least` to `MOST_COUNT`."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or value < least:
         raise CircuitError(
             f"Argument `{argument}` of ansatz '{ansatz}' must be a whole number of at least "
             f"{least}, but is {value!r}"
+        )
+    if value > MOST_COUNT:
+        raise CircuitError(
+            f"Argument `{argument}` of ansatz '{ansatz}' must be at most {MOST_COUNT:,}, but is "
+            f"{value}"
         )
 
 

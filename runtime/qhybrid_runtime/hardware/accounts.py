@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qhybrid_circuits import QHybridError, RequestError
+from qhybrid_circuits.files import regular
 
 #: The advice to somebody who has no account.
 HOW_TO_SAVE = (
@@ -56,8 +57,8 @@ def _saved_accounts() -> list[dict[str, Any]]:
     """Return the accounts in the client's file; none where it is not there or not the client's."""
     path = Path("~/.qiskit/qiskit-ibm.json").expanduser()
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        saved = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return []
     accounts = saved.values() if isinstance(saved, dict) else ()
     return [account for account in accounts if isinstance(account, dict)]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.files import regular, replacing
 from qhybrid_runtime.hardware.round_plan import PubPart
 
 #: Version of the files; a reader refuses others.
@@ -186,7 +187,7 @@ class Ledger:
         if self._session_id is None and self._folder is not None:
             path = self._folder / "session.json"
             try:
-                self._session_id = str(json.loads(path.read_text(encoding="utf-8"))["id"])
+                self._session_id = str(json.loads(regular(path).read_text(encoding="utf-8"))["id"])
             except (OSError, ValueError, KeyError, TypeError):
                 return None  # Another one is opened then.
         return self._session_id
@@ -218,26 +219,21 @@ class Ledger:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     """Write JSON, whole or not at all, and wait until it is on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(json.dumps(content))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = json.dumps(content)
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(path: Path) -> tuple[str, list[JobRecord]]:
     """Return the key and the jobs of a record."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular(path).read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
             raise ValueError(f"version {content['version']}")
         return str(content["key"]), [_job(entry) for entry in content["jobs"]]
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 

@@ -58,10 +58,24 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["sample", "."], ["config.toml", "qhybrid train"]),
     (["models", "--format", "html"], ["html", "json"]),
     (["trian"], ["trian", "train"]),
+    (["train", "--set", "training.seed=" + "9" * 5000], ["training.seed", "integer"]),
+    (["train", "--set", "training.seed=0x" + "f" * 5000], ["training.seed", "20000 bits"]),
+    (["train", "--set", "training.seed=" + "[" * 5000], ["training.seed", "[[["]),
+    (["train", "--set", "training.seed=" + "[" * 300 + "]" * 300], ["training.seed", "[[["]),
+    (["train", "--epochs", "9" * 5000], ["--epochs", "integer"]),
+    (["train", "--out", "\udcff"], ["'\\udcff'", "not UTF-8"]),
+    (["train", "--dataset", "\udcff.npz", "--out", "new"], ["'\\udcff.npz'", "not UTF-8"]),
+    (["report", "hqconv", "--set", "layers=--2"], ["`layers`", "'--2'"]),
+    (["report", "hqconv", "--set", "layers=" + "9" * 5000], ["`layers`", "'999"]),
+    (["report", "hqconv", "--out", "."], ["'.' is a folder", "--out"]),
+    (["report", "hqconv", "--out", "/dev/null"], ["'/dev/null' is a device", "leave it out"]),
+    (["report", "hqconv", "--set", "channels=" + "9" * 20], ["`channels`", "at most 10,000"]),
+    (["sample", "nowhere", "--pack", "9" * 5000], ["--pack must be auto or a whole number"]),
+    (["sample", "nowhere", "--resume", "--dry-run"], ["--dry-run", "--resume"]),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=lambda value: " ".join(value))
+@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=lambda value: " ".join(value)[:60])
 def test_a_wrong_request_is_one_line_and_exit_code_2(
     arguments: list[str], parts: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -253,3 +267,34 @@ sys.exit(code)
     )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 5000, "a = " + "9" * 5000, "[" + "a." * 5000 + "a]"], ids=len
+)
+def test_toml_without_end_is_a_wrong_request(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "long.toml").write_text(text)
+    assert main(["train", "--config", "long.toml"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert len(error) < 5000
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "0<&- >&- 2>&-"])
+def test_an_error_without_a_stream_goes_nowhere(closed: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m qhybrid report unet --set dim=1 {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_takes_the_place_of_a_link_s_target(tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("old")
+    (tmp_path / "link").symlink_to("page")
+    assert main(["report", "hqconv", "--no-health", "--format", "md", "--out", "link"]) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "page").read_text().startswith("# ")

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from qhybrid.models.model_file import read_spec
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import load_model, save_model
 from qhybrid.models.zoo import build_model
-from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.errors import RequestError, WriteError
 
 SMALL = ModelSpec("1hqconv-qvunet", image_size=8, dim=2, ansatz_layers=1)
 CLASSICAL = ModelSpec("unet", image_size=8, dim=2)
@@ -52,17 +54,12 @@ def test_a_circuit_has_one_key(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_keeps_the_old_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
 ) -> None:
     folder = _saved(tmp_path)
     before = (folder / "model.safetensors").read_bytes()
-
-    def half_a_file(_: object, path: str, **__: object) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr("qhybrid.models.storage.save_file", half_a_file)
-    with pytest.raises(OSError, match="no space"):
+    message = r"model\.safetensors': File too large"
+    with files_of_at_most(1000), pytest.raises(WriteError, match=message):
         _saved(folder)
     assert (folder / "model.safetensors").read_bytes() == before
     assert len(list(folder.iterdir())) == 2
@@ -157,3 +154,8 @@ def test_a_description_nested_without_end(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("[" * 100_000)
     with pytest.raises(RequestError, match="cannot be read"):
         load_model(tmp_path)
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
+    files = [_saved(tmp_path / str(number)) / "model.safetensors" for number in range(12)]
+    assert len({file.read_bytes() for file in files}) == 1

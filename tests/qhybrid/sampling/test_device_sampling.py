@@ -3,10 +3,11 @@
 import json
 import os
 import signal
-from dataclasses import replace
+from dataclasses import fields, replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,14 @@ FEW = SamplingRequest(
 @pytest.fixture(scope="module")
 def drawn(run: Run, tmp_path_factory: pytest.TempPathFactory) -> SamplingRun:
     return sample_run(run, FEW, out=tmp_path_factory.mktemp("drawn") / "all")
+
+
+@pytest.fixture(scope="module")
+def started(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("started") / "run"
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(FEW, max_qpu_seconds=0.0), out=folder)
+    return folder
 
 
 def images(sampling: SamplingRun) -> np.ndarray:
@@ -131,6 +140,56 @@ def test_a_resumed_run_keeps_its_options(run: Run, tmp_path: Path) -> None:
             out=folder,
             resume=True,
         )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"num_images": 64},
+        {"batch_size": 128},
+        {"seed": 5},
+        {"steps": 10},
+        {"sampler": "ddpm"},
+        {"backend": "fake_fez"},
+        {"noise_source": "quantum"},
+        {"noise_pool": 10},
+        {"hardware_steps": 1},
+        {"shots": 1024},
+        {"primitive": "sampler"},
+        {"resilience_level": 0},
+        {"dynamical_decoupling": True},
+        {"twirling": False},
+        {"pack": "auto"},
+        {"fractional": True},
+        {"mode": "job"},
+    ],
+    ids=str,
+)
+def test_what_a_resumed_run_cannot_become_is_refused_whatever_the_default(
+    run: Run, started: Path, asked: dict[str, Any]
+) -> None:
+    names = {field.name for field in fields(ExecutionRequest)}
+    how = ExecutionRequest(**{name: asked[name] for name in asked.keys() & names})
+    what = {name: asked[name] for name in asked.keys() - names}
+    (name,) = asked
+    with pytest.raises(RequestError, match=f"--{name.replace('_', '-')} .* does not fit"):
+        sample_run(run, SamplingRequest(**what, execution=how), out=started, resume=True)
+
+
+def test_what_a_resumed_run_is_anyway_may_be_said_again(run: Run, started: Path) -> None:
+    again = ExecutionRequest(shots=64, primitive="estimator", resilience_level=1, pack=1)
+    same = replace(FEW, num_images=2, seed=0, batch_size=256, execution=again)
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(same, max_qpu_seconds=1.0), out=started, resume=True)
+
+
+def test_the_command_line_tells_64_from_nothing(
+    run: Run, started: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["sample", str(run.folder), "--resume", "--out", str(started)]
+    assert main([*command, "--num-images", "64"]) == 2
+    assert "--num-images 64 does not fit the sampling run" in capsys.readouterr().err
+    assert main([*command, "--max-qpu-seconds", "1"]) == 3
 
 
 def test_only_the_last_steps_may_run_on_the_device(run: Run, tmp_path: Path) -> None:

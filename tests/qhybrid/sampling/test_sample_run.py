@@ -10,11 +10,12 @@ from PIL import Image
 
 from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
+from qhybrid.run_lock import locked
 from qhybrid.sampling.request import SamplingRequest
 from qhybrid.sampling.sample_run import sample_run
 from qhybrid.settings.sources import load_config
 from qhybrid.training.train import train
-from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError
+from qhybrid_circuits.errors import QHybridError, RequestError, UnknownNameError, WriteError
 
 FOUR = SamplingRequest(num_images=4, steps=3, device="cpu")
 
@@ -151,3 +152,25 @@ def test_a_model_that_draws_no_numbers_is_a_failure(
     monkeypatch.setattr("qhybrid.sampling.denoiser.load_model", broken)
     with pytest.raises(QHybridError, match="not numbers"):
         sample_run(run, FOUR)
+
+
+def test_two_processes_do_not_share_a_folder(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    with locked(folder), pytest.raises(RequestError, match="another process is sampling into"):
+        sample_run(run, FOUR, out=folder)
+    assert list(folder.iterdir()) == []
+    assert sample_run(run, FOUR, out=folder).manifest_file.is_file()
+
+
+def test_a_disk_that_refuses_is_told_with_what_to_do(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", refuse)
+        with pytest.raises(WriteError, match=r"images\.npz': No space left .* same seed"):
+            sample_run(run, FOUR, out=tmp_path / "full")
+    assert not (tmp_path / "full").exists()
