@@ -58,7 +58,7 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all.
 
     Raises:
-        RequestError: A file has that path, or a part of the text is, that is not UTF-8.
+        RequestError: A part of the text, e.g. the name of a folder, is not UTF-8.
         WriteError: The disk is full, or the folder cannot be written to.
     """
     try:
@@ -178,8 +178,6 @@ def shown(value: object) -> str:
     """Return a value as a message names it: on one line, and not longer than that."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes no number of more than 4,300 digits.
-        return f"a number of {int(value).bit_length()} bits"  # type: ignore[call-overload]
-    except RecursionError:
-        return "nested without end"
+    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        return "too long to be shown"
     return text if len(text) <= 300 else f"{text[:200]}... ({len(text):,} characters)"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qhybrid.models.spec import ModelSpec
-from qhybrid.sampling.request import SamplingPlan
+from qhybrid.sampling.plan import SamplingPlan
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, QuantumLayer
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend

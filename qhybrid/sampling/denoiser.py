@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from qhybrid.diffusion.samplers import sampling_scheduler
 from qhybrid.models.storage import load_model
-from qhybrid.sampling.request import SamplingPlan
+from qhybrid.sampling.plan import SamplingPlan
 from qhybrid_runtime import Backend, get_backend
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
-from qhybrid.sampling.request import SamplingPlan, SamplingRequest, plan_sampling
+from qhybrid.sampling.plan import SamplingPlan, plan_sampling
+from qhybrid.sampling.request import SamplingRequest
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from qhybrid.sampling.bill import SamplingBill
 
-CHANGEABLE = frozenset({"device", "max_qpu_seconds", "execution"})
+CHANGEABLE = frozenset({"device", "execution", "max_qpu_seconds", "max_wait_seconds"})
 """What a resumed sampling run may change; the parts of its execution are compared one by one."""
 
 
@@ -93,5 +94,5 @@ def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> Sampl
                 f"'{sampling.folder}', which was started {was}; leave it out, or start another "
                 "one without --resume"
             )
-    again = replace(kept, device=request.device, max_qpu_seconds=request.max_qpu_seconds)
-    return plan_sampling(run, again)
+    limits = {name: getattr(request, name) for name in ("max_qpu_seconds", "max_wait_seconds")}
+    return plan_sampling(run, replace(kept, device=request.device, **limits))

@@ -38,7 +38,7 @@ from qhybrid.sampling.bill import (
 from qhybrid.sampling.denoiser import LastStepsElsewhere, denoiser
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
-from qhybrid.sampling.request import SamplingPlan
+from qhybrid.sampling.plan import SamplingPlan
 from qhybrid.signals import handling
 from qhybrid.torch_device import choose_device, suitable_threads
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError

@@ -177,19 +177,23 @@ def parse_config(values: Values) -> Config:
 def save_config(config: Config, path: Path) -> None:
     """Write every key that is set, defaults included, as TOML, and the SHA-256 of it."""
     text = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-    write_text(path, f"{text}{_SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n")
+    write_text(path, f"{text}{_SEAL}{_sha256(text)}\n")
 
 
 @cache
 def warn_of_changes(path: Path) -> None:
     """Say once if a file is not as `save_config` wrote it; people may edit it."""
     text, seal, digest = path.read_text(encoding="utf-8").rpartition(_SEAL)
-    if seal and digest.strip() != hashlib.sha256(text.encode()).hexdigest():
+    if seal and digest.strip() != _sha256(text):
         logging.getLogger(__name__).warning(
             "warning: '%s' is not as it was written: its SHA-256 differs; if nobody edited it, "
             "it is damaged: restore it",
             path,
         )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _in_one_line(error: ValidationError) -> RequestError:

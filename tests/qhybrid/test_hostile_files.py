@@ -31,7 +31,8 @@ from qhybrid.models.model_file import read_spec
 from qhybrid.models.storage import load_model, read_weights
 from qhybrid.run_folder import Run
 from qhybrid.sampling.folder import SamplingRun
-from qhybrid.sampling.request import SamplingRequest, plan_sampling
+from qhybrid.sampling.plan import plan_sampling
+from qhybrid.sampling.request import SamplingRequest
 from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import load_checkpoint
 from qhybrid.training.metrics import MetricsFile

@@ -6,6 +6,7 @@ import pytest
 from qhybrid.files import replacing, write_text
 from qhybrid.run_folder import Run, check_free, claim_folder, claim_next, newest_run, open_run
 from qhybrid.settings.config import Config
+from qhybrid.settings.sections import DataSection
 from qhybrid.settings.sources import save_config
 from qhybrid_circuits.errors import RequestError
 
@@ -108,3 +109,10 @@ def test_a_folder_called_config_toml_makes_no_run(tmp_path: Path) -> None:
         newest_run(tmp_path)
     with pytest.raises(RequestError, match=r"no config\.toml; `qhybrid train`"):
         open_run(tmp_path / "a")
+
+
+def test_text_that_is_not_utf_8_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    config = Config.model_construct(data=DataSection.model_construct(dataset="/\udcff"))
+    with pytest.raises(RequestError, match=r"cannot name .*/\\udcff'; rename that file or folder"):
+        save_config(config, tmp_path / "config.toml")
+    assert list(tmp_path.iterdir()) == []

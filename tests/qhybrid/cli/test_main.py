@@ -59,7 +59,11 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["models", "--format", "html"], ["html", "json"]),
     (["trian"], ["trian", "train"]),
     (["train", "--set", "training.seed=" + "9" * 5000], ["training.seed", "integer"]),
-    (["train", "--set", "training.seed=0x" + "f" * 5000], ["training.seed", "20000 bits"]),
+    (
+        ["train", "--set", "training.seed=0x" + "f" * 5000],
+        ["training.seed", "too long to be shown"],
+    ),
+    (["train", "--set", "training.betas=[0x" + "f" * 5000 + "]"], ["training.betas", "too long"]),
     (["train", "--set", "training.seed=" + "[" * 5000], ["training.seed", "[[["]),
     (["train", "--set", "training.seed=" + "[" * 300 + "]" * 300], ["training.seed", "[[["]),
     (["train", "--epochs", "9" * 5000], ["--epochs", "integer"]),

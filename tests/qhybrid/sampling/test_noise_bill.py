@@ -9,7 +9,8 @@ import pytest
 
 from qhybrid.run_folder import Run
 from qhybrid.sampling import session
-from qhybrid.sampling.request import ExecutionRequest, SamplingRequest, plan_sampling
+from qhybrid.sampling.plan import plan_sampling
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import bill_of, sample_run
 from qhybrid.settings.sources import load_config
 from qhybrid_circuits.errors import QpuLimitError

@@ -14,7 +14,8 @@ from qhybrid.data.dataset import ImageDataset
 from qhybrid.diffusion.state_process import state_loss
 from qhybrid.models.model_file import read_spec
 from qhybrid.run_folder import Run
-from qhybrid.sampling.request import ExecutionRequest, SamplingRequest, plan_sampling
+from qhybrid.sampling.plan import plan_sampling
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import sample_run
 from qhybrid.settings.sources import load_config
 from qhybrid.training.train import train

@@ -1,0 +1,237 @@
+"""How the open choices of a sampling request are made; imports nothing heavy."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qhybrid.diffusion.samplers import check_sampler, sampler_steps
+from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
+from qhybrid.memory import check_memory
+from qhybrid.models.model_file import read_spec
+from qhybrid.models.rows import MODELS
+from qhybrid.models.spec import ModelSpec
+from qhybrid.run_folder import Run
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.settings.config import Config
+from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime.backends.info import BackendInfo
+from qhybrid_runtime.backends.registry import check_backend_name
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
+
+MOST_IMAGES = 10_000_000
+"""All images of a sampling run are held in memory."""
+
+IMAGES, BATCH_SIZE = 64, 256
+"""What is drawn, and in one evaluation of the model, unless told otherwise."""
+
+MOST_SHOTS = 10_000_000
+"""More than any service executes at once."""
+
+DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
+"""What is taken on a QPU unless told otherwise: every step is paid for."""
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """A request with every open choice made.
+
+    Attributes:
+        run: The training run.
+        config: Its configuration.
+        schedule: Its noise schedule.
+        num_images: How many images.
+        sampler: The sampler's name.
+        steps: Model evaluations per image.
+        backend: The backend's name.
+        seed: Of the noise.
+        noise: Where it comes from.
+        shares_pool: Whether the training run's pool of noise is used, at no cost.
+        batch_size: Images in one evaluation of the model.
+        device: `auto`, `cpu` or `cuda`.
+        execution: How circuits are run.
+        hardware_steps: How many of the last steps run on the backend.
+        max_qpu_seconds: QPU time that must not be exceeded.
+        max_wait_seconds: How long to wait for a job, in the queue and running; for ever if omitted.
+        classes: Names of the classes that images are drawn of, in turn; None for models that are
+            not told a class.
+    """
+
+    run: Run
+    config: Config
+    schedule: ScheduleSpec
+    num_images: int
+    sampler: str
+    steps: int
+    backend: str
+    seed: int
+    noise: NoiseSpec
+    shares_pool: bool
+    batch_size: int
+    device: str
+    execution: ExecutionRequest
+    hardware_steps: int
+    max_qpu_seconds: float | None
+    max_wait_seconds: float | None
+    classes: tuple[str, ...] | None = None
+
+    @property
+    def on_hardware(self) -> bool:
+        """Whether circuits are jobs on a device, fake or real, that are recorded and billed."""
+        return check_backend_name(self.backend).runs_jobs
+
+    def lasting(self) -> dict[str, Any]:
+        """What makes the images, as plain values: a resumed run must have the same."""
+        names = ("num_images", "sampler", "steps", "backend", "seed", "batch_size")
+        values = {name: getattr(self, name) for name in names}
+        values |= {"hardware_steps": self.hardware_steps, "noise_source": self.noise.source}
+        values["noise_pool"] = None if self.shares_pool else self.noise.pool
+        return {**values, **self.execution.given()}
+
+    @property
+    def noise_seconds(self) -> float:
+        """Estimated QPU time of the pool of noise; 0 where it is there already, or simulated."""
+        if self.noise.pool is None or self.shares_pool or not self.on_hardware:
+            return 0.0
+        return measured_seconds(self.noise.pool, LEAST_QUBITS)
+
+    def backend_options(self) -> dict[str, Any]:
+        """Keyword arguments of `get_backend`."""
+        seeded = {"seed": self.seed} if check_backend_name(self.backend).seeded else {}
+        return {**self.execution.given(), **seeded}
+
+
+def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
+    """Fill in what the request leaves open, from the training run's configuration.
+
+    Raises:
+        RequestError: A name or number is not allowed, or the run has no model yet.
+    """
+    config = run.config()
+    spec = _check_model(run, config)
+    count = IMAGES if request.num_images is None else request.num_images
+    batch_size = BATCH_SIZE if request.batch_size is None else request.batch_size
+    for name, value in (("num-images", count), ("batch-size", batch_size)):
+        if not 1 <= value <= MOST_IMAGES:
+            raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
+    # As floats of a part and of the whole, and as bytes.
+    check_memory(
+        9 * count * math.prod(spec.input_shape),
+        f"{count:,} images of {spec.image_size}x{spec.image_size}",
+        "draw fewer --num-images at a time, each time with another --seed",
+    )
+    seed = config.training.seed if request.seed is None else request.seed
+    if seed < 0:
+        raise RequestError(f"--seed must be 0 or more, but is {seed}")
+    backend = config.quantum.backend if request.backend is None else request.backend
+    info = check_backend_name(backend)
+    _check_execution(info, request)
+    noise, shares_pool = _noise(run, config, request, backend)
+    schedule = config.diffusion.schedule_spec
+    sampler, steps = _sampler(config, schedule, request, info)
+    hardware_steps = steps if request.hardware_steps is None else request.hardware_steps
+    if not 1 <= hardware_steps <= steps:
+        raise RequestError(
+            f"--hardware-steps must be 1 to the {steps} steps of the sampler, but is "
+            f"{hardware_steps}"
+        )
+    execution, shots = request.execution, MODELS[config.model.name].process.shots
+    if execution.shots is None and info.runs_jobs and shots is not None:
+        execution = replace(execution, shots=shots)
+    return SamplingPlan(
+        run=run,
+        config=config,
+        schedule=schedule,
+        num_images=count,
+        sampler=sampler,
+        steps=steps,
+        backend=backend,
+        seed=seed,
+        noise=noise,
+        shares_pool=shares_pool,
+        batch_size=batch_size,
+        device=request.device,
+        execution=execution,
+        hardware_steps=hardware_steps,
+        max_qpu_seconds=request.max_qpu_seconds,
+        max_wait_seconds=request.max_wait_seconds,
+        classes=spec.classes,
+    )
+
+
+def _noise(
+    run: Run, config: Config, request: SamplingRequest, backend: str
+) -> tuple[NoiseSpec, bool]:
+    """Return where noise comes from, and whether it is the training run's pool."""
+    usual = config.noise_spec
+    source = usual.source if request.noise_source is None else request.noise_source
+    # Any QPU of an account will do: "ibm" has become one by name when a run is resumed.
+    paid = all(check_backend_name(name).paid for name in (backend, usual.backend))
+    kept = usual.pool is not None and run.noise_file.exists()
+    serves = backend == usual.backend or paid
+    if kept and serves and source == "quantum" and request.noise_pool is None:
+        return usual, True
+    return NoiseSpec(source, backend, request.noise_pool), False
+
+
+def _sampler(
+    config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
+) -> tuple[str, int]:
+    on_hardware, process = info.runs_jobs, MODELS[config.model.name].process
+    free = on_hardware and process.sampler is None
+    usual = DEVICE_SAMPLER if free else config.sampling.sampler
+    sampler = check_sampler(usual if request.sampler is None else request.sampler)
+    steps = request.steps
+    if steps is None and on_hardware and sampler.default_steps is not None:
+        steps = min(DEVICE_STEPS, schedule.timesteps)
+    elif steps is None and sampler.name == config.sampling.sampler:
+        steps = config.sampling.steps
+    steps = sampler_steps(sampler.name, schedule, steps)
+    process.check_sampler(schedule, sampler.name, steps)
+    return sampler.name, steps
+
+
+def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
+    """Refuse options that are out of range or have no meaning on the backend."""
+    execution, limits = request.execution, ("max_qpu_seconds", "max_wait_seconds")
+    for name, value, least, most in (
+        ("shots", execution.shots, 1, MOST_SHOTS),
+        ("resilience-level", execution.resilience_level, 0, 2),
+    ):
+        if value is not None and not least <= value <= most:
+            raise RequestError(f"--{name} must be {least} to {most:,}, but is {value}")
+    for name in limits:
+        limit = getattr(request, name)
+        if limit is not None and not (math.isfinite(limit) and limit >= 0):
+            flag = name.replace("_", "-")
+            raise RequestError(f"--{flag} must be a number from 0, but is {limit}")
+    if execution.primitive == "sampler" and execution.resilience_level:
+        raise RequestError(
+            f"--resilience-level {execution.resilience_level} is the estimator's, but --primitive "
+            "is sampler; leave one of them out"
+        )
+    others = [n for n in (*limits, "hardware_steps") if getattr(request, n) is not None]
+    refused = [name for name in (*execution.given(), *others) if name not in info.takes]
+    if refused:
+        raise RequestError(
+            f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
+            f"{info.refusal}; leave it out, or choose another --backend"
+        )
+
+
+def _check_model(run: Run, config: Config) -> ModelSpec:
+    """Return what a run's model is; refuse a run without one, or with that of another run.
+
+    Whether the weights are sound shows when they are loaded.
+    """
+    run.check_model()
+    spec = read_spec(run.folder)
+    described = config.model.model_dump()
+    if spec.timesteps is not None:
+        described["timesteps"] = config.diffusion.timesteps
+    for key, wanted in described.items():
+        if getattr(spec, key) != wanted:
+            raise RequestError(
+                f"'{run.folder}' holds another model than its config.toml describes: {key} is "
+                f"{getattr(spec, key)}, not {wanted}; restore the run's own files"
+            )
+    return spec
