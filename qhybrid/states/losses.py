@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 StateLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -67,16 +66,30 @@ class _SquareRoot(torch.autograd.Function):
     def forward(ctx: Any, matrices: Tensor) -> Tensor:
         eigenvalues, vectors = torch.linalg.eigh(matrices)
         roots = eigenvalues.clamp(min=0).sqrt()
-        ctx.save_for_backward(roots, vectors)
         root: Tensor = (vectors * roots[..., None, :]) @ vectors.mH
+        ctx.save_for_backward(root)
         return root
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        roots, vectors = ctx.saved_tensors
+        return _hermitian(_Sylvester.apply(*ctx.saved_tensors, cotangent))
+
+
+class _Sylvester(torch.autograd.Function):
+    """The solution X of S X + X S = C for positive S, zero where S is; derivatives are more such."""
+
+    @staticmethod
+    def forward(ctx: Any, root: Tensor, right: Tensor) -> Tensor:
+        roots, vectors = torch.linalg.eigh(root)
         sums = roots[..., :, None] + roots[..., None, :]
         known = sums > _NEGLIGIBLE**0.5
         inverse = torch.where(known, 1 / torch.where(known, sums, 1.0), 0.0)
-        turned = vectors.mH @ cotangent @ vectors
-        return _hermitian(vectors @ (turned * inverse) @ vectors.mH)
+        solution: Tensor = vectors @ ((vectors.mH @ right @ vectors) * inverse) @ vectors.mH
+        ctx.save_for_backward(root, solution)
+        return solution
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        root, solution = ctx.saved_tensors
+        by_right: Tensor = _Sylvester.apply(root, cotangent)
+        return -(by_right @ solution.mH + solution.mH @ by_right), by_right

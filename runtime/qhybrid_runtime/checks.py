@@ -45,12 +45,23 @@ def check_real_pair(first_name: str, first: Tensor, second_name: str, second: Te
         )
 
 
-def check_finite(name: str, tensor: Tensor) -> None:
-    """Raise NotFiniteError if a tensor in the host's memory holds NaN or infinity.
+def all_finite(tensor: Tensor) -> bool:
+    """Return whether a tensor in the host's memory has neither NaN nor infinity.
 
-    On a GPU nothing is checked: the host would have to wait for it at every call.
+    True on a GPU, where the host would have to wait at every call, and inside `torch.func.vmap`,
+    where a tensor stands for many.
     """
-    if tensor.device.type != "cpu" or bool(torch.isfinite(tensor).all()):
+    if tensor.device.type != "cpu":
+        return True
+    try:
+        return bool(torch.isfinite(tensor).all())
+    except RuntimeError:  # that of vmap: there is no one truth
+        return True
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Raise NotFiniteError if a tensor holds NaN or infinity, as far as `all_finite` knows."""
+    if all_finite(tensor):
         return
     where = tuple(int(i) for i in torch.nonzero(~torch.isfinite(tensor))[0])
     count = int((~torch.isfinite(tensor)).sum())

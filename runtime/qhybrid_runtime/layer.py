@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from qiskit_machine_learning.connectors import TorchConnector
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from qhybrid_circuits import ShapeError, VariationalCircuit
 from qhybrid_runtime.backends.backend import Backend
@@ -95,6 +96,12 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
         ShapeError: An input does not have its layer's number of features, or there are more or
             fewer inputs than layers, or an input is complex.
     """
+    if torch.compiler.is_compiling():
+        return _beside_the_compiler(layers, inputs)
+    return _evaluate_layers(layers, inputs)
+
+
+def _evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) -> list[Tensor]:
     if len(layers) != len(inputs):
         raise ShapeError(f"{len(layers)} circuits need as many inputs, but got {len(inputs)}")
     points = []
@@ -119,6 +126,11 @@ def evaluate_layers(layers: Sequence[QuantumLayer], inputs: Sequence[Tensor]) ->
         value.reshape(*features.shape[:-1], value.shape[-1])
         for value, features in zip(values, inputs, strict=True)
     ]
+
+
+#: Nothing that evaluates circuits can be traced, and one break of the graph is better than many. It
+#: is `torch.compiler.disable`, without the second that importing the compiler takes.
+_beside_the_compiler = _disable_dynamo(_evaluate_layers)
 
 
 def quantum_layer(

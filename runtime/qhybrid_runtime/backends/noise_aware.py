@@ -74,7 +74,8 @@ class NoiseAwareBackend(Backend):
     ) -> list[Tensor]:
         """Evaluate one round, circuits of one structure as one batched call.
 
-        The first time that a structure is seen it is lowered, which takes a while.
+        The first time that a structure is seen it is lowered, which takes a while. Inside
+        `torch.func.vmap` all that is mapped has the same errors.
         """
         rng = np.random.default_rng([self._seed, self.calls])
         self.calls += 1

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import torch
@@ -16,12 +17,22 @@ class ByDtype(Generic[T]):
         self._made: Cache[T] = Cache(8)
 
     def get(self, like: Tensor, make: Callable[[Tensor], T]) -> T:
-        """Return the constants for computations with `like`, which `make` is given."""
+        """Return the constants for computations with `like`, which `make` is given an equal of."""
         key = (like.dtype, like.device)
-        return self._made.get(key, lambda: outside_inference(lambda: make(like)))
+        return self._made.get(key, lambda: to_keep(lambda: make(_plain(*key))))
 
 
-def outside_inference(make: Callable[[], T]) -> T:
-    """Return what `make` makes: made in inference mode, it could not be used in training later."""
-    with torch.inference_mode(False):
+def _plain(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(0, dtype=dtype, device=device)
+
+
+def to_keep(make: Callable[[], T]) -> T:
+    """Return what `make` makes, for use in later calls too.
+
+    Tensors made in inference mode could not be used in training, and those made inside a transform
+    of torch.func not after it. Both are a thread's own, so another one makes them.
+    """
+    if not torch.is_inference_mode_enabled() and not torch._C._are_functorch_transforms_active():
         return make()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make).result()

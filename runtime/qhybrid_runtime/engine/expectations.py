@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qhybrid_circuits import ShapeError
 from qhybrid_runtime.checks import check_finite, check_memory, check_real_pair, check_shape
-from qhybrid_runtime.engine.by_dtype import outside_inference
+from qhybrid_runtime.engine.by_dtype import to_keep
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
 from qhybrid_runtime.engine.torch.executor import TorchExecutor
@@ -30,7 +30,7 @@ def executor_for(program: Program, device_type: str, support: frozenset[int]) ->
     """
     executor: Executor = program.executors.get(
         (device_type, support),
-        lambda: outside_inference(lambda: _plan(program, device_type, support)),
+        lambda: to_keep(lambda: _plan(program, device_type, support)),
     )
     return executor
 

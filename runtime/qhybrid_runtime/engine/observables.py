@@ -135,7 +135,7 @@ class ObservableSet:
             else:
                 # The string sends k to `moved[k]` and multiplies it by the phase at k.
                 values = (term.phases @ (state[:, term.moved].conj() * state)).real
-            total.index_add_(1, term.rows, values)
+            total = total.index_add(1, term.rows, values)
         return total.mT
 
     def weighted(self, cotangent: Tensor, state: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class ObservableSet:
             mixed = term.phases.mT @ cotangent.mT[:, term.rows].to(state.dtype)
             # XOR is its own inverse, so gathering at `moved` puts each product where it belongs.
             product = mixed * state
-            total += product if term.moved is None else product[:, term.moved]
+            total = total + (product if term.moved is None else product[:, term.moved])
         return total
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qhybrid_circuits.encoding.amplitude import check_amplitudes
+from qhybrid_runtime.checks import all_finite
 from qhybrid_runtime.engine.angles import AngleTable
 
 
@@ -61,7 +62,7 @@ class Amplitudes:
             RequestError: All features of a register are zero in some sample.
             NotFiniteError: A feature is NaN or infinite.
         """
-        if amplitudes.device.type != "cpu" or bool(amplitudes.isfinite().all()):
+        if all_finite(amplitudes):
             return
         features = self.features(parameters).detach()
         for part in self._split(features[0] if len(features) == 1 else features):

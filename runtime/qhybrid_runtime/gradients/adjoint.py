@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,11 +30,14 @@ class Adjoint(GradientMethod):
     """
 
     name: ClassVar[str] = "adjoint"
+    differentiable: ClassVar[bool] = True
 
     def vjp(
         self, points: Sequence[Point], cotangents: Sequence[Tensor], backend: Backend
     ) -> list[Vjp]:
         evaluate = backend.evaluate if backend.differentiable else exact_values
+        if torch.is_grad_enabled():
+            return _differentiable_vjp(evaluate, points, cotangents)
         with torch.enable_grad():
             inputs = [point.inputs.detach().requires_grad_(point.by_inputs) for point in points]
             weights = [point.weights.detach().requires_grad_(point.by_weights) for point in points]
@@ -65,6 +68,23 @@ class Adjoint(GradientMethod):
         self, variational: VariationalCircuit, *, by_inputs: bool = True, by_weights: bool = True
     ) -> int:
         return 0
+
+
+def _differentiable_vjp(
+    evaluate: Callable[..., list[Tensor]], points: Sequence[Point], cotangents: Sequence[Tensor]
+) -> list[Vjp]:
+    """Return the products as functions of all that they depend on, for higher derivatives."""
+    count, circuits = len(points), [point.circuit for point in points]
+
+    def values(*tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(evaluate(circuits, tensors[:count], tensors[count:]))
+
+    at = [*(point.inputs for point in points), *(point.weights for point in points)]
+    found = torch.func.vjp(values, *at)[1](tuple(cotangents))
+    return [
+        Vjp(by_inputs if point.by_inputs else None, by_weights if point.by_weights else None)
+        for point, by_inputs, by_weights in zip(points, found[:count], found[count:], strict=True)
+    ]
 
 
 def jacobian(program: Program, observables: ObservableSet, parameters: Tensor) -> Tensor:

@@ -72,9 +72,11 @@ class GradientMethod(ABC):
 
     Attributes:
         name: The name that `--gradient` takes.
+        differentiable: Whether torch can differentiate what `vjp` returns while gradients are on.
     """
 
     name: ClassVar[str]
+    differentiable: ClassVar[bool] = False
 
     @abstractmethod
     def vjp(

@@ -1,12 +1,14 @@
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from qhybrid_runtime.checks import check_memory
+from qhybrid_runtime.checks import check_finite, check_memory
+from qhybrid_runtime.engine.by_dtype import to_keep
 from qhybrid_runtime.engine.cpu.lanes import LANES
 from qhybrid_runtime.engine.cpu.layout import lay_out
 from qhybrid_runtime.engine.cpu.tasks import run_gradients, run_tasks, run_values
@@ -15,6 +17,7 @@ from qhybrid_runtime.engine.cpu.workspace import Call, Numbers
 from qhybrid_runtime.engine.fusion import plan_sparse_blocks
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
+from qhybrid_runtime.engine.torch.executor import TorchExecutor
 
 #: Bytes below which no machine that runs this is short of memory.
 _WORTH_CHECKING = 1 << 28
@@ -34,6 +37,7 @@ class CpuExecutor:
         """Plan the evaluation of observables on the qubits in `support`."""
         self.layout, self.recipe, self.order = lay_out(plan_sparse_blocks(program, support))
         self.num_sites = program.num_sites
+        self._plan = program, support
 
     def __call__(
         self,
@@ -46,8 +50,40 @@ class CpuExecutor:
         self._check_memory(observables, weight_angles.element_size())
         if codes is None:
             codes = torch.zeros(self.num_sites, *data_angles.shape[:2], dtype=torch.uint8)
-        values: Tensor = Sweep.apply(self, observables, codes, weight_angles, data_angles)
+        keeps = torch.is_grad_enabled() and (
+            weight_angles.requires_grad or data_angles.requires_grad
+        )
+        values: Tensor
+        function = MappedSweep if torch._C._are_functorch_transforms_active() else Sweep
+        values, _ = function.apply(self, observables, keeps, codes, weight_angles, data_angles)
         return values
+
+    @cached_property
+    def differentiable(self) -> TorchExecutor:
+        """The same in torch operations: slower, but differentiable as often as one likes."""
+        return to_keep(lambda: TorchExecutor(*self._plan))
+
+    def prepare(
+        self,
+        observables: ObservableSet,
+        codes: Tensor,
+        weight_angles: Tensor,
+        data_angles: Tensor,
+    ) -> Call:
+        """Return what the kernels are given; the arguments are those of a call."""
+        chunks = -(-data_angles.shape[1] // LANES)
+        weight_waves, data_waves = self.recipe.waves
+        by_samples = _in_chunks(data_angles.detach().numpy().transpose(2, 0, 1), chunks)
+        shared = weight_waves.turns(weight_angles.detach().numpy().T)
+        differing = data_waves.turns(by_samples)
+        numbers = Numbers(
+            np.cos(shared),
+            np.sin(shared),
+            *self.recipe.with_amplitudes(np.cos(differing), np.sin(differing), by_samples),
+            _in_chunks(codes.numpy(), chunks),
+        )
+        tables = observables.tables(self.order, differing.dtype)
+        return Call(self.layout, self.recipe.tables, tables, numbers)
 
     def _check_memory(self, observables: ObservableSet, element_size: int) -> None:
         # State and co-state, real and imaginary, `LANES` samples each, of each thread.
@@ -57,7 +93,15 @@ class CpuExecutor:
             check_memory(f"Simulating {observables.num_qubits} qubits", needed)
 
 
-class Sweep(torch.autograd.Function):
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What the backward sweep takes over from the forward one."""
+
+    call: Call
+    kept: np.ndarray  # The final state of each task, (n, 2 * size * LANES), or n = 0.
+
+
+class MappedSweep(torch.autograd.Function):
     """Expectation values of a program at given angles.
 
     Trigonometry is numpy's and everything after it the kernels': torch's threads, once awake, hold
@@ -66,67 +110,150 @@ class Sweep(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
         executor: CpuExecutor,
         observables: ObservableSet,
+        keeps: bool,
         codes: Tensor,
         weight_angles: Tensor,
         data_angles: Tensor,
-    ) -> Tensor:
-        """Return what a `CpuExecutor` returns."""
+    ) -> tuple[Tensor, Record]:
+        """Return what a `CpuExecutor` returns, and what it `keeps` for the gradients."""
         groups, samples = data_angles.shape[:2]
         chunks = -(-samples // LANES)
-        weight_waves, data_waves = executor.recipe.waves
-        by_samples = _in_chunks(data_angles.detach().numpy().transpose(2, 0, 1), chunks)
-        shared = weight_waves.turns(weight_angles.detach().numpy().T)
-        differing = data_waves.turns(by_samples)
-        numbers = Numbers(
-            np.cos(shared),
-            np.sin(shared),
-            *executor.recipe.with_amplitudes(np.cos(differing), np.sin(differing), by_samples),
-            _in_chunks(codes.numpy(), chunks),
-        )
-        dtype = differing.dtype
-        layout, recipe = executor.layout, executor.recipe
-        ctx.call = Call(layout, recipe.tables, observables.tables(executor.order, dtype), numbers)
-        ctx.recipe = recipe
-        ctx.shapes = weight_angles.shape, data_angles.shape
-        tasks, length = groups * chunks, 2 * layout.size * LANES
-        keeps = any(ctx.needs_input_grad) and tasks * length * dtype.itemsize <= KEPT_BYTES
-        ctx.kept = np.empty((tasks if keeps else 0, length), dtype)
+        call = executor.prepare(observables, codes, weight_angles, data_angles)
+        dtype = call.numbers.cos.dtype
+        tasks, length = groups * chunks, 2 * executor.layout.size * LANES
+        keeps = keeps and tasks * length * dtype.itemsize <= KEPT_BYTES
+        kept = np.empty((tasks if keeps else 0, length), dtype)
         values = np.empty((observables.count, groups, chunks * LANES), dtype)
-        if _is_wide(tasks, layout.size):
-            wide_values(ctx.call, ctx.kept, values)
+        if _is_wide(tasks, executor.layout.size):
+            wide_values(call, kept, values)
         else:
-            run_tasks(tasks, lambda *part: run_values(ctx.call, ctx.kept, values, *part))
-        return torch.from_numpy(_by_samples(values, samples))
+            run_tasks(tasks, lambda *part: run_values(call, kept, values, *part))
+        return torch.from_numpy(_by_samples(values, samples)), Record(call, kept)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Record]) -> None:
+        ctx.executor, ctx.observables, _, *tensors = inputs
+        ctx.record = output[1]
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor, _: None) -> tuple[Tensor | None, ...]:
         """Return the gradients of the angles by the adjoint method."""
-        shared_cos, shared_sin, cos, sin, _ = ctx.call.numbers
-        (_, num_weight_angles), (groups, samples, num_data_angles) = ctx.shapes
+        # Gradients are on where these are differentiated again, and inside of torch.func.
+        find = SweepGradient.apply if torch.is_grad_enabled() else SweepGradient.forward
+        point = (*ctx.saved_tensors, cotangent)
+        return (*[None] * 4, *find(ctx.executor, ctx.observables, ctx.record, *point))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], executor: CpuExecutor, *others: Any
+    ) -> tuple[tuple[Tensor, None], tuple[int, None]]:
+        """Evaluate all of a mapped axis as further weight sets."""
+        check_finite("angles", others[-1])
+        folded = _folded(info.batch_size, in_dims[3:], others[2:])
+        values, _ = MappedSweep.apply(executor, others[0], False, *folded)
+        return (values.unflatten(0, (info.batch_size, -1)), None), (0, None)
+
+
+class Sweep(MappedSweep):
+    """The same outside of torch.func, without the time that it takes to name the arguments."""
+
+    setup_context = torch.autograd.Function.setup_context  # not defined: `forward` does it
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Record]:
+        output = MappedSweep.forward(*inputs)
+        MappedSweep.setup_context(ctx, inputs, output)
+        return output
+
+
+class SweepGradient(torch.autograd.Function):
+    """Gradients of the values by angles, (G, n_weight_angles) and (G, B, n_data_angles).
+
+    They come from the kernels, and their own derivatives from torch operations.
+    """
+
+    @staticmethod
+    def forward(
+        executor: CpuExecutor,
+        observables: ObservableSet,
+        record: Record | None,
+        codes: Tensor,
+        weight_angles: Tensor,
+        data_angles: Tensor,
+        cotangent: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients for cotangents (G, B, n_obs)."""
+        if record is None:
+            call = executor.prepare(observables, codes, weight_angles, data_angles)
+            record = Record(call, np.empty((0, 0), call.numbers.cos.dtype))
+        shared_cos, shared_sin, cos, sin, _ = record.call.numbers
+        groups, samples, num_data_angles = data_angles.shape
         chunks = -(-samples // LANES)
         by_shared = np.empty((2 * len(shared_cos), groups, chunks), cos.dtype)
         by_differing = np.empty((2 * len(cos), groups, chunks * LANES), cos.dtype)
-        cotangents = _in_chunks(cotangent.numpy().transpose(2, 0, 1), chunks)
-        arguments = (ctx.call, ctx.kept, cotangents, by_shared, by_differing)
-        if _is_wide(groups * chunks, ctx.call.layout.size):
+        cotangents = _in_chunks(cotangent.detach().numpy().transpose(2, 0, 1), chunks)
+        arguments = (record.call, record.kept, cotangents, by_shared, by_differing)
+        if _is_wide(groups * chunks, executor.layout.size):
             wide_gradients(*arguments)
         else:
             run_tasks(groups * chunks, lambda *part: run_gradients(*arguments, *part))
         # In double precision and in the order of the tasks: the sum does not depend on threads.
         summed = by_shared.sum(axis=2, dtype=np.float64).astype(cos.dtype)
-        weight_waves, data_waves = ctx.recipe.waves
+        weight_waves, data_waves = executor.recipe.waves
         by_turns = _by_turns(summed, shared_cos, shared_sin)
-        by_weights = weight_waves.pull_back(by_turns, num_weight_angles)
+        by_weights = weight_waves.pull_back(by_turns, weight_angles.shape[1])
         waves = data_waves.count
         by_turns = _by_turns(by_differing[: 2 * waves], cos[:waves], sin[:waves])
         by_data = data_waves.pull_back(by_turns, num_data_angles)
-        ctx.recipe.pull_back_amplitudes(by_differing[2 * waves :], by_data)
+        executor.recipe.pull_back_amplitudes(by_differing[2 * waves :], by_data)
         gradients = by_weights.T.copy(), _by_samples(by_data, samples)
-        return None, None, None, *(torch.from_numpy(gradient) for gradient in gradients)
+        return torch.from_numpy(gradients[0]), torch.from_numpy(gradients[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.executor, ctx.observables, _, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *along: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the derivatives along the gradients' cotangents, by torch's own rules."""
+        codes, *point = ctx.saved_tensors
+        values_at: TorchExecutor = ctx.executor.differentiable
+
+        def gradients(*point: Tensor) -> tuple[Tensor, ...]:
+            def values(weight_angles: Tensor, data_angles: Tensor) -> Tensor:
+                return values_at(ctx.observables, weight_angles, data_angles, codes)
+
+            found: tuple[Tensor, ...] = torch.func.vjp(values, *point[:2])[1](point[2])
+            return found
+
+        return (*[None] * 4, *torch.func.vjp(gradients, *point)[1](along))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], executor: CpuExecutor, *others: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
+        """Evaluate all of a mapped axis as further weight sets."""
+        folded = _folded(info.batch_size, in_dims[3:], others[2:])
+        found = SweepGradient.apply(executor, others[0], None, *folded)
+        return tuple(each.unflatten(0, (info.batch_size, -1)) for each in found), (0, 0)
+
+
+def _folded(
+    size: int, in_dims: Sequence[int | None], tensors: Sequence[Tensor]
+) -> Iterator[Tensor]:
+    """Yield tensors with a mapped axis joined to that of the groups: codes first, then others."""
+    for number, (dim, tensor) in enumerate(zip(in_dims, tensors, strict=True)):
+        axis = 1 if number == 0 else 0
+        if dim is None:
+            shape = tensor.shape
+            spread = tensor.unsqueeze(axis).expand(*shape[:axis], size, *shape[axis:])
+        else:
+            spread = tensor.movedim(dim, axis)
+        yield spread.flatten(axis, axis + 1)
 
 
 def _is_wide(tasks: int, size: int) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from qhybrid_runtime.engine.fusion import plan_dense_blocks
 from qhybrid_runtime.engine.observables import ObservableSet
@@ -25,30 +24,40 @@ MAX_BLOCK_QUBITS = 4
 Qubits = tuple[int, ...]
 
 
-class Evolution(torch.autograd.Function):
-    """Expectation values of a state after a sequence of blocks."""
+class MappedEvolution(torch.autograd.Function):
+    """Expectation values of a state after a sequence of blocks, and the state itself.
+
+    As an output the final state has derivatives of its own, so that those of the gradients, which
+    are torch operations on it, follow as well.
+    """
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(
-        ctx: Any,
         observables: ObservableSet,
         qubits: Sequence[Qubits],
         state: Tensor,
         *matrices: Tensor,
-    ) -> Tensor:
-        """Return (G, B, n_obs) of states (G, 2**n, B) after blocks on some qubits, ascending.
+    ) -> tuple[Tensor, Tensor]:
+        """Return (G, B, n_obs) of states (G, 2**n, B) after blocks on some qubits, and the states.
 
-        Each has matrices (G, D, D) or (G, B, D, D).
+        Qubits are ascending; each block has matrices (G, D, D) or (G, B, D, D).
         """
         for block, matrix in zip(qubits, matrices, strict=True):
             state = apply_block(state, block, matrix)
-        ctx.observables, ctx.qubits = observables, qubits
-        ctx.save_for_backward(state, *matrices)
-        return observables.expectations(state)
+        return observables.expectations(state), state
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.observables, ctx.qubits, _, *matrices = inputs
+        ctx.save_for_backward(output[1], *matrices)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(
+        ctx: Any, cotangent: Tensor | None, by_state: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         """Return the gradients of the start state and of every matrix.
 
         torch's gradient of a real function in a complex number z is d/dRe(z) + i d/dIm(z). The
@@ -56,7 +65,9 @@ class Evolution(torch.autograd.Function):
         2 |co-state after><before|.
         """
         state, *matrices = ctx.saved_tensors
-        costate = 2 * ctx.observables.weighted(cotangent, state)
+        costate = torch.zeros_like(state) if by_state is None else by_state
+        if cotangent is not None:
+            costate = costate + 2 * ctx.observables.weighted(cotangent, state)
         gradients: list[Tensor | None] = []
         wanted = ctx.needs_input_grad[3:]
         for block, matrix, needed in zip(
@@ -67,6 +78,18 @@ class Evolution(torch.autograd.Function):
             gradients.append(_overlap(costate, state, block, matrix) if needed else None)
             costate = apply_block(costate, block, inverse)
         return None, None, costate, *reversed(gradients)
+
+
+class Evolution(MappedEvolution):
+    """The same outside of torch.func, without the time that it takes to name the arguments."""
+
+    setup_context = torch.autograd.Function.setup_context  # not defined: `forward` does it
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        output = MappedEvolution.forward(*inputs)
+        MappedEvolution.setup_context(ctx, inputs, output)
+        return output
 
 
 class TorchExecutor:
@@ -87,7 +110,9 @@ class TorchExecutor:
     ) -> Tensor:
         """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
         start, matrices = self._pieces(weight_angles, data_angles, codes)
-        values: Tensor = Evolution.apply(observables, self._qubits, start, *matrices)
+        values: Tensor
+        function = MappedEvolution if torch._C._are_functorch_transforms_active() else Evolution
+        values, _ = function.apply(observables, self._qubits, start, *matrices)
         return values
 
     def states(self, weight_angles: Tensor, data_angles: Tensor) -> Tensor:
@@ -119,7 +144,7 @@ def apply_block(state: Tensor, qubits: Qubits, matrix: Tensor) -> Tensor:
         rows = matrix.shape[-1]
         inner = (1 << qubits[0]) * samples
         outer = amplitudes // (rows << qubits[0])
-        return (matrix[:, None] @ state.reshape(groups, outer, rows, inner)).view(state.shape)
+        return (matrix[:, None] @ state.reshape(groups, outer, rows, inner)).reshape(state.shape)
     return _from_front(matrix @ _to_front(state, qubits).flatten(2), state.shape, qubits)
 
 
