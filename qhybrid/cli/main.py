@@ -14,6 +14,7 @@ from qhybrid.cli.listings import backends, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.sample import sample, sample_command
 from qhybrid.cli.train import train, train_command
+from qhybrid.openmp import let_waiting_threads_sleep
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; None takes it from the process.
     """
     _open_streams()
+    let_waiting_threads_sleep()
     if arguments is None and isinstance(sys.stdout, io.TextIOWrapper):
         # A path that the terminal's encoding lacks must not end the work that it belongs to.
         sys.stdout.reconfigure(errors="backslashreplace")
