@@ -66,7 +66,7 @@ def test_training_on_a_fake_device_resumes_exactly(
 def values(backend: Backend) -> torch.Tensor:
     layer = quantum_layer(ring(3), backend, "adjoint", [0.1, 0.2, 0.3])
     with torch.no_grad():
-        return layer(torch.ones(5, 3))
+        return layer(torch.ones(25, 3))
 
 
 def test_each_round_has_shots_of_its_own() -> None:
