@@ -85,7 +85,7 @@ def test_a_silent_connection_ends(client: RuntimeClient, monkeypatch: pytest.Mon
         with pytest.raises(RequestsApiError, match="timed out") as caught:
             ask()
         assert status_code(caught.value) is None
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4.5
 
 
 def test_a_token_that_is_refused_is_fetched_anew(client: RuntimeClient) -> None:
