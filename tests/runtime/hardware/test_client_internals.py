@@ -22,6 +22,7 @@ from qhybrid_runtime.hardware.client_internals import (
     forget_tokens,
     limit_silence,
     may_pass,
+    qpu_names,
     status_code,
     usage_of,
 )
@@ -135,3 +136,12 @@ def test_seconds_are_those_of_the_qpus_own_instance() -> None:
     assert [(plan.name, plan.left_seconds) for plan in plans] == [("open", 10), ("premium", 90_000)]
     assert service.active_instance() == "crn:two"
     assert usage_of(service, "crn:unknown") == {}
+
+
+def test_names_need_no_configuration() -> None:
+    service = object.__new__(QiskitRuntimeService)
+    service._backends_info_per_instance = {
+        "crn:one": [{"name": "ibm_b"}, {"name": "mock_b", "class": "mock"}],
+        "crn:two": [{"name": "ibm_b"}, {"name": "ibm_a", "class": "qpu"}],
+    }
+    assert qpu_names(service) == ("ibm_a", "ibm_b")
