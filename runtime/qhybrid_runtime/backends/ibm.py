@@ -42,14 +42,9 @@ class IbmBackend(QpuBackend):
             target = backend.target
         plan = plan_of(service, backend)
         ledger = Ledger(chosen.ledger)
-        waiting: dict[str, Any] = {"max_wait_seconds": chosen.max_wait_seconds}
-        given: dict[str, Any] = {
-            "mode": mode,
-            "ledger": ledger,
-            **waiting,
-            **(client_options or {}),
-        }
-        client = ServiceClient(service, backend, plan, **given)
+        given: dict[str, Any] = {"mode": mode, "max_wait_seconds": chosen.max_wait_seconds}
+        given |= client_options or {}
+        client = ServiceClient(service, backend, plan, ledger=ledger, **given)
         name_of, qubits = str(backend.name), int(target.num_qubits)
         qpu = Qpu(name_of, qubits, False, plan.name, client.mode, plan.left_seconds)
         super().__init__(name, qpu, target, client, chosen, ledger)

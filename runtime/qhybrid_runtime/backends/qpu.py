@@ -165,7 +165,7 @@ class QpuBackend(Backend):
 
     def at_round(self, number: int) -> None:
         """Go on with the shots of this round, on a fake QPU."""
-        self._executor.client.at_round(number)
+        self._executor.at_round(number)
 
     def close(self) -> None:
         """Give back what is held on the QPU, a session for instance.

@@ -131,13 +131,15 @@ def find_qpu(service: Any, name: str, fractional: bool = False) -> Any:
     """
     from qiskit.providers.exceptions import QiskitBackendNotFoundError
 
+    from qhybrid_runtime.hardware.client_internals import qpu_names
+
     if name == "ibm":
         with speaking_to_service("find the least busy device"):
             return service.least_busy(use_fractional_gates=fractional)
     with speaking_to_service(f"open the device '{name}'"), suppress(QiskitBackendNotFoundError):
         return service.backend(name, use_fractional_gates=fractional)
     with speaking_to_service("list the account's devices"):
-        offered = sorted(str(backend.name) for backend in service.backends())
+        offered = qpu_names(service)
     fake = f"fake_{name.removeprefix('ibm_')}"
     raise RequestError(
         f"the account has no device '{name}'; it offers {', '.join(offered) or 'none'}; `ibm` is "
@@ -166,7 +168,9 @@ def offered_qpus() -> tuple[str, ...] | None:
     """Return the names of the account's QPUs, or None without an account or an answer."""
     try:
         service = open_service()
+        from qhybrid_runtime.hardware.client_internals import qpu_names
+
         with speaking_to_service("list the account's devices"):
-            return tuple(sorted(backend.name for backend in service.backends()))
+            return qpu_names(service)
     except QHybridError:
         return None

@@ -61,6 +61,16 @@ def usage_of(service: Any, instance: str) -> dict[str, Any]:
         service._active_api_client = active
 
 
+def qpu_names(service: Any) -> tuple[str, ...]:
+    """Return the names of an account's QPUs, from the client's list of them where it has one.
+
+    The client's own method loads the configuration of each.
+    """
+    lists = getattr(service, "_backends_info_per_instance", {}).values()
+    known = {str(info["name"]) for each in lists for info in each if info.get("class") != "mock"}
+    return tuple(sorted(known or {str(backend.name) for backend in service.backends()}))
+
+
 def is_of_service(error: BaseException) -> bool:
     """Return whether the network, the client or the service raised an error, and not a mistake."""
     if isinstance(error, QHybridError):

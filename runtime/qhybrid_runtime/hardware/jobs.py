@@ -137,6 +137,7 @@ class HardwareExecutor:
         self.target, self.client, self.ledger = target, client, ledger
         self.listener: Callable[[JobEvent], None] | None = None
         self.rounds = 0
+        self._number = 0
         self._name, self._settings, self._packing = name, settings, packing
         self._max_qpu_seconds = max_qpu_seconds
         self._limits = limits or Limits()
@@ -151,6 +152,7 @@ class HardwareExecutor:
             CircuitError: The sampler is asked for an observable that is not diagonal.
         """
         settings = replace(self._settings, shots=max(1, round(precision**-2)))
+        self.client.at_round(self._number)
         record = self.ledger.round(self._key(tasks, settings))
         if not record.jobs:
             record.jobs = self._planned(tasks, settings)
@@ -165,7 +167,12 @@ class HardwareExecutor:
         estimates = _assembled(tasks, record)
         self.ledger.close(record)
         self.rounds += 1
+        self._number += 1
         return estimates
+
+    def at_round(self, number: int) -> None:
+        """Let what is random in the next round, and those after it, follow from its number."""
+        self._number = number
 
     def _key(self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> str:
         # Not the lowered circuit, which depends on the calibration of the day: a round that is paid

@@ -1,5 +1,8 @@
 """Training where circuits are simulated with the shots or the errors of a device."""
 
+import os
+import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,12 @@ from safetensors.torch import load_file
 
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
+from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import build_session
+from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_runtime import Backend, get_backend, quantum_layer
+from qhybrid_runtime.backends.qpu import QpuBackend
 
 #: A module with a model of one circuit of two qubits, a round a step.
 MODEL = """
@@ -66,7 +72,7 @@ def test_training_on_a_fake_device_resumes_exactly(
 def values(backend: Backend) -> torch.Tensor:
     layer = quantum_layer(ring(3), backend, "adjoint", [0.1, 0.2, 0.3])
     with torch.no_grad():
-        return layer(torch.ones(5, 3))
+        return layer(torch.ones(25, 3))
 
 
 def test_each_round_has_shots_of_its_own() -> None:
@@ -86,3 +92,24 @@ def test_a_backend_draws_from_the_runs_seed(backend: str) -> None:
     drawn = values(session.backend)
     assert torch.equal(drawn, values(get_backend(backend, seed=3)))
     assert not torch.equal(drawn, values(get_backend(backend, seed=4)))
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_training_gives_back_what_it_held_on_the_device(
+    stopped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    closed: list[str] = []
+    monkeypatch.setattr(QpuBackend, "close", lambda self: closed.append(self.name))
+    given = {"model.name": "tiny_model:ROW", "training.max_steps": 2}
+    with pytest.raises(Interrupted) if stopped else nullcontext(), monkeypatch.context() as patch:
+        if stopped:
+            first = TrainingState.end_step
+            patch.setattr(
+                TrainingState,
+                "end_step",
+                lambda state: (os.kill(os.getpid(), signal.SIGTERM), first(state)),
+            )
+        train(config("fake_manila", **given), out="run")
+    assert closed == ["fake_manila"]
