@@ -37,8 +37,10 @@ def occupied(
             yield claimed
         except BaseException:
             if made:
-                with suppress(OSError):  # a folder with something in it stays
+                with suppress(OSError):  # what has something in it stays
                     claimed.rmdir()
+                    if folder is None:
+                        root.rmdir()
             raise
 
 

@@ -174,3 +174,16 @@ def test_a_disk_that_refuses_is_told_with_what_to_do(
         with pytest.raises(WriteError, match=r"images\.npz': No space left .* same seed"):
             sample_run(run, FOUR, out=tmp_path / "full")
     assert not (tmp_path / "full").exists()
+
+
+def test_damaged_weights_leave_no_folder(run: Run, tmp_path: Path) -> None:
+    other = Run(shutil.copytree(run.folder, tmp_path / "other"))
+    shutil.rmtree(other.samplings, ignore_errors=True)
+    content = bytearray(other.model_file.read_bytes())
+    content[-1] ^= 1
+    other.model_file.write_bytes(content)
+    with pytest.raises(
+        RequestError, match=r"model\.safetensors.* SHA-256 .* restore it from a copy"
+    ):
+        sample_run(other, FOUR)
+    assert not other.samplings.exists()
