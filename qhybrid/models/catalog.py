@@ -53,7 +53,7 @@ def check_model_memory(spec: ModelSpec, copies: int) -> None:
     """Refuse a model whose weights do not fit into the memory, before it is built.
 
     The number of weights is estimated from the published model's: it grows with the square of
-    `dim`. Models of installed packages were not measured, and pass.
+    `dim`. Models of other packages were not measured, and pass.
 
     Args:
         spec: Which model, at what size.
@@ -63,7 +63,7 @@ def check_model_memory(spec: ModelSpec, copies: int) -> None:
     Raises:
         RequestError: They do not fit.
     """
-    measured = next(entry["parameters"] for entry in catalog() if entry["name"] == spec.name)
+    measured = next((e["parameters"] for e in catalog() if e["name"] == spec.name), None)
     weights = (measured or 0) * (spec.dim / spec.row.size.dim) ** 2
     what = f"{spec.name} with dim {spec.dim}, about {weights:,.0f} parameters,"
     check_memory(4 * copies * weights, what, "choose a smaller model.dim")

@@ -76,7 +76,7 @@ class _SquareRoot(torch.autograd.Function):
 
 
 class _Sylvester(torch.autograd.Function):
-    """The solution X of S X + X S = C for positive S, zero where S is; derivatives are more such."""
+    """The X of S X + X S = C for positive S, zero where S is; its derivatives are such, too."""
 
     @staticmethod
     def forward(ctx: Any, root: Tensor, right: Tensor) -> Tensor:
