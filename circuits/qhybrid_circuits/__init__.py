@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         restricted_target,
         success_probability,
     )
+    from qhybrid_circuits.plain import plain_circuit
     from qhybrid_circuits.report import CircuitFigures, ResourceReport, resource_report
     from qhybrid_circuits.variational import VariationalCircuit
 
@@ -39,6 +40,7 @@ __all__ = [
     "build_ansatz",
     "lower",
     "lowering_pass_manager",
+    "plain_circuit",
     "resource_report",
     "restricted_target",
     "success_probability",
@@ -47,6 +49,7 @@ __all__ = [
 _HOMES = {
     ".ansatz_registry": ["ANSATZE", "build_ansatz"],
     ".errors": [name for name in __all__ if name.endswith("Error")],
+    ".plain": ["plain_circuit"],
     ".report": ["CircuitFigures", "ResourceReport", "resource_report"],
     ".variational": ["VariationalCircuit"],
 }

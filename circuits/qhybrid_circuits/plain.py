@@ -24,6 +24,7 @@ from qiskit.circuit import (
 from qiskit.circuit.library import IGate
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
+from qhybrid_circuits.encoding.amplitude import AmplitudeEncoding
 from qhybrid_circuits.errors import CircuitError
 
 #: Instructions that leave the state as it is.
@@ -113,7 +114,7 @@ def _is_plain(item: CircuitInstruction) -> bool:
     # Operations that are no instructions (Cliffords, annotated operations) are unitary.
     if not isinstance(operation, Instruction) or isinstance(operation, (Gate, *_IDLE)):
         return True
-    definition = operation.definition
+    definition = _definition(operation)
     return definition is not None and all(map(_is_plain, definition.data))
 
 
@@ -125,13 +126,24 @@ def _parts(item: CircuitInstruction) -> list[QuantumCircuit] | None:
     if isinstance(operation, BoxOp):
         return [operation.body]
     if not isinstance(operation, ForLoopOp):
-        return None if operation.definition is None else [operation.definition]
+        definition = _definition(operation)
+        return None if definition is None else [definition]
     indices, variable, body = operation.params
     if variable is None:
         return [body for _ in indices]
     if not isinstance(variable, Parameter):  # a classical variable, which gates do not take
         return None
     return [body.assign_parameters({variable: index}, strict=False) for index in indices]
+
+
+def _definition(operation: Instruction) -> QuantumCircuit | None:
+    if operation.name != "ParameterizedInitialize":
+        return operation.definition
+    # qiskit-machine-learning's raw_feature_vector, which has none while its features are symbols.
+    circuit = QuantumCircuit(operation.num_qubits)
+    circuit.reset(circuit.qubits)
+    circuit.append(AmplitudeEncoding(operation.params), circuit.qubits)
+    return circuit
 
 
 def plain_request(

@@ -6,6 +6,7 @@ import torch
 from plain_cases import REFUSED, SAME, W, X, gates
 from qiskit.compiler import transpile
 from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit_machine_learning.circuit import library
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
 from qhybrid_runtime import AdjointEstimatorGradient, get_backend, quantum_layer
@@ -92,3 +93,24 @@ def test_a_circuit_as_wide_as_a_device_is_its_qubits_in_use(backend: str) -> Non
         np.testing.assert_allclose(values, exact(gates()), atol=1e-7)
     else:
         assert values.shape == (4,)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_feature_vectors_of_qiskit_machine_learning(backend: str, rng) -> None:
+    vector = library.raw_feature_vector(4)
+    x, circuit = vector.parameters, gates(vector.copy())
+    variational = VariationalCircuit("vector", circuit, (*x, X), (W,), tuple(OBSERVABLES))
+    layer = quantum_layer(variational, get_backend(backend), initial_weights=[0.4]).double()
+    row, along, step = rng.random(5), rng.normal(size=5), 1e-5
+
+    def values(row: np.ndarray) -> np.ndarray:
+        bound = gates(vector.assign_parameters(dict(zip(x, row[:4], strict=True))))
+        state = Statevector(bound.assign_parameters({X: row[4], W: layer.weight.item()}))
+        return np.array([state.expectation_value(each).real for each in OBSERVABLES])
+
+    inputs = torch.tensor(row, requires_grad=True)
+    found = layer(inputs)
+    np.testing.assert_allclose(found.detach(), values(row), atol=1e-7)
+    found.sum().backward()
+    slope = (values(row + step * along) - values(row - step * along)).sum() / (2 * step)
+    assert float(inputs.grad @ torch.as_tensor(along)) == pytest.approx(slope, abs=1e-6)
