@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.primitives.containers import ObservablesArray
+from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from torch import Tensor
 
