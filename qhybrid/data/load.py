@@ -1,6 +1,7 @@
 """One function for every dataset: read, choose classes, fit the size."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from qhybrid.data.sizes import check_image_size, fit_image_size
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import load_reference
 
+LIMIT_SEED = 0
+"""Of the part of a data set that `limit` keeps: runs of any seed train on the same images."""
+
 
 def load_dataset(
     name_or_path: str | Path,
@@ -22,6 +26,7 @@ def load_dataset(
     image_size: int | None = None,
     split: str = "train",
     cache_dir: str | Path | None = None,
+    limit: int | None = None,
 ) -> ImageDataset:
     """Load images to train on or to compare with.
 
@@ -32,6 +37,8 @@ def load_dataset(
         image_size: Side length in pixels to resize to; None keeps the native size.
         split: "train" or "test"; an npz file may also have "val".
         cache_dir: Where downloads are kept; None means $QHYBRID_DATA or ~/.cache/qhybrid.
+        limit: Images to keep at most, of those classes: a random part, the same every time, of
+            which a larger limit keeps all; None keeps all images.
 
     Raises:
         UnknownNameError: No such dataset, class or split.
@@ -39,6 +46,8 @@ def load_dataset(
     """
     source = resolve_dataset(name_or_path)
     check_image_size(image_size)
+    if limit is not None and limit < 1:
+        raise RequestError(f"limit must be at least 1, but is {limit}; leave it out for all images")
     _check_split(source, split)
     read = load_reference(source.info.reader)
     raw = read(Reading(source.name, source.path, split, image_size, cache_dir))
@@ -56,6 +65,9 @@ def load_dataset(
                 "classes"
             )
         raw = RawImages(raw.images[mask], raw.labels[mask], names, raw.source)
+    if limit is not None and limit < len(raw.images):
+        part = np.sort(np.random.default_rng(LIMIT_SEED).permutation(len(raw.images))[:limit])
+        raw = replace(raw, images=raw.images[part], labels=raw.labels[part])
     images = fit_image_size(raw.images, image_size, raw.source)
     # A copy: arrays mapped from files may be read-only, which tensors cannot express.
     tensors = torch.tensor(images), torch.tensor(raw.labels)

@@ -64,7 +64,9 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     """
     device = choose_device(config.training.device)
     data, settings = config.data, config.training
-    dataset = load_dataset(data.dataset, classes=data.classes, image_size=data.image_size)
+    dataset = load_dataset(
+        data.dataset, classes=data.classes, image_size=data.image_size, limit=data.limit
+    )
     spec = ModelSpec(
         **config.model.model_dump(),
         image_size=dataset.image_size,
