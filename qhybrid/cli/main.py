@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.evaluate import evaluate, evaluate_command
 from qhybrid.cli.listings import backends, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.sample import sample, sample_command
@@ -18,13 +19,15 @@ from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (train, sample, report, models, datasets, backends)
+    command.__name__: command
+    for command in (train, sample, evaluate, report, models, datasets, backends)
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 
 FROM_SETTINGS: dict[str, Callable[[], Callable[..., None]]] = {
     "train": train_command,
     "sample": sample_command,
+    "evaluate": evaluate_command,
 }
 """Commands that get options from settings, which takes longer than listing the commands may."""
 

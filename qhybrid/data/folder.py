@@ -78,7 +78,7 @@ def _class_folders(path: Path, source: str) -> list[str]:
 def _read_images(files: list[str], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     first_shape: tuple[int, ...] | None = None
     for file in files:
-        image = _read_image(file)
+        image = read_image(file)
         if image_size is not None:
             image = fit_image_size(image[np.newaxis], image_size, f"'{file}'")[0]
         first_shape = first_shape or image.shape[:2]
@@ -90,7 +90,7 @@ def _read_images(files: list[str], image_size: int | None) -> Iterator[NDArray[n
         yield image
 
 
-def _read_image(file: str) -> NDArray[np.uint8]:
+def read_image(file: str) -> NDArray[np.uint8]:
     """Read one file as uint8 (H, W, 1) or (H, W, 3).
 
     Raises:

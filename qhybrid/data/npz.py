@@ -11,6 +11,7 @@ from qhybrid.files import CORRUPT_NPZ
 from qhybrid_circuits.errors import RequestError
 
 _BEGINNINGS = (b"PK", b"\x93NUMPY")
+_LAYOUT = "the MedMNIST layout is train_images, train_labels, test_images, test_labels"
 
 
 def read_npz(reading: Reading) -> RawImages:
@@ -22,14 +23,27 @@ def read_npz(reading: Reading) -> RawImages:
         RequestError: Not an npz file, damaged, a missing key, or an array that does not fit.
     """
     source, keys = reading.name, (f"{reading.split}_images", f"{reading.split}_labels")
-    raw_images, raw_labels = _read_arrays(Path(reading.path or source), keys, source)
+    raw_images, raw_labels = read_arrays(Path(reading.path or source), keys, source, _LAYOUT)
     images = check_images(raw_images, f"'{keys[0]}' of {source}")
     labels = check_labels(raw_labels, len(images), f"'{keys[1]}' of {source}")
     names = {int(label): str(label) for label in np.unique(labels)}
     return RawImages(images, labels, names, source)
 
 
-def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray[np.generic]]:
+def read_arrays(
+    path: Path, keys: tuple[str, ...], source: str, layout: str
+) -> list[NDArray[np.generic]]:
+    """Read arrays of an npz file by their keys; pickled ones are refused.
+
+    Args:
+        path: The file.
+        keys: What to read.
+        source: What messages call the file.
+        layout: What the file should hold, for messages.
+
+    Raises:
+        RequestError: Not an npz file, damaged, or a missing key.
+    """
     try:
         with path.open("rb") as file:
             # numpy would take other files for pickles and recommend that.
@@ -44,8 +58,8 @@ def _read_arrays(path: Path, keys: tuple[str, str], source: str) -> list[NDArray
             missing, held = [key for key in keys if key not in archive], ", ".join(archive.files)
             if missing:
                 raise RequestError(
-                    f"{source} lacks {' and '.join(missing)}; it holds {held or 'nothing'}; the "
-                    "MedMNIST layout is train_images, train_labels, test_images, test_labels"
+                    f"{source} lacks {' and '.join(missing)}; it holds {held or 'nothing'}; "
+                    f"{layout}"
                 )
             arrays = [archive[key] for key in keys]
     except RequestError:
