@@ -6,10 +6,11 @@ from qhybrid_circuits._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from qhybrid.data.load import load_dataset
+    from qhybrid.evaluation.evaluate import evaluate
     from qhybrid.models.spec import ModelSpec
     from qhybrid.models.storage import load_model
     from qhybrid.models.zoo import build_model
-    from qhybrid.run_folder import Run
+    from qhybrid.run_folder import Run as Run
     from qhybrid.sampling.request import SamplingRequest
     from qhybrid.sampling.sample_run import sample_run
     from qhybrid.settings.config import Config
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Config",
     "ModelSpec",
-    "Run",
     "SamplingRequest",
     "__version__",
     "build_model",
+    "evaluate",
     "load_config",
     "load_dataset",
     "load_model",
@@ -39,6 +40,7 @@ __getattr__, __dir__ = lazy_exports(
         "Run": ".run_folder",
         "SamplingRequest": ".sampling.request",
         "build_model": ".models.zoo",
+        "evaluate": ".evaluation.evaluate",
         "load_config": ".settings.sources",
         "load_dataset": ".data.load",
         "load_model": ".models.storage",

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.evaluate import evaluate, evaluate_command
 from qhybrid.cli.listings import backends, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.sample import sample, sample_command
@@ -23,13 +24,15 @@ _LONGEST = 4000
 """Characters of a line on what went wrong; what comes from a damaged file has no end."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (train, sample, report, models, datasets, backends)
+    command.__name__: command
+    for command in (train, sample, evaluate, report, models, datasets, backends)
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 
 FROM_SETTINGS: dict[str, Callable[[], Callable[..., None]]] = {
     "train": train_command,
     "sample": sample_command,
+    "evaluate": evaluate_command,
 }
 """Commands that get options from settings, which takes longer than listing the commands may."""
 

@@ -23,7 +23,7 @@ _BITS_16 = 257  # 65535 / 255
 _DEEP = "16 bits per channel are scaled to 8"
 _TURNED = "turned as the EXIF orientation says"
 _ON_WHITE = "transparent pixels are shown on white"
-_ONLY_GREY = "colour files that hold only grey are read as grey"
+ONLY_GREY = "colour files that hold only grey are read as grey"
 
 
 def read_folder(reading: Reading) -> RawImages:
@@ -44,9 +44,9 @@ def read_folder(reading: Reading) -> RawImages:
     samples, class_names, notes = _find_images(path, source)
     seen: Counter[str] = Counter()
     images = list(_read_images([file for file, _ in samples], reading.image_size, source, seen))
-    if any(image.shape[2] == 3 for image in images):
-        images = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in images]
-        del seen[_ONLY_GREY]
+    images = in_one_form(images)
+    if images[0].shape[2] == 3:
+        del seen[ONLY_GREY]
     labels = np.array([label for _, label in samples], dtype=np.int64)
     notes += [f"{source}: {note} ({n} of {len(images)} images)" for note, n in seen.items()]
     return RawImages(np.stack(images), labels, class_names, source, tuple(notes))
@@ -85,7 +85,7 @@ def _read_images(
 ) -> Iterator[NDArray[np.uint8]]:
     first: tuple[int, ...] = ()
     for file in files:
-        image = _read_image(file, seen)
+        image = read_image(file, seen)
         height, width = image.shape[:2]
         side = fitting_side(height, width, image_size, f"'{file}'")
         if not first:
@@ -103,7 +103,13 @@ def _read_images(
         yield fit_image_size(image[np.newaxis], side, f"'{file}'")[0]
 
 
-def _read_image(file: str, seen: Counter[str]) -> NDArray[np.uint8]:
+def in_one_form(images: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Return images of (H, W, 1) and (H, W, 3) all as RGB, if one of them is, or all as grey."""
+    channels = max(image.shape[2] for image in images)
+    return [np.broadcast_to(image, (*image.shape[:2], channels)) for image in images]
+
+
+def read_image(file: str, seen: Counter[str]) -> NDArray[np.uint8]:
     """Read one file as uint8 (H, W, 1) or (H, W, 3), counting the conversions that were made.
 
     Raises:
@@ -151,5 +157,5 @@ def _pixels(
     if (colours != colours[..., :1]).any():
         return colours
     if mode not in ("LA", *_GRAYSCALE_MODES):
-        seen[_ONLY_GREY] += 1
+        seen[ONLY_GREY] += 1
     return colours[..., :1]

@@ -64,7 +64,7 @@ def _download(dataset_class: Any, root: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(dir=root, prefix=".download-") as unfinished,
-            _download_timeout(DOWNLOAD_TIMEOUT_S),
+            download_timeout(DOWNLOAD_TIMEOUT_S),
             contextlib.redirect_stdout(io.StringIO()),
         ):
             dataset_class(unfinished, download=True)
@@ -79,7 +79,7 @@ def _download(dataset_class: Any, root: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _download_timeout(seconds: float) -> Iterator[None]:
+def download_timeout(seconds: float) -> Iterator[None]:
     """Bound every connection: torchvision passes no timeout, and a dead network would hang."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)

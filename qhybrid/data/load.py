@@ -15,6 +15,9 @@ from qhybrid.data.sizes import check_image_size, fit_image_size, fitting_side, r
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import load_reference
 
+LIMIT_SEED = 0
+"""Of the part of a data set that `limit` keeps: runs of any seed train on the same images."""
+
 
 def load_dataset(
     name_or_path: str | Path,
@@ -24,6 +27,7 @@ def load_dataset(
     split: str = "train",
     channels: int | None = None,
     cache_dir: str | Path | None = None,
+    limit: int | None = None,
 ) -> ImageDataset:
     """Load images to train on or to compare with.
 
@@ -36,6 +40,8 @@ def load_dataset(
         split: "train" or "test"; a file or folder may also have "val".
         channels: 3 makes RGB of grey images; None keeps what they are.
         cache_dir: Where downloads are kept; None means $QHYBRID_DATA or ~/.cache/qhybrid.
+        limit: Images to keep at most, of those classes: a random part, the same every time, of
+            which a larger limit keeps all; None keeps all images.
 
     Raises:
         UnknownNameError: No such dataset, class or split.
@@ -43,6 +49,8 @@ def load_dataset(
     """
     source = resolve_dataset(name_or_path)
     check_image_size(image_size)
+    if limit is not None and limit < 1:
+        raise RequestError(f"limit must be at least 1, but is {limit}; leave it out for all images")
     _check_split(source, split)
     read = load_reference(source.info.reader)
     raw = read(Reading(source.name, source.path, split, image_size, cache_dir))
@@ -60,6 +68,9 @@ def load_dataset(
                 "classes"
             )
         raw = replace(raw, images=raw.images[mask], labels=raw.labels[mask], class_names=names)
+    if limit is not None and limit < len(raw.images):
+        part = np.sort(np.random.default_rng(LIMIT_SEED).permutation(len(raw.images))[:limit])
+        raw = replace(raw, images=raw.images[part], labels=raw.labels[part])
     height, width = raw.images.shape[1:3]
     side = fitting_side(height, width, image_size, raw.source)
     images = fit_image_size(raw.images, side, raw.source)

@@ -15,6 +15,7 @@ from qhybrid.data.convert import as_images, as_labels, no_labels
 from qhybrid.data.raw import RawImages
 from qhybrid.memory import check_memory
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.files import regular
 
 _BEGINNINGS = (b"PK", b"\x93NUMPY")
 _LAYOUTS = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
@@ -36,9 +37,8 @@ def read_npz(reading: Reading) -> RawImages:
             (keys for keys in layouts if f"{keys[0]}.npy" in names), ("", "")
         )
         if not image_key:
-            held = ", ".join(name.removesuffix(".npy") for name in names) or "nothing"
             raise RequestError(
-                f"{source} lacks {split}_images; it holds {held}; the MedMNIST layout is "
+                f"{source} lacks {split}_images; it holds {_held(archive)}; the MedMNIST layout is "
                 "train_images, train_labels, test_images, test_labels, that of Keras x_train, "
                 "y_train, x_test, y_test"
             )
@@ -54,9 +54,31 @@ def read_npz(reading: Reading) -> RawImages:
     return RawImages(images, ids, classes, source, (*notes, *more))
 
 
+def read_array(path: Path, key: str, source: str, layout: str) -> NDArray[np.generic]:
+    """Read one array of an npz file.
+
+    Args:
+        path: The file.
+        key: The array's name.
+        source: What messages call the file.
+        layout: What the file should hold, for messages.
+
+    Raises:
+        RequestError: Not an npz file, damaged, without the array, or larger than the memory.
+    """
+    with _one_line_on_damage(source), _opened(path, source) as archive:
+        if f"{key}.npy" not in archive.namelist():
+            raise RequestError(f"{source} lacks {key}; it holds {_held(archive)}; {layout}")
+        return _read_array(archive, key, source)
+
+
+def _held(archive: zipfile.ZipFile) -> str:
+    return ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
+
+
 @contextmanager
 def _opened(path: Path, source: str) -> Iterator[zipfile.ZipFile]:
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         beginning = file.read(6)
         if not beginning.startswith(_BEGINNINGS):
             raise ValueError("it does not begin like one")

@@ -56,6 +56,7 @@ class DataSection(Section):
         dataset: A name that `qhybrid datasets` lists, an .npz file or a folder of images.
         classes: Labels to keep; None keeps all.
         image_size: Side in pixels that images are resized to; None keeps the data's own.
+        limit: Images to keep at most: a random part, the same in every run; None keeps all.
     """
 
     dataset: Annotated[
@@ -66,6 +67,7 @@ class DataSection(Section):
         Option("Keep only these labels, e.g. 0,1.", metavar="A,B", text=True),
     ] = None
     image_size: Count | None = None
+    limit: Count | None = None
 
     @field_validator("dataset")
     @classmethod

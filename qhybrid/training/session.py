@@ -72,7 +72,11 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     known = resumed is not None and (resumed.folder / SPEC_FILE).is_file()
     channels = read_spec(resumed.folder).channels if resumed and known else None
     dataset = load_dataset(
-        data.dataset, classes=data.classes, image_size=data.image_size, channels=channels
+        data.dataset,
+        classes=data.classes,
+        image_size=data.image_size,
+        limit=data.limit,
+        channels=channels,
     )
     spec = ModelSpec(
         **config.model.model_dump(),

@@ -104,6 +104,8 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
         (["train", "--backend", "arr"], 2),
         (["train", "--dataset", "digit"], 2),
         (["sample", "nowhere"], 2),
+        (["evaluate", "--help"], 0),
+        (["evaluate", "nowhere"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )

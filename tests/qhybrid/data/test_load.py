@@ -106,3 +106,15 @@ def test_mnist_file() -> None:
     unit = (train.tensor() + 1) / 2
     assert unit.mean().item() == pytest.approx(0.1307, abs=0.004)
     assert unit.std().item() == pytest.approx(0.3081, abs=0.004)
+
+
+def test_a_limit_keeps_a_part_that_a_larger_one_keeps_too() -> None:
+    everything = load_dataset("digits", classes=[3, 7])
+    parts = [load_dataset("digits", classes=[3, 7], limit=limit) for limit in (20, 60, 10_000)]
+    assert [len(part) for part in parts] == [20, 60, len(everything)]
+    assert load_dataset("digits", classes=[3, 7], limit=20).images.equal(parts[0].images)
+    held = [{image.numpy().tobytes() for image in part.images} for part in parts]
+    assert held[0] < held[1] < held[2]
+    assert set(parts[0].labels.tolist()) == {3, 7}
+    with pytest.raises(RequestError, match="limit must be at least 1, but is 0"):
+        load_dataset("digits", limit=0)

@@ -1,0 +1,79 @@
+"""The way into evaluation: what can be refused without torch is refused before it is imported."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhybrid.evaluation.drawing import check_drawing
+from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.subject import Subject, find_subject
+from qhybrid.files import user_path
+from qhybrid.run_folder import check_free
+from qhybrid.settings.sections import DataSection
+from qhybrid_circuits.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qhybrid.evaluation.evaluation import Evaluation
+
+
+def evaluate(
+    subject: Path | str | NDArray[np.uint8],
+    request: EvaluationRequest | None = None,
+    *,
+    out: Path | str | None = None,
+    console: "Console | None" = None,
+) -> "Evaluation":
+    """Compare generated images with real ones.
+
+    Args:
+        subject: A training run, whose images are drawn first; a sampling run; a folder of images;
+            an npz file with uint8 (N, H, W, C) under `images`; or such an array.
+        request: How.
+        out: New folder for the results; None takes `evaluation-N` in the sampling run, or
+            `evaluations/NAME-N`.
+        console: Where progress is shown; None shows nothing.
+
+    Raises:
+        RequestError: The request is wrong, or the images are not what they must be.
+    """
+    request = request or EvaluationRequest()
+    request.check()
+    found = None if isinstance(subject, np.ndarray) else find_subject(subject)
+    data = _real_images(found, request)
+    if found is not None and found.kind == "run" and found.run is not None:
+        check_drawing(found.run, request)
+    elif request.drawing():
+        raise RequestError(
+            f"--{next(iter(request.drawing()))} is for a run, whose images are drawn, but these "
+            "images are drawn already; leave it out"
+        )
+    if out is not None:
+        check_free(user_path(out))
+    with nullcontext() if console is None else console.status("loading torch"):
+        from qhybrid.evaluation.session import run_evaluation
+
+    images = subject if isinstance(subject, np.ndarray) else None
+    return run_evaluation(found, images, data, request, out, console)
+
+
+def _real_images(subject: Subject | None, request: EvaluationRequest) -> DataSection:
+    """Return what is said of the real images, by the request or by the run.
+
+    Raises:
+        RequestError: Nothing is known of them.
+    """
+    data = request.data_section()
+    if data is not None:
+        return data
+    if subject is not None and subject.run is not None:
+        return subject.run.config().data
+    what = "an array" if subject is None else f"'{subject.path}'"
+    raise RequestError(
+        f"{what} does not say which real images to compare with; name them with --dataset "
+        "NAME|FILE.npz|FOLDER"
+    )

@@ -1,0 +1,176 @@
+"""One evaluation: images, real images, features, figures, and a folder of results."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import TextColumn
+from torch import Tensor
+
+from qhybrid.evaluation.bootstrap import resample
+from qhybrid.evaluation.drawing import drawn
+from qhybrid.evaluation.evaluation import Evaluation, FigureResult
+from qhybrid.evaluation.features import Extractor, Wanted
+from qhybrid.evaluation.figures import FIGURES, ImageFeatures
+from qhybrid.evaluation.inputs import check_pixels, fit_reference, read_file, read_folder
+from qhybrid.evaluation.memorization import memorization
+from qhybrid.evaluation.reals import RealImages, load_reals
+from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.subject import Subject
+from qhybrid.files import write_json
+from qhybrid.models.model_file import read_spec
+from qhybrid.printing import print_lines, progress_bar
+from qhybrid.run_folder import claim_folder, claim_next, open_run
+from qhybrid.sampling.folder import SamplingRun
+from qhybrid.settings.sections import DataSection
+from qhybrid.torch_device import choose_device
+from qhybrid_circuits.plugins import load_reference
+
+STEADY_IMAGES = 2048
+"""With fewer images than features of Inception, covariances are singular and FID says little."""
+
+EVALUATIONS = Path("evaluations")
+"""Where results go that belong to no sampling run."""
+
+
+def run_evaluation(
+    subject: Subject | None,
+    array: NDArray[np.uint8] | None,
+    data: DataSection,
+    request: EvaluationRequest,
+    out: Path | str | None,
+    console: Console | None,
+) -> Evaluation:
+    """Evaluate; the arguments are made of those of `evaluate`.
+
+    Raises:
+        RequestError: The images or features cannot be had, or do not fit together.
+    """
+    console = console or Console(quiet=True)
+    pixels = _read(subject, array, request)
+    count = min(len(pixels), request.num_images)
+    reals = load_reals(data, request.reference, count)
+    pixels = _fit(pixels, reals)
+    tell = partial(print_lines, console)
+    device = choose_device(request.device)
+    wanted = Wanted(data, request.weights_file(), device, lambda text: tell({"features": text}))
+    extractors = [load_reference(row.loader)(wanted) for row in request.rows()]
+    for each in extractors:
+        tell({"features": f"{each.row.name}: {each.note}"})
+    if subject is not None and subject.kind == "run":
+        sampling = drawn(open_run(subject.path), request, console)
+        tell({"images": str(sampling.folder)})
+        subject = replace(subject, kind="sampling", path=sampling.folder)
+        pixels = _fit(_read(subject, None, request), reals)
+    generated = torch.from_numpy(pixels[:count])
+    figures = [f for each in extractors for f in _figures(each, generated, reals, request, console)]
+    found = Evaluation(
+        subject="an array" if subject is None else str(subject.path),
+        dataset=reals.source,
+        figures=tuple(dict.fromkeys(figures)),
+        memorization=memorization(generated, reals.training, resample(count)),
+        features={each.row.name: each.note for each in extractors},
+        notes=(*_warnings(len(pixels), count, request), *reals.notes),
+        folder=_claim(subject, out),
+    )
+    found.memorization.save(generated, reals.training, found.picture_file, found.nearest_file)
+    write_json(found.results_file, found.to_dict())
+    return found
+
+
+def _read(
+    subject: Subject | None, array: NDArray[np.uint8] | None, request: EvaluationRequest
+) -> NDArray[np.uint8]:
+    """Return the images; in the place of those that are still to be drawn, black ones."""
+    if subject is None:
+        return check_pixels(array, "argument `subject`")
+    if subject.kind == "run":
+        spec = read_spec(subject.path)
+        shape = (request.num_images, spec.image_size, spec.image_size, spec.channels)
+        return np.broadcast_to(np.uint8(0), shape)
+    if subject.kind == "sampling":
+        return read_file(SamplingRun(subject.path).images_file)
+    return read_file(subject.path) if subject.kind == "file" else read_folder(subject.path)
+
+
+def _fit(images: NDArray[np.uint8], reals: RealImages) -> NDArray[np.uint8]:
+    shape = tuple(reals.images.shape[1:])
+    return fit_reference(images, shape, "the generated images", f"'{reals.source}'")
+
+
+def _figures(
+    extractor: Extractor,
+    generated: Tensor,
+    reals: RealImages,
+    request: EvaluationRequest,
+    console: Console,
+) -> Iterator[FigureResult]:
+    """Yield all figures on some features; those on pixels are the same on every one's."""
+    embedded = _embedded(extractor, torch.cat([generated, reals.images]), console)
+    count = len(generated)
+    drawn_images, real = embedded[:count], embedded[count:]
+    parts = (real[each] for each in (reals.reference, reals.floor, reals.floor_reference))
+    reference, floor, floor_reference = parts
+    counts = resample(count)
+    with console.status(f"figures on {extractor.row.name}"):
+        for figure in FIGURES:
+            found = figure.measure(drawn_images, reference, counts)
+            usual = figure.measure(floor, floor_reference, torch.zeros(0, len(floor)))
+            prefix = extractor.row.prefix if figure.of_inception else ""
+            for (name, limits), each, base in zip(figure.limits.items(), found, usual, strict=True):
+                yield FigureResult(
+                    f"{prefix}{name}",
+                    "pixels" if figure.of_pixels else extractor.row.name,
+                    each.value,
+                    *each.interval(*limits),
+                    base.value,
+                    count,
+                    request.reference,
+                    len(reference),
+                    len(floor),
+                )
+
+
+def _embedded(extractor: Extractor, images: Tensor, console: Console) -> ImageFeatures:
+    found: list[Tensor] = []
+    with (
+        progress_bar(console, TextColumn("images"), TextColumn("")) as progress,
+        torch.inference_mode(),
+    ):
+        task = progress.add_task(f"{extractor.row.name} features", total=len(images))
+        for start in range(0, len(images), extractor.batch):
+            batch = images[start : start + extractor.batch].permute(0, 3, 1, 2)
+            outputs = extractor.network(batch.to(extractor.device))
+            # One tensor for all: small ones between a network's buffers would fragment the memory.
+            found = found or [torch.empty(len(images), each.shape[1]) for each in outputs]
+            for values, each in zip(found, outputs, strict=True):
+                values[start : start + len(each)] = each
+            progress.advance(task, len(batch))
+    return ImageFeatures(images, *found)
+
+
+def _warnings(found: int, count: int, request: EvaluationRequest) -> Iterator[str]:
+    """Yield what people should know of the number of images."""
+    if count < STEADY_IMAGES:
+        yield (
+            f"{count:,} generated images are fewer than {STEADY_IMAGES:,}: figures are biased, FID "
+            "upwards, and can be compared with those of as many images only"
+        )
+    if found > count:
+        yield f"the first {count:,} of {found:,} generated images were taken; see --num-images"
+    elif count < request.num_images:
+        yield f"there are {count:,} generated images instead of {request.num_images:,}"
+
+
+def _claim(subject: Subject | None, out: Path | str | None) -> Path:
+    """Create the folder of the results."""
+    if out is not None:
+        return claim_folder(Path(out))
+    if subject is not None and subject.kind == "sampling":
+        return claim_next(subject.path, "evaluation")
+    return claim_next(EVALUATIONS, "array" if subject is None else subject.label)
