@@ -50,7 +50,7 @@ def evaluate(
     console = PatientConsole(stderr=True)
     found = evaluate_images(subject, request, out=out, console=console)
     for note in found.notes:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     if output_format == "json":
         typer.echo(json.dumps(found.to_dict(), indent=2))
         return

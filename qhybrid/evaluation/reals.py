@@ -77,8 +77,8 @@ def _split(size: int, count: int) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[
     if size >= 2 * count:
         return (order[count:], order[:count], order[count:]), ()
     note = (
-        f"there are {size:,} real images, fewer than twice the {count:,} generated ones: the floor "
-        f"compares two halves of {half:,}, and is too high where a figure suffers from few images"
+        f"note: there are {size:,} real images, fewer than twice the {count:,} generated ones: the "
+        f"floor compares two halves of {half:,}, and is too high where few images bias a figure"
     )
     return (order, order[:half], order[half:]), (note,)
 
@@ -86,7 +86,7 @@ def _split(size: int, count: int) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[
 def _short(found: int, count: int) -> tuple[str, ...]:
     if found == count:
         return ()
-    return (f"the floor is of the {found:,} training images, which are fewer than {count:,}",)
+    return (f"note: the floor is of the {found:,} training images, which are fewer than {count:,}",)
 
 
 def _shuffled(size: int) -> Tensor:

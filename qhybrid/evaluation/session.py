@@ -1,8 +1,10 @@
 """One evaluation: images, real images, features, figures, and a folder of results."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -67,19 +69,20 @@ def run_evaluation(
         tell({"images": str(sampling.folder)})
         subject = replace(subject, kind="sampling", path=sampling.folder)
         pixels = _fit(_read(subject, None, request), reals)
-    generated = torch.from_numpy(pixels[:count])
-    figures = [f for each in extractors for f in _figures(each, generated, reals, request, console)]
-    found = Evaluation(
-        subject="an array" if subject is None else str(subject.path),
-        dataset=reals.source,
-        figures=tuple(dict.fromkeys(figures)),
-        memorization=memorization(generated, reals.training, resample(count)),
-        features={each.row.name: each.note for each in extractors},
-        notes=(*_warnings(len(pixels), count, request), *reals.notes),
-        folder=_claim(subject, out),
-    )
-    found.memorization.save(generated, reals.training, found.picture_file, found.nearest_file)
-    write_json(found.results_file, found.to_dict())
+    generated = torch.tensor(pixels[:count])
+    with _claimed(subject, out) as folder:
+        results = [_figures(each, generated, reals, request, console) for each in extractors]
+        found = Evaluation(
+            subject="an array" if subject is None else str(subject.path),
+            dataset=reals.source,
+            figures=tuple(dict.fromkeys(chain.from_iterable(results))),
+            memorization=memorization(generated, reals.training, resample(count)),
+            features={each.row.name: each.note for each in extractors},
+            notes=(*_warnings(len(pixels), count, request), *reals.notes),
+            folder=folder,
+        )
+        found.memorization.save(generated, reals.training, found.picture_file, found.nearest_file)
+        write_json(found.results_file, found.to_dict())
     return found
 
 
@@ -158,19 +161,27 @@ def _warnings(found: int, count: int, request: EvaluationRequest) -> Iterator[st
     """Yield what people should know of the number of images."""
     if count < STEADY_IMAGES:
         yield (
-            f"{count:,} generated images are fewer than {STEADY_IMAGES:,}: figures are biased, FID "
-            "upwards, and can be compared with those of as many images only"
+            f"warning: {count:,} generated images are fewer than {STEADY_IMAGES:,}: figures are "
+            "biased, FID upwards, and can be compared with those of as many images only"
         )
     if found > count:
-        yield f"the first {count:,} of {found:,} generated images were taken; see --num-images"
+        yield f"note: the first {count:,} of {found:,} images were taken; see --num-images"
     elif count < request.num_images:
-        yield f"there are {count:,} generated images instead of {request.num_images:,}"
+        yield f"note: there are {count:,} generated images instead of {request.num_images:,}"
 
 
-def _claim(subject: Subject | None, out: Path | str | None) -> Path:
-    """Create the folder of the results."""
+@contextmanager
+def _claimed(subject: Subject | None, out: Path | str | None) -> Iterator[Path]:
+    """Create the folder of the results; an empty one is removed when something goes wrong."""
     if out is not None:
-        return claim_folder(Path(out))
-    if subject is not None and subject.kind == "sampling":
-        return claim_next(subject.path, "evaluation")
-    return claim_next(EVALUATIONS, "array" if subject is None else subject.label)
+        folder = claim_folder(Path(out))
+    elif subject is not None and subject.kind == "sampling":
+        folder = claim_next(subject.path, "evaluation")
+    else:
+        folder = claim_next(EVALUATIONS, "array" if subject is None else subject.label)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+        raise

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ import qhybrid
 from qhybrid.cli import main
 from qhybrid.data.load import load_dataset
 from qhybrid.evaluation import EvaluationRequest
+from qhybrid.evaluation.drawing import drawn
 from qhybrid.evaluation.reals import load_reals
+from qhybrid.run_folder import open_run
+from qhybrid.sampling.folder import SamplingRun
 from qhybrid.settings.sections import DataSection
 from qhybrid_circuits.errors import RequestError
 
@@ -72,6 +76,27 @@ def test_a_run_is_drawn_once(
     for subject in (drawn, drawn / "images.npz"):
         assert main(["evaluate", str(subject), "--format", "json"]) == 0
         assert json.loads(capsys.readouterr().out)["figures"] == figures
+
+
+def test_drawing_goes_on_where_a_device_stopped_and_starts_anew_with_other_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder / "run", tmp_path / "run", ignore=lambda *_: ["samplings"])
+    run, request = open_run(tmp_path / "run"), EvaluationRequest(num_images=100)
+    calls: list[tuple[Path, bool]] = []
+
+    def record(*_: object, out: Path, resume: bool = False, **__: object) -> SamplingRun:
+        calls.append((out, resume))
+        return SamplingRun(out)
+
+    monkeypatch.setattr("qhybrid.evaluation.drawing.sample_run", record)
+    first = drawn(run, request, None)
+    first.plan_file.write_text("{}")
+    drawn(run, request, None)
+    run.model_file.write_bytes(run.model_file.read_bytes() + b"other weights")
+    other = drawn(run, request, None)
+    assert calls == [(first.folder, False), (first.folder, True), (other.folder, False)]
+    assert first.folder != other.folder
 
 
 def test_real_images_are_at_the_floor_and_are_named_copies(
