@@ -108,17 +108,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     """
     config = run.config()
     spec = _check_model(run, config)
-    count = IMAGES if request.num_images is None else request.num_images
-    batch_size = BATCH_SIZE if request.batch_size is None else request.batch_size
-    for name, value in (("num-images", count), ("batch-size", batch_size)):
-        if not 1 <= value <= MOST_IMAGES:
-            raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
-    # As floats of a part and of the whole, and as bytes.
-    check_memory(
-        9 * count * math.prod(spec.input_shape),
-        f"{count:,} images of {spec.image_size}x{spec.image_size}",
-        "draw fewer --num-images at a time, each time with another --seed",
-    )
+    count, batch_size = _counts(spec, request)
     seed = config.training.seed if request.seed is None else request.seed
     if seed < 0:
         raise RequestError(f"--seed must be 0 or more, but is {seed}")
@@ -156,6 +146,22 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         max_wait_seconds=request.max_wait_seconds,
         classes=spec.classes,
     )
+
+
+def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
+    """Return the number of images, which the memory holds, and that of a batch."""
+    count = IMAGES if request.num_images is None else request.num_images
+    batch_size = BATCH_SIZE if request.batch_size is None else request.batch_size
+    for name, value in (("num-images", count), ("batch-size", batch_size)):
+        if not 1 <= value <= MOST_IMAGES:
+            raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
+    # As floats of a part and of the whole, and as bytes.
+    check_memory(
+        9 * count * math.prod(spec.input_shape),
+        f"{count:,} images of {spec.image_size}x{spec.image_size}",
+        "draw fewer --num-images at a time, each time with another --seed",
+    )
+    return count, batch_size
 
 
 def _noise(
