@@ -27,7 +27,8 @@ class VariationalCircuit:
             weight that stands in no gate is allowed (the published code of one paper has them) and
             has a zero gradient.
         observables: Hermitian operators on all of the circuit's qubits, none zero, one an output.
-            Given as wide as a transpiled circuit was before, they follow its layout.
+            Those of a transpiled circuit may be as wide as it was before; they follow its layout
+            then, and are taken to do so already where they are as wide as the circuit.
     """
 
     name: str
