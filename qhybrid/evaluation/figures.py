@@ -36,7 +36,8 @@ PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS = 3, 5
 SSIM_PAIRS = 2
 """Real images that each generated one is compared with."""
 
-_ROWS = 1024
+_ELEMENTS = 2**22
+"""Of a table of distances that are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def fid(generated: ImageFeatures, real: ImageFeatures, counts: Tensor) -> tuple[
     """
     metric = FrechetInceptionDistance(_AtHand(generated.features.shape[1]))
     for images, is_real in ((generated, False), (real, True)):
-        for part in torch.split(images.features, _ROWS):
-            metric.update(part.double(), real=is_real)
+        for rows in _chunks(*images.features.shape):
+            metric.update(images.features[rows].double(), real=is_real)
     resampled = _frechet_of_resampled(generated.features, real.features, counts)
     return (Estimate(float(metric.compute()), resampled),)
 
@@ -137,7 +138,7 @@ def _kid_of_resampled(features: Tensor, real: Tensor, counts: Tensor) -> Tensor:
 
     weights = counts.T
     pairs, crossed = torch.zeros(len(counts)), torch.zeros(len(counts))
-    for rows in _chunks(len(features)):
+    for rows in _chunks(len(features), max(len(features), len(real))):
         own = kernel(features[rows], features)
         own.diagonal(rows.start).zero_()
         pairs += (weights[rows] * (own @ weights)).sum(0)
@@ -177,7 +178,7 @@ def precision_recall(
     real = real[: len(generated)]
     reach, reach_back = (_reach(each.features, PRECISION_NEIGHBOURS) for each in (real, generated))
     precise, found = torch.zeros(len(generated), dtype=torch.bool), []
-    for rows in _chunks(len(real)):
+    for rows in _chunks(len(real), len(generated)):
         distance = torch.cdist(real.features[rows], generated.features)
         precise |= (distance <= reach[rows, None]).any(0)
         found.append(_hit(distance <= reach_back, counts))
@@ -198,7 +199,7 @@ def density_coverage(
         torch.zeros(len(generated)),
         [],
     )
-    for rows in _chunks(len(real)):
+    for rows in _chunks(len(real), len(generated)):
         inside = torch.cdist(real.features[rows], generated.features) <= reach[rows, None]
         density += inside.sum(0) / DENSITY_NEIGHBOURS
         covered.append(_hit(inside, counts))
@@ -217,8 +218,8 @@ def _reach(features: Tensor, neighbours: int) -> Tensor:
     """Return the distance from each image to its k-th nearest other, (N,)."""
     # An image is the nearest to itself, at a distance of 0.
     nearest = [
-        torch.cdist(part, features).kthvalue(neighbours + 1, dim=1).values
-        for part in torch.split(features, _ROWS)
+        torch.cdist(features[rows], features).kthvalue(neighbours + 1, dim=1).values
+        for rows in _chunks(len(features), len(features))
     ]
     return torch.cat(nearest)
 
@@ -236,8 +237,10 @@ def _shares(parts: list[Tensor]) -> Estimate:
     return Estimate(float(shares[0]), shares[1:])
 
 
-def _chunks(size: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, size, _ROWS))
+def _chunks(rows: int, columns: int) -> Iterator[slice]:
+    """Yield parts of the rows of a table that is never whole in memory."""
+    step = max(1, _ELEMENTS // columns)
+    return (slice(start, start + step) for start in range(0, rows, step))
 
 
 @contextmanager

@@ -18,7 +18,8 @@ EXPECTED = 0.01
 
 WORST, COLUMNS = 24, 8
 SEED = 0
-_ROWS = 512
+_ELEMENTS = 2**22
+"""Of the table of distances that are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,14 @@ def _nearest(queries: Tensor, images: Tensor, own: Tensor | None = None) -> tupl
         images: uint8 (M, H, W, C).
         own: (N,) index of each query among the images, which does not count as its neighbour.
     """
-    rows, columns = (x.flatten(1).float() - 128 for x in (queries, images))
-    lengths, found = columns.square().sum(1), []
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        squares = lengths - 2 * part @ columns.T
+    rows, columns = (x.flatten(1).float().sub_(128) for x in (queries, images))
+    lengths, found = torch.einsum("ij,ij->i", columns, columns), []
+    step = max(1, _ELEMENTS // len(columns))
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        squares = torch.addmm(lengths, part, columns.T, alpha=-2)
         if own is not None:
-            squares[torch.arange(len(part)), own[start : start + _ROWS]] = torch.inf
+            squares[torch.arange(len(part)), own[start : start + step]] = torch.inf
         found.append(squares.argmin(1))
     index = torch.cat(found)
     # The differences themselves: equal images are at a distance of 0, which products may miss.
