@@ -8,9 +8,9 @@ import pytest
 import qhybrid
 from qhybrid.cli import main
 from qhybrid.data.load import load_dataset
-from qhybrid.evaluation import EvaluationRequest
 from qhybrid.evaluation.drawing import drawn
 from qhybrid.evaluation.reals import load_reals
+from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.run_folder import open_run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.settings.sections import DataSection
