@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,23 @@ def replaceable(path: Path, instead: str = "give the path of a file") -> Path:
             f"'{path}' is a standard stream of this command, and would be lost; {instead}"
         )
     return Path(os.path.realpath(path))
+
+
+def writable(path: Path, instead: str) -> Path:
+    """Return what `replaceable` does, of a path whose folder takes a file now.
+
+    Raises:
+        FileKindError: As there, or the folder does not exist, or cannot be written to.
+    """
+    target = replaceable(path, instead)
+    try:
+        # Permissions do not tell: root has them all, also where the system takes nothing.
+        with tempfile.TemporaryFile(dir=target.parent):
+            return target
+    except OSError as error:
+        raise FileKindError(
+            f"'{path}' cannot be written: {error.strerror} ('{target.parent}'); {instead}"
+        ) from error
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def report(
     from qhybrid.report.request import ReportRequest, check_request
     from qhybrid.report.subject import parse_settings
     from qhybrid_circuits.errors import WriteError
-    from qhybrid_circuits.files import replaceable
+    from qhybrid_circuits.files import writable
 
     request = ReportRequest(
         subject=subject,
@@ -82,7 +82,11 @@ def report(
     check_request(request)
     destination = None if out is None else user_path(out)
     if destination is not None:
-        replaceable(destination, "give --out the path of a file, or leave it out to see the report")
+        writable(
+            destination,
+            "give --out the path of a file in a folder that takes one, or leave it out to see the "
+            "report",
+        )
     with _telling("all" in request.targets) as tell:
         from qhybrid.report.build import build_report
         from qhybrid.report.render import render

@@ -15,6 +15,7 @@ from qhybrid.data.catalog import Reading
 from qhybrid.data.convert import as_images, as_labels
 from qhybrid.data.raw import RawImages
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.files import replaceable
 
 DOWNLOAD_TIMEOUT_S = 20.0
 
@@ -29,7 +30,7 @@ def read_idx(reading: Reading) -> RawImages:
     """Read one split of "mnist" or "fashion_mnist", downloading all four files when one is missing.
 
     Raises:
-        RequestError: The download failed, or the files in the cache are damaged.
+        RequestError: The download failed, or the files in the cache are damaged or no files.
     """
     from torchvision import datasets
 
@@ -60,6 +61,9 @@ def _file_names(dataset_class: Any) -> list[str]:
 def _download(dataset_class: Any, root: Path, name: str) -> None:
     """Download beside the cache and move complete files in: the cache never holds half a file."""
     folder = root / dataset_class.__name__ / "raw"
+    targets = {
+        file: replaceable(folder / file, "move it away") for file in _file_names(dataset_class)
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (
@@ -68,8 +72,8 @@ def _download(dataset_class: Any, root: Path, name: str) -> None:
             contextlib.redirect_stdout(io.StringIO()),
         ):
             dataset_class(unfinished, download=True)
-            for file in _file_names(dataset_class):
-                os.replace(Path(unfinished) / dataset_class.__name__ / "raw" / file, folder / file)
+            for file, target in targets.items():
+                os.replace(Path(unfinished) / dataset_class.__name__ / "raw" / file, target)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
         reason = textwrap.shorten(str(error) or type(error).__name__, width=200, placeholder=" ...")
         raise RequestError(

@@ -73,6 +73,8 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["report", "hqconv", "--set", "layers=" + "9" * 5000], ["`layers`", "'999"]),
     (["report", "hqconv", "--out", "."], ["'.' is a folder", "--out"]),
     (["report", "hqconv", "--out", "/dev/null"], ["'/dev/null' is a device", "leave it out"]),
+    (["report", "hqconv", "--out", "new/page"], ["'new/page'", "No such file or directory"]),
+    (["report", "hqconv", "--out", "/proc/page"], ["'/proc/page' cannot be written", "--out"]),
     (["report", "hqconv", "--set", "channels=" + "9" * 20], ["`channels`", "at most 10,000"]),
     (["sample", "nowhere", "--pack", "9" * 5000], ["--pack must be auto or a whole number"]),
     (["sample", "nowhere", "--resume", "--dry-run"], ["--dry-run", "--resume"]),

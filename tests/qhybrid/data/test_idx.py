@@ -2,6 +2,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -122,6 +123,19 @@ def test_download_broken_off_half_way_leaves_nothing(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_what_is_no_file_stays_and_nothing_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = _forbid_download(monkeypatch, URLError("no network"))
+    images = _write_cache(tmp_path) / "train-images-idx3-ubyte"
+    images.unlink()
+    os.mkfifo(images)
+    with pytest.raises(RequestError, match="is a pipe, not a file; move it away"):
+        load_dataset("mnist", cache_dir=tmp_path)
+    assert urls == []
+    assert images.is_fifo()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Serve a folder over HTTP on this machine: its address and the folder."""
@@ -149,9 +163,13 @@ def test_download_fills_the_cache(
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("QHYBRID_DATA", str(tmp_path / "cache"))
+    link = tmp_path / "cache" / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
     assert np.array_equal(load_dataset("mnist").images[..., 0].numpy(), _TRAIN)
     kept = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     assert kept == set(_files())
+    assert link.is_symlink()
 
 
 @pytest.mark.parametrize("keep", [2, 10, 500])
