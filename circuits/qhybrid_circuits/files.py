@@ -54,19 +54,20 @@ def replaceable(path: Path, instead: str = "give the path of a file") -> Path:
 
 
 def writable(path: Path, instead: str) -> Path:
-    """Return what `replaceable` does, of a path whose folder takes a file now.
+    """Return what `replaceable` does, if the folder, or the one to make it in, takes files.
 
     Raises:
-        FileKindError: As there, or the folder does not exist, or cannot be written to.
+        FileKindError: As there, or that folder cannot be written to.
     """
     target = replaceable(path, instead)
+    folder = next(each for each in target.parents if each.exists())
     try:
         # Permissions do not tell: root has them all, also where the system takes nothing.
-        with tempfile.TemporaryFile(dir=target.parent):
+        with tempfile.TemporaryFile(dir=folder):
             return target
     except OSError as error:
         raise FileKindError(
-            f"'{path}' cannot be written: {error.strerror} ('{target.parent}'); {instead}"
+            f"'{path}' cannot be written: {error.strerror} ('{folder}'); {instead}"
         ) from error
 
 
