@@ -92,7 +92,7 @@ def headline(content: Mapping[str, Any]) -> str:
         parts.append(f"{subject['parameters']:,} parameters")
     if model is not None:
         circuits, rounds = model["circuits_per_step"], model["rounds_per_step"]
-        parts.append(f"{circuits} circuits in {rounds} rounds a denoising step")
+        parts.append(f"{circuits} circuits in {rounds} rounds per denoising step")
     if content["reports"]:
         parts.append(f"weights {subject['weights']}")
     return "; ".join(parts)

@@ -61,9 +61,8 @@ def _backend(session: Session) -> str:
     entry = next((each for each in catalog() if each["name"] == session.spec.name), None)
     if entry is None or entry["qubits"] is None:
         return text
-    return (
-        f"{text}, {entry['qubits']} qubits, {entry['circuits_per_step']} circuits a denoising step"
-    )
+    circuits = f"{entry['circuits_per_step']} circuits per denoising step"
+    return f"{text}, {entry['qubits']} qubits, {circuits}"
 
 
 def _natural_gradient(config: Config) -> dict[str, str]:

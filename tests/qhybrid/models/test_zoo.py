@@ -44,7 +44,7 @@ PARAMETERS = {
 }
 PARAMETERS |= {name + CONTROL: PARAMETERS[name] for name in HYBRIDS_WITH_CONTROL}
 
-# Rounds a denoising step, and circuits evaluated in them for one image of 28x28: four vertex
+# Rounds per denoising step, and circuits evaluated in them for one image of 28x28: four vertex
 # convolutions of 1, 7 or 14 circuits, four convolutions of 49 patches, groups of 3 of 24 + 12; or
 # one circuit for all channels.
 ROUNDS = {
