@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +25,6 @@ class InFolder:
         """Return the path."""
         return Path(owner.folder / self.name)
 
-
-CORRUPT_NPZ = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError)
-"""What numpy and zipfile raise on bytes that are not, or no longer, an npz archive."""
 
 _CHECKSUM = "checksum"
 

@@ -134,12 +134,17 @@ def subfolders(path: Path, source: str) -> list[str]:
     return [name for name in entries if not name.startswith((".", "__MACOSX"))]
 
 
-def _folder_form(path: Path, source: str) -> DatasetInfo:
-    """Return the row of a folder; one that holds nothing but splits has these."""
+def split_folders(path: Path, source: str) -> tuple[str, ...]:
+    """Return the splits of a folder that holds nothing but splits; of another one, none."""
     found = subfolders(path, source)
     splits = tuple(split for split in _SPLITS if split in found)
-    only_splits = bool(found) and len(splits) == len(found)
-    return replace(PATH_FORMS[1], splits=splits) if only_splits else PATH_FORMS[1]
+    return splits if len(splits) == len(found) else ()
+
+
+def _folder_form(path: Path, source: str) -> DatasetInfo:
+    """Return the row of a folder; one that holds nothing but splits has these."""
+    splits = split_folders(path, source)
+    return replace(PATH_FORMS[1], splits=splits) if splits else PATH_FORMS[1]
 
 
 def dataset_catalog() -> tuple[DatasetInfo, ...]:

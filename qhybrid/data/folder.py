@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from qhybrid.data.catalog import Reading, subfolders
+from qhybrid.data.catalog import Reading, split_folders, subfolders
 from qhybrid.data.raw import RawImages
 from qhybrid.data.sizes import fit_image_size, fitting_side, resizing_note
 from qhybrid.memory import check_memory
@@ -36,10 +36,7 @@ def read_folder(reading: Reading) -> RawImages:
             holds.
     """
     source, path = reading.name, Path(reading.path or reading.name)
-    if (
-        set(found := subfolders(path, source)) <= {"train", "val", "test"}
-        and reading.split in found
-    ):
+    if reading.split in split_folders(path, source):
         path /= reading.split
     samples, class_names, notes = _find_images(path, source)
     seen: Counter[str] = Counter()

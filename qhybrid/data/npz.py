@@ -13,24 +13,27 @@ from numpy.typing import NDArray
 from qhybrid.data.catalog import Reading
 from qhybrid.data.convert import as_images, as_labels, no_labels
 from qhybrid.data.raw import RawImages
+from qhybrid.files import reading
 from qhybrid.memory import check_memory
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.files import regular
 
 _BEGINNINGS = (b"PK", b"\x93NUMPY")
+_DAMAGED = "{} cannot be read as an npz file"
+_REMEDY = "it is damaged, cut short or of another format: copy or write it again with numpy.savez"
 _LAYOUTS = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
 
 
-def read_npz(reading: Reading) -> RawImages:
+def read_npz(request: Reading) -> RawImages:
     """Read one split; only its arrays are required and read. Pickled arrays are refused.
 
     Raises:
         RequestError: Not an npz file, damaged, without images of the split, larger than the
             memory, or an array that does not fit.
     """
-    source, split = reading.name, reading.split
-    path = Path(reading.path or source)
-    with _one_line_on_damage(source), _opened(path, source) as archive:
+    source, split = request.name, request.split
+    path = Path(request.path or source)
+    with reading(_DAMAGED.format(source), _REMEDY), _opened(path, source) as archive:
         names = archive.namelist()
         layouts = [tuple(key.format(split) for key in layout) for layout in _LAYOUTS]
         image_key, label_key = next(
@@ -66,7 +69,7 @@ def read_array(path: Path, key: str, source: str, layout: str) -> NDArray[np.gen
     Raises:
         RequestError: Not an npz file, damaged, without the array, or larger than the memory.
     """
-    with _one_line_on_damage(source), _opened(path, source) as archive:
+    with reading(_DAMAGED.format(source), _REMEDY), _opened(path, source) as archive:
         if f"{key}.npy" not in archive.namelist():
             raise RequestError(f"{source} lacks {key}; it holds {_held(archive)}; {layout}")
         return _read_array(archive, key, source)
@@ -116,22 +119,3 @@ def _read_array(archive: zipfile.ZipFile, key: str, source: str) -> NDArray[np.g
 
 def _length(archive: zipfile.ZipFile, key: str) -> int:
     return archive.getinfo(f"{key}.npy").file_size
-
-
-@contextmanager
-def _one_line_on_damage(source: str) -> Iterator[None]:
-    """Say in one line what numpy and zipfile raise on bytes that are not an npz archive.
-
-    They parse what somebody else wrote, and let pass whatever goes wrong on the way, from
-    `SyntaxError` (a header) to `RuntimeError` (an encrypted member).
-    """
-    try:
-        yield
-    except RequestError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RequestError(
-            f"{source} cannot be read as an npz file ({reason}); it is damaged, cut short or of "
-            "another format: copy or write it again with numpy.savez"
-        ) from error
