@@ -7,15 +7,8 @@ from engine_checks import check_gradients, engine_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
-from qiskit.circuit import (
-    Parameter,
-    ParameterVector,
-)
-from qiskit.circuit.library import (
-    UnitaryGate,
-    real_amplitudes,
-    zz_feature_map,
-)
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import UnitaryGate, real_amplitudes, zz_feature_map
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 from random_circuits import STANDARD_GATES, exact_values, random_variational
 
