@@ -230,7 +230,7 @@ def test_errors_of_noisy_circuits_do_not_depend_on_what_was_drawn_before(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each part has errors of its own, so that shards of noisy images are those of one run."""
-    backend = "aer:depolarizing=0.01,readout=0.01"
+    backend = "noise-aware:fake_torino"
     noisy = SamplingRequest(num_images=4, steps=1, device="cpu", batch_size=2, backend=backend)
     monkeypatch.setattr("qhybrid.sampling.plan.GRID_IMAGES", 2)
     whole = sample_run(run, noisy, out=tmp_path / "whole")
