@@ -33,8 +33,16 @@ class Run:
     """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
     model_file = InFolder("model.safetensors")
     """EMA weights for inference; `model.json` beside it says how to build the model."""
+    best_file = InFolder("best.safetensors")
+    """The weights that the best figure was measured with."""
+    best_record = InFolder("best.json")
+    """Which figure that is, its value and the epoch (JSON)."""
+    kept_epochs = InFolder("epochs")
+    """Folder of the EMA weights of the epochs that were to be kept."""
+    evaluations = InFolder("evaluations")
+    """Folder of the figures measured while training, a file per epoch (JSON)."""
     metrics_file = InFolder("metrics.csv")
-    """One row a logging step (CSV)."""
+    """One row a logging step, and one an evaluation (CSV)."""
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")
@@ -73,6 +81,35 @@ class Run:
                 f"first checkpoint; continue it with `qhybrid train --resume --out {self.folder}`"
             )
 
+    def epoch_weights(self, epoch: int) -> Path:
+        """The weights of an epoch that was to be kept, counted from 1."""
+        return self.kept_epochs / f"epoch-{epoch:03d}.safetensors"
+
+    def weights_file(self, epoch: str | None = None) -> Path:
+        """The weights of an epoch, of the `best` one, or the newest ones, if they are there.
+
+        Raises:
+            RequestError: They were not kept.
+        """
+        if epoch is None:
+            self.check_model()
+            return self.model_file
+        known = {
+            str(_number_of(path)): path for path in self.kept_epochs.glob("epoch-*.safetensors")
+        }
+        if self.best_file.is_file():
+            known["best"] = self.best_file
+        epoch = str(int(epoch)) if epoch.isdecimal() else epoch
+        if epoch in known:
+            return known[epoch]
+        there = ", ".join(sorted(known, key=lambda name: (len(name), name))) or "none"
+        number = epoch if epoch.isdecimal() else "N"
+        keep = "--evaluate-every N" if epoch == "best" else f"--keep-epochs {number}"
+        raise RequestError(
+            f"the run '{self.folder}' has no weights of --epoch {epoch}; kept are: {there}; leave "
+            f"--epoch out for the newest ones, or train with {keep}"
+        )
+
     def sample_grid(self, epoch: int) -> Path:
         """The grid that belongs to an epoch, counted from 1."""
         return self.samples / f"epoch-{epoch:03d}.png"
@@ -83,7 +120,7 @@ class Run:
 
     def saved_checkpoints(self) -> list[Path]:
         """The checkpoints that exist, oldest first."""
-        return sorted(self.checkpoints.glob("step-*.ckpt"), key=_step_of)
+        return sorted(self.checkpoints.glob("step-*.ckpt"), key=_number_of)
 
     def newest_checkpoint(self) -> Path | None:
         """The checkpoint to resume from, or None before the first one."""
@@ -93,7 +130,7 @@ class Run:
     def newest_step(self) -> int:
         """Optimizer steps done at the newest checkpoint; 0 before the first one."""
         newest = self.newest_checkpoint()
-        return _step_of(newest) if newest else 0
+        return _number_of(newest) if newest else 0
 
 
 def open_run(folder: Path) -> Run:
@@ -194,8 +231,9 @@ def claim_next(root: Path, stem: str) -> Path:
         ) from error
 
 
-def _step_of(checkpoint: Path) -> int:
-    digits = checkpoint.stem.removeprefix("step-")
+def _number_of(path: Path) -> int:
+    """The number in `step-0000123.ckpt` or `epoch-010.safetensors`."""
+    digits = path.stem.rpartition("-")[2]
     return int(digits) if digits.isdecimal() else 0
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 @contextmanager
 def handling(
-    numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], Any]
+    numbers: Sequence[signal.Signals],
+    handler: Callable[[int, FrameType | None], Any] | signal.Handlers,
 ) -> Iterator[None]:
     """Have signals handled by a function for the time of the block; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():

@@ -10,6 +10,7 @@ from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
     from qhybrid.sampling.bill import SamplingBill
+    from qhybrid.sampling.folder import SamplingRun
 
 
 def sample(
@@ -19,10 +20,12 @@ def sample(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Go on in --out, or with the newest unfinished run on a QPU."
-        ),
+        typer.Option("--resume", help="Go on in --out, or with the newest unfinished run."),
     ] = False,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Put finished shards together, e.g. --merge A --merge B."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what a QPU would cost, and stop.")
     ] = False,
@@ -33,26 +36,32 @@ def sample(
 ) -> None:
     """Draw images from a training run; the same seed draws the same images.
 
-    On a QPU (`fake_...`, `ibm...`) every round of circuits is recorded, so that a run that was
-    stopped goes on without paying twice.
+    Finished batches are kept, and on a QPU (`fake_...`, `ibm...`) every round of circuits: a run
+    that was stopped goes on with --resume, without paying twice.
     """
     from qhybrid.allocator import keep_freed_memory
     from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
     from qhybrid.sampling.sample_run import bill_of, sample_run
     from qhybrid.settings.option import option_fields
 
+    if merge and (resume or dry_run):
+        raise RequestError(
+            "--merge puts finished shards together; leave --resume and --dry-run out"
+        )
     if dry_run and resume:
         raise RequestError(
             "--dry-run prints what a new sampling run would cost, but --resume goes on with one; "
             "leave one of them out"
         )
+    if merge:
+        _merge(run, merge, out, [name for name, value in settings.items() if value is not None])
+        return
     keep_freed_memory()
     names = {field.name for field in option_fields(ExecutionRequest)}
     execution = {name: settings.pop(name) for name in names}
     request = SamplingRequest(**settings, execution=ExecutionRequest(**execution))
 
     from qhybrid.cli.console import PatientConsole
-    from qhybrid.printing import print_lines
 
     console = PatientConsole()
     if dry_run:
@@ -62,8 +71,27 @@ def sample(
         return
     confirm = (lambda _: True) if yes else _ask
     result = sample_run(run, request, out=out, resume=resume, confirm=confirm, console=console)
+    _show_files(result)
+
+
+def _merge(run: Path, shards: list[Path], out: Path | None, given: list[str]) -> None:
+    from qhybrid.sampling.merge import merge_shards
+
+    if given:
+        raise RequestError(
+            f"--{given[0].replace('_', '-')} is for images that are drawn, but --merge puts images "
+            "together that are drawn already; leave it out"
+        )
+    _show_files(merge_shards(run, shards, out=out))
+
+
+def _show_files(sampling: "SamplingRun") -> None:
+    from qhybrid.cli.console import PatientConsole
+    from qhybrid.printing import print_lines
+
     files = ("images", "grid", "animation", "manifest")
-    print_lines(console, {name: str(getattr(result, f"{name}_file")) for name in files}, width=9)
+    lines = {name: str(getattr(sampling, f"{name}_file")) for name in files}
+    print_lines(PatientConsole(), lines, width=9)
 
 
 def _ask(bill: "SamplingBill") -> bool:

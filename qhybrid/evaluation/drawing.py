@@ -43,7 +43,7 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     """
     plan = check_drawing(run, request)
     digest = hashlib.sha256(json.dumps(plan.lasting(), sort_keys=True).encode())
-    digest.update(run.model_file.read_bytes())
+    digest.update(plan.weights_file.read_bytes())
     stem = f"evaluate-{digest.hexdigest()[:10]}"
     known = [SamplingRun(folder) for folder in sorted(run.samplings.glob(f"{stem}-*"))]
     for sampling in known:
@@ -52,6 +52,6 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     unfinished = [sampling for sampling in known if sampling.plan_file.is_file()]
     if unfinished:
         folder = unfinished[-1].folder
-        return sample_run(run, out=folder, resume=True, console=console)
+        return sample_run(run, request.sampling(), out=folder, resume=True, console=console)
     folder = claim_next(run.samplings, stem)
     return sample_run(run, request.sampling(), out=folder, console=console)

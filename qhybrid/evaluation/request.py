@@ -15,6 +15,8 @@ from qhybrid_circuits.errors import RequestError
 PAPER_IMAGES = 7000
 """Generated images of De Falco et al. (2024)."""
 
+_DRAWING = ("sampler", "steps", "backend", "seed", "epoch", "processes")
+
 LEAST_IMAGES = 100
 """One subset of KID."""
 
@@ -31,10 +33,12 @@ class EvaluationRequest:
         classes: Classes of `dataset` to keep.
         image_size: Side in pixels that images of `dataset` are resized to.
         weights: File of the weights of `inception` or `mobilenet`.
-        sampler: As for sampling, of a run whose images are drawn; so are the next three.
+        sampler: As for sampling, of a run whose images are drawn; so are the next five.
         steps: Denoising steps.
         backend: Where the circuits run.
         seed: Of the noise.
+        epoch: An epoch whose weights were kept, or `best`.
+        processes: How many draw side by side.
         device: Where networks run: `auto`, `cpu` or `cuda`.
     """
 
@@ -64,6 +68,13 @@ class EvaluationRequest:
     steps: Annotated[int | None, Option("Denoising steps [the run's].", metavar="N")] = None
     backend: Annotated[str | None, Option("Where circuits run [the run's].", metavar="NAME")] = None
     seed: Annotated[int | None, Option("Of the noise [the run's].", metavar="N")] = None
+    epoch: Annotated[
+        str | None,
+        Option("Weights of a kept epoch, or the best [the newest].", metavar="N|best", text=True),
+    ] = None
+    processes: Annotated[
+        int | None, Option("Processes that draw side by side [1].", metavar="N")
+    ] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where networks run [auto].")] = "auto"
 
     def rows(self) -> tuple[FeatureRow, ...]:
@@ -111,20 +122,13 @@ class EvaluationRequest:
 
     def drawing(self) -> dict[str, str | int]:
         """Return what was said of how a run's images are drawn."""
-        names = ("sampler", "steps", "backend", "seed")
-        given = {name: getattr(self, name) for name in names}
+        given = {name: getattr(self, name) for name in _DRAWING}
         return {name: value for name, value in given.items() if value is not None}
 
     def sampling(self) -> SamplingRequest:
         """Return the request that draws a run's images."""
-        return SamplingRequest(
-            num_images=self.num_images,
-            sampler=self.sampler,
-            steps=self.steps,
-            backend=self.backend,
-            seed=self.seed,
-            device=self.device,
-        )
+        drawing = {name: getattr(self, name) for name in _DRAWING}
+        return SamplingRequest(num_images=self.num_images, device=self.device, **drawing)
 
     def check(self) -> None:
         """Refuse what can be refused without a look at the images.

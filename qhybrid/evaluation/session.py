@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import TextColumn
-from torch import Tensor
 
 from qhybrid.evaluation.bootstrap import resample
+from qhybrid.evaluation.comparison import comparison
 from qhybrid.evaluation.drawing import drawn
-from qhybrid.evaluation.evaluation import Evaluation, FigureResult
-from qhybrid.evaluation.features import Extractor, Wanted
-from qhybrid.evaluation.figures import FIGURES, ImageFeatures
+from qhybrid.evaluation.evaluation import Evaluation
+from qhybrid.evaluation.features import Wanted
 from qhybrid.evaluation.inputs import check_pixels, fit_reference, read_file, read_folder
 from qhybrid.evaluation.memorization import memorization
 from qhybrid.evaluation.reals import RealImages, load_reals
@@ -26,7 +24,7 @@ from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.evaluation.subject import Subject
 from qhybrid.files import write_json
 from qhybrid.models.model_file import read_spec
-from qhybrid.printing import print_lines, progress_bar
+from qhybrid.printing import print_lines
 from qhybrid.run_folder import claim_folder, claim_next, open_run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.settings.sections import DataSection
@@ -71,7 +69,8 @@ def run_evaluation(
         pixels = _fit(_read(subject, None, request), reals)
     generated = torch.tensor(pixels[:count])
     with _claimed(subject, out) as folder:
-        results = [_figures(each, generated, reals, request, console) for each in extractors]
+        known = (comparison(each, reals, request.reference, console) for each in extractors)
+        results = [list(each.figures(generated, console)) for each in known]
         found = Evaluation(
             subject="an array" if subject is None else str(subject.path),
             dataset=reals.source,
@@ -104,57 +103,6 @@ def _read(
 def _fit(images: NDArray[np.uint8], reals: RealImages) -> NDArray[np.uint8]:
     shape = tuple(reals.images.shape[1:])
     return fit_reference(images, shape, "the generated images", f"'{reals.source}'")
-
-
-def _figures(
-    extractor: Extractor,
-    generated: Tensor,
-    reals: RealImages,
-    request: EvaluationRequest,
-    console: Console,
-) -> Iterator[FigureResult]:
-    """Yield all figures on some features; those on pixels are the same on every one's."""
-    embedded = _embedded(extractor, torch.cat([generated, reals.images]), console)
-    count = len(generated)
-    drawn_images, real = embedded[:count], embedded[count:]
-    parts = (real[each] for each in (reals.reference, reals.floor, reals.floor_reference))
-    reference, floor, floor_reference = parts
-    counts = resample(count)
-    with console.status(f"figures on {extractor.row.name}"):
-        for figure in FIGURES:
-            found = figure.measure(drawn_images, reference, counts)
-            usual = figure.measure(floor, floor_reference, torch.zeros(0, len(floor)))
-            prefix = extractor.row.prefix if figure.of_inception else ""
-            for (name, limits), each, base in zip(figure.limits.items(), found, usual, strict=True):
-                yield FigureResult(
-                    f"{prefix}{name}",
-                    "pixels" if figure.of_pixels else extractor.row.name,
-                    each.value,
-                    *each.interval(*limits),
-                    base.value,
-                    count,
-                    request.reference,
-                    len(reference),
-                    len(floor),
-                )
-
-
-def _embedded(extractor: Extractor, images: Tensor, console: Console) -> ImageFeatures:
-    found: list[Tensor] = []
-    with (
-        progress_bar(console, TextColumn("images"), TextColumn("")) as progress,
-        torch.inference_mode(),
-    ):
-        task = progress.add_task(f"{extractor.row.name} features", total=len(images))
-        for start in range(0, len(images), extractor.batch):
-            batch = images[start : start + extractor.batch].permute(0, 3, 1, 2)
-            outputs = extractor.network(batch.to(extractor.device))
-            # One tensor for all: small ones between a network's buffers would fragment the memory.
-            found = found or [torch.empty(len(images), each.shape[1]) for each in outputs]
-            for values, each in zip(found, outputs, strict=True):
-                values[start : start + len(each)] = each
-            progress.advance(task, len(batch))
-    return ImageFeatures(images, *found)
 
 
 def _warnings(found: int, count: int, request: EvaluationRequest) -> Iterator[str]:

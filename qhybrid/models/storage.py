@@ -34,17 +34,21 @@ def save_model(
     """
     folder = Path(folder)
     state = model.state_dict() if isinstance(model, nn.Module) else model
+    save_weights(state, spec, folder / WEIGHTS_FILE)
+    write_spec(folder, spec, {name: list(tensor.shape) for name, tensor in state.items()})
+
+
+def save_weights(state: Mapping[str, Tensor], spec: ModelSpec, path: Path) -> None:
+    """Write a state_dict as safetensors, with its SHA-256; a reader never sees half a file."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    seal = checksum({"model": spec.name, "tensors": tensors})
-    with replacing(folder / WEIGHTS_FILE) as temporary:
-        # One entry: safetensors writes several in any order, and a run's files are to be the same.
-        described = json.dumps({"model": spec.name, "checksum": seal})
-        temporary.write_bytes(save(tensors, {_ENTRY: described}))
-    write_spec(folder, spec, {name: list(tensor.shape) for name, tensor in tensors.items()})
+    write_tensors(path, tensors, {"model": spec.name})
 
 
 def load_model(
-    folder: Path | str, backend: Backend | None = None, gradient: str | None = None
+    folder: Path | str,
+    backend: Backend | None = None,
+    gradient: str | None = None,
+    weights: Path | None = None,
 ) -> nn.Module:
     """Build the model of a folder and give it the saved weights.
 
@@ -52,13 +56,14 @@ def load_model(
         folder: A folder that `save_model` wrote.
         backend: Where its circuits run; None for `statevector`.
         gradient: A gradient method of the backend; None for its best.
+        weights: A file of `save_weights`; None for the one in the folder.
 
     Raises:
         RequestError: The folder holds no model, a file is damaged, or the weights are those of
             another model.
     """
     spec = read_spec(folder)
-    tensors, saved_as = read_weights(Path(folder) / WEIGHTS_FILE)
+    tensors, saved_as = read_weights(weights or Path(folder) / WEIGHTS_FILE)
     model = build_model(spec, backend, gradient)
     _check_fit(model.state_dict(), tensors, wanted=spec.name, saved_as=saved_as)
     model.load_state_dict(tensors)
@@ -79,11 +84,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     with reading(
         f"'{path}' is not a readable safetensors file", "restore it from a copy or train again"
     ):
-        with safe_open(regular(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-        described = json.loads(metadata[_ENTRY]) if _ENTRY in metadata else metadata
-        unsealed({**described, "tensors": tensors})
+        tensors, described = read_tensors(path)
         bad = sorted(name for name, tensor in tensors.items() if not _is_finite(tensor))
     if bad:
         raise RequestError(
@@ -91,6 +92,25 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
             "copy or train again"
         )
     return tensors, described.get("model", "a model without a name")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], described: Mapping[str, str]) -> None:
+    """Write tensors as safetensors, with what is said of them and the SHA-256 of both."""
+    seal = checksum({**described, "tensors": tensors})
+    # One entry: safetensors writes several in any order, and a run's files are to be the same.
+    entry = json.dumps({**described, "checksum": seal})
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(dict(tensors), {_ENTRY: entry}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return what `write_tensors` wrote; whatever a damaged file raises is for `reading`."""
+    with safe_open(regular(path), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+    described = json.loads(metadata[_ENTRY]) if _ENTRY in metadata else metadata
+    unsealed({**described, "tensors": tensors})
+    return tensors, described
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -36,10 +36,11 @@ def denoiser(plan: SamplingPlan, backend: Backend, device: torch.device | str) -
     Raises:
         RequestError: The model cannot be loaded.
     """
-    model = load_model(plan.run.folder, backend).to(device).eval()
+    folder, weights = plan.run.folder, plan.weights_file
+    model = load_model(folder, backend, weights=weights).to(device).eval()
     if plan.hardware_steps == plan.steps:
         return model
-    simulated = load_model(plan.run.folder, get_backend("statevector")).to(device).eval()
+    simulated = load_model(folder, get_backend("statevector"), weights=weights).to(device).eval()
     scheduler = sampling_scheduler(plan.sampler, plan.schedule, plan.steps)
     last = scheduler.timesteps.tolist()[-plan.hardware_steps :]
     return LastStepsElsewhere(simulated, model, last)

@@ -35,18 +35,34 @@ class SamplingRun:
     noise_file = InFolder("noise.npz")
     """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
     plan_file = InFolder("plan.json")
-    """What was asked for (JSON), on a QPU; its jobs can be resumed."""
+    """What was asked for (JSON), so that the run can be resumed."""
+    parts_folder = InFolder("parts")
+    """The images that are drawn so far, until all are."""
     jobs_folder = InFolder("jobs")
     """The record of all jobs on a QPU."""
 
-    def plan(self) -> SamplingRequest:
-        """Read what makes the images.
+    def part_file(self, part: range) -> Path:
+        """The images with these numbers (safetensors)."""
+        return self.parts_folder / f"{part.start:08d}.safetensors"
+
+    def kept_plan(self) -> dict[str, Any]:
+        """Read what makes the images, as `SamplingPlan.lasting` says it, and the `weights`.
 
         Raises:
             RequestError: The file is damaged.
         """
         with reading(f"'{self.plan_file}' cannot be read", "start anew with another --out"):
-            kept = read_json(self.plan_file, dict[str, Any])
+            return read_json(self.plan_file, dict[str, Any])
+
+    def plan(self) -> SamplingRequest:
+        """Read the request that makes the images.
+
+        Raises:
+            RequestError: The file is damaged.
+        """
+        with reading(f"'{self.plan_file}' cannot be read", "start anew with another --out"):
+            kept = self.kept_plan()
+            kept.pop("weights", None)
             names = {entry.name for entry in fields(ExecutionRequest)} & kept.keys()
             execution = {name: kept.pop(name) for name in names}
             unknown = kept.keys() - {entry.name for entry in fields(SamplingRequest)}
@@ -71,8 +87,8 @@ def unfinished(run: Run, folder: Path | str | None) -> SamplingRun:
         sampling = SamplingRun(user_path(folder))
         if not sampling.plan_file.is_file():
             raise RequestError(
-                f"'{sampling.folder}' holds no sampling run on a device to resume; only those on "
-                "`fake_...` and `ibm...` backends keep a record"
+                f"'{sampling.folder}' holds no sampling run to resume: it has no plan.json; start "
+                "one without --resume"
             )
         if sampling.manifest_file.is_file():
             raise RequestError(

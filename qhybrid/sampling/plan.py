@@ -1,7 +1,12 @@
 """How the open choices of a sampling request are made; imports nothing heavy."""
 
+import hashlib
 import math
+import os
+import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from qhybrid.diffusion.samplers import check_sampler, sampler_steps
@@ -11,6 +16,7 @@ from qhybrid.models.model_file import read_spec
 from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
+from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
@@ -23,6 +29,9 @@ MOST_IMAGES = 10_000_000
 
 IMAGES, BATCH_SIZE = 64, 256
 """What is drawn, and in one evaluation of the model, unless told otherwise."""
+
+GRID_IMAGES = 100
+"""The most images on the grid and in the animation; images.npz has all."""
 
 MOST_SHOTS = 10_000_000
 """More than any service executes at once."""
@@ -47,6 +56,9 @@ class SamplingPlan:
         noise: Where it comes from.
         shares_pool: Whether the training run's pool of noise is used, at no cost.
         batch_size: Images in one evaluation of the model.
+        processes: How many draw side by side.
+        epoch: A kept epoch, or `best`; None for the newest weights.
+        shard: (K, N) for the K-th of N shards.
         device: `auto`, `cpu` or `cuda`.
         execution: How circuits are run.
         hardware_steps: How many of the last steps run on the backend.
@@ -67,6 +79,9 @@ class SamplingPlan:
     noise: NoiseSpec
     shares_pool: bool
     batch_size: int
+    processes: int
+    epoch: str | None
+    shard: tuple[int, int]
     device: str
     execution: ExecutionRequest
     hardware_steps: int
@@ -79,13 +94,44 @@ class SamplingPlan:
         """Whether circuits are jobs on a device, fake or real, that are recorded and billed."""
         return check_backend_name(self.backend).runs_jobs
 
+    @property
+    def parts(self) -> list[range]:
+        """Numbers of the images that are drawn, and then written, together; one part on a QPU.
+
+        They do not depend on processes and shards, so that neither do the images, bit for bit. The
+        first part has the images that are shown.
+        """
+        shown = self.num_images if self.on_hardware else min(self.num_images, GRID_IMAGES)
+        starts = [0, *range(shown, self.num_images, self.batch_size)]
+        parts = [range(first, end) for first, end in pairwise([*starts, self.num_images])]
+        number, shards = self.shard
+        return parts[(number - 1) * len(parts) // shards : number * len(parts) // shards]
+
     def lasting(self) -> dict[str, Any]:
         """What makes the images, as plain values: a resumed run must have the same."""
         names = ("num_images", "sampler", "steps", "backend", "seed", "batch_size")
         values = {name: getattr(self, name) for name in names}
         values |= {"hardware_steps": self.hardware_steps, "noise_source": self.noise.source}
         values["noise_pool"] = None if self.shares_pool else self.noise.pool
+        if self.epoch is not None:
+            values["epoch"] = self.epoch
+        if self.shard != (1, 1):
+            values["shard"] = "{}/{}".format(*self.shard)
         return {**values, **self.execution.given()}
+
+    def pool_file(self, sampling: SamplingRun) -> Path:
+        """The pool of noise: the training run's, or the sampling run's own."""
+        return self.run.noise_file if self.shares_pool else sampling.noise_file
+
+    @property
+    def weights_file(self) -> Path:
+        """The weights that images are drawn with."""
+        return self.run.weights_file(self.epoch)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of that file."""
+        return hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
 
     @property
     def noise_seconds(self) -> float:
@@ -107,7 +153,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         RequestError: A name or number is not allowed, or the run has no model yet.
     """
     config = run.config()
-    spec = _check_model(run, config)
+    spec = _check_model(run, config, request.epoch)
     count, batch_size = _counts(spec, request)
     seed = config.training.seed if request.seed is None else request.seed
     if seed < 0:
@@ -127,7 +173,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     execution, shots = request.execution, MODELS[config.model.name].process.shots
     if execution.shots is None and info.runs_jobs and shots is not None:
         execution = replace(execution, shots=shots)
-    return SamplingPlan(
+    plan = SamplingPlan(
         run=run,
         config=config,
         schedule=schedule,
@@ -139,6 +185,9 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         noise=noise,
         shares_pool=shares_pool,
         batch_size=batch_size,
+        processes=_processes(request, info),
+        epoch=request.epoch,
+        shard=_shard(request, info),
         device=request.device,
         execution=execution,
         hardware_steps=hardware_steps,
@@ -146,6 +195,47 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         max_wait_seconds=request.max_wait_seconds,
         classes=spec.classes,
     )
+    if not plan.parts:
+        number, shards = plan.shard
+        raise RequestError(
+            f"--shard {number}/{shards} is empty: {count:,} images are too few for {shards} shards "
+            f"of batches of {batch_size}; use fewer shards or a smaller --batch-size"
+        )
+    return plan
+
+
+def _processes(request: SamplingRequest, info: BackendInfo) -> int:
+    count, cores = request.processes, os.cpu_count() or 1
+    if count is None:
+        return 1
+    if not 1 <= count <= cores:
+        raise RequestError(
+            f"--processes must be 1 to {cores}, the processors there are, but is {count}"
+        )
+    if count > 1 and info.runs_jobs:
+        raise RequestError(
+            f"--processes is for simulators, but the backend '{info.name}' takes all images at "
+            "once; leave it out"
+        )
+    return count
+
+
+def _shard(request: SamplingRequest, info: BackendInfo) -> tuple[int, int]:
+    """Return K and N of `K/N`."""
+    if request.shard is None:
+        return 1, 1
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", request.shard.strip())
+    number, shards = (int(text) for text in found.groups()) if found else (0, 0)
+    if not 1 <= number <= shards:
+        raise RequestError(
+            f"--shard must be K/N with K from 1 to N, e.g. 1/3, but is '{request.shard}'"
+        )
+    if info.runs_jobs:
+        raise RequestError(
+            f"--shard is for simulators, but the backend '{info.name}' takes all images at once; "
+            "leave it out"
+        )
+    return number, shards
 
 
 def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
@@ -155,9 +245,9 @@ def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
     for name, value in (("num-images", count), ("batch-size", batch_size)):
         if not 1 <= value <= MOST_IMAGES:
             raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
-    # As floats of a part and of the whole, and as bytes.
+    # As bytes, and those of a batch as floats.
     check_memory(
-        9 * count * math.prod(spec.input_shape),
+        (count + 4 * min(count, batch_size)) * math.prod(spec.input_shape),
         f"{count:,} images of {spec.image_size}x{spec.image_size}",
         "draw fewer --num-images at a time, each time with another --seed",
     )
@@ -224,12 +314,12 @@ def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
         )
 
 
-def _check_model(run: Run, config: Config) -> ModelSpec:
+def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     """Return what a run's model is; refuse a run without one, or with that of another run.
 
     Whether the weights are sound shows when they are loaded.
     """
-    run.check_model()
+    run.weights_file(epoch)
     spec = read_spec(run.folder)
     described = config.model.model_dump()
     if spec.timesteps is not None:

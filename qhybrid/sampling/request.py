@@ -84,6 +84,9 @@ class SamplingRequest:
         noise_pool: Numbers of quantum noise that are measured before the first image; without it
             those of a training run on the same backend serve, if it has any.
         batch_size: Images in one evaluation of the model; 256 where omitted.
+        processes: How many draw side by side on this machine; one on a QPU.
+        epoch: An epoch whose weights were kept, or `best`; the newest weights where omitted.
+        shard: `K/N` draws the K-th of N parts, for N machines; all images where omitted.
         device: Where the network runs: `auto`, `cpu` or `cuda`.
         execution: How circuits are run, for backends that are not exact.
         hardware_steps: How many of the last steps run on the backend, the others on `statevector`;
@@ -114,7 +117,20 @@ class SamplingRequest:
     noise_pool: Annotated[
         int | None, Option("Numbers of quantum noise measured once [as needed].", metavar="N")
     ] = None
-    batch_size: int | None = None
+    batch_size: Annotated[
+        int | None, Option("Images in one evaluation of the model [256].", metavar="N")
+    ] = None
+    processes: Annotated[
+        int | None, Option("Processes that draw side by side [1].", metavar="N")
+    ] = None
+    epoch: Annotated[
+        str | None,
+        Option("Weights of a kept epoch, or the best [the newest].", metavar="N|best", text=True),
+    ] = None
+    shard: Annotated[
+        str | None,
+        Option("Draw part K of N, for several machines; see --merge.", metavar="K/N", text=True),
+    ] = None
     device: str = "auto"
     execution: ExecutionRequest = field(default_factory=ExecutionRequest)
     hardware_steps: Annotated[

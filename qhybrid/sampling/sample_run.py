@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from qhybrid.sampling.bill import SamplingBill
 
-CHANGEABLE = frozenset({"device", "execution", "max_qpu_seconds", "max_wait_seconds"})
+CHANGEABLE = frozenset({"device", "processes", "execution", "max_qpu_seconds", "max_wait_seconds"})
 """What a resumed sampling run may change; the parts of its execution are compared one by one."""
 
 
@@ -38,8 +38,8 @@ def sample_run(
         run: The training run or its folder.
         request: What to draw.
         out: The new sampling run's folder; None takes `RUN/samplings/SAMPLER-N`.
-        resume: Go on with the sampling run on a QPU in `out`, or with the newest unfinished one;
-            rounds that are on record cost nothing. The request may be left out.
+        resume: Go on with the sampling run in `out`, or with the newest unfinished one; what is
+            on record is not drawn again. The request may be left out.
         confirm: Asked before more than a minute of QPU time is spent; without it the request is
             refused then.
         console: Where progress is shown; None shows nothing.
@@ -47,7 +47,7 @@ def sample_run(
     Raises:
         RequestError: The request is wrong, or the folder is not a run with a model in it.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
-        SamplingInterrupted: Ctrl-C or SIGTERM on a QPU; the message says how to go on.
+        SamplingInterrupted: Ctrl-C or SIGTERM; the message says how to go on.
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()
@@ -94,5 +94,12 @@ def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> Sampl
                 f"'{sampling.folder}', which was started {was}; leave it out, or start another "
                 "one without --resume"
             )
-    limits = {name: getattr(request, name) for name in ("max_qpu_seconds", "max_wait_seconds")}
-    return plan_sampling(run, replace(kept, device=request.device, **limits))
+    free = ("device", "processes", "max_qpu_seconds", "max_wait_seconds")
+    plan = plan_sampling(run, replace(kept, **{name: getattr(request, name) for name in free}))
+    weights = sampling.kept_plan().get("weights", plan.weights_sha256)
+    if weights != plan.weights_sha256:
+        raise RequestError(
+            f"the sampling run in '{sampling.folder}' was begun with other weights than those that "
+            f"'{run.folder}' has now; start another one without --resume"
+        )
+    return plan

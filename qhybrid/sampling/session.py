@@ -1,5 +1,6 @@
 """One sampling run: load the model, draw, and write the folder."""
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -10,20 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 from torch import nn
 
 from qhybrid.compilation import announced_compilation
-from qhybrid.diffusion.images import save_gif, save_grid, to_uint8
-from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.noise_pool import open_noise
-from qhybrid.diffusion.sampling import SampleResult, sample
-from qhybrid.diffusion.specs import P2Weighting
 from qhybrid.environment import git_revision, package_versions
-from qhybrid.files import replacing, sealed, write_json
+from qhybrid.files import write_json
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar
 from qhybrid.run_lock import occupied
@@ -36,20 +31,16 @@ from qhybrid.sampling.bill import (
     with_noise,
 )
 from qhybrid.sampling.denoiser import LastStepsElsewhere, denoiser
+from qhybrid.sampling.drawing import DrawingBar, draw_here, draw_side_by_side
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
+from qhybrid.sampling.parts import Artist, assemble, read_part, save_plan
 from qhybrid.sampling.plan import SamplingPlan
 from qhybrid.signals import handling
-from qhybrid.torch_device import choose_device, suitable_threads
+from qhybrid.torch_device import choose_device
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.qpu import QpuBackend
-
-FRAMES = 32
-"""Moments that the animation shows."""
-
-GRID_IMAGES = 100
-"""The most images on the grid and in the animation; images.npz has all."""
 
 
 def run_sampling(
@@ -65,13 +56,17 @@ def run_sampling(
     Raises:
         RequestError: The QPU or the model cannot be had, or the folder is not free.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
-        SamplingInterrupted: Ctrl-C or SIGTERM on a QPU.
+        SamplingInterrupted: Ctrl-C or SIGTERM.
         WriteError: The disk is full, or refuses; the message says what is safe.
     """
     console = console or Console(quiet=True)
     device, going_on = choose_device(plan.device), None if resumed is None else resumed.folder
     root, stem = plan.run.samplings, plan.sampler
-    with occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path:
+    with (
+        occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path,
+        # As Ctrl-C, so that processes are ended, and the session on a QPU is closed.
+        handling([signal.SIGTERM], signal.default_int_handler),
+    ):
         run = SamplingRun(path)
         if plan.on_hardware:
             _sample_on_device(run, plan, device, confirm, console)
@@ -79,6 +74,7 @@ def run_sampling(
             simulator = get_backend(plan.backend, **plan.backend_options())
             model = denoiser(plan, simulator, device)
             with _resumable(run, plan):
+                save_plan(run, plan)
                 _fill(run, plan, model, device, console, simulator)
     return run
 
@@ -86,19 +82,15 @@ def run_sampling(
 def _sample_on_device(
     run: SamplingRun, plan: SamplingPlan, device: str, confirm: Confirm | None, console: Console
 ) -> None:
-    with (
-        # As Ctrl-C, so that the session on the device is closed.
-        handling([signal.SIGTERM], signal.default_int_handler),
-        _device_backend(plan, run) as backend,
-    ):
+    with _device_backend(plan, run) as backend:
         model = denoiser(plan, backend, device)
         bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
         spent = backend.ledger.spent_seconds
         spent += plan.noise_seconds if run.noise_file.exists() else 0.0
         _agree(left_to_pay(with_noise(bill, plan), spent), plan, confirm, console)
         # By its own name: the least busy QPU may be another one when the run is resumed.
-        write_json(run.plan_file, sealed({**plan.lasting(), "backend": backend.qpu.name}))
         with _resumable(run, plan):
+            save_plan(run, replace(plan, backend=backend.qpu.name))
             _fill(run, plan, model, device, console, backend)
 
 
@@ -113,24 +105,25 @@ def dry_run(plan: SamplingPlan) -> SamplingBill:
 @contextmanager
 def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
     """Say what is kept, and how to go on, when something stops a run."""
+    what = "finished rounds are on record" if plan.on_hardware else "finished batches are kept"
     going_on = f"go on with: {run.resume_command(plan.run)}"
     try:
         yield
     except WriteError as error:
-        kept = f"finished rounds are on record; make room, then {going_on}"
-        if not plan.on_hardware:
-            kept = "make room, then draw into another folder: the same seed draws the same images"
-        raise WriteError(f"{error}; {kept}") from error
+        following = f"{what}; make room, then {going_on}"
+        if not run.plan_file.exists():
+            following = "nothing was begun; make room, or choose another folder with --out"
+        raise WriteError(f"{error}; {following}") from error
     except KeyboardInterrupt as interruption:
-        if not plan.on_hardware:
-            raise
-        raise SamplingInterrupted(f"finished rounds are on record; {going_on}") from interruption
+        raise SamplingInterrupted(f"{what}; {going_on}") from interruption
     except QpuLimitError as error:
         raise QpuLimitError(f"{error}: {run.resume_command(plan.run)}") from error
     except QHybridError as error:
-        if not plan.on_hardware:
-            raise
-        raise type(error)(f"{error}; {going_on}") from error
+        if plan.on_hardware:
+            raise type(error)(f"{error}; {going_on}") from error
+        if not run.parts_folder.exists():
+            run.plan_file.unlink(missing_ok=True)  # so that no empty folder is left
+        raise
 
 
 def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> QpuBackend:
@@ -187,25 +180,26 @@ def _fill(
     console: Console,
     backend: Backend,
 ) -> None:
+    """Draw the parts that are missing, and put all of them together."""
     began = time.perf_counter()
     announce = partial(console.print, highlight=False, markup=False)
-    pool_file = plan.run.noise_file if plan.shares_pool else run.noise_file
-    noise = open_noise(plan.noise, pool_file, seed=plan.seed, announce=announce)
+    noise = open_noise(plan.noise, plan.pool_file(run), seed=plan.seed, announce=announce)
+    missing = [part for part in plan.parts if read_part(run, part) is None]
+    done = sum(map(len, plan.parts)) - sum(map(len, missing))
+    columns = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[job]}")
     with (
         announced_compilation(console),
-        progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[job]}")) as progress,
-        suitable_threads(device, read_spec(plan.run.folder).image_size),
+        progress_bar(console, *columns) as progress,
         _shown(backend, progress, console),
     ):
-        result = _draw(plan, model, device, progress, noise)
-    arrays: dict[str, Any] = {"images": to_uint8(result.images)}
-    if result.labels is not None:
-        arrays["labels"] = result.labels.numpy()
-    with replacing(run.images_file) as temporary:
-        np.savez_compressed(temporary, **arrays)
-    save_grid(result.images[:GRID_IMAGES], run.grid_file)
-    save_gif([frame[:GRID_IMAGES] for frame in result.frames or []], run.animation_file)
+        bar = DrawingBar(progress, plan, done)
+        if plan.processes > 1 and len(missing) > 1:
+            draw_side_by_side(run, plan, device, missing, bar)
+        else:
+            draw_here(Artist(plan, model, device, noise, run), missing, bar)
+    assemble(run, plan)
     _write_manifest(run, plan, device, time.perf_counter() - began, backend)
+    shutil.rmtree(run.parts_folder, ignore_errors=True)
 
 
 @contextmanager
@@ -231,51 +225,6 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
         backend.listen(None)
 
 
-def _draw(
-    plan: SamplingPlan, model: nn.Module, device: str, progress: Progress, noise: NoiseSource
-) -> SampleResult:
-    """Draw the images that are shown with their frames, then the others without, to save memory."""
-    # On a QPU a round serves all images of a batch: drawing them in two parts would be two.
-    shown = plan.num_images if plan.on_hardware else min(plan.num_images, GRID_IMAGES)
-    task = progress.add_task(f"{plan.num_images} images with {plan.sampler}", total=None, job="")
-    classes, spec = None if plan.classes is None else len(plan.classes), read_spec(plan.run.folder)
-    process = spec.row.process.build(plan.schedule, P2Weighting(), classes)
-    parts, done_before = [], 0
-    for first, count, keep in ((0, shown, FRAMES), (shown, plan.num_images - shown, 0)):
-        if not count:
-            continue
-        following = -(-(plan.num_images - first - count) // plan.batch_size) * plan.steps
-
-        def show(done: int, total: int, base: int = done_before, rest: int = following) -> None:
-            progress.update(task, completed=base + done, total=base + total + rest)
-
-        part = sample(
-            model,
-            shape=(count, spec.channels, spec.image_size, spec.image_size),
-            spec=plan.schedule,
-            sampler=plan.sampler,
-            steps=plan.steps,
-            seed=plan.seed,
-            first_index=first,
-            device=device,
-            batch_size=plan.batch_size,
-            on_step=show,
-            keep=keep,
-            noise=noise,
-            process=process,
-        )
-        done_before += -(-count // plan.batch_size) * plan.steps
-        parts.append(part)
-    images = torch.cat([part.images for part in parts])
-    if not bool(images.isfinite().all()):
-        raise QHybridError(
-            f"the model of '{plan.run.folder}' draws values that are not numbers; train it again "
-            "with a lower training.learning_rate"
-        )
-    labels = [part.labels for part in parts if part.labels is not None]
-    return replace(parts[0], images=images, labels=torch.cat(labels) if labels else None)
-
-
 def _write_manifest(
     run: SamplingRun, plan: SamplingPlan, device: str, seconds: float, backend: Backend
 ) -> None:
@@ -286,7 +235,10 @@ def _write_manifest(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "run": str(plan.run.folder.resolve()),
             "model": plan.config.model.name,
+            "weights": plan.weights_sha256,
+            **({} if plan.epoch is None else {"epoch": plan.epoch}),
             "images": plan.num_images,
+            **({} if plan.shard == (1, 1) else {"shard": "{}/{}".format(*plan.shard)}),
             **({} if plan.classes is None else {"classes": plan.classes}),
             "seed": plan.seed,
             "sampler": plan.sampler,

@@ -16,6 +16,7 @@ from qhybrid.settings.sections import (
 )
 from qhybrid.settings.training_sections import (
     EmaSection,
+    EvaluationSection,
     NaturalGradientSection,
     TrainingSection,
     TransferSection,
@@ -38,6 +39,7 @@ class Config(Section):
     quantum: QuantumSection = QuantumSection()
     transfer: TransferSection = TransferSection()
     sampling: SamplingSection = SamplingSection()
+    evaluation: EvaluationSection = EvaluationSection()
 
     @model_validator(mode="after")
     def _has_a_metric(self) -> Self:

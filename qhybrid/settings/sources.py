@@ -52,7 +52,7 @@ def option_keys() -> Iterator[tuple[str, OptionField]]:
             for option in field.metadata:
                 if isinstance(option, Option):
                     kind = value_type(field.annotation, option)
-                    called = (option.flag or key).strip("-")
+                    called = (option.flag or key).strip("-").replace("-", "_")
                     yield f"{name}.{key}", OptionField(called, kind, option)
 
 

@@ -12,6 +12,19 @@ from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError
 
 
+def _split(value: Any) -> Any:
+    """Return the parts of text that is separated by commas."""
+    value = str(value) if isinstance(value, int) else value
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _numbers(value: Any) -> Any:
+    parts = _split(value)
+    if not isinstance(parts, list | tuple):
+        return parts
+    return [int(p) if isinstance(p, str) and p.isdecimal() else p for p in parts]
+
+
 def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
@@ -41,6 +54,8 @@ class TrainingSection(Section):
         workers: Processes that load images; 0 loads in the training process.
         checkpoint_every: Epochs between checkpoints.
         keep_checkpoints: The newest ones that are kept.
+        keep_epochs: Epochs whose weights are kept, for `qhybrid sample RUN --epoch N`; None keeps
+            the newest weights alone.
         log_every: Optimizer steps between rows of metrics.csv.
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
@@ -73,8 +88,52 @@ class TrainingSection(Section):
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     checkpoint_every: Count = 1
     keep_checkpoints: Count = 2
+    keep_epochs: Annotated[
+        tuple[Count, ...] | None,
+        BeforeValidator(_numbers),
+        Option("Keep the weights of these epochs.", metavar="A,B", text=True),
+    ] = None
     log_every: Count = 10
     max_steps: Count | None = None
+
+    @model_validator(mode="after")
+    def _reaches_the_epochs(self) -> Self:
+        later = [epoch for epoch in self.keep_epochs or () if epoch > self.epochs]
+        if later:
+            raise RequestError(
+                f"training.keep_epochs has {later[0]}, but training.epochs is {self.epochs}; "
+                "leave it out, or train for more --epochs"
+            )
+        return self
+
+
+class EvaluationSection(Section):
+    """The comparison of drawn images with real ones while a run is trained.
+
+    Images are drawn with the averaged weights, by the sampler and steps of `sampling`, the same
+    noise every time. The weights of the best epoch are kept, for `qhybrid sample RUN --epoch best`.
+
+    Attributes:
+        every: Epochs from one evaluation to the next; the last epoch has one too. 0 for none.
+        images: Images that are drawn, at least 100.
+        features: As of `qhybrid evaluate --features`.
+        figures: Which figures; some are measured together.
+        best: The figure that the best epoch is chosen by, on the first of the features.
+    """
+
+    every: Annotated[
+        Interval,
+        Option("Epochs between evaluations [0: none].", metavar="N", flag="--evaluate-every"),
+    ] = 0
+    images: Annotated[int, Field(ge=100, le=10_000_000)] = 1000
+    features: Annotated[tuple[str, ...], BeforeValidator(_split)] = ("classifier",)
+    figures: Annotated[tuple[str, ...], BeforeValidator(_split)] = (
+        "FID",
+        "KID",
+        "precision",
+        "recall",
+    )
+    best: str = "FID"
 
 
 class NaturalGradientSection(Section):

@@ -15,7 +15,7 @@ import torch
 
 from qhybrid.files import reading, replacing, sealed, unsealed
 from qhybrid.models.spec import ModelSpec
-from qhybrid.models.storage import save_model
+from qhybrid.models.storage import save_model, save_weights
 from qhybrid.run_folder import Run
 from qhybrid.settings.training_sections import TrainingSection
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
@@ -37,6 +37,7 @@ class CheckpointKeeper(StepHook):
         """Set up; signals to stop are held off while files are written."""
         self._run, self._spec, self._stop = run, spec, stop
         self._every, self._keep = training.checkpoint_every, training.keep_checkpoints
+        self._epochs = training.keep_epochs or ()
 
     def after_step(self, state: TrainingState) -> None:
         """Save where an epoch, or the run, ends.
@@ -46,6 +47,9 @@ class CheckpointKeeper(StepHook):
         """
         last = state.step == state.plan.total_steps
         epoch = state.plan.completed_epoch(state.step)
+        if epoch is not None and epoch in self._epochs:
+            # Before the checkpoint, with which the epoch is done.
+            self.save_weights(state, self._run.epoch_weights(epoch))
         if last or self._stop.requested or (epoch is not None and epoch % self._every == 0):
             self.save(state)
         if self._stop.requested and not last:
@@ -57,9 +61,7 @@ class CheckpointKeeper(StepHook):
         Raises:
             TrainingDiverged: A loss or a weight is not finite: nothing is written.
         """
-        check_finite(state, self._run)
-        if not all(bool(weight.isfinite().all()) for weight in state.model.parameters()):
-            raise TrainingDiverged(state.step, self._run.newest_checkpoint())
+        self._check_finite(state)
         with self._stop.held_off(), state.clock.paused():
             # In memory first: torch does not say of a write that failed why it did.
             content = io.BytesIO()
@@ -70,6 +72,21 @@ class CheckpointKeeper(StepHook):
                 save_model(state.model, self._spec, self._run.folder)
             for old in self._run.saved_checkpoints()[: -self._keep]:
                 old.unlink(missing_ok=True)
+
+    def save_weights(self, state: TrainingState, path: Path) -> None:
+        """Write the averaged weights alone.
+
+        Raises:
+            TrainingDiverged: A loss or a weight is not finite: nothing is written.
+        """
+        self._check_finite(state)
+        with self._stop.held_off(), state.clock.paused(), state.ema.swapped(state.model):
+            save_weights(state.model.state_dict(), self._spec, path)
+
+    def _check_finite(self, state: TrainingState) -> None:
+        check_finite(state, self._run)
+        if not all(bool(weight.isfinite().all()) for weight in state.model.parameters()):
+            raise TrainingDiverged(state.step, self._run.newest_checkpoint())
 
 
 def check_finite(state: TrainingState, run: Run) -> None:

@@ -1,6 +1,6 @@
 """The log of a run: metrics.csv and TensorBoard events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,35 +14,55 @@ from qhybrid.training.state import StepHook, TrainingState
 from qhybrid_circuits.files import regular, writing
 
 COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second")
-"""`step` counts from 1, `loss` is the mean over the steps since the row before."""
+"""`step` counts from 1, `loss` is the mean over the steps since the row before.
+
+Runs that are evaluated while they train have columns of figures too, and a row an evaluation, whose
+other cells are empty.
+"""
+
+Row = Mapping[str, object]
 
 
 class MetricsFile:
     """A CSV file that grows by whole rows."""
 
-    def __init__(self, path: Path, *, after_step: int) -> None:
-        """Open or begin the file; rows after a step, from a run that was cut off, are dropped."""
-        self._path = path
-        rows = [row for row in _read_rows(path) if int(row[0]) <= after_step]
-        write_text(path, "".join(map(_line, (COLUMNS, *rows))))
+    def __init__(self, path: Path, *, after_step: int, figures: tuple[str, ...] = ()) -> None:
+        """Open or begin the file; rows after a step, from a run that was cut off, are dropped.
 
-    def append(self, row: Sequence[object]) -> None:
+        Columns of figures that are there already stay.
+        """
+        self._path = path
+        rows = [row for row in read_metrics(path) if int(row["step"]) <= after_step]
+        there = (name for row in rows[:1] for name in row)
+        self._columns = tuple(dict.fromkeys((*COLUMNS, *there, *figures)))
+        self._evaluated = {int(row["step"]) for row in rows if not row["loss"]}
+        write_text(path, ",".join(self._columns) + "\n" + "".join(map(self._line, rows)))
+
+    def append(self, row: Row) -> None:
         """Add a row in one write, so that a reader sees all of it or none."""
         with writing(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_line(row))
+            file.write(self._line(row))
+
+    def has_evaluation(self, step: int) -> bool:
+        """Whether the row of an evaluation at a step was there when the file was opened."""
+        return step in self._evaluated
+
+    def _line(self, row: Row) -> str:
+        return ",".join(str(row.get(name, "")) for name in self._columns) + "\n"
 
 
 class MetricsLog(StepHook):
     """Writes a row every few steps and at the last one, and stops a run that has diverged."""
 
-    def __init__(self, run: Run, *, every: int) -> None:
-        """Set up for `every` steps between rows."""
-        self._run, self._every = run, every
+    def __init__(self, run: Run, *, every: int, figures: tuple[str, ...] = ()) -> None:
+        """Set up for `every` steps between rows, and columns of figures."""
+        self._run, self._every, self._figures = run, every, figures
 
     @contextmanager
     def running(self, state: TrainingState) -> Iterator[None]:
         """Keep the files open."""
-        self._file = MetricsFile(self._run.metrics_file, after_step=state.step)
+        path, figures = self._run.metrics_file, self._figures
+        self._file = MetricsFile(path, after_step=state.step, figures=figures)
         folder = self._run.tensorboard
         with writing(folder):
             self._events = SummaryWriter(str(folder), purge_step=state.step + 1)
@@ -63,27 +83,42 @@ class MetricsLog(StepHook):
             return
         check_finite(state, self._run)
         loss, pace = state.interval_loss.take_mean(), self._pace.lap(state.step)
-        rate, epoch = state.learning_rate, state.plan.epoch_of(state.step)
-        self._file.append((state.step, epoch, f"{loss:.6g}", f"{rate:.6g}", f"{pace:.4g}"))
+        rate = state.learning_rate
+        written = {"loss": f"{loss:.6g}", "learning_rate": f"{rate:.6g}"}
+        self._append(state, {**written, "steps_per_second": f"{pace:.4g}"})
+        self._add_events(state, dict(zip(COLUMNS[2:], (loss, rate, pace), strict=True)))
+
+    def has_evaluation(self, step: int) -> bool:
+        """Whether a step's evaluation was written before this session."""
+        return self._file.has_evaluation(step)
+
+    def write_evaluation(self, state: TrainingState, figures: Mapping[str, float]) -> None:
+        """Write the row of an evaluation of the present weights."""
+        self._append(state, {name: f"{value:.6g}" for name, value in figures.items()})
+        self._add_events(state, {f"evaluation/{name}": each for name, each in figures.items()})
+
+    def _append(self, state: TrainingState, row: Row) -> None:
+        self._file.append({"step": state.step, "epoch": state.plan.epoch_of(state.step), **row})
+
+    def _add_events(self, state: TrainingState, values: Mapping[str, float]) -> None:
         with writing(self._run.tensorboard):
-            for name, value in zip(COLUMNS[2:], (loss, rate, pace), strict=True):
+            for name, value in values.items():
                 self._events.add_scalar(name, value, state.step)
 
 
-def _line(row: Sequence[object]) -> str:
-    return ",".join(map(str, row)) + "\n"
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    """Return the rows that hold a number in each column; what else is there is left out."""
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """Return the rows that hold a number, or nothing, in each column; others are left out."""
     if not path.exists():
         return []
     lines = regular(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    return [row for row in (line.split(",") for line in lines) if _is_row(row)]
+    table = [line.split(",") for line in lines]
+    columns = next((cells for cells in table if cells[: len(COLUMNS)] == [*COLUMNS]), [*COLUMNS])
+    rows = (dict(zip(columns, cells, strict=True)) for cells in table if len(cells) == len(columns))
+    return [row for row in rows if _is_row(row)]
 
 
-def _is_row(row: list[str]) -> bool:
+def _is_row(row: Mapping[str, str]) -> bool:
     try:
-        return int(row[0]) > 0 and len([float(cell) for cell in row]) == len(COLUMNS)
+        return int(row["step"]) > 0 and len([float(cell) for cell in row.values() if cell]) > 1
     except ValueError:
         return False

@@ -53,6 +53,10 @@ class ProgressDisplay(StepHook):
         with self._bar:
             yield
 
+    def say(self, text: str) -> None:
+        """Show what is done between two steps."""
+        self._bar.update(self._task, description=text)
+
     def after_step(self, state: TrainingState) -> None:
         """Move the bar; print the line of an epoch that has ended."""
         plan = state.plan

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,16 @@ from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
+from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.loop import fit
-from qhybrid.training.metrics import MetricsLog
+from qhybrid.training.metrics import MetricsLog, read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.precision import Bf16
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
+from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
 from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
@@ -47,6 +49,7 @@ def run_training(
     """
     console = console or Console(quiet=True)
     session = build_session(config, resumed)
+    yardstick = make_yardstick(config, session.dataset, session.device, console)
     stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
     going_on = None if resumed is None else resumed.folder
     with (
@@ -57,11 +60,13 @@ def run_training(
         if resumed is not None:
             _resume(run, session)
         with _kept(run):
-            _train(run, session, console, resumed=resumed is not None)
+            _train(run, session, yardstick, console, resumed=resumed is not None)
     return run
 
 
-def _train(run: Run, session: Session, console: Console, *, resumed: bool) -> None:
+def _train(
+    run: Run, session: Session, yardstick: Yardstick | None, console: Console, *, resumed: bool
+) -> None:
     config = session.config
     _describe(run, session, resumed=resumed)
     show_start(console, run, session)
@@ -78,7 +83,7 @@ def _train(run: Run, session: Session, console: Console, *, resumed: bool) -> No
         if not resumed:
             warn_of_idle_weights(console, session.spec, session.device)
         with suitable_threads(session.device, session.spec.image_size):
-            _fit(run, session, console)
+            _fit(run, session, yardstick, console)
     show_end(console, run, session)
 
 
@@ -101,7 +106,8 @@ def _resume(run: Run, session: Session) -> None:
     checkpoint = run.newest_checkpoint()
     if checkpoint is not None:
         load_checkpoint(checkpoint, session.state)
-    if done >= plan.total_steps:
+    evaluated = {int(row["step"]) for row in read_metrics(run.metrics_file) if not row["loss"]}
+    if done >= plan.total_steps and (not session.config.evaluation.every or done in evaluated):
         more = f"more --epochs than {plan.epochs}"
         if plan.max_steps == plan.total_steps:
             more = f"--set training.max_steps=N with N above {done}"
@@ -129,14 +135,26 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
     write_json(again if resumed else run.environment_file, environment)
 
 
-def _fit(run: Run, session: Session, console: Console) -> None:
-    settings, size, stop = session.config.training, session.dataset.image_size, StopSignal(run)
-    hooks = (
-        MetricsLog(run, every=settings.log_every),
-        SampleGrids(run, session.config, (session.dataset.channels, size, size), stop),
-        ProgressDisplay(console, run, stop),
-        CheckpointKeeper(run, session.spec, settings, stop),
-    )
+def _hooks(
+    run: Run, session: Session, yardstick: Yardstick | None, console: Console, stop: StopSignal
+) -> Sequence[StepHook]:
+    """Return what acts after each step, in order."""
+    config, size = session.config, session.dataset.image_size
+    columns = () if yardstick is None else yardstick.columns
+    log = MetricsLog(run, every=config.training.log_every, figures=columns)
+    display = ProgressDisplay(console, run, stop)
+    keeper = CheckpointKeeper(run, session.spec, config.training, stop)
+    grids = SampleGrids(run, config, (session.dataset.channels, size, size), stop)
+    hooks = (log, grids, display, keeper)
+    if yardstick is None:
+        return hooks
+    # After the checkpoint, so that a long evaluation that is stopped costs no steps.
+    return *hooks, Evaluations(run, config, yardstick, log, keeper, display, stop, console)
+
+
+def _fit(run: Run, session: Session, yardstick: Yardstick | None, console: Console) -> None:
+    settings, stop = session.config.training, StopSignal(run)
+    hooks = _hooks(run, session, yardstick, console, stop)
     with _without_chatter(), stop.listening():
         plugins = Bf16(session.device) if settings.precision == "bf16" else None
         fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)

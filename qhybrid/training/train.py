@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qhybrid.data.catalog import resolve_dataset
+from qhybrid.evaluation.features import check_features
+from qhybrid.evaluation.names import check_best, check_figures
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, newest_run, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
 from qhybrid.training.transfer_record import source_run
 from qhybrid_circuits.errors import RequestError
+from qhybrid_runtime.backends.registry import check_backend_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +26,16 @@ CHANGEABLE = frozenset(
         "training.workers",
         "training.checkpoint_every",
         "training.keep_checkpoints",
+        "training.keep_epochs",
         "training.log_every",
         "sampling.sampler",
         "sampling.steps",
         "sampling.num_images",
+        "evaluation.every",
+        "evaluation.images",
+        "evaluation.features",
+        "evaluation.figures",
+        "evaluation.best",
     }
 )
 """Keys that a resumed run may change: those that do not touch the steps already done."""
@@ -67,6 +76,7 @@ def train(
         check_free(folder)
     config = config or Config()
     resolve_dataset(config.data.dataset)
+    _check_evaluation(config)
     if config.transfer.init_from is not None and run is None:
         source_run(config.transfer.init_from)
 
@@ -74,6 +84,19 @@ def train(
         from qhybrid.training.run_training import run_training
 
     return run_training(config, folder=folder, resumed=run, console=console)
+
+
+def _check_evaluation(config: Config) -> None:
+    """Refuse figures that cannot be measured while the run is trained."""
+    section, backend = config.evaluation, config.quantum.backend
+    check_features(section.features)
+    check_figures(section.figures)
+    check_best(section.best, section.figures)
+    if section.every and check_backend_name(backend).runs_jobs:
+        raise RequestError(
+            f"--evaluate-every draws many images, but every round on the backend '{backend}' is a "
+            "job; leave it out, and evaluate images of `qhybrid sample`"
+        )
 
 
 def resumed_config(run: Run, requested: Values) -> Config:

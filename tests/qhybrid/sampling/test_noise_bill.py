@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from qhybrid.run_folder import Run
-from qhybrid.sampling import session
 from qhybrid.sampling.plan import plan_sampling
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import bill_of, sample_run
@@ -65,7 +64,7 @@ def test_a_resumed_run_keeps_its_noise(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "save_grid", stopped)
+        patch.setattr("qhybrid.sampling.parts.save_grid", stopped)
         with pytest.raises(Exception, match="go on with"):
             sample_run(run, POOLED, out=tmp_path / "run")
     monkeypatch.setattr("qhybrid.diffusion.noise_pool.bit_source", None)

@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(config, out=tmp_path_factory.mktemp("runs") / "unet")
 
 
-def test_a_sampling_run_leaves_four_files(run: Run) -> None:
+def test_a_sampling_run_leaves_its_plan_and_four_files(run: Run) -> None:
     result = sample_run(run, FOUR)
     assert result.folder.parent == run.samplings
     with np.load(result.images_file) as arrays:
@@ -49,7 +49,7 @@ def test_a_sampling_run_leaves_four_files(run: Run) -> None:
     assert (manifest["seed"], manifest["sampler"], manifest["steps"]) == (3, "ddim", 3)
     assert (manifest["backend"], manifest["shots"], manifest["jobs"]) == ("statevector", None, 0)
     assert manifest["seconds"] > 0
-    assert len(list(result.folder.iterdir())) == 4
+    assert len(list(result.folder.iterdir())) == 5
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run: Run) -> None:
@@ -65,7 +65,7 @@ def test_an_image_does_not_depend_on_how_many_are_drawn(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = sample_run(run, SamplingRequest(num_images=2, steps=3, device="cpu"))
-    monkeypatch.setattr("qhybrid.sampling.session.GRID_IMAGES", 3)
+    monkeypatch.setattr("qhybrid.sampling.plan.GRID_IMAGES", 3)
     many = sample_run(run, SamplingRequest(num_images=8, steps=3, device="cpu", batch_size=4))
     with np.load(few.images_file) as a, np.load(many.images_file) as b:
         assert b["images"].shape[0] == 8
@@ -112,11 +112,11 @@ def test_a_run_without_a_model_says_how_to_get_one(run: Run, tmp_path: Path) -> 
 
 def test_a_failure_leaves_no_empty_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
+        raise QHybridError("the circuit failed")
 
     before = set(run.samplings.glob("*"))
-    monkeypatch.setattr("qhybrid.sampling.session.sample", fail)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr("qhybrid.sampling.parts.sample", fail)
+    with pytest.raises(QHybridError, match="the circuit failed"):
         sample_run(run, FOUR)
     assert set(run.samplings.glob("*")) == before
 
@@ -142,8 +142,8 @@ def test_empty_names_and_huge_numbers_are_refused(run: Run, wrong: dict[str, Any
 def test_a_model_that_draws_no_numbers_is_a_failure(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*args: Any) -> Any:
-        model = load_model(*args)
+    def broken(*args: Any, **options: Any) -> Any:
+        model = load_model(*args, **options)
         with torch.no_grad():
             for weight in model.parameters():
                 weight.fill_(1e30)
@@ -171,9 +171,15 @@ def test_a_disk_that_refuses_is_told_with_what_to_do(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", refuse)
-        with pytest.raises(WriteError, match=r"images\.npz': No space left .* same seed"):
+        with pytest.raises(WriteError, match=r"plan\.json': No space left .* nothing was begun"):
             sample_run(run, FOUR, out=tmp_path / "full")
     assert not (tmp_path / "full").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.savez_compressed", lambda path, **_: refuse(path, path))
+        with pytest.raises(WriteError, match=r"images\.npz': No space left .* go on with: .*full"):
+            sample_run(run, FOUR, out=tmp_path / "full")
+    again = sample_run(run, out=tmp_path / "full", resume=True)
+    assert again.images_file.read_bytes() == sample_run(run, FOUR).images_file.read_bytes()
 
 
 def test_damaged_weights_leave_no_folder(run: Run, tmp_path: Path) -> None:
