@@ -63,7 +63,7 @@ def test_the_effect_of_circuits_is_what_the_output_loses_without_them() -> None:
         usual = model(inputs)
         silent = model.after(torch.zeros(2, model.after.in_features, dtype=torch.float64))
     expected = ((usual - silent) ** 2).mean().sqrt() / usual.std()
-    assert health(Sandwich()).circuit_effect == pytest.approx(float(expected))
+    assert health(model).circuit_effect == pytest.approx(float(expected))
     assert health(Sandwich(use=False)).circuit_effect == 0
 
 
