@@ -35,6 +35,8 @@ class Run:
     """EMA weights for inference; `model.json` beside it says how to build the model."""
     metrics_file = InFolder("metrics.csv")
     """One row a logging step (CSV)."""
+    influence_file = InFolder("influence.json")
+    """What the circuits change in the finished model, where it has any (JSON)."""
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")

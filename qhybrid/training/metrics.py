@@ -10,11 +10,14 @@ from qhybrid.files import write_text
 from qhybrid.run_folder import Run
 from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.clock import Pace
+from qhybrid.training.influence import Probe
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid_circuits.files import regular, writing
 
-COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second")
-"""`step` counts from 1, `loss` is the mean over the steps since the row before."""
+COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second", "influence")
+"""`step` counts from 1, `loss` is the mean over the steps since the row before; `influence`, at the
+end of an epoch of a model with circuits or their controls, how much its output changes when these
+say their mean: `Influence.mean.output`."""
 
 
 class MetricsFile:
@@ -33,11 +36,14 @@ class MetricsFile:
 
 
 class MetricsLog(StepHook):
-    """Writes a row every few steps and at the last one, and stops a run that has diverged."""
+    """Writes a row every few steps and at the last one, and stops a run that has diverged.
 
-    def __init__(self, run: Run, *, every: int) -> None:
-        """Set up for `every` steps between rows."""
-        self._run, self._every = run, every
+    With a probe there is a row at the end of each epoch, too.
+    """
+
+    def __init__(self, run: Run, *, every: int, probe: Probe | None = None) -> None:
+        """Set up for `every` steps between rows; a probe measures the circuits' influence."""
+        self._run, self._every, self._probe = run, every, probe
 
     @contextmanager
     def running(self, state: TrainingState) -> Iterator[None]:
@@ -59,14 +65,20 @@ class MetricsLog(StepHook):
         Raises:
             TrainingDiverged: A loss was infinite or NaN.
         """
-        if state.step % self._every and state.step != state.plan.total_steps:
+        epoch_ends = self._probe and state.plan.completed_epoch(state.step) is not None
+        if state.step % self._every and state.step != state.plan.total_steps and not epoch_ends:
             return
         check_finite(state, self._run)
         loss, pace = state.interval_loss.take_mean(), self._pace.lap(state.step)
         rate, epoch = state.learning_rate, state.plan.epoch_of(state.step)
-        self._file.append((state.step, epoch, f"{loss:.6g}", f"{rate:.6g}", f"{pace:.4g}"))
+        figures = [f"{loss:.6g}", f"{rate:.6g}", f"{pace:.4g}", ""]
+        scalars = [loss, rate, pace]
+        if self._probe and epoch_ends:
+            scalars.append(self._probe.logged(state))
+            figures[-1] = f"{scalars[-1]:.4g}"
+        self._file.append((state.step, epoch, *figures))
         with writing(self._run.tensorboard):
-            for name, value in zip(COLUMNS[2:], (loss, rate, pace), strict=True):
+            for name, value in zip(COLUMNS[2:], scalars, strict=False):
                 self._events.add_scalar(name, value, state.step)
 
 
@@ -75,15 +87,21 @@ def _line(row: Sequence[object]) -> str:
 
 
 def _read_rows(path: Path) -> list[list[str]]:
-    """Return the rows that hold a number in each column; what else is there is left out."""
+    """Return the rows that hold a number in each column; what else is there is left out.
+
+    The last column may be empty, and files of earlier versions do not have it.
+    """
     if not path.exists():
         return []
     lines = regular(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    return [row for row in (line.split(",") for line in lines) if _is_row(row)]
+    rows = (line.split(",") for line in lines)
+    return [[*row, ""][: len(COLUMNS)] for row in rows if _is_row(row)]
 
 
 def _is_row(row: list[str]) -> bool:
+    always = len(COLUMNS) - 1
+    cells = row[:always] if row[always:] == [""] else row
     try:
-        return int(row[0]) > 0 and len([float(cell) for cell in row]) == len(COLUMNS)
+        return int(row[0]) > 0 and len([float(cell) for cell in cells]) in (always, always + 1)
     except ValueError:
         return False

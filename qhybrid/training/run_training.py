@@ -14,6 +14,8 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
+from qhybrid.influence import InfluenceRecord
+from qhybrid.models.control import circuit_places
 from qhybrid.run_folder import RUNS, Run
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
@@ -22,6 +24,7 @@ from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
 from qhybrid.training.health_check import warn_of_idle_weights
+from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
@@ -78,8 +81,31 @@ def _train(run: Run, session: Session, console: Console, *, resumed: bool) -> No
         if not resumed:
             warn_of_idle_weights(console, session.spec, session.device)
         with suitable_threads(session.device, session.spec.image_size):
-            _fit(run, session, console)
-    show_end(console, run, session)
+            probe = _probe(session)
+            _fit(run, session, console, probe)
+            record = None if probe is None else _record(run, session, probe)
+    show_end(console, run, session, record)
+
+
+def _probe(session: Session) -> Probe | None:
+    """Return what measures the circuits' influence, where there are circuits or their controls."""
+    if not circuit_places(session.state.model):
+        return None
+    module = session.state.module
+    return Probe(module, held_out(session.config.data, session.dataset, module))
+
+
+def _record(run: Run, session: Session, probe: Probe) -> InfluenceRecord | None:
+    """Measure the influence in the finished model; Ctrl-C leaves it unmeasured."""
+    state = session.state
+    try:
+        with state.ema.swapped(state.model):
+            found, images = probe.influence()
+    except KeyboardInterrupt:
+        return None
+    record = InfluenceRecord(state.step, images, probe.split, found.to_dict())
+    record.save(run)
+    return record
 
 
 @contextmanager
@@ -129,10 +155,10 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
     write_json(again if resumed else run.environment_file, environment)
 
 
-def _fit(run: Run, session: Session, console: Console) -> None:
+def _fit(run: Run, session: Session, console: Console, probe: Probe | None) -> None:
     settings, size, stop = session.config.training, session.dataset.image_size, StopSignal(run)
     hooks = (
-        MetricsLog(run, every=settings.log_every),
+        MetricsLog(run, every=settings.log_every, probe=probe),
         SampleGrids(run, session.config, (session.dataset.channels, size, size), stop),
         ProgressDisplay(console, run, stop),
         CheckpointKeeper(run, session.spec, settings, stop),
