@@ -43,6 +43,8 @@ class Run:
     """Folder of the figures measured while training, a file per epoch (JSON)."""
     metrics_file = InFolder("metrics.csv")
     """One row a logging step, and one an evaluation (CSV)."""
+    influence_file = InFolder("influence.json")
+    """What the circuits change in the finished model, where it has any (JSON)."""
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")

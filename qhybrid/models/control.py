@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import ShapeError
 from qhybrid_runtime import Backend, CircuitBank
+from qhybrid_runtime.health.influence import circuit_modules
 
 
 class Options(TypedDict, total=False):
@@ -143,3 +144,9 @@ def circuit_bank(
         return ControlBank(variationals, generator=generator, weights_as_inputs=weights_as_inputs)
     gradient = options.get("gradient")
     return CircuitBank(list(variationals), backend, gradient=gradient, generator=generator)
+
+
+def circuit_places(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that give a model its circuits' outputs, or those of their controls."""
+    controls = [module for module in model.modules() if isinstance(module, ControlBank)]
+    return [*circuit_modules(model), *controls]

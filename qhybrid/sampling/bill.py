@@ -1,7 +1,6 @@
 """What a sampling run costs on a QPU, found by asking for each round without running it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,12 +9,13 @@ from torch import Tensor, nn
 from qhybrid.models.spec import ModelSpec
 from qhybrid.sampling.plan import SamplingPlan
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime import Backend, QuantumLayer
+from qhybrid_runtime import Backend
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend
 from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.billing import Bill, total
 from qhybrid_runtime.hardware.quote import Quote
+from qhybrid_runtime.layer import on_backend
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_bill
 
 FREE_SECONDS = 60.0
@@ -83,7 +83,7 @@ def sampling_bill(
         if not (size and count):
             continue
         recorder = _Recorder(backend)
-        with _on(model, recorder), torch.no_grad():
+        with on_backend(model, recorder), torch.no_grad():
             model(torch.zeros(size, *spec.input_shape), torch.zeros(size, dtype=torch.long))
         quotes += recorder.quotes * (count * plan.hardware_steps)
         rounds += len(recorder.quotes) * count
@@ -141,20 +141,6 @@ class _Recorder(Backend):
             rows.new_zeros(len(rows), circuit.variational.num_outputs)
             for circuit, rows in zip(circuits, inputs, strict=True)
         ]
-
-
-@contextmanager
-def _on(model: nn.Module, backend: Backend) -> Iterator[None]:
-    """Let a model's circuits run on another backend."""
-    layers = [module for module in model.modules() if isinstance(module, QuantumLayer)]
-    usual = [layer.backend for layer in layers]
-    for layer in layers:
-        layer.backend = backend
-    try:
-        yield
-    finally:
-        for layer, own in zip(layers, usual, strict=True):
-            layer.backend = own
 
 
 Confirm = Callable[[SamplingBill], bool]

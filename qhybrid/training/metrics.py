@@ -10,6 +10,7 @@ from qhybrid.files import write_text
 from qhybrid.run_folder import Run
 from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.clock import Pace
+from qhybrid.training.influence import Probe
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid_circuits.files import regular, writing
 
@@ -19,6 +20,10 @@ COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second")
 Runs that are evaluated while they train have columns of figures too, and a row an evaluation, whose
 other cells are empty.
 """
+
+INFLUENCE = "influence"
+"""A column of models with circuits or their controls: at the end of an epoch, how much the output
+changes when these say their mean, `Influence.mean.output`."""
 
 Row = Mapping[str, object]
 
@@ -52,11 +57,20 @@ class MetricsFile:
 
 
 class MetricsLog(StepHook):
-    """Writes a row every few steps and at the last one, and stops a run that has diverged."""
+    """Writes a row every few steps and at the last one, and stops a run that has diverged.
 
-    def __init__(self, run: Run, *, every: int, figures: tuple[str, ...] = ()) -> None:
-        """Set up for `every` steps between rows, and columns of figures."""
-        self._run, self._every, self._figures = run, every, figures
+    With a probe there is a row at the end of each epoch, too.
+    """
+
+    def __init__(
+        self, run: Run, *, every: int, figures: tuple[str, ...] = (), probe: Probe | None = None
+    ) -> None:
+        """Set up for `every` steps between rows, and columns of figures.
+
+        A probe measures the circuits' influence.
+        """
+        self._run, self._every, self._probe = run, every, probe
+        self._figures = figures if probe is None else (INFLUENCE, *figures)
 
     @contextmanager
     def running(self, state: TrainingState) -> Iterator[None]:
@@ -79,14 +93,20 @@ class MetricsLog(StepHook):
         Raises:
             TrainingDiverged: A loss was infinite or NaN.
         """
-        if state.step % self._every and state.step != state.plan.total_steps:
+        epoch_ends = self._probe and state.plan.completed_epoch(state.step) is not None
+        if state.step % self._every and state.step != state.plan.total_steps and not epoch_ends:
             return
         check_finite(state, self._run)
         loss, pace = state.interval_loss.take_mean(), self._pace.lap(state.step)
         rate = state.learning_rate
         written = {"loss": f"{loss:.6g}", "learning_rate": f"{rate:.6g}"}
-        self._append(state, {**written, "steps_per_second": f"{pace:.4g}"})
-        self._add_events(state, dict(zip(COLUMNS[2:], (loss, rate, pace), strict=True)))
+        written["steps_per_second"] = f"{pace:.4g}"
+        events = dict(zip(COLUMNS[2:], (loss, rate, pace), strict=True))
+        if self._probe and epoch_ends:
+            events[INFLUENCE] = self._probe.logged(state)
+            written[INFLUENCE] = f"{events[INFLUENCE]:.4g}"
+        self._append(state, written)
+        self._add_events(state, events)
 
     def has_evaluation(self, step: int) -> bool:
         """Whether a step's evaluation was written before this session."""

@@ -47,5 +47,9 @@ class DenoisingModule(nn.Module):
         """
         self._generator.manual_seed(derive_seed(self._seed, NOISE, number))
         continue_at(self.model, number)
-        labels = torch.searchsorted(self._class_ids, ids)
+        labels = self.classes_of(ids)
         return self.process.loss(self.model, images, labels, self._generator, self.noise)
+
+    def classes_of(self, ids: Tensor) -> Tensor:
+        """Return the numbers, from 0, of the classes that the data set calls `ids`, (B,)."""
+        return torch.searchsorted(self._class_ids, ids)

@@ -14,6 +14,8 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
+from qhybrid.influence import InfluenceRecord
+from qhybrid.models.control import circuit_places
 from qhybrid.run_folder import RUNS, Run
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
@@ -23,6 +25,7 @@ from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.health_check import warn_of_idle_weights
+from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog, read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
@@ -83,8 +86,31 @@ def _train(
         if not resumed:
             warn_of_idle_weights(console, session.spec, session.device)
         with suitable_threads(session.device, session.spec.image_size):
-            _fit(run, session, yardstick, console)
-    show_end(console, run, session)
+            probe = _probe(session)
+            _fit(run, session, yardstick, probe, console)
+            record = None if probe is None else _record(run, session, probe)
+    show_end(console, run, session, record)
+
+
+def _probe(session: Session) -> Probe | None:
+    """Return what measures the circuits' influence, where there are circuits or their controls."""
+    if not circuit_places(session.state.model):
+        return None
+    module = session.state.module
+    return Probe(module, held_out(session.config.data, session.dataset, module))
+
+
+def _record(run: Run, session: Session, probe: Probe) -> InfluenceRecord | None:
+    """Measure the influence in the finished model; Ctrl-C leaves it unmeasured."""
+    state = session.state
+    try:
+        with state.ema.swapped(state.model):
+            found, images = probe.influence()
+    except KeyboardInterrupt:
+        return None
+    record = InfluenceRecord(state.step, images, probe.split, found.to_dict())
+    record.save(run)
+    return record
 
 
 @contextmanager
@@ -136,12 +162,17 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
 
 
 def _hooks(
-    run: Run, session: Session, yardstick: Yardstick | None, console: Console, stop: StopSignal
+    run: Run,
+    session: Session,
+    yardstick: Yardstick | None,
+    probe: Probe | None,
+    console: Console,
+    stop: StopSignal,
 ) -> Sequence[StepHook]:
     """Return what acts after each step, in order."""
     config, size = session.config, session.dataset.image_size
     columns = () if yardstick is None else yardstick.columns
-    log = MetricsLog(run, every=config.training.log_every, figures=columns)
+    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=probe)
     display = ProgressDisplay(console, run, stop)
     keeper = CheckpointKeeper(run, session.spec, config.training, stop)
     grids = SampleGrids(run, config, (session.dataset.channels, size, size), stop)
@@ -152,9 +183,15 @@ def _hooks(
     return *hooks, Evaluations(run, config, yardstick, log, keeper, display, stop, console)
 
 
-def _fit(run: Run, session: Session, yardstick: Yardstick | None, console: Console) -> None:
+def _fit(
+    run: Run,
+    session: Session,
+    yardstick: Yardstick | None,
+    probe: Probe | None,
+    console: Console,
+) -> None:
     settings, stop = session.config.training, StopSignal(run)
-    hooks = _hooks(run, session, yardstick, console, stop)
+    hooks = _hooks(run, session, yardstick, probe, console, stop)
     with _without_chatter(), stop.listening():
         plugins = Bf16(session.device) if settings.precision == "bf16" else None
         fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)

@@ -4,6 +4,7 @@ import shlex
 
 from rich.console import Console
 
+from qhybrid.influence import InfluenceRecord, in_words
 from qhybrid.models.catalog import catalog
 from qhybrid.printing import print_lines
 from qhybrid.run_folder import Run
@@ -41,13 +42,16 @@ def show_start(console: Console, run: Run, session: Session) -> None:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
-def show_end(console: Console, run: Run, session: Session) -> None:
-    """Say where the results are and what can be done next."""
+def show_end(console: Console, run: Run, session: Session, record: InfluenceRecord | None) -> None:
+    """Say what the circuits change, where the results are and what can be done next."""
     plan = session.state.plan
     grid = run.sample_grid(plan.epoch_of(plan.total_steps))
     following = f"qhybrid sample {shlex.quote(str(run.folder))}"
     lines = {"samples": str(grid), "model": str(run.model_file), "next": following}
-    print_lines(console, lines)
+    if record is not None:
+        said = in_words(record.influence, control=session.spec.row.control)
+        lines = {"influence": f"{said}; see docs/influence.md", **lines}
+    print_lines(console, lines, width=max(map(len, lines)))
 
 
 def _counted(number: int, one: str, many: str | None = None) -> str:

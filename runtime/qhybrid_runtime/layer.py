@@ -1,6 +1,7 @@
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -188,3 +189,17 @@ def continue_at(module: nn.Module, step: int) -> None:
         layer.neural_network.stream.calls = step * _ROUNDS_PER_STEP
     for backend in {id(layer.backend): layer.backend for layer in layers}.values():
         backend.at_round(step * _ROUNDS_PER_STEP)
+
+
+@contextmanager
+def on_backend(module: nn.Module, backend: Backend) -> Iterator[None]:
+    """Let all circuits of a module run on another backend for the time of a block."""
+    layers = [child for child in module.modules() if isinstance(child, QuantumLayer)]
+    usual = [layer.backend for layer in layers]
+    for layer in layers:
+        layer.backend = backend
+    try:
+        yield
+    finally:
+        for layer, own in zip(layers, usual, strict=True):
+            layer.backend = own

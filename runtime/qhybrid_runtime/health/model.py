@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from qhybrid_circuits.caching import Cache, Identity
-from qhybrid_runtime.bank import CircuitBank
 from qhybrid_runtime.health.circuit import dead_parameters
 from qhybrid_runtime.health.derivatives import Derivatives
+from qhybrid_runtime.health.influence import output_change
 from qhybrid_runtime.layer import QuantumLayer
 from qhybrid_runtime.weight_table import WeightTable
 
@@ -28,7 +28,9 @@ class ModelHealth:
         dead_circuits: Names of circuits all of whose weights are dead.
         parameters_without_gradient: Names of parameters outside the circuits that get no gradient
             at all: the path to them is broken, by a `detach` for instance.
-        circuit_effect: See the function `circuit_effect`; None where there are no circuits.
+        circuit_effect: How much the output changes where all outputs of circuits are zero, see
+            `Change.output`; None where there are no circuits. It is small where the network does
+            without the circuits, even if all their weights have a gradient.
     """
 
     num_weights: int
@@ -86,36 +88,8 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
         circuits=len(layers),
         dead_circuits=tuple(name.rpartition(".")[0] for name in layers if name in unreached),
         parameters_without_gradient=tuple(without),
-        circuit_effect=circuit_effect(model, *arguments) if layers else None,
+        circuit_effect=output_change(model, arguments, "zero") if layers else None,
     )
-
-
-def circuit_effect(model: nn.Module, *arguments: Tensor) -> float:
-    """Return by how much a network's output, for some arguments, changes without its circuits.
-
-    The figure is the root mean square of the change when every circuit's outputs are set to zero,
-    divided by the standard deviation of the output. It is small where the network does without the
-    circuits, even if all their weights have a gradient.
-    """
-
-    def silence(_: nn.Module, __: object, outputs: Tensor | list[Tensor]) -> Any:
-        if isinstance(outputs, Tensor):
-            return torch.zeros_like(outputs)
-        return [torch.zeros_like(output) for output in outputs]
-
-    with torch.no_grad():
-        usual = model(*arguments)
-        hooks = [
-            module.register_forward_hook(silence)
-            for module in model.modules()
-            if isinstance(module, CircuitBank | QuantumLayer)
-        ]
-        try:
-            without = model(*arguments)
-        finally:
-            for hook in hooks:
-                hook.remove()
-    return float((usual - without).square().mean().sqrt() / usual.std())
 
 
 _KNOWN: Cache[tuple[tuple[int, ...], tuple[int, ...]]] = Cache(256)
