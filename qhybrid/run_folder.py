@@ -33,6 +33,8 @@ class Run:
     """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
     model_file = InFolder("model.safetensors")
     """EMA weights for inference; `model.json` beside it says how to build the model."""
+    reconstruction = InFolder("reconstruction.png")
+    """Images and what the autoencoder of a model of latents makes of them, in rows (PNG)."""
     metrics_file = InFolder("metrics.csv")
     """One row a logging step (CSV)."""
     checkpoints = InFolder("checkpoints")

@@ -157,7 +157,7 @@ def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
             raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
     # As floats of a part and of the whole, and as bytes.
     check_memory(
-        9 * count * math.prod(spec.input_shape),
+        9 * count * spec.row.process.planes * spec.channels * spec.image_size**2,
         f"{count:,} images of {spec.image_size}x{spec.image_size}",
         "draw fewer --num-images at a time, each time with another --seed",
     )
@@ -183,7 +183,7 @@ def _sampler(
     config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
 ) -> tuple[str, int]:
     on_hardware, process = info.runs_jobs, MODELS[config.model.name].process
-    free = on_hardware and process.sampler is None
+    free = on_hardware and process.sampler is None and not process.samplers
     usual = DEVICE_SAMPLER if free else config.sampling.sampler
     sampler = check_sampler(usual if request.sampler is None else request.sampler)
     steps = request.steps

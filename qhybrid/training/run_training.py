@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 from rich.console import Console
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
@@ -26,6 +28,7 @@ from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.precision import Bf16
+from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
@@ -78,7 +81,7 @@ def _train(run: Run, session: Session, console: Console, *, resumed: bool) -> No
         if not resumed:
             warn_of_idle_weights(console, session.spec, session.device)
         with suitable_threads(session.device, session.spec.image_size):
-            _fit(run, session, console)
+            _fit(run, session, prepare(run, session, console), console)
     show_end(console, run, session)
 
 
@@ -129,7 +132,7 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
     write_json(again if resumed else run.environment_file, environment)
 
 
-def _fit(run: Run, session: Session, console: Console) -> None:
+def _fit(run: Run, session: Session, images: Dataset[tuple[Tensor, int]], console: Console) -> None:
     settings, size, stop = session.config.training, session.dataset.image_size, StopSignal(run)
     hooks = (
         MetricsLog(run, every=settings.log_every),
@@ -141,7 +144,7 @@ def _fit(run: Run, session: Session, console: Console) -> None:
         plugins = Bf16(session.device) if settings.precision == "bf16" else None
         fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
         try:
-            fit(fabric, session.state, session.batches(), hooks, clip=settings.gradient_clip)
+            fit(fabric, session.state, session.batches(images), hooks, clip=settings.gradient_clip)
         except NotFiniteError as error:
             # Circuits refuse such numbers before a loss can show them.
             check_finite(session.state, run)
