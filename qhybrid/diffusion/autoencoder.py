@@ -123,7 +123,7 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def encode_all(self, images: Images, count: int) -> Tensor:
         """Return the latents of all images, (count, latents), on the CPU."""
-        parts = torch.arange(count).split(_ENCODED_TOGETHER)
+        parts = torch.split(torch.arange(count), _ENCODED_TOGETHER)
         return torch.cat([self.encode(images(part).to(self.mean)).cpu() for part in parts])
 
 
@@ -134,3 +134,5 @@ def _trainable(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.requires_grad_(False)
+        # The optimizer of the whole model would take another step by gradients that are left.
+        module.zero_grad()

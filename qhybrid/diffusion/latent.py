@@ -79,7 +79,8 @@ class LatentProcess(Process):
         noisy = images + sigma * noise
         skip, output, scale, time = preconditioning(sigma)
         predicted = model(scale * noisy, time[:, 0], labels).float()
-        return (predicted - (images - skip * noisy) / output).square().mean()
+        error: Tensor = predicted - (images - skip * noisy) / output
+        return error.square().mean()
 
     def prepare(self, model: Any, preparation: Preparation) -> "LatentDataset":
         """Train the autoencoder, unless it is trained already, and return the latents."""
@@ -171,5 +172,6 @@ def edm_scheduler(sampler: str, steps: int) -> Any:
 
 def pairs(originals: Tensor, decoded: Tensor) -> Tensor:
     """Return images (N, C, H, W) and their reconstructions in rows that alternate."""
-    rows = zip(originals.split(PICTURE_COLUMNS), decoded.split(PICTURE_COLUMNS), strict=True)
+    split = (torch.split(images, PICTURE_COLUMNS) for images in (originals, decoded))
+    rows = zip(*split, strict=True)
     return torch.cat([images for row in rows for images in row])

@@ -31,7 +31,8 @@ def own_settings(name: str) -> dict[str, int | str]:
     """
     row = MODELS.get(name, ModelRow(name, ""))
     size = row.size
-    own = {"dim": size.dim, "ansatz_layers": size.ansatz_layers, "variant": row.variants[0]}
+    own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
+    own["variant"] = row.variants[0]
     return own if row.ansatz is None else {**own, "ansatz": row.ansatz, "circuits": 1}
 
 
@@ -157,16 +158,16 @@ class ModelSpec:
                     f"{field} is a setting of {free}, but {self.name} has circuits of its own, or "
                     "none; leave it out"
                 )
-        if self.ansatz is not None:
-            ANSATZE.find(str(self.ansatz))
-        if self.circuits is not None and not (
-            type(self.circuits) is int and 1 <= self.circuits <= MOST_CIRCUITS
-        ):
-            raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {self.circuits!r}")
+        if row.ansatz is None:
+            return
+        ANSATZE.find(str(self.ansatz))
+        circuits: Any = self.circuits
+        if type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS:
+            raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {circuits!r}")
 
     def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
         """Return time steps and classes."""
-        steps = conditions.timesteps if self.timesteps is None else self.timesteps
+        steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
         whole = isinstance(steps, int) and not isinstance(steps, bool)
         if conditions.timesteps is None:
             steps = None

@@ -187,7 +187,7 @@ def _sampler(
     usual = DEVICE_SAMPLER if free else config.sampling.sampler
     sampler = check_sampler(usual if request.sampler is None else request.sampler)
     steps = request.steps
-    if steps is None and on_hardware and sampler.default_steps is not None:
+    if steps is None and free and sampler.default_steps is not None:
         steps = min(DEVICE_STEPS, schedule.timesteps)
     elif steps is None and sampler.name == config.sampling.sampler:
         steps = config.sampling.steps
