@@ -41,6 +41,8 @@ class Run:
     """Folder of the EMA weights of the epochs that were to be kept."""
     evaluations = InFolder("evaluations")
     """Folder of the figures measured while training, a file per epoch (JSON)."""
+    reconstruction = InFolder("reconstruction.png")
+    """Images and what the autoencoder of a model of latents makes of them, in rows (PNG)."""
     metrics_file = InFolder("metrics.csv")
     """One row a logging step, and one an evaluation (CSV)."""
     influence_file = InFolder("influence.json")

@@ -41,7 +41,14 @@ def _adapt(name: str, found: Any) -> Ansatz:
 
 
 #: Names of the built-in ansätze.
-ANSATZE: tuple[str, ...] = ("hqconv", "fqconv", "basic_entangling", "qattention", "brickwork")
+ANSATZE: tuple[str, ...] = (
+    "hqconv",
+    "fqconv",
+    "basic_entangling",
+    "qattention",
+    "brickwork",
+    "reupload",
+)
 
 _ROWS = [Ansatz(name, f"qhybrid_circuits.ansatz._{name}:{name}") for name in ANSATZE]
 

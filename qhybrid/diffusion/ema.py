@@ -1,7 +1,8 @@
-"""The exponential moving average of the weights, with the paper's warm-up."""
+"""The exponential moving average of the weights that are trained, with the paper's warm-up."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import compress
 from typing import Any
 
 import torch
@@ -15,19 +16,26 @@ __all__ = ["Ema", "EmaSpec"]
 
 
 class Ema:
-    """Averaged copies of a model's parameters, by diffusers' EMAModel on training's step count."""
+    """Averaged copies of a model's parameters, by diffusers' EMAModel on training's step count.
+
+    Parameters that are not trained have no copies.
+    """
 
     def __init__(self, model: nn.Module, spec: EmaSpec | None = None) -> None:
         """Start from the model's present parameters; no spec means the defaults."""
         self.spec = spec or EmaSpec()
+        self._is_trained = [parameter.requires_grad for parameter in model.parameters()]
         self._average = EMAModel(
-            model.parameters(),
+            self._trained(model),
             decay=self.spec.decay,
             update_after_step=self.spec.start,
             use_ema_warmup=True,
             inv_gamma=1.0,
             power=self.spec.power,
         )
+
+    def _trained(self, model: nn.Module) -> list[nn.Parameter]:
+        return list(compress(model.parameters(), self._is_trained))
 
     def step(self, model: nn.Module, training_step: int) -> None:
         """Update after an optimizer step, from 0; nothing between multiples of `spec.every`."""
@@ -38,7 +46,7 @@ class Ema:
             self._average.to(device=device)
         # EMAModel counts its own calls and adds one; the warm-up is defined on training steps.
         self._average.optimization_step = training_step - 1
-        self._average.step(model.parameters())
+        self._average.step(self._trained(model))
 
     def decay_at(self, training_step: int) -> float:
         """Return the share of itself that the average keeps at an update at this step."""
@@ -46,18 +54,18 @@ class Ema:
 
     def copy_to(self, model: nn.Module) -> None:
         """Overwrite the model's parameters with the averages."""
-        self._average.copy_to(model.parameters())
+        self._average.copy_to(self._trained(model))
 
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:
         """Put the averages into the model for the duration of a with block, whatever happens."""
-        trained = [parameter.detach().clone() for parameter in model.parameters()]
+        trained = [parameter.detach().clone() for parameter in self._trained(model)]
         try:
             self.copy_to(model)
             yield
         finally:
             with torch.no_grad():
-                for parameter, value in zip(model.parameters(), trained, strict=True):
+                for parameter, value in zip(self._trained(model), trained, strict=True):
                     parameter.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
@@ -72,6 +80,9 @@ class Ema:
             RequestError: The state belongs to another model.
         """
         present, saved = self._average.shadow_params, state["shadow_params"]
+        if len(saved) == len(self._is_trained):
+            # Earlier versions kept copies of all parameters.
+            saved = list(compress(saved, self._is_trained))
         if [p.shape for p in present] != [p.shape for p in saved]:
             raise RequestError(
                 f"the EMA state holds {len(saved)} tensors that do not fit this model's "

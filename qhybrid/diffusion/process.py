@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qhybrid.diffusion.schedules import noise_scheduler
@@ -13,6 +14,7 @@ from qhybrid_circuits.plugins import load_reference
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from torch.utils.data import Dataset
 
     from qhybrid.diffusion.noise import NoiseSource, NoiseStream
 
@@ -28,7 +30,11 @@ class ProcessInfo:
             configuration's default.
         sampler: The only sampler that can draw from such models, with all timesteps; None allows
             every sampler.
+        samplers: The samplers that can draw from such models, the usual one first; empty allows
+            every sampler.
+        scheduled: Whether the settings under `diffusion` say how much noise there is.
         planes: Channels of the model's input for each channel of an image.
+        latents: Whether models take vectors of `dim` latents in the place of images.
         shots: Executions of a circuit as a job unless a request says otherwise; None leaves the
             backend's default.
     """
@@ -37,15 +43,24 @@ class ProcessInfo:
     models: str = "a model"
     timesteps: int | None = None
     sampler: str | None = None
+    samplers: tuple[str, ...] = ()
+    scheduled: bool = True
     planes: int = 1
+    latents: bool = False
     shots: int | None = None
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
         """Refuse a sampler, or a number of steps, that cannot draw from such models.
 
         Raises:
-            RequestError: The process allows one sampler with all timesteps, and this is not it.
+            RequestError: The process allows one sampler with all timesteps, or some samplers, and
+                this is none of them.
         """
+        if self.samplers and sampler not in self.samplers:
+            raise RequestError(
+                f"{self.models} is drawn from by the samplers {', '.join(self.samplers)}, but was "
+                f"asked for {sampler}; choose one of these, or leave the sampler out"
+            )
         if self.sampler is not None and (sampler, steps) != (self.sampler, schedule.timesteps):
             raise RequestError(
                 f"{self.models} is drawn from by the sampler {self.sampler} with all "
@@ -90,6 +105,27 @@ class Draw:
         return [self.noise.stream(generator) for generator in self.generators]
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What a process may use before the first training step.
+
+    Attributes:
+        images: Returns the training images (B, C, H, W) in [-1, 1] of their numbers (B,).
+        labels: Class of each training image, (N,), as the data set counts them.
+        seed: Of all random numbers.
+        picture: File that may show what was learned (PNG).
+        on_step: Called as on_step(done, total).
+        tell: Called with a line for people.
+    """
+
+    images: "Callable[[Tensor], Tensor]"
+    labels: "Tensor"
+    seed: int
+    picture: Path
+    on_step: Callable[[int, int], None]
+    tell: Callable[[str], None]
+
+
 class Process(ABC):
     """How images become what a model is trained on, and how images are drawn from the model.
 
@@ -123,7 +159,7 @@ class Process(ABC):
 
         Args:
             model: What is trained.
-            images: (B, C, H, W) in [-1, 1].
+            images: (B, C, H, W) in [-1, 1], or what `prepare` made of them.
             labels: Class of each, (B,), from 0.
             generator: Source of all random numbers but the noise.
             noise_source: Where the noise comes from.
@@ -131,7 +167,32 @@ class Process(ABC):
 
     @abstractmethod
     def chain(self, model: Callable[..., Any], draw: Draw) -> "Iterator[Tensor]":
-        """Yield pure noise, then x after each step, as images (B, C, H, W) in about [-1, 1]."""
+        """Yield pure noise, then x after each step, of which `images` makes images."""
+
+    def images(self, model: Callable[..., Any], x: "Tensor") -> "Tensor":
+        """Return x of a chain as images (B, C, H, W) in about [-1, 1]; it usually is images."""
+        return x
+
+    def times(self, sampler: str, steps: int) -> list[float]:
+        """Return the times at which a chain evaluates the model, in its order."""
+        from qhybrid.diffusion.samplers import sampling_scheduler
+
+        times: list[float] = sampling_scheduler(sampler, self.schedule, steps).timesteps.tolist()
+        return times
+
+    def prepare(
+        self, model: Callable[..., Any], preparation: Preparation
+    ) -> "Dataset[tuple[Tensor, int]] | None":
+        """Train what must be there before the first step; most processes need nothing.
+
+        Returns:
+            Pairs of what `loss` takes for images, and labels; None where it takes the images.
+        """
+        return None
+
+    def encode(self, model: Callable[..., Any], images: "Tensor") -> "Tensor":
+        """Return what `loss` takes for images (B, C, H, W) once the model is prepared."""
+        return images
 
     def labels(self, indices: range) -> "Tensor | None":
         """Return the class of each image, (B,), or None where models are told of none."""
@@ -158,3 +219,12 @@ STATES = ProcessInfo(
     shots=256,
 )
 """Models predict the direction of x_(t-1) as a complex vector (Jo et al. 2026)."""
+
+LATENT = ProcessInfo(
+    "qhybrid.diffusion.latent:LatentProcess",
+    models="a model of latents",
+    samplers=("dpm++", "ddim", "ode", "sde-dpm++"),
+    scheduled=False,
+    latents=True,
+)
+"""Models denoise the latents of an autoencoder (Rombach et al. 2022; Karras et al. 2022)."""

@@ -105,7 +105,8 @@ def sample(
             chunks.append([])
             for done, x in enumerate(process.chain(model, draw)):
                 if done in moments:
-                    chunks[-1].append(x.clamp(-1, 1).to("cpu", torch.float32))
+                    images = process.images(model, x)
+                    chunks[-1].append(images.clamp(-1, 1).to("cpu", torch.float32))
                 if done and on_step is not None:
                     on_step(number * steps + done, len(batches) * steps)
     frames = [torch.cat(parts) for parts in zip(*chunks, strict=True)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qhybrid.diffusion.process import EPSILON, STATES, ProcessInfo
+from qhybrid.diffusion.process import EPSILON, LATENT, STATES, ProcessInfo
 from qhybrid_circuits.plugins import Registry, row_or_function
 
 CONTROL = "-control"
@@ -19,6 +19,10 @@ ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
 Paper and code agree on the circuit, so that it is in neither variant's name; `published` also
 detaches the circuit's input, as the code does.
 """
+
+CONDITIONAL = "conditional"
+LATENT_VARIANTS: tuple[str, ...] = ("unconditional", CONDITIONAL)
+"""A `conditional` model is told which class an image is to be of."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,16 @@ class Conditions:
     """What a model has weights for, and so must be told when it is built.
 
     Attributes:
-        timesteps: Published length of the diffusion.
+        classes: Usual names of the classes.
+        timesteps: Published length of the diffusion; None where weights do not depend on it.
         most_timesteps: The longest.
-        classes: Published names of the classes.
+        variant: The only variant that has such weights; None where all have.
     """
 
-    timesteps: int
-    most_timesteps: int
     classes: tuple[str, ...]
+    timesteps: int | None = None
+    most_timesteps: int = 0
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,9 @@ class ModelRow:
         variants: Its variants, the default first.
         process: What it predicts, how it is trained and which samplers can draw from it.
         conditions: What it has weights for; None for models that need not be told.
+        ansatz: The ansatz of its circuits where any other, and any number of circuits, may take
+            its place; None where they are fixed.
+        settings: Its own defaults, section -> key -> value, of settings beside `model`.
     """
 
     name: str
@@ -88,6 +97,8 @@ class ModelRow:
     variants: tuple[str, ...] = VARIANTS
     process: ProcessInfo = EPSILON
     conditions: Conditions | None = None
+    ansatz: str | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def twin(self) -> "ModelRow":
@@ -105,6 +116,20 @@ class ModelRow:
 
 _DE_FALCO, _CAPECE = "De Falco et al. 2024", "Capece (PyTorch report)"
 _CHEN, _JO = "Chen et al. 2025", "Jo et al. 2026"
+_LATENT = Size(
+    dim=12, dims=tuple(range(2, 17)), meaning="the latents of an image, and qubits of a circuit"
+)
+_LATENT_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "training": {
+        "batch_size": 256,
+        "learning_rate": 1e-2,
+        "epochs": 400,
+        "max_steps": 4000,
+        "checkpoint_every": 10,
+    },
+    "ema": {"decay": 0.995},
+    "sampling": {"sampler": "dpm++", "steps": 10},
+}
 _WIDE, _LIGHT = Size(dim=32, ansatz_layers=1, divisor=8), Size(dim=32)
 
 _ANSATZE = {"hqconv": "HQConv", "fqconv": "FQConv"}
@@ -197,7 +222,31 @@ ROWS: tuple[ModelRow, ...] = (
         ),
         variants=("paper",),
         process=STATES,
-        conditions=Conditions(timesteps=10, most_timesteps=1000, classes=tuple("0123456789")),
+        conditions=Conditions(tuple("0123456789"), timesteps=10, most_timesteps=1000),
+    ),
+    ModelRow(
+        "latent-mlp",
+        "qhybrid.models.zoo:latent_mlp",
+        "Classical perceptron that denoises the latents of a small autoencoder",
+        "ours",
+        size=_LATENT,
+        variants=LATENT_VARIANTS,
+        process=LATENT,
+        conditions=Conditions(tuple("0123456789"), variant=CONDITIONAL),
+        settings=_LATENT_SETTINGS,
+    ),
+    ModelRow(
+        "qlatent",
+        "qhybrid.models.zoo:qlatent",
+        "A circuit between two linear maps that denoises the latents of a small autoencoder",
+        "ours",
+        circuits=True,
+        size=_LATENT,
+        variants=LATENT_VARIANTS,
+        process=LATENT,
+        conditions=Conditions(tuple("0123456789"), variant=CONDITIONAL),
+        ansatz="reupload",
+        settings=_LATENT_SETTINGS,
     ),
 )
 """The built-in models without their classical twins."""

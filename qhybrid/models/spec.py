@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from qhybrid.models.rows import MODEL_NAMES, MODELS, Conditions, ModelRow
+from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _OMITTED: Any = None
@@ -19,18 +20,20 @@ IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
 
 CHANNELS: tuple[int, ...] = (1, 3)
 
-MOST_DIM, MOST_ANSATZ_LAYERS = 1024, 1000
+MOST_DIM, MOST_ANSATZ_LAYERS, MOST_CIRCUITS = 1024, 1000, 100
 """Far beyond what is trained; larger numbers are typing errors that exhaust memory or patience."""
 
 
 def own_settings(name: str) -> dict[str, int | str]:
-    """Return what a model has where a request does not say otherwise: its size and its variant.
+    """Return what a model has where a request does not say otherwise: size, variant, ansatz.
 
     The name need not be that of a model; the checks that follow say so.
     """
     row = MODELS.get(name, ModelRow(name, ""))
     size = row.size
-    return {"dim": size.dim, "ansatz_layers": size.ansatz_layers, "variant": row.variants[0]}
+    own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
+    own["variant"] = row.variants[0]
+    return own if row.ansatz is None else {**own, "ansatz": row.ansatz, "circuits": 1}
 
 
 def multipliers(image_size: int) -> tuple[int, ...]:
@@ -73,11 +76,14 @@ class ModelSpec:
             published size.
         channels: Image channels, 1 (grey) or 3 (RGB).
         dim: Width of the first level; level i is `dim * multipliers[i]` wide, and twice as wide as
-            the one before up to `8 * dim` in the wide models, `4 * dim` in the light ones.
-            Omitted: the published size.
+            the one before up to `8 * dim` in the wide models, `4 * dim` in the light ones. Models
+            of latents have as many latents of an image. Omitted: the published size.
         ansatz_layers: Layers of its circuits; ignored by models without circuits. Omitted: the
             published size.
         variant: One of the model's `variants`. Omitted: the first of them.
+        ansatz: A name of `qhybrid_circuits.ANSATZE`, or `module:function`, of models whose circuits
+            can be any; None for other models. Omitted: the model's own.
+        circuits: Circuits of that ansatz side by side, of the same models.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise; None for other models.
@@ -93,6 +99,8 @@ class ModelSpec:
     dim: int = _OMITTED
     ansatz_layers: int = _OMITTED
     variant: str = _OMITTED
+    ansatz: str | None = None
+    circuits: int | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
 
@@ -135,15 +143,35 @@ class ModelSpec:
                 f"dim of {self.name} must be one of {_listed(own.dims)}, {own.meaning}, but is "
                 f"{self.dim}; the paper's is {own.dim}"
             )
-        steps, classes = self._checked(row.conditions) if row.conditions else (None, None)
+        self._check_circuits(row)
+        told = row.conditions is not None and row.conditions.variant in (None, self.variant)
+        steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)
         object.__setattr__(self, "classes", classes)
 
-    def _checked(self, conditions: Conditions) -> tuple[int, tuple[str, ...]]:
+    def _check_circuits(self, row: ModelRow) -> None:
+        """Refuse circuits of a model that has its own, and ansätze that do not exist."""
+        for field in ("ansatz", "circuits"):
+            if row.ansatz is None and getattr(self, field) is not None:
+                free = ", ".join(name for name, each in MODELS.built_in.items() if each.ansatz)
+                raise RequestError(
+                    f"{field} is a setting of {free}, but {self.name} has circuits of its own, or "
+                    "none; leave it out"
+                )
+        if row.ansatz is None:
+            return
+        ANSATZE.find(str(self.ansatz))
+        circuits: Any = self.circuits
+        if type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS:
+            raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {circuits!r}")
+
+    def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
         """Return time steps and classes."""
-        steps = conditions.timesteps if self.timesteps is None else self.timesteps
+        steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
         whole = isinstance(steps, int) and not isinstance(steps, bool)
-        if not whole or not 2 <= steps <= conditions.most_timesteps:
+        if conditions.timesteps is None:
+            steps = None
+        elif not whole or not 2 <= steps <= conditions.most_timesteps:
             raise RequestError(
                 f"timesteps of {self.name} must be 2 to {conditions.most_timesteps}, but is "
                 f"{steps!r}: each has its own weights; the paper's are {conditions.timesteps}, set "
@@ -171,8 +199,10 @@ class ModelSpec:
         return self.dim * multipliers(self.image_size)[-1]
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of what the model takes for one image."""
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of what the model takes for one image: (C, H, W), or (dim,) of latents."""
+        if self.row.process.latents:
+            return (self.dim,)
         return self.row.process.planes * self.channels, self.image_size, self.image_size
 
     def to_dict(self) -> dict[str, Any]:

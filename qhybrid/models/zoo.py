@@ -1,5 +1,6 @@
 """Builders of the models; `qhybrid.models.rows` has the table of them."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import cast
 import torch
 from torch import nn
 
+from qhybrid.diffusion.autoencoder import Autoencoder
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
 from qhybrid.models.control import Options
+from qhybrid.models.latent import CircuitDenoiser, LatentDiffusion, check_fit
 from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_attention import QuantumAttention
@@ -32,13 +35,15 @@ from qhybrid.models.wide_blocks import WideVertex
 from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
 from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_circuits.ansatz import build_ansatz
+from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import Backend, get_backend
 
 ANSATZ_CHANNELS = 3
 QUANVOLUTION_LEVEL = 1
 ATTENTION_QUBITS = 16
+LATENT_HIDDEN = 256
+"""Units of both hidden layers of the classical denoiser of latents."""
 BASIC_ENTANGLING_LAYERS = 4
 """The paper says 3; its parameter counts and its code say 4."""
 
@@ -213,6 +218,45 @@ def qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneck
     return QuantumBottleneckUNet(
         vertex, image_size=size, channels=channels, amplitudes=dim, features=dim
     )
+
+
+def latent_mlp(spec: ModelSpec, execution: Execution) -> LatentDiffusion:
+    """The classical denoiser of latents, of 60 times as many weights as the circuit's."""
+    hidden = LATENT_HIDDEN
+
+    def vertex(features: int) -> nn.Module:
+        first, second = nn.Linear(features, hidden), nn.Linear(hidden, hidden)
+        return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), nn.Linear(hidden, spec.dim))
+
+    return _of_latents(spec, vertex)
+
+
+def qlatent(spec: ModelSpec, execution: Execution) -> LatentDiffusion:
+    """A denoiser of latents that is circuits between two linear maps."""
+    name = str(spec.ansatz)
+    sizes = {"qubits": spec.dim, "channels": -(-spec.dim // PIXELS), "layers": spec.ansatz_layers}
+    taken = inspect.signature(ansatz_builder(name)).parameters
+    circuit = build_ansatz(name, **{key: size for key, size in sizes.items() if key in taken})
+    check_fit(circuit, name, spec.dim)
+
+    def vertex(features: int) -> nn.Module:
+        return CircuitDenoiser(
+            [circuit] * (spec.circuits or 1),
+            execution.backend,
+            features=features,
+            latents=spec.dim,
+            **execution.options,
+        )
+
+    return _of_latents(spec, vertex)
+
+
+def _of_latents(spec: ModelSpec, vertex: Callable[[int], nn.Module]) -> LatentDiffusion:
+    size, channels, latents = spec.image_size, spec.channels, spec.dim
+    autoencoder = Autoencoder(image_size=size, channels=channels, latents=latents)
+    classes = len(spec.classes or ())
+    features = LatentDiffusion.features(latents, classes)
+    return LatentDiffusion(autoencoder, vertex(features), classes)
 
 
 def _full_vertex(spec: ModelSpec, ansatz: str) -> list[VariationalCircuit]:

@@ -82,11 +82,11 @@ def _resources(
 
 def _topologies(use: CircuitUse) -> list[tuple[str, CircuitUse]]:
     """Return the ansatz with pairs that are native to common devices, where it has such."""
-    if use.options is None or use.options.get("topology", "paper") != "paper":
+    if use.options is None or use.options.get("variant") == "released":
         return []
     name = use.variational.name
-    accepted = inspect.signature(ansatz_builder(name)).parameters
-    if "topology" not in accepted or use.options.get("variant") == "released":
+    asked = inspect.signature(ansatz_builder(name)).parameters.get("topology")
+    if asked is None or use.options.get("topology", asked.default) != "paper":
         return []
     variants = []
     for topology in _TOPOLOGIES:

@@ -247,7 +247,8 @@ def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
             raise RequestError(f"--{name} must be 1 to {MOST_IMAGES}, but is {value}")
     # As bytes, and those of a batch as floats.
     check_memory(
-        (count + 4 * min(count, batch_size)) * math.prod(spec.input_shape),
+        (count + 4 * min(count, batch_size))
+        * (spec.row.process.planes * spec.channels * spec.image_size**2),
         f"{count:,} images of {spec.image_size}x{spec.image_size}",
         "draw fewer --num-images at a time, each time with another --seed",
     )
@@ -273,11 +274,11 @@ def _sampler(
     config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
 ) -> tuple[str, int]:
     on_hardware, process = info.runs_jobs, MODELS[config.model.name].process
-    free = on_hardware and process.sampler is None
+    free = on_hardware and process.sampler is None and not process.samplers
     usual = DEVICE_SAMPLER if free else config.sampling.sampler
     sampler = check_sampler(usual if request.sampler is None else request.sampler)
     steps = request.steps
-    if steps is None and on_hardware and sampler.default_steps is not None:
+    if steps is None and free and sampler.default_steps is not None:
         steps = min(DEVICE_STEPS, schedule.timesteps)
     elif steps is None and sampler.name == config.sampling.sampler:
         steps = config.sampling.steps

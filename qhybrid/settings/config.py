@@ -96,6 +96,13 @@ class Config(Section):
         diffusion, sampling = self.diffusion, self.sampling
         ModelSpec(self.model.name, timesteps=diffusion.timesteps)
         process = MODELS[self.model.name].process
+        usual = DiffusionSection()
+        for key in () if process.scheduled else DiffusionSection.model_fields:
+            if getattr(diffusion, key) != getattr(usual, key):
+                raise RequestError(
+                    f"diffusion.{key} has no effect on {self.model.name}, whose noise is that of "
+                    "EDM (Karras et al. 2022) at every level; leave it out"
+                )
         process.check_sampler(diffusion.schedule_spec, sampling.sampler, sampling.steps)
         if self.sampling.steps > self.diffusion.timesteps:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What a model's diffusion process settles, so that a configuration need not say it."""
+"""What a model's row and its process settle, so that a configuration need not say it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,18 +7,22 @@ from qhybrid.diffusion.specs import ScheduleSpec
 
 
 def with_process_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the length of the diffusion and the sampler where the model's process has its own.
+    """Fill in what the model has of its own: its settings, length of the diffusion and sampler.
 
     Values are section -> key -> value, or the section itself.
     """
     from qhybrid.models.rows import MODELS
 
-    sections = {name: values.get(name, {}) for name in ("model", "diffusion", "sampling")}
-    model, diffusion, sampling = sections.values()
+    model = values.get("model", {})
     name = model.get("name") if isinstance(model, Mapping) else getattr(model, "name", None)
     row = MODELS.get(name) if isinstance(name, str) else None
     if row is None:
         return dict(values)
+    for section, own in row.settings.items():
+        given = values.get(section, {})
+        if isinstance(given, Mapping):
+            values = {**values, section: {**own, **given}}
+    diffusion, sampling = (values.get(section, {}) for section in ("diffusion", "sampling"))
     process = row.process
     steps = process.timesteps or ScheduleSpec.timesteps
     if isinstance(diffusion, Mapping):

@@ -16,13 +16,15 @@ from qhybrid_circuits.plugins import is_reference
 class ModelSection(Section):
     """Which network, see `qhybrid.models.ModelSpec`; the data decide image size and channels.
 
-    Without `dim`, `ansatz_layers` or `variant` the model has its own.
+    What is omitted is the model's own.
 
     Attributes:
         name: A name that `qhybrid models` lists, or `module:ROW`.
-        dim: Width of the first level; the model's own where omitted.
-        ansatz_layers: Layers of its circuits; the model's own where omitted.
-        variant: The model's own first one where omitted.
+        dim: Width of the first level, or number of latents.
+        ansatz_layers: Layers of its circuits.
+        variant: One of the model's own; the first one where omitted.
+        ansatz: Of `qlatent` alone: a name of `qhybrid_circuits.ANSATZE`, or `module:function`.
+        circuits: Of `qlatent` alone: circuits side by side.
     """
 
     name: Annotated[
@@ -31,6 +33,8 @@ class ModelSection(Section):
     dim: Annotated[int, Field(ge=2)] = 10
     ansatz_layers: Count = 3
     variant: str = "paper"
+    ansatz: str | None = None
+    circuits: Count | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -17,9 +17,9 @@ def derive_seed(seed: int, purpose: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, purpose, index]).generate_state(1, np.uint64)[0] >> 1)
 
 
-WEIGHTS, ORDER, NOISE, NOISE_POOL = range(4)
-"""Purposes of `derive_seed`: initial weights, the order of the images, times and noise, and noise
-that is measured beforehand."""
+WEIGHTS, ORDER, NOISE, NOISE_POOL, PREPARATION = range(5)
+"""Purposes of `derive_seed`: initial weights, the order of the images, times and noise, noise that
+is measured beforehand, and what is trained before the first step."""
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ class Probe:
         """
         module, device = self._module, next(self._module.parameters()).device
         images, labels = held.images.to(device), module.classes_of(held.ids.to(device))
+        images = module.process.encode(module.model, images)
         calls = []
 
         def loss(answer: Callable[..., Tensor]) -> Tensor:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 from rich.console import Console
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
@@ -30,6 +32,7 @@ from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog, read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.precision import Bf16
+from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
@@ -86,8 +89,9 @@ def _train(
         if not resumed:
             warn_of_idle_weights(console, session.spec, session.device)
         with suitable_threads(session.device, session.spec.image_size):
-            probe = _probe(session)
-            _fit(run, session, yardstick, probe, console)
+            images, probe, stop = prepare(run, session, console), _probe(session), StopSignal(run)
+            hooks = _hooks(run, session, yardstick, probe, console, stop)
+            _fit(run, session, images, hooks, stop)
             record = None if probe is None else _record(run, session, probe)
     show_end(console, run, session, record)
 
@@ -186,17 +190,16 @@ def _hooks(
 def _fit(
     run: Run,
     session: Session,
-    yardstick: Yardstick | None,
-    probe: Probe | None,
-    console: Console,
+    images: Dataset[tuple[Tensor, int]],
+    hooks: Sequence[StepHook],
+    stop: StopSignal,
 ) -> None:
-    settings, stop = session.config.training, StopSignal(run)
-    hooks = _hooks(run, session, yardstick, probe, console, stop)
+    settings = session.config.training
     with _without_chatter(), stop.listening():
         plugins = Bf16(session.device) if settings.precision == "bf16" else None
         fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
         try:
-            fit(fabric, session.state, session.batches(), hooks, clip=settings.gradient_clip)
+            fit(fabric, session.state, session.batches(images), hooks, clip=settings.gradient_clip)
         except NotFiniteError as error:
             # Circuits refuse such numbers before a loss can show them.
             check_finite(session.state, run)

@@ -1,10 +1,11 @@
 """What is built before a run's folder is touched."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
@@ -12,16 +13,21 @@ from qhybrid.models.catalog import check_model_memory
 from qhybrid.models.model_file import SPEC_FILE, read_spec
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
-from qhybrid.run_folder import Run
+from qhybrid.run_folder import Run, open_run
 from qhybrid.settings.config import Config
+from qhybrid.settings.sections import DataSection
 from qhybrid.torch_device import choose_device
 from qhybrid.training.batches import WEIGHTS, BatchStream, StepPlan, derive_seed
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.state import TrainingState
 from qhybrid.training.transfer import start_from
 from qhybrid.training.transfer_record import TransferRecord
+from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.registry import check_backend_name
+
+AUTOENCODER = "autoencoder."
+"""What the names of an autoencoder's tensors start with."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,15 @@ class Session:
     gradient: str
     transfer: TransferRecord | None = None
 
-    def batches(self) -> DataLoader[tuple[Tensor, int]]:
-        """Return the batches from the present step to the end of the run."""
+    def batches(self, images: Dataset[tuple[Tensor, int]]) -> DataLoader[tuple[Tensor, int]]:
+        """Return the batches of prepared images from the present step to the end of the run."""
         plan, training = self.state.plan, self.config.training
         first, stop = (step * plan.accumulate for step in (self.state.step, plan.total_steps))
-        images, size, seed = plan.images, plan.batch_size, training.seed
-        stream = BatchStream(images, size, seed=seed, first=first, stop=stop)
+        size, seed = plan.batch_size, training.seed
+        stream = BatchStream(plan.images, size, seed=seed, first=first, stop=stop)
         pinned = self.device == "cuda"
         return DataLoader(
-            self.dataset, batch_sampler=stream, num_workers=training.workers, pin_memory=pinned
+            images, batch_sampler=stream, num_workers=training.workers, pin_memory=pinned
         )
 
 
@@ -90,6 +96,8 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     generator = torch.Generator().manual_seed(derive_seed(settings.seed, WEIGHTS, 0))
     network = build_model(spec, backend, config.quantum.gradient, generator)
     transfer = start_from(network, spec, config.transfer, resumed)
+    if transfer is not None and any(name.startswith(AUTOENCODER) for name in transfer.taken):
+        check_same_images(config.data, open_run(Path(transfer.source)))
     count, accumulate, epochs = len(dataset), settings.accumulate, settings.epochs
     batch_size = min(settings.batch_size, count)
     plan = StepPlan(count, batch_size, accumulate, epochs, settings.max_steps)
@@ -98,6 +106,22 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     state = TrainingState(module.to(device), config, plan)
     gradient = config.quantum.gradient or backend.gradients[0]
     return Session(config, backend, dataset, spec, state, device, gradient, transfer)
+
+
+def check_same_images(data: DataSection, source: Run) -> None:
+    """Refuse the autoencoder of a run on other images.
+
+    Raises:
+        RequestError: The images differ.
+    """
+    theirs = source.config().data
+    for key in DataSection.model_fields:
+        ours, other = getattr(data, key), getattr(theirs, key)
+        if ours != other:
+            raise RequestError(
+                f"the autoencoder of '{source.folder}' was trained on other images: data.{key} is "
+                f"{other} there and {ours} here; train on the same images, or leave --init-from out"
+            )
 
 
 def _backend(config: Config) -> Backend:

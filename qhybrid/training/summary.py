@@ -15,7 +15,12 @@ from qhybrid.training.session import Session
 def show_start(console: Console, run: Run, session: Session) -> None:
     """Say what is trained on what, and where it goes."""
     config, dataset, plan = session.config, session.dataset, session.state.plan
-    parameters = sum(p.numel() for p in session.state.model.parameters())
+    model = session.state.model
+    count = sum(p.numel() for p in model.parameters())
+    parameters = f"{count:,} parameters"
+    if session.spec.row.process.latents:
+        denoiser = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        parameters = f"{denoiser:,} parameters, and an autoencoder of {count - denoiser:,}"
     size, channels = dataset.image_size, dataset.channels
     epochs, steps = _counted(plan.epochs, "epoch"), _counted(plan.total_steps, "step")
     batch = _counted(plan.batch_size, "image")
@@ -25,7 +30,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
     print_lines(
         console,
         {
-            "model": f"{config.model.name}, {parameters:,} parameters",
+            "model": f"{config.model.name}, {parameters}",
             "images": (
                 f"{config.data.dataset}, {len(dataset):,} of {size}x{size}x{channels}, "
                 f"{_counted(len(dataset.class_names), 'class', 'classes')}"

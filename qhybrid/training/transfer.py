@@ -62,7 +62,7 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     found = read_weights(run.model_file)[0]
     state, circuits = model.state_dict(), circuit_weights(model)
     # A circuit's weights mean the same in the same model alone; other circuits may have as many.
-    kinds = [(each.name, each.variant, each.ansatz_layers) for each in (spec, theirs)]
+    kinds = [(each.name, each.variant, each.ansatz_layers, each.ansatz) for each in (spec, theirs)]
     left = set() if kinds[0] == kinds[1] else circuits
     if not settings.takes_vertex:
         left |= {name for name in state if name.startswith(VERTEX)}
@@ -74,7 +74,7 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     if not any(state[name].ndim > 1 for name in taken):
         raise RequestError(_nothing_shared(run.folder, spec, theirs, state, found))
     frozen = [name for name in taken if settings.freeze and name not in circuits]
-    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    sizes = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
     trained = sum(size for name, size in sizes.items() if name not in frozen)
     if not trained:
         raise RequestError(

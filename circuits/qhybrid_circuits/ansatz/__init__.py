@@ -9,6 +9,7 @@ from qhybrid_circuits.ansatz._brickwork import brickwork
 from qhybrid_circuits.ansatz._fqconv import fqconv
 from qhybrid_circuits.ansatz._hqconv import hqconv
 from qhybrid_circuits.ansatz._qattention import qattention
+from qhybrid_circuits.ansatz._reupload import reupload
 from qhybrid_circuits.ansatz_registry import ANSATZE, ansatz_builder, build_ansatz
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "fqconv",
     "hqconv",
     "qattention",
+    "reupload",
 ]

@@ -13,7 +13,7 @@ from qhybrid.models.quantum_vertex import (
     SharedWeightsBlock,
 )
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
+from qhybrid.models.rows import CONDITIONAL, CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import CircuitError
@@ -41,6 +41,9 @@ PARAMETERS = {
     # Jo et al. 2026 print none: 16x16, so 512 reals; 16 amplitudes, 255 Pauli strings to 16
     # observables, 160 angles for 10 time steps and 10 classes.
     "qbottleneck-unet": 513 * 512 + 513 * 16 + 32 + 16_000 + 256 * 16 + 529 * 512 + 513 * 512,
+    # Ours, of 12 latents: 8 features of the noise beside them, 36 angles, 24 outputs.
+    "latent-mlp": 21 * 256 + 257 * 256 + 257 * 12,
+    "qlatent": 21 * 36 + 72 + 25 * 12,
 }
 PARAMETERS |= {name + CONTROL: PARAMETERS[name] for name in HYBRIDS_WITH_CONTROL}
 
@@ -55,6 +58,7 @@ ROUNDS = {
     "wide": (2, 12),
     "qattention": (1, 1),
     "qbottleneck": (1, 1),
+    "qlatent": (1, 1),
 }
 ENTRIES = {entry["name"]: entry for entry in catalog()}
 
@@ -103,10 +107,12 @@ def test_catalog_lists_every_model_in_order() -> None:
 
 @pytest.mark.parametrize("variant", [0, -1])
 def test_parameters_are_the_published_ones(name: str, variant: int) -> None:
-    model = build_model(ModelSpec(name, variant=MODELS[name].variants[variant]))
+    variants = [each for each in MODELS[name].variants if each != CONDITIONAL]  # has more inputs
+    model = build_model(ModelSpec(name, variant=variants[variant]))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trained == PARAMETERS[name] == ENTRIES[name]["parameters"]
-    assert sum(t.numel() for t in model.state_dict().values()) == trained
+    saved = model.state_dict().items()
+    assert sum(t.numel() for key, t in saved if not key.startswith("autoencoder.")) == trained
 
 
 def test_circuits_are_those_of_the_catalog(name: str) -> None:
@@ -116,7 +122,7 @@ def test_circuits_are_those_of_the_catalog(name: str) -> None:
         model(torch.randn(1, *spec.input_shape, generator=_generator()), torch.tensor([5]))
     assert (entry["rounds_per_step"], entry["circuits_per_step"]) == (len(rounds), sum(rounds))
     kind = [key for key in ROUNDS if key in name]
-    without = name in ("unet", "wide-unet", "light-unet") or name.endswith(CONTROL)
+    without = not MODELS[name].circuits
     assert (len(rounds), sum(rounds)) == ((0, 0) if without else ROUNDS[kind[0]])
     layers = _quantum_layers(model)
     assert bool(layers) != without
@@ -142,7 +148,7 @@ def _cancelled_biases(model: torch.nn.Module) -> set[str]:
 def test_gradient_reaches_every_parameter(name: str) -> None:
     """In double precision, where a gradient that is zero but for rounding is below 1e-15."""
     if MODELS[name].conditions:
-        pytest.skip("its weights are a table, see test_quantum_bottleneck.py")
+        pytest.skip("it takes no images, see test_quantum_bottleneck.py and test_latent.py")
     model = build_model(ModelSpec(name, image_size=8), generator=_generator()).double()
     images, times = _batch()
     model(images.double(), times).square().sum().backward()
