@@ -1,6 +1,7 @@
 """What becomes of a paper's claims here."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -30,11 +31,10 @@ def judge(
     the mean over them counts, so that the spread is that between seeds.
     """
 
-    def values(row: str) -> dict[int, float]:
-        return known.get((claim.table, row, claim.epoch), {}).get(figure, {})
+    def values(at: tuple[str, int]) -> dict[int, float]:
+        return known.get((claim.table, *at), {}).get(figure, {})
 
-    others = claim.second or claim.first
-    pairs = [each for each in zip(claim.first, others, strict=True) if all(map(values, each))]
+    pairs = [pair for pair in claim.sides if all(map(values, pair))]
     said = {
         "text": claim.text,
         "table": claim.table,
@@ -44,18 +44,20 @@ def judge(
         "second": None if claim.second is None else list(claim.second),
         "at_most": claim.at_most,
         "published": [
-            _published(experiment, claim, rows, figure) for rows in (claim.first, claim.second)
+            _published(experiment, claim.table, side, figure)
+            for side in zip(*claim.sides, strict=True)
         ],
-        "compared": [first for first, _ in pairs],
+        "compared": [first for (first, _), _ in pairs],
         "here": [None, None],
         "p": None,
         "seeds_needed": None,
     }
-    missing = [experiment.rows[row].missing for row in (*claim.first, *others)]
     if not pairs:
+        rows = (row for row, _ in chain.from_iterable(claim.sides))
+        missing = [experiment.rows[row].missing for row in rows]
         why = next((text for text in missing if text is not None), "there are no values yet")
         return {**said, "verdict": NOT_RUN, "why": why}
-    first, second = (_by_seed([values(row) for row in rows]) for rows in zip(*pairs, strict=True))
+    first, second = (_by_seed([values(at) for at in side]) for side in zip(*pairs, strict=True))
     if not first or not second:
         return {**said, "verdict": NOT_RUN, "why": "no seed has values of all rows yet"}
     if claim.at_most is not None:
@@ -88,11 +90,9 @@ def _below(values: Sequence[float], limit: float) -> dict[str, str]:
 
 
 def _published(
-    experiment: Experiment, claim: Claim, rows: Sequence[str] | None, figure: str
+    experiment: Experiment, table: str, side: Sequence[tuple[str, int]], figure: str
 ) -> float | None:
     """Return the mean of the paper's figure over rows, None where it does not print all of them."""
-    if not rows:
-        return None
-    values = [experiment.published(claim.table, row, claim.epoch).get(figure) for row in rows]
+    values = [experiment.published(table, row, epoch).get(figure) for row, epoch in side]
     known = [value for value in values if value is not None]
     return fmean(known) if len(known) == len(values) else None

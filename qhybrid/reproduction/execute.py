@@ -25,13 +25,14 @@ _KEPT = ("config.toml", "model.json", "model.safetensors")
 """What sampling needs of a run; the weights last, since with them the copy is complete."""
 
 
-def execute(plan: Plan, console: Console, after_point: Callable[[], None]) -> None:
+def execute(plan: Plan, console: Console | None, after_point: Callable[[], object]) -> None:
     """Do what is left of all jobs; `after_point` is called whenever results were added.
 
     Raises:
         RequestError: A data set cannot be read, or a folder holds a run with other settings.
         QHybridError: A run diverged, was interrupted, or the disk is full.
     """
+    console = console or Console(quiet=True)
     paces = _paces(plan, console)
     # What each run prints by itself is too much of many; on a terminal it is the bar.
     shown = console if console.is_terminal else Console(quiet=True)

@@ -6,6 +6,7 @@ One TOML file a paper, in `qhybrid/experiments`; `Experiment` says what is in it
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -145,6 +146,7 @@ class Claim(Section):
         second: The other, or as many others; None compares with `at_most`.
         figures: In each of these.
         epoch: After these epochs.
+        second_epoch: Of the second, where it is another.
         at_most: What the figure does not exceed; instead of `second`.
     """
 
@@ -154,7 +156,17 @@ class Claim(Section):
     second: tuple[Name, ...] | None = None
     figures: tuple[str, ...]
     epoch: Count
+    second_epoch: Count | None = None
     at_most: float | None = None
+
+    @property
+    def sides(self) -> tuple[tuple[tuple[str, int], tuple[str, int]], ...]:
+        """Return the pairs of (row, epoch) that are compared; without a second, twice the first."""
+        epoch = self.second_epoch or self.epoch
+        others = [(row, self.epoch) for row in self.first]
+        if self.second is not None:
+            others = [(row, epoch) for row in self.second]
+        return tuple(zip(((row, self.epoch) for row in self.first), others, strict=True))
 
     @model_validator(mode="after")
     def _compares(self) -> Self:
@@ -173,7 +185,7 @@ class Experiment(Section):
     Attributes:
         title: Of the paper.
         paper: Authors, journal, year.
-        link: Where it is.
+        link: Where it is, if that is known.
         config: Configuration that everything starts from, as `qhybrid train --config` takes it.
         notes: What readers must know to compare.
         scales: Name -> scale; `small` and `paper` in those that come with qhybrid.
@@ -184,7 +196,7 @@ class Experiment(Section):
 
     title: str
     paper: str
-    link: str
+    link: str | None = None
     config: str
     notes: tuple[str, ...] = ()
     scales: dict[Name, Scale]
@@ -207,10 +219,10 @@ class Experiment(Section):
                 self._check(each.epoch, self.epochs(number, each.row), f"epoch of {each.row}")
         for claim in self.claims:
             self._check(claim.table, self.tables, f"the table of claim '{claim.text}'")
-            for name in (*claim.first, *(claim.second or ())):
-                self._check(name, self.tables[claim.table].rows, f"a row of claim '{claim.text}'")
-                what = f"epoch of claim '{claim.text}'"
-                self._check(claim.epoch, self.epochs(claim.table, name), what)
+            for name, epoch in chain.from_iterable(claim.sides):
+                what = f"of claim '{claim.text}'"
+                self._check(name, self.tables[claim.table].rows, f"a row {what}")
+                self._check(epoch, self.epochs(claim.table, name), f"the epoch of {name} {what}")
         return self
 
     @staticmethod

@@ -51,6 +51,7 @@ def measure(plan: Plan, job: Job) -> Pace:
     config = job.config(STEPS)
     config = config.model_copy(update={"transfer": type(config.transfer)()})
     session, clock = build_session(config), _Clock()
+    side = session.spec.image_size
     asked = plan.scale.evaluation
     sampler = asked.sampler or config.sampling.sampler
     steps = asked.steps or config.sampling.steps
@@ -62,7 +63,7 @@ def measure(plan: Plan, job: Job) -> Pace:
         begin = time.perf_counter()
         sample(
             session.state.model,
-            shape=(IMAGES, session.spec.channels, *[session.spec.image_size] * 2),
+            shape=(IMAGES, session.spec.channels, side, side),
             spec=session.state.module.noise_schedule,
             sampler=sampler,
             steps=timed,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qhybrid.data.catalog import DATASETS
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.files import InFolder
 from qhybrid.reproduction.experiment import Experiment, Scale
@@ -173,6 +174,7 @@ def make_plan(request: ReproductionRequest) -> Plan:
         RequestError: There is no such paper, table, row or scale, or a setting is not allowed.
     """
     experiment = request.experiment()
+    _check_datasets(request, experiment)
     scale = experiment.scales[request.scale]
     seeds = range(scale.seeds if request.seeds is None else request.seeds)
     jobs = []
@@ -187,6 +189,21 @@ def make_plan(request: ReproductionRequest) -> Plan:
         _check(job)
     plan.evaluation().check()
     return plan
+
+
+def _check_datasets(request: ReproductionRequest, experiment: Experiment) -> None:
+    """Refuse tables whose data set does not exist here.
+
+    Raises:
+        RequestError: As above.
+    """
+    for number in request.chosen(experiment):
+        name = experiment.tables[number].dataset
+        if name not in request.datasets and name not in DATASETS:
+            raise RequestError(
+                f"table {number} is of the data set '{name}', which qhybrid does not have; give "
+                f"--dataset {name}=FILE.npz, or choose other tables with --table"
+            )
 
 
 def _check(job: Job) -> None:

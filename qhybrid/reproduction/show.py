@@ -139,7 +139,7 @@ def summary(content: Content) -> str:
 
 def _pair(values: Sequence[float | None], limit: float | None) -> str:
     first, second = values
-    if first is None and second is None:
+    if first is None:
         return "-"
     if limit is not None:
         return f"{number(first)} (at most {number(limit)})"
