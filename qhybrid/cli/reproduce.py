@@ -148,15 +148,16 @@ def _list(output_format: OutputFormat) -> None:
     records = [
         {
             "name": name,
-            "paper": f"{experiment.paper}: {experiment.title}",
+            "scale": scale_name,
             "tables": list(experiment.tables),
             "rows": list(experiment.rows),
-            "scale": scale_name,
-            "size": scale.summary,
             "time": scale.time,
+            "size": scale.summary,
+            "paper": experiment.paper,
+            "title": experiment.title,
         }
         for name, experiment in experiments()
         for scale_name, scale in experiment.scales.items()
     ]
-    columns = ("name", "paper", "tables", "scale", "size", "time")
+    columns = ("name", "scale", "tables", "time", "paper")
     show_table(records, columns, "table" if output_format == "html" else output_format)

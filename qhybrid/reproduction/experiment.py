@@ -209,9 +209,10 @@ class Experiment(Section):
         for number, table in self.tables.items():
             for name in table.rows:
                 self._check(name, self.rows, f"a row of table {number}")
+            for name in table.rows:
                 start = self.rows[name].start
                 if start is not None:
-                    self._check(start.row, table.rows, f"row {name} starts from: it")
+                    self._check(start.row, table.rows, f"the row that {name} starts from")
                     if self.rows[start.row].start is not None:
                         raise ValueError(f"row {name} starts from {start.row}, which starts itself")
             for each in table.published:

@@ -49,9 +49,14 @@ class ReproductionRequest:
             RequestError: There is no such paper, table, row, scale or data set.
         """
         found = read_experiment(self.paper)
+        rows = {number: table.rows for number, table in found.tables.items()}
         kinds = (
             ("table", self.tables, found.tables),
-            ("row", self.rows, [n for t in self.chosen(found).values() for n in t]),
+            (
+                "row",
+                self.rows,
+                [row for number in self.tables or found.tables for row in rows.get(number, ())],
+            ),
             ("scale", (self.scale,), found.scales),
         )
         for kind, names, known in kinds:
