@@ -114,7 +114,8 @@ def _reason(error: Exception) -> str:
     if callable(errors):  # pydantic's
         first = errors()[0]
         where = ".".join(map(str, first["loc"]))
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return f"{where}: {said}" if where else said
     if isinstance(error, KeyError):
         return f"it has no {error}"
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -13,6 +13,7 @@ import typer
 from qhybrid.cli.evaluate import evaluate, evaluate_command
 from qhybrid.cli.listings import backends, datasets, models
 from qhybrid.cli.report import report
+from qhybrid.cli.reproduce import reproduce
 from qhybrid.cli.sample import sample, sample_command
 from qhybrid.cli.train import train, train_command
 from qhybrid.openmp import let_waiting_threads_sleep
@@ -25,7 +26,7 @@ _LONGEST = 4000
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (train, sample, evaluate, report, models, datasets, backends)
+    for command in (train, sample, evaluate, reproduce, report, models, datasets, backends)
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 
@@ -139,12 +140,13 @@ def _options(
 
 def _report(error: Exception, given: Sequence[str]) -> int:
     """Print one line about an error and return the exit code that goes with it."""
+    from qhybrid.reproduction.outcome import ReproductionInterrupted
     from qhybrid.sampling.outcome import SamplingInterrupted
     from qhybrid.training.outcome import Interrupted
 
     if isinstance(error, typer.Abort):
         return _print("interrupted", INTERRUPTED)
-    if isinstance(error, (Interrupted, SamplingInterrupted)):
+    if isinstance(error, (Interrupted, SamplingInterrupted, ReproductionInterrupted)):
         return _print(f"interrupted: {error}", INTERRUPTED)
     if isinstance(error, RequestError):
         return _print(f"error: {error}", WRONG_REQUEST)

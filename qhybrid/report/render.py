@@ -15,19 +15,19 @@ def render(report: Report, output_format: Format, width: int | None = None) -> s
     """Return a report as text; a table has `width` columns, or as many as it needs."""
     if output_format == "json":
         return json.dumps(report.content, indent=2) + "\n"
-    if output_format == "md":
-        return _markdown(report)
-    if output_format == "table":
-        return _tables(report, width)
-    from qhybrid.report.page import page
+    if output_format == "html":
+        from qhybrid.report.page import page
 
-    return page(report)
+        return page(report)
+    parts = headline(report.content), remarks(report.content), sections(report.content)
+    return as_markdown(*parts) if output_format == "md" else as_tables(*parts, width)
 
 
-def _markdown(report: Report) -> str:
-    lines = [f"# {headline(report.content)}", ""]
-    lines += [f"- {remark}" for remark in remarks(report.content)]
-    for section in sections(report.content):
+def as_markdown(title: str, said: Sequence[str], tables: Sequence[Section]) -> str:
+    """Return a title, remarks and tables as Markdown."""
+    lines = [f"# {title}", ""]
+    lines += [f"- {remark}" for remark in said]
+    for section in tables:
         lines += ["", f"## {section.title}", ""]
         figures = len(section.headings) - section.texts
         rule = ["---"] * section.texts + ["---:"] * figures
@@ -37,7 +37,10 @@ def _markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tables(report: Report, width: int | None) -> str:
+def as_tables(
+    title: str, said: Sequence[str], tables: Sequence[Section], width: int | None = None
+) -> str:
+    """Return the same for a terminal; a table has `width` columns, or as many as it needs."""
     from rich.console import Console
 
     written = io.StringIO()
@@ -45,10 +48,10 @@ def _tables(report: Report, width: int | None) -> str:
     console = Console(
         width=width or 1000, file=written, color_system=None, highlight=False, markup=False
     )
-    console.print(headline(report.content), soft_wrap=width is None)
-    for remark in remarks(report.content):
+    console.print(title, soft_wrap=width is None)
+    for remark in said:
         console.print(f"! {remark}")
-    for section in sections(report.content):
+    for section in tables:
         console.print(f"\n{section.title}", _rich_table(section), *section.notes, sep="\n")
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 

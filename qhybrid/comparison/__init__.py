@@ -1,0 +1,1 @@
+"""Models compared over several seeds each, with verdicts whose error rates are known."""
