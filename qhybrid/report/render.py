@@ -13,21 +13,23 @@ Format = Literal["table", "md", "json", "html"]
 
 def render(report: Report, output_format: Format, width: int | None = None) -> str:
     """Return a report as text; a table has `width` columns, or as many as it needs."""
+    content = report.content
     if output_format == "json":
-        return json.dumps(report.content, indent=2) + "\n"
+        return json.dumps(content, indent=2) + "\n"
     if output_format == "md":
-        return _markdown(report)
+        return markdown(headline(content), remarks(content), sections(content))
     if output_format == "table":
-        return _tables(report, width)
+        return tables(headline(content), remarks(content), sections(content), width)
     from qhybrid.report.page import page
 
     return page(report)
 
 
-def _markdown(report: Report) -> str:
-    lines = [f"# {headline(report.content)}", ""]
-    lines += [f"- {remark}" for remark in remarks(report.content)]
-    for section in sections(report.content):
+def markdown(title: str, notes: Sequence[str], parts: Sequence[Section]) -> str:
+    """Return tables as Markdown, below a title and remarks."""
+    lines = [f"# {title}", ""]
+    lines += [f"- {note}" for note in notes]
+    for section in parts:
         lines += ["", f"## {section.title}", ""]
         figures = len(section.headings) - section.texts
         rule = ["---"] * section.texts + ["---:"] * figures
@@ -37,7 +39,10 @@ def _markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tables(report: Report, width: int | None) -> str:
+def tables(
+    title: str, notes: Sequence[str], parts: Sequence[Section], width: int | None = None
+) -> str:
+    """Return tables for a terminal of `width` columns, below a title and remarks."""
     from rich.console import Console
 
     written = io.StringIO()
@@ -45,10 +50,10 @@ def _tables(report: Report, width: int | None) -> str:
     console = Console(
         width=width or 1000, file=written, color_system=None, highlight=False, markup=False
     )
-    console.print(headline(report.content), soft_wrap=width is None)
-    for remark in remarks(report.content):
-        console.print(f"! {remark}")
-    for section in sections(report.content):
+    console.print(title, soft_wrap=width is None)
+    for note in notes:
+        console.print(f"! {note}")
+    for section in parts:
         console.print(f"\n{section.title}", _rich_table(section), *section.notes, sep="\n")
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 
