@@ -13,13 +13,14 @@ Format = Literal["table", "md", "json", "html"]
 
 def render(report: Report, output_format: Format, width: int | None = None) -> str:
     """Return a report as text; a table has `width` columns, or as many as it needs."""
+    content = report.content
     if output_format == "json":
-        return json.dumps(report.content, indent=2) + "\n"
+        return json.dumps(content, indent=2) + "\n"
     if output_format == "html":
         from qhybrid.report.page import page
 
         return page(report)
-    parts = headline(report.content), remarks(report.content), sections(report.content)
+    parts = headline(content), remarks(content), sections(content)
     return as_markdown(*parts) if output_format == "md" else as_tables(*parts, width)
 
 

@@ -59,7 +59,13 @@ def measure(plan: Plan, job: Job) -> Pace:
     timed = steps if session.state.module.process.info.sampler else min(steps, 4)
     with session.backend, suitable_threads(session.device, session.spec.image_size):
         fabric = Fabric(accelerator=session.device, devices=1)
-        fit(fabric, session.state, session.batches(), (clock,), clip=config.training.gradient_clip)
+        fit(
+            fabric,
+            session.state,
+            session.batches(session.dataset),
+            (clock,),
+            clip=config.training.gradient_clip,
+        )
         begin = time.perf_counter()
         sample(
             session.state.model,

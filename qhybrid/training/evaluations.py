@@ -174,13 +174,14 @@ class Evaluations(StepHook):
         if dataset is None:
             return None
         count = min(len(dataset), self._config.evaluation.images)
-        device, total = next(state.model.parameters()).device, 0.0
+        module, device, total = state.module, next(state.model.parameters()).device, 0.0
         state.model.eval()
         try:
             with torch.no_grad():
-                for number, part in enumerate(torch.arange(count).split(DEFAULT_BATCH)):
+                for number, part in enumerate(torch.split(torch.arange(count), DEFAULT_BATCH)):
                     images, ids = scale_pixels(dataset.images[part]), dataset.labels[part]
-                    loss = state.module(images.to(device), ids.to(device), number)
+                    given = module.process.encode(module.model, images.to(device))
+                    loss = module(given, ids.to(device), number)
                     total += float(loss) * len(part)
         finally:
             state.model.train()

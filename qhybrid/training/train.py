@@ -8,7 +8,7 @@ from qhybrid.data.catalog import resolve_dataset
 from qhybrid.evaluation.features import check_features
 from qhybrid.evaluation.names import check_best, check_figures
 from qhybrid.files import user_path
-from qhybrid.run_folder import Run, check_free, newest_run, open_run
+from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
 from qhybrid.training.transfer_record import source_run
@@ -68,18 +68,14 @@ def train(
     folder = None if out is None else user_path(out)
     run = None
     if resume:
-        run = newest_run() if folder is None else open_run(folder)
+        run = open_run(newest_folder() if folder is None else folder)
         saved = run.config()
         config = config or saved
-        check_resumable(saved, config, run)
+        check_resumable(saved, config, run.folder)
     elif folder is not None:
         check_free(folder)
     config = config or Config()
-    resolve_dataset(config.data.dataset)
-    _check_evaluation(config)
-    if config.transfer.init_from is not None and run is None:
-        source_run(config.transfer.init_from)
-
+    check_sources(config, resumed=run is not None)
     with nullcontext() if console is None else console.status("loading torch and lightning"):
         from qhybrid.training.run_training import run_training
 
@@ -99,17 +95,29 @@ def _check_evaluation(config: Config) -> None:
         )
 
 
-def resumed_config(run: Run, requested: Values) -> Config:
-    """Return the saved configuration of a run with the values that were asked for over it.
+def check_sources(config: Config, *, resumed: bool) -> None:
+    """Refuse images, and a run to start from, that do not exist, and figures that cannot be had.
+
+    Raises:
+        RequestError: There is something of the kind.
+    """
+    resolve_dataset(config.data.dataset)
+    _check_evaluation(config)
+    if config.transfer.init_from is not None and not resumed:
+        source_run(config.transfer.init_from)
+
+
+def resumed_config(saved: Config, requested: Values) -> Config:
+    """Return a saved configuration with the values that were asked for over it.
 
     Raises:
         RequestError: A value is not allowed.
     """
-    return parse_config(merge_values(run.config().model_dump(exclude_none=True), requested))
+    return parse_config(merge_values(saved.model_dump(exclude_none=True), requested))
 
 
-def check_resumable(saved: Config, config: Config, run: Run) -> None:
-    """Refuse to continue a run as another one.
+def check_resumable(saved: Config, config: Config, folder: Path) -> None:
+    """Refuse to continue a run, or a group of runs, as another one.
 
     Raises:
         RequestError: A key differs that the steps already done depend on.
@@ -118,7 +126,7 @@ def check_resumable(saved: Config, config: Config, run: Run) -> None:
     for key, value in before.items():
         if now[key] != value and key not in CHANGEABLE:
             raise RequestError(
-                f"{key} is {_shown(value)} in the run '{run.folder}' and cannot become "
+                f"{key} is {_shown(value)} in the run '{folder}' and cannot become "
                 f"{_shown(now[key])} on resuming; leave it as it is, or start a new run without "
                 "--resume"
             )
