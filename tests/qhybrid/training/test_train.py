@@ -22,7 +22,7 @@ from qhybrid.run_lock import locked
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import CheckpointKeeper
-from qhybrid.training.metrics_file import COLUMNS, INFLUENCE
+from qhybrid.training.metrics_file import COLUMNS
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
@@ -99,7 +99,7 @@ def test_the_environment_says_what_made_the_run(whole: Run) -> None:
 
 def test_metrics_have_a_row_a_logging_step(whole: Run) -> None:
     logged = rows(whole)
-    assert tuple(logged[0]) == (*COLUMNS, INFLUENCE)
+    assert tuple(logged[0]) == COLUMNS
     assert [int(row["step"]) for row in logged] == [2, 4, 6, 8]
     assert [int(row["epoch"]) for row in logged] == [1, 1, 2, 2]
     assert all(0 < float(row["loss"]) < 10 for row in logged)
