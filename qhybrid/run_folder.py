@@ -43,6 +43,12 @@ class Run:
     """Folder of the figures measured while training, a file per epoch (JSON)."""
     metrics_file = InFolder("metrics.csv")
     """One row a logging step, and one an evaluation (CSV)."""
+    loss_plot = InFolder("loss.png")
+    """The loss by step and epoch (PNG)."""
+    figures_plot = InFolder("figures.png")
+    """The figures by epoch, of runs that were evaluated while they trained (PNG)."""
+    forward_plot = InFolder("forward.png")
+    """Training images at times of the diffusion (PNG)."""
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qhybrid.data.npz import read_array
 from qhybrid.files import reading, replacing, user_path, write_json
@@ -113,12 +112,10 @@ def _check_complete(plans: Sequence[SamplingPlan]) -> None:
             )
 
 
-def _arrays(
-    shards: Sequence[SamplingRun], plans: Sequence[SamplingPlan]
-) -> dict[str, NDArray[np.generic]]:
+def _arrays(shards: Sequence[SamplingRun], plans: Sequence[SamplingPlan]) -> dict[str, Any]:
     """Return all images, and labels where there are any, in order; they are in memory once."""
     names = ("images",) if plans[0].classes is None else ("images", "labels")
-    arrays: dict[str, NDArray[np.generic]] = {}
+    arrays: dict[str, Any] = {}
     layout, done = "a shard has uint8 (N, H, W, C) under 'images'", 0
     for sampling, plan in zip(shards, plans, strict=True):
         count = sum(map(len, plan.parts))

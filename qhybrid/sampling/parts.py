@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qhybrid.data.dataset import scale_pixels
@@ -116,7 +115,7 @@ def assemble(run: SamplingRun, plan: SamplingPlan) -> None:
         QHybridError: A part is missing or damaged all the same.
         WriteError: The disk is full, or refuses.
     """
-    total, arrays = sum(map(len, plan.parts)), dict[str, NDArray[Any]]()
+    total, arrays = sum(map(len, plan.parts)), dict[str, Any]()
     done = 0
     for part in plan.parts:
         tensors = read_part(run, part)

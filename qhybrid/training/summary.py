@@ -46,7 +46,10 @@ def show_end(console: Console, run: Run, session: Session) -> None:
     plan = session.state.plan
     grid = run.sample_grid(plan.epoch_of(plan.total_steps))
     following = f"qhybrid sample {shlex.quote(str(run.folder))}"
-    lines = {"samples": str(grid), "model": str(run.model_file), "next": following}
+    plots = ", ".join(
+        str(path) for path in (run.loss_plot, run.figures_plot, run.forward_plot) if path.is_file()
+    )
+    lines = {"samples": str(grid), "plots": plots, "model": str(run.model_file), "next": following}
     print_lines(console, lines)
 
 
