@@ -2,8 +2,7 @@
 
     python docs/first_results.py RUN RUN
 
-writes docs/images/first-results-loss.png and docs/images/first-results-grids.png. It needs
-matplotlib, which qhybrid itself does not.
+writes docs/images/first-results-loss.png and docs/images/first-results-grids.png.
 """
 
 import csv

@@ -52,6 +52,12 @@ class Run:
     """One row a logging step, and one an evaluation (CSV)."""
     influence_file = InFolder("influence.json")
     """What the circuits change in the finished model, where it has any (JSON)."""
+    loss_plot = InFolder("loss.png")
+    """The loss by step and epoch (PNG)."""
+    figures_plot = InFolder("figures.png")
+    """The figures by epoch, of runs that were evaluated while they trained (PNG)."""
+    forward_plot = InFolder("forward.png")
+    """Training images at times of the diffusion (PNG)."""
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")

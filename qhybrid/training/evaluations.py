@@ -25,6 +25,7 @@ from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.checkpoints import CheckpointKeeper
 from qhybrid.training.metrics import MetricsLog
+from qhybrid.training.outcome import Interrupted
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
@@ -121,7 +122,11 @@ class Evaluations(StepHook):
         yield
 
     def after_step(self, state: TrainingState) -> None:
-        """Measure the epoch that has ended, if it is its turn."""
+        """Measure the epoch that has ended, if it is its turn.
+
+        Raises:
+            Interrupted: The run was asked to stop.
+        """
         epoch = due_epoch(state, self._config)
         if epoch is None:
             return
@@ -132,7 +137,9 @@ class Evaluations(StepHook):
                     held_out = self._held_out_loss(state)
                     figures = self._figures(state, epoch)
             except _Abandoned:
-                return
+                if self._run.newest_step() != state.step:
+                    self._keeper.save(state)
+                raise Interrupted(state.step, self._run.folder) from None
             best = self._keep_best(state, epoch, figures)
             seconds = time.perf_counter() - began
             self._write(state, epoch, held_out, figures, seconds)

@@ -32,6 +32,7 @@ from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
+from qhybrid.training.plots import Plots
 from qhybrid.training.precision import Bf16
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
@@ -181,11 +182,12 @@ def _hooks(
     display = ProgressDisplay(console, run, stop)
     keeper = CheckpointKeeper(run, session.spec, config.training, stop)
     grids = SampleGrids(run, config, (session.dataset.channels, size, size), stop)
-    hooks = (log, grids, display, keeper)
+    plots = Plots(run, config, session.dataset)
     if yardstick is None:
-        return hooks
+        return log, grids, display, keeper, plots
     # After the checkpoint, so that a long evaluation that is stopped costs no steps.
-    return *hooks, Evaluations(run, config, yardstick, log, keeper, display, stop, console)
+    figures = Evaluations(run, config, yardstick, log, keeper, display, stop, console)
+    return log, grids, display, keeper, figures, plots
 
 
 def _fit(

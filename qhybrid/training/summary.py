@@ -52,7 +52,10 @@ def show_end(console: Console, run: Run, session: Session, record: InfluenceReco
     plan = session.state.plan
     grid = run.sample_grid(plan.epoch_of(plan.total_steps))
     following = f"qhybrid sample {shlex.quote(str(run.folder))}"
-    lines = {"samples": str(grid), "model": str(run.model_file), "next": following}
+    plots = ", ".join(
+        str(path) for path in (run.loss_plot, run.figures_plot, run.forward_plot) if path.is_file()
+    )
+    lines = {"samples": str(grid), "plots": plots, "model": str(run.model_file), "next": following}
     if record is not None:
         said = in_words(record.influence, control=session.spec.row.control)
         lines = {"influence": f"{said}; see docs/influence.md", **lines}

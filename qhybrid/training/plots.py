@@ -1,0 +1,171 @@
+"""Plots in the run's folder: the loss, the figures by epoch, and the forward diffusion."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from qhybrid.data.dataset import ImageDataset
+from qhybrid.diffusion.images import to_uint8
+from qhybrid.diffusion.process import Process
+from qhybrid.files import read_json, reading, replacing
+from qhybrid.run_folder import Run
+from qhybrid.settings.config import Config
+from qhybrid.training.batches import StepPlan
+from qhybrid.training.evaluations import HELD_OUT, due_epoch
+from qhybrid.training.metrics import read_metrics
+from qhybrid.training.state import StepHook, TrainingState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STRIP_IMAGES, STRIP_TIMES = 4, 9
+"""Rows and columns of the forward diffusion."""
+
+SEED = 0
+_COLUMNS = 3
+_LIMITS = {"precision": (0, 1), "recall": (0, 1), "coverage": (0, 1)}
+
+
+class Plots(StepHook):
+    """Draws the forward diffusion at the start, and the rest at evaluations and at the end."""
+
+    def __init__(self, run: Run, config: Config, dataset: ImageDataset) -> None:
+        """Set up; must come after the hooks that write metrics and evaluations."""
+        self._run, self._config, self._dataset = run, config, dataset
+
+    @contextmanager
+    def running(self, state: TrainingState) -> Iterator[None]:
+        """Draw what is known at the start and at the end."""
+        with state.clock.paused():
+            plot_forward(self._dataset, state.module.process, self._run.forward_plot)
+        yield
+        self._draw(state)
+
+    def after_step(self, state: TrainingState) -> None:
+        """Draw anew what an evaluation has changed; the last one is followed by the end."""
+        if state.step != state.plan.total_steps and due_epoch(state, self._config) is not None:
+            with state.clock.paused():
+                self._draw(state)
+
+    def _draw(self, state: TrainingState) -> None:
+        plot_loss(self._run, state.plan)
+        plot_figures(self._run)
+
+
+def plot_loss(run: Run, plan: StepPlan) -> None:
+    """Write loss.png from metrics.csv: the loss by step on a logarithmic scale, and by epoch."""
+    rows = read_metrics(run.metrics_file)
+    figure = _new_figure(6.4, 4)
+    axes = figure.add_subplot()
+    series = (("loss", "training", "-"), (HELD_OUT, "held out, averaged weights", "o--"))
+    for column, label, style in series:
+        points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
+        positive = [(step, loss) for step, loss in points if loss > 0]
+        if positive:
+            axes.plot(*zip(*positive, strict=True), style, label=label, markersize=4, linewidth=1.2)
+    axes.set(xlabel="optimizer step", ylabel="loss", yscale="log")
+    # The top axis counts the same in epochs.
+    top = axes.secondary_xaxis("top", functions=_epochs(plan))
+    top.set_xlabel("epoch")
+    axes.grid(alpha=0.3)
+    if any(row.get(HELD_OUT) for row in rows):
+        axes.legend(frameon=False)
+    _save(figure, run.loss_plot)
+
+
+def _epochs(plan: StepPlan) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return steps as epochs, and epochs as steps."""
+    steps = plan.images / plan.images_per_step
+    return lambda step: step / steps, lambda epoch: epoch * steps
+
+
+def plot_figures(run: Run) -> None:
+    """Write figures.png from the evaluations: each figure by epoch, its interval and its floor.
+
+    Raises:
+        RequestError: A file of an evaluation is damaged.
+    """
+    series: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for path in sorted(run.evaluations.glob("epoch-*.json")):
+        with reading(f"'{path}' cannot be read", "delete it"):
+            record = read_json(path, dict[str, Any])
+            for each in record["figures"]:
+                series.setdefault(str(each["name"]), []).append((int(record["epoch"]), each))
+    if not series:
+        return
+    from matplotlib.ticker import MaxNLocator
+
+    columns = 2 if len(series) == 4 else min(_COLUMNS, len(series))
+    lines = -(-len(series) // columns)
+    figure = _new_figure(3.2 * columns, 2.6 * lines)
+    for place, (name, points) in enumerate(series.items(), 1):
+        points.sort(key=lambda point: point[0])
+        epochs, found = zip(*points, strict=True)
+        axes = figure.add_subplot(lines, columns, place)
+        low, value, high, floor = (
+            [each[key] for each in found] for key in ("low", "value", "high", "floor")
+        )
+        axes.fill_between(epochs, low, high, alpha=0.25, linewidth=0, label="95 % interval")
+        axes.plot(epochs, value, "o-", markersize=4, linewidth=1.2, label="generated images")
+        axes.plot(epochs, floor, "k--", linewidth=1, label="real images")
+        axes.set(title=name, xlabel="epoch", ylim=_LIMITS.get(name))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    _save(figure, run.figures_plot)
+
+
+def plot_forward(dataset: ImageDataset, process: Process, path: Path) -> None:
+    """Write training images with the noise of times from 0 to T, a row each.
+
+    x_t = sqrt(alpha-bar) x_0 + sqrt(1 - alpha-bar) noise (Ho et al. 2020, eq. 4), the same noise at
+    all times. Models that diffuse something else than images get no such picture.
+    """
+    if process.info.planes != 1:
+        return
+    generator = torch.Generator().manual_seed(SEED)
+    chosen = torch.randperm(len(dataset), generator=generator)[:STRIP_IMAGES]
+    images = torch.stack([dataset[int(index)][0] for index in chosen])
+    noise = torch.randn(images.shape, generator=generator)
+    last = process.schedule.timesteps
+    times = torch.linspace(0, last, min(STRIP_TIMES, last + 1)).round().long()
+    # Time 0 is the image; a scheduler counts from 0 what follows.
+    strip = [images]
+    for time in times[1:]:
+        strip.append(process.scheduler.add_noise(images, noise, (time - 1).expand(len(images))))
+    # (K, N, C, S, S) to a picture of N rows and K columns.
+    size, labels = dataset.image_size, [f"t = {int(time)}" for time in times]
+    rows, columns = len(images), len(labels)
+    tiles = torch.stack(strip).permute(1, 3, 0, 4, 2).reshape(rows * size, columns * size, -1)
+    pixels = to_uint8(tiles.permute(2, 0, 1)[None])[0]
+    figure = _new_figure(0.9 * columns, 0.9 * rows + 0.25)
+    axes = figure.add_subplot()
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_xticks([(place + 0.5) * size - 0.5 for place in range(columns)], labels)
+    axes.set_yticks([])
+    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    for place in range(1, columns):
+        axes.axvline(place * size - 0.5, color="white", linewidth=2)
+    for place in range(1, rows):
+        axes.axhline(place * size - 0.5, color="white", linewidth=2)
+    axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def _new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of a size in inches; nothing of a user's pyplot is touched."""
+    # matplotlib says on standard error that it lists the fonts, the first time.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
