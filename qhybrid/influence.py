@@ -79,7 +79,7 @@ def in_words(figures: Figures, *, control: bool = False) -> str:
     output, loss = figures["mean"]["output"] or 0.0, figures["mean"]["loss"]
     by = f"the output by {output:.2g} of its size"
     if loss is not None:
-        by += f" and the loss by {100 * loss:+.2g} %"
+        by += f" and the loss by {percent(loss)}"
     if output < NO_CHANGE:
         verdict = "the model does without them"
     elif loss is not None and loss < NO_LOSS:
@@ -88,3 +88,8 @@ def in_words(figures: Figures, *, control: bool = False) -> str:
         verdict = "the model uses them"
     what = "layers in the circuits' places" if control else "circuits"
     return f"{what} set to their mean change {by}: {verdict}"
+
+
+def percent(change: float) -> str:
+    """Return a relative change as text, e.g. "+0.02 %"; none has a minus sign that is not one."""
+    return f"{round(100 * change, 2) + 0.0:+.2f} %"

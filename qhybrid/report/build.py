@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qhybrid.influence import Figures, read_influence
 from qhybrid.report.circuits import SEED, SubjectCircuits
 from qhybrid.report.devices import ALL, Device, find_devices
 from qhybrid.report.figures import device_report, health_report
 from qhybrid.report.request import ReportRequest, check_request
 from qhybrid.report.sampling_cost import sampling_cost, step_counts
 from qhybrid.report.stored import subject_circuits
+from qhybrid.report.subject import Subject
 from qhybrid.version import __version__
 from qhybrid_circuits.disk_cache import use_cache
 from qhybrid_circuits.errors import CircuitError
@@ -52,6 +54,7 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
     model = {
         **step_counts(circuits),
         "health": circuits.health if request.health else None,
+        **_influence(subject, circuits, request.health),
         "sampling": sampling_cost(circuits, plan) if circuits.rounds else None,
     }
     content = {
@@ -69,6 +72,19 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
         "skipped": skipped,
     }
     return Report(content, circuits, tuple(devices))
+
+
+def _influence(subject: Subject, circuits: SubjectCircuits, wanted: bool) -> dict[str, Any]:
+    """Return a run's own figures; those of a model that is not trained are of its first weights."""
+    found: Figures | None = circuits.influence
+    measured_on = f"noise, with the random weights of seed {SEED}"
+    if subject.run is not None:
+        record = read_influence(subject.run)
+        found = None if record is None else record.influence
+        measured_on = "" if record is None else record.measured_on
+    if not wanted or found is None:
+        return {"influence": None, "influence_measured_on": None}
+    return {"influence": found, "influence_measured_on": measured_on}
 
 
 def _circuit_reports(

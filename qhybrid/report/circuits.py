@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qhybrid.influence import Figures
 from qhybrid.report.subject import Subject
 from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
 from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
@@ -66,12 +67,15 @@ class SubjectCircuits:
             ansatz.
         parameters: Trainable parameters of the model; None for an ansatz.
         health: `ModelHealth.to_dict()`; None for an ansatz.
+        influence: `Influence.to_dict()` of the model as it is, on noise; None without circuits or
+            their controls.
     """
 
     uses: tuple[CircuitUse, ...]
     rounds: tuple[tuple[RoundPart, ...], ...] | None = None
     parameters: int | None = None
     health: Mapping[str, Any] | None = None
+    influence: Figures | None = None
 
 
 def circuit_key(variational: VariationalCircuit) -> str:

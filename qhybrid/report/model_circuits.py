@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qhybrid.models.control import circuit_places
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import load_model
 from qhybrid.models.zoo import build_model
@@ -23,7 +24,11 @@ from qhybrid.report.circuits import (
 )
 from qhybrid.report.subject import Subject
 from qhybrid_runtime import CircuitBank, QuantumLayer, get_backend
+from qhybrid_runtime.health.influence import influence
 from qhybrid_runtime.health.model import ModelHealth, model_health
+
+#: Images of noise on which the influence is measured where a model has no data.
+_NOISE_IMAGES = 16
 
 #: One circuit of a round: its layer, its weights at that moment, its parameter sets per image.
 Call = tuple[QuantumLayer, np.ndarray, int]
@@ -51,7 +56,11 @@ def model_circuits(subject: Subject) -> SubjectCircuits:
     rounds = _watch(model, *one_image(model, spec))
     uses, parts = _sorted_by_structure(rounds, spec)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return SubjectCircuits(uses, parts, parameters, examine(model, spec).to_dict())
+    places = circuit_places(model)
+    found = None
+    if places:
+        found = influence(model, _noise(model, spec), modules=places, seed=1).to_dict()
+    return SubjectCircuits(uses, parts, parameters, examine(model, spec).to_dict(), found)
 
 
 def random_model(spec: ModelSpec) -> nn.Module:
@@ -75,6 +84,14 @@ def one_image(model: nn.Module, spec: ModelSpec) -> tuple[Tensor, Tensor]:
     shape = (1, *spec.input_shape)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED)).to(like)
     return noise, torch.tensor([(spec.timesteps or 1000) // 2], device=like.device)
+
+
+def _noise(model: nn.Module, spec: ModelSpec) -> tuple[Tensor, Tensor]:
+    """Return noise in the shape of images, and time steps from the first to the last one."""
+    like, shape = next(model.parameters()), (_NOISE_IMAGES, *spec.input_shape)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED)).to(like)
+    times = torch.arange(_NOISE_IMAGES) * (spec.timesteps or 1000) // _NOISE_IMAGES
+    return noise, times.to(like.device)
 
 
 def _watch(model: nn.Module, images: Tensor, times: Tensor) -> list[list[Call]]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from qhybrid.influence import Figures, in_words, percent
+from qhybrid.models.rows import CONTROL
+
 Reports = Sequence[Mapping[str, Any]]
 
 #: Figures that are compared with stock, and those of them that a ranking of many devices shows.
@@ -18,6 +21,18 @@ _IN_RANKINGS, _MANY = ("two_qubit_gates", "success_probability"), 8
 
 #: What stands for a figure that a device's calibration does not give.
 NOT_KNOWN = "not known"
+
+
+#: What stands for a figure of an influence that was not measured.
+NOT_MEASURED = "-"
+
+#: Ways to change circuits, in words.
+_WAYS = {
+    "mean": "their mean over the images",
+    "shuffled": "those of other images",
+    "random": "those by random weights",
+    "zero": "zero",
+}
 
 
 @dataclass(frozen=True)
@@ -70,9 +85,11 @@ def sections(content: Mapping[str, Any]) -> list[Section]:
         _health(reports),
         _trend(reports),
     ]
-    model = content["model"] or {"health": None, "sampling": None}
+    model = content["model"] or {"health": None, "influence": None, "sampling": None}
     if model["health"] and model["health"]["circuits"]:
         found.append(_model_health(model["health"]))
+    if model["influence"]:
+        found.append(_influence(model["influence"], model["influence_measured_on"]))
     if model["sampling"]:
         found.append(_sampling(model, model["sampling"]))
     skipped = {"target": itemgetter("target"), "why": itemgetter("reason")}
@@ -116,6 +133,9 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
         broken = model["health"]["parameters_without_gradient"]
         if broken:
             found.append(f"no gradient reaches {', '.join(broken[:3])}" + _more(broken, 3))
+    if content["subject"]["kind"] == "run" and model["influence"]:
+        control = content["subject"]["model"].endswith(CONTROL)
+        found.append(in_words(model["influence"], control=control))
     if not content["reports"]:
         found.append("the model has no circuits: there is nothing to run on a device")
     elif all(report["target"] is None for report in content["reports"]):
@@ -284,6 +304,23 @@ def _model_health(health: Mapping[str, Any]) -> Section:
         ("what the circuits change in the output", f"{health['circuit_effect']:.2g} of its size"),
     )
     return Section("The model as a whole", ("what", "how many"), rows, 2)
+
+
+def _influence(found: Figures, measured_on: str) -> Section:
+    def cell(value: float | None, form: Callable[[float], str]) -> str:
+        return NOT_MEASURED if value is None else form(value)
+
+    rows = tuple(
+        (
+            _WAYS[way],
+            cell(change["output"], "{:.2g} of its size".format),
+            cell(change["loss"], percent),
+            cell(change.get("samples"), "{:.2g} of their size".format),
+        )
+        for way, change in found.items()
+    )
+    headings = ("circuits set to", "change of the output", "of the loss", "of samples")
+    return Section("Influence", headings, rows, 1, (f"measured on {measured_on}",))
 
 
 def _sampling(model: Mapping[str, Any], cost: Mapping[str, Any]) -> Section:

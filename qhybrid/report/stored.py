@@ -100,6 +100,7 @@ def _keep(store: LoweringCache, key: str, found: SubjectCircuits) -> None:
         "rounds": rounds,
         "parameters": found.parameters,
         "health": found.health,
+        "influence": found.influence,
     }
     store.write(f"{key}.json", json.dumps(index_file).encode())
 
@@ -111,7 +112,8 @@ def _recall(store: LoweringCache, key: str) -> SubjectCircuits | None:
         if len(known) < len(uses):
             return None
         rounds = tuple(tuple(RoundPart(*part) for part in parts) for parts in values["rounds"])
-        return SubjectCircuits(tuple(known), rounds, values["parameters"], values["health"])
+        facts = (values[key] for key in ("parameters", "health", "influence"))
+        return SubjectCircuits(tuple(known), rounds, *facts)
 
     return store.read_json(key, parsed)
 

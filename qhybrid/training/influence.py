@@ -89,8 +89,11 @@ class Probe:
         self._module, self._held, self.split = module, held, held.split
         self._exact, self._places = get_backend("statevector"), circuit_places(module.model)
 
-    def influence(self, images: int = IMAGES) -> tuple[Influence, int]:
-        """Return the influence on the output, the loss and samples, and how many images it took."""
+    def influence(self, images: int = IMAGES, *, draw: bool = True) -> tuple[Influence, int]:
+        """Return the influence on output and loss, and how many images it was measured on.
+
+        The influence on samples is measured too where `draw` is set.
+        """
         held = self._batch(images)
         with on_backend(self._module.model, self._exact):
             arguments, loss = self._evaluation(held)
@@ -98,7 +101,7 @@ class Probe:
                 self._module.model,
                 arguments,
                 loss,
-                samples=self._samples(),
+                samples=self._samples() if draw else None,
                 modules=self._places,
                 seed=_SEED,
             )

@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 from service_double import ServiceDouble
 
+from qhybrid.influence import InfluenceRecord
 from qhybrid.models.catalog import catalog
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.storage import save_model
+from qhybrid.models.zoo import build_model
 from qhybrid.report.build import Report, build_report
 from qhybrid.report.circuits import circuit_key
+from qhybrid.report.render import render
 from qhybrid.report.request import ReportRequest
 from qhybrid.report.stored import subject_circuits
 from qhybrid.report.subject import find_subject, parse_settings
+from qhybrid.run_folder import Run
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import save_config
 from qhybrid_circuits import RequestError, build_ansatz
 from qhybrid_circuits.disk_cache import use_cache
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
@@ -68,8 +76,12 @@ MODEL = {
     "circuits_per_step": int,
     "rounds_per_step": int,
     "health": (dict, type(None)),
+    "influence": (dict, type(None)),
+    "influence_measured_on": (str, type(None)),
     "sampling": (dict, type(None)),
 }
+INFLUENCE = dict.fromkeys(("mean", "shuffled", "random", "zero"), dict)
+CHANGE = {"output": float, "loss": (float, type(None))}
 MODEL_HEALTH = {
     "weights": int,
     "dead_weights": int,
@@ -122,6 +134,10 @@ def conforms_as_a_whole(content: Any) -> None:
             conforms(content["model"]["sampling"]["stock"], COST)
         if content["model"]["health"] is not None:
             conforms(content["model"]["health"], MODEL_HEALTH)
+        if content["model"]["influence"] is not None:
+            conforms(content["model"]["influence"], INFLUENCE)
+            for change in content["model"]["influence"].values():
+                conforms({**change, "samples": 0.0}, {**CHANGE, "samples": float})
     for report in content["reports"]:
         conforms(report, REPORT)
         for key in ("stock", "stock_bound"):
@@ -147,9 +163,42 @@ def test_the_report_of_a_model_conforms_to_the_schema(model_report: Report) -> N
         assert {each["topology"] for each in report["topologies"]} == {"heavy-hex", "line"}
 
 
+def test_the_influence_of_a_model_that_is_not_trained(model_report: Report, cache: Path) -> None:
+    """On noise, by the first weights; the circuits' effect on one image is that of zeros."""
+    model = model_report.content["model"]
+    assert model["influence_measured_on"] == "noise, with the random weights of seed 0"
+    assert all(change["loss"] is None for change in model["influence"].values())
+    assert 1e-5 < model["influence"]["mean"]["output"] < 0.1
+    assert model["influence"]["zero"]["output"] > model["influence"]["mean"]["output"]
+    for name, found in {"unet": False, "1hqconv-qvunet-control": True}.items():
+        assert bool(build_report(ReportRequest(name)).content["model"]["influence"]) is found
+    without = build_report(ReportRequest("1hqconv-qvunet", health=False)).content["model"]
+    assert without["influence"] is without["influence_measured_on"] is None
+
+
+def test_the_influence_of_a_run_is_its_own_record(cache: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    save_config(Config(), run.config_file)
+    spec = ModelSpec("1hqconv-qvunet", image_size=8, dim=2, ansatz_layers=1)
+    save_model(build_model(spec), spec, run.folder)
+    request = ReportRequest(str(run.folder))
+    assert build_report(request).content["model"]["influence"] is None
+    figures: dict[str, dict[str, float | None]] = {
+        way: {"output": 0.5, "loss": 0.25, "samples": 0.125} for way in INFLUENCE
+    }
+    InfluenceRecord(7, 360, "test", figures).save(run)
+    report = build_report(request)
+    conforms_as_a_whole(report.content)
+    assert report.content["model"]["influence"] == figures
+    text = render(report, "table")
+    assert "by 0.5 of its size and the loss by +25.00 %: the model uses them" in text
+    assert "measured on 360 test images after step 7" in text
+
+
 def test_a_schema_is_documented_key_by_key() -> None:
     text = Path(__file__).parents[3].joinpath("docs", "reports.md").read_text(encoding="utf-8")
     schemas = (TOP, SUBJECT, REPORT, HEALTH, TREND, MODEL, MODEL_HEALTH, SAMPLING, TOPOLOGY)
+    schemas += (INFLUENCE, CHANGE)
     missing = {key for schema in schemas for key in schema if f"`{key}`" not in text}
     assert not missing
 

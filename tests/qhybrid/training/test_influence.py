@@ -227,12 +227,15 @@ def test_a_changed_record_is_refused(finished: tuple[Run, str], tmp_path: Path) 
 
 
 WORDS = {
-    (1.7e-5, 0.0): "output by 1.7e-05 of its size and the loss by +0 %: the model does without",
+    (
+        1.7e-5,
+        -1e-9,
+    ): "output by 1.7e-05 of its size and the loss by +0.00 %: the model does without",
     (
         0.02,
         -0.001,
-    ): "output by 0.02 of its size and the loss by -0.1 %: the loss does not need them",
-    (0.2, 0.13): "output by 0.2 of its size and the loss by +13 %: the model uses them",
+    ): "output by 0.02 of its size and the loss by -0.10 %: the loss does not need them",
+    (0.2, 0.13): "output by 0.2 of its size and the loss by +13.00 %: the model uses them",
     (0.2, None): "output by 0.2 of its size: the model uses them",
 }
 
