@@ -67,7 +67,7 @@ def test_training_reaches_the_denoiser_alone(
 def test_no_weight_of_the_circuit_is_dead(generator: torch.Generator) -> None:
     health = model_health(_model().double(), *(e.double() for e in _noisy(1, generator)))
     assert (health.dead_weights, health.parameters_without_gradient) == (0, ())
-    assert health.num_weights == 12
+    assert health.num_weights == 10
 
 
 def test_a_control_has_as_many_weights_and_starts_odd(generator: torch.Generator) -> None:
