@@ -132,7 +132,7 @@ def narrow(*, qubits: int) -> VariationalCircuit:
         ({"ansatz": f"{__name__}:narrow"}, "has 1 outputs, fewer than the 4 latents"),
         ({"ansatz": "reuplod"}, "unknown ansatz 'reuplod'; did you mean reupload"),
         ({"circuits": 0}, "circuits must be 1 to 100, but is 0"),
-        ({"dim": 17}, "dim of qlatent must be one of 2, 3"),
+        ({"dim": 17}, "dim of qlatent must be 2 to 16, the latents of an image"),
         ({"variant": "conditonal"}, "unknown variant 'conditonal'; did you mean"),
         (
             {"name": "unet", "dim": 10, "ansatz": "hqconv"},
