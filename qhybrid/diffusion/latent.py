@@ -98,8 +98,8 @@ class LatentProcess(Process):
         save_grid(pairs(originals, decoded), preparation.picture, columns=PICTURE_COLUMNS)
         error = float((decoded - originals).square().mean().sqrt()) / 2
         preparation.tell(
-            f"{autoencoder.latents} latents an image, from which pixels are {error:.1%} of the "
-            f"range from black to white off in the mean square; see {preparation.picture}"
+            f"{autoencoder.latents} an image; pixels that are made of them are off by {error:.1%} "
+            f"of the range from black to white (root mean square), see {preparation.picture}"
         )
         return LatentDataset(latents, preparation.labels)
 

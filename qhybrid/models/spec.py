@@ -121,33 +121,41 @@ class ModelSpec:
                 f"channels must be one of {_listed(CHANNELS)}, but is {self.channels}; convert the "
                 "images to grey or RGB"
             )
-        if not 2 <= self.dim <= MOST_DIM:
-            raise RequestError(
-                f"dim must be 2 to {MOST_DIM}, but is {self.dim}; the paper's is {own.dim}"
-            )
-        if self.dim % own.divisor:
-            raise RequestError(
-                f"dim of {self.name} must be a multiple of {own.divisor}, but is {self.dim}; the "
-                f"paper's is {own.dim}"
-            )
-        if not 1 <= self.ansatz_layers <= MOST_ANSATZ_LAYERS:
-            raise RequestError(
-                f"ansatz_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {self.ansatz_layers}; "
-                f"the paper's is {own.ansatz_layers}"
-            )
+        self._check_size(row)
         if self.variant not in row.variants:
             hint = f"these are the variants of {self.name}"
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
-        if own.dims and self.dim not in own.dims:
-            raise RequestError(
-                f"dim of {self.name} must be one of {_listed(own.dims)}, {own.meaning}, but is "
-                f"{self.dim}; the paper's is {own.dim}"
-            )
         self._check_circuits(row)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)
         object.__setattr__(self, "classes", classes)
+
+    def _check_size(self, row: ModelRow) -> None:
+        """Refuse widths and numbers of layers that the model cannot have."""
+        own = row.size
+        usual = "its usual one" if row.paper in ("", "ours") else "the paper's"
+        if not 2 <= self.dim <= MOST_DIM:
+            raise RequestError(
+                f"dim must be 2 to {MOST_DIM}, but is {self.dim}; {usual} is {own.dim}"
+            )
+        if self.dim % own.divisor:
+            raise RequestError(
+                f"dim of {self.name} must be a multiple of {own.divisor}, but is {self.dim}; "
+                f"{usual} is {own.dim}"
+            )
+        if own.dims and self.dim not in own.dims:
+            every = own.dims == tuple(range(own.dims[0], own.dims[-1] + 1))
+            allowed = f"{own.dims[0]} to {own.dims[-1]}" if every else f"one of {_listed(own.dims)}"
+            raise RequestError(
+                f"dim of {self.name} must be {allowed}, {own.meaning}, but is "
+                f"{self.dim}; {usual} is {own.dim}"
+            )
+        if not 1 <= self.ansatz_layers <= MOST_ANSATZ_LAYERS:
+            raise RequestError(
+                f"ansatz_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {self.ansatz_layers}; "
+                f"{usual} is {own.ansatz_layers}"
+            )
 
     def _check_circuits(self, row: ModelRow) -> None:
         """Refuse circuits of a model that has its own, and ansätze that do not exist."""

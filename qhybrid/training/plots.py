@@ -16,7 +16,7 @@ from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.batches import StepPlan
 from qhybrid.training.evaluations import HELD_OUT, due_epoch
-from qhybrid.training.metrics import read_metrics
+from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.state import StepHook, TrainingState
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def plot_forward(dataset: ImageDataset, process: Process, path: Path) -> None:
     x_t = sqrt(alpha-bar) x_0 + sqrt(1 - alpha-bar) noise (Ho et al. 2020, eq. 4), the same noise at
     all times. Models that diffuse something else than images get no such picture.
     """
-    if process.info.planes != 1:
+    if process.info.planes != 1 or process.info.latents:
         return
     generator = torch.Generator().manual_seed(SEED)
     chosen = torch.randperm(len(dataset), generator=generator)[:STRIP_IMAGES]

@@ -10,6 +10,7 @@ from qhybrid.printing import print_lines
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.session import Session
+from qhybrid_runtime import QuantumLayer
 
 
 def show_start(console: Console, run: Run, session: Session) -> None:
@@ -71,10 +72,12 @@ def _backend(session: Session) -> str:
         return "none needed, the model has no circuits"
     text = f"{session.config.quantum.backend}, gradient {session.gradient}"
     entry = next((each for each in catalog() if each["name"] == session.spec.name), None)
-    if entry is None or entry["qubits"] is None:
+    modules = session.state.model.modules()
+    sizes = [each.variational.num_qubits for each in modules if isinstance(each, QuantumLayer)]
+    if entry is None or not sizes:
         return text
-    circuits = f"{entry['circuits_per_step']} circuits per denoising step"
-    return f"{text}, {entry['qubits']} qubits, {circuits}"
+    circuits = (entry["circuits_per_step"] or 0) * (session.spec.circuits or 1)
+    return f"{text}, {max(sizes)} qubits, {_counted(circuits, 'circuit')} per denoising step"
 
 
 def _natural_gradient(config: Config) -> dict[str, str]:

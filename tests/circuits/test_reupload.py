@@ -20,24 +20,27 @@ def _turn(letter: str, angle: float, qubits: tuple[int, ...], total: int) -> Ope
 @pytest.mark.parametrize(
     ("qubits", "topology", "pairs"),
     [
-        (2, "ring", [(0, 1)]),
-        (3, "ring", [(0, 1), (2, 0), (1, 2)]),
-        (4, "ring", [(0, 1), (2, 3), (1, 2), (3, 0)]),
-        (4, "line", [(0, 1), (2, 3), (1, 2)]),
+        (2, "ring", ([(0, 1)], [])),
+        (3, "ring", ([(0, 1), (2, 0)], [(1, 2)])),
+        (4, "ring", ([(0, 1), (2, 3)], [(1, 2), (3, 0)])),
+        (4, "line", ([(0, 1), (2, 3)], [(1, 2)])),
     ],
 )
 def test_the_outputs_are_those_of_the_matrices(
-    qubits: int, topology: Any, pairs: list[tuple[int, int]], rng: np.random.Generator
+    qubits: int,
+    topology: Any,
+    pairs: tuple[list[tuple[int, int]], ...],
+    rng: np.random.Generator,
 ) -> None:
     variational = reupload(qubits=qubits, layers=3, topology=topology)
     inputs, weights = (rng.uniform(-3, 3, n) for n in (3 * qubits, variational.num_weights))
-    assert len(weights) == 2 * (2 * qubits + len(pairs))
+    assert len(weights) == 4 * qubits + sum(map(len, pairs))
     whole, left = Operator(np.eye(2**qubits)), iter(weights)
     for layer, angles in enumerate(inputs.reshape(3, qubits)):
         if layer:
             for q in range(qubits):
                 whole = whole & _turn("Z", next(left), (q,), qubits)
-            for pair in pairs:
+            for pair in pairs[layer - 1]:
                 whole = whole & _turn("Z", next(left), pair, qubits)
             for q in range(qubits):
                 whole = whole & _turn("X", next(left), (q,), qubits)
@@ -51,7 +54,7 @@ def test_the_outputs_are_those_of_the_matrices(
     labels = [
         "".join("Z" if q == i else "I" for q in reversed(range(qubits))) for i in range(qubits)
     ]
-    both = sorted(tuple(sorted(pair)) for pair in pairs)
+    both = sorted(tuple(sorted(pair)) for each in pairs for pair in each)
     neighbours = [
         tuple(q for q, z in enumerate(o.paulis.z[0]) if z) for o in variational.observables[qubits:]
     ]

@@ -18,12 +18,13 @@ def reupload(
 
     Ours, after the data re-uploading of Perez-Salinas et al. (2020): every layer takes inputs of
     its own, so that the outputs are products of sines and cosines of all of them. Between two
-    layers are RZ on every qubit, RZZ on all neighbours and RX on every qubit. A weight is an angle
-    in radians, and so is an input. After the last RY nothing follows that acts on Z.
+    layers are RZ on every qubit, RZZ on every second pair of neighbours, the others the next time,
+    and RX on every qubit. A weight is an angle in radians, and so is an input. The last layer of RY
+    ends the circuit.
 
     From |+> the first RY gives <Z> = -sin(input): without weights the outputs are linear in small
     inputs, where RY from |0> would make them even. RZZ and RX of any angle are native to current
-    QPUs ("fractional gates"), and all RZZ of a layer commute: they take two time steps.
+    QPUs ("fractional gates"), and those between two layers act at one time.
 
     The outputs are <Z> of each qubit, then <ZZ> of each pair of neighbours, in one basis.
 
@@ -41,7 +42,8 @@ def reupload(
     closed = topology == "ring" and qubits > 2
     pairs = [(q, (q + 1) % qubits) for q in range(qubits if closed else qubits - 1)]
     inputs = ParameterVector("x", layers * qubits)
-    weights = ParameterVector("w", (layers - 1) * (2 * qubits + len(pairs)))
+    entangled = [pairs[layer % 2 :: 2] for layer in range(layers - 1)]
+    weights = ParameterVector("w", sum(2 * qubits + len(each) for each in entangled))
     remaining = iter(weights)
     circuit = QuantumCircuit(qubits, name="reupload")
     circuit.h(range(qubits))
@@ -49,7 +51,7 @@ def reupload(
         if layer:
             for qubit in range(qubits):
                 circuit.rz(next(remaining), qubit)
-            for pair in pairs[::2] + pairs[1::2]:
+            for pair in entangled[layer - 1]:
                 circuit.rzz(next(remaining), *pair)
             for qubit in range(qubits):
                 circuit.rx(next(remaining), qubit)

@@ -67,7 +67,7 @@ def test_training_reaches_the_denoiser_alone(
 def test_no_weight_of_the_circuit_is_dead(generator: torch.Generator) -> None:
     health = model_health(_model().double(), *(e.double() for e in _noisy(1, generator)))
     assert (health.dead_weights, health.parameters_without_gradient) == (0, ())
-    assert health.num_weights == 12
+    assert health.num_weights == 10
 
 
 def test_a_control_has_as_many_weights_and_starts_odd(generator: torch.Generator) -> None:
@@ -132,7 +132,7 @@ def narrow(*, qubits: int) -> VariationalCircuit:
         ({"ansatz": f"{__name__}:narrow"}, "has 1 outputs, fewer than the 4 latents"),
         ({"ansatz": "reuplod"}, "unknown ansatz 'reuplod'; did you mean reupload"),
         ({"circuits": 0}, "circuits must be 1 to 100, but is 0"),
-        ({"dim": 17}, "dim of qlatent must be one of 2, 3"),
+        ({"dim": 17}, "dim of qlatent must be 2 to 16, the latents of an image"),
         ({"variant": "conditonal"}, "unknown variant 'conditonal'; did you mean"),
         (
             {"name": "unet", "dim": 10, "ansatz": "hqconv"},

@@ -43,7 +43,7 @@ PARAMETERS = {
     "qbottleneck-unet": 513 * 512 + 513 * 16 + 32 + 16_000 + 256 * 16 + 529 * 512 + 513 * 512,
     # Ours, of 12 latents: 8 features of the noise beside them, 36 angles, 24 outputs.
     "latent-mlp": 21 * 256 + 257 * 256 + 257 * 12,
-    "qlatent": 21 * 36 + 72 + 25 * 12,
+    "qlatent": 21 * 36 + 60 + 25 * 12,
 }
 PARAMETERS |= {name + CONTROL: PARAMETERS[name] for name in HYBRIDS_WITH_CONTROL}
 

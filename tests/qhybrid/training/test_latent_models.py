@@ -172,7 +172,7 @@ def test_a_device_takes_one_round_a_step(run: Run, tmp_path: Path) -> None:
         ({"diffusion.schedule": "linear"}, "diffusion.schedule has no effect on qlatent"),
         ({"diffusion.p2_gamma": 1.0}, "diffusion.p2_gamma has no effect on qlatent"),
         ({"sampling.sampler": "ddpm"}, "drawn from by the samplers dpm++, ddim"),
-        ({"model.ansatz": "basic_entangling", "model.dim": 17}, "dim of qlatent must be one of"),
+        ({"model.ansatz": "basic_entangling", "model.dim": 17}, "dim of qlatent must be 2 to 16"),
     ],
 )
 def test_what_has_no_effect_is_refused(
