@@ -242,11 +242,11 @@ def test_an_interruption_loses_nothing(
     assert "0 of 3 evaluations are done; the same command goes on" in capsys.readouterr().err
     monkeypatch.setattr(execute, "train", counted)
     assert main(command) == 130
-    assert "1 of 3 evaluations are done" in capsys.readouterr().err
-    assert "1 of 3 evaluations are done" in (out / "results.html").read_text()
+    assert "2 of 3 evaluations are done" in capsys.readouterr().err
+    assert "2 of 3 evaluations are done" in (out / "results.html").read_text()
     trained[0] = -10
     assert main(command) == 0
-    # One of the four points was reached before the first interruption, two before the second.
+    # One of the four points was reached before the first interruption, three before the second.
     assert trained[0] == -10 + 1
     assert list(weights(out, 0)) == list(weights(whole, 0))
     assert values(out) == values(whole)
@@ -255,16 +255,8 @@ def test_an_interruption_loses_nothing(
 def test_a_killed_process_loses_nothing(tiny: Path, whole: Path, tmp_path: Path) -> None:
     """Seconds, since a process of its own loads torch and is killed at work."""
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "qhybrid",
-        "reproduce",
-        str(tiny),
-        "--out",
-        str(out),
-        "--seeds=1",
-    ]
+    arguments = ["reproduce", str(tiny), "--out", str(out), "--seeds", "1"]
+    command = [sys.executable, "-m", "qhybrid", *arguments]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not (point(out, "classical", 2, 0) / "model.safetensors").exists():
