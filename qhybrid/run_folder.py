@@ -12,6 +12,11 @@ from qhybrid_circuits.errors import RequestError
 RUNS = Path("runs")
 """Where runs go unless told otherwise, relative to the working directory."""
 
+GROUP_FILE = "group.toml"
+"""What the folder of runs of several seeds has, see `qhybrid.run_group`."""
+
+_MARKS = ("config.toml", GROUP_FILE)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -50,16 +55,9 @@ class Run:
         Raises:
             RequestError: The file is damaged.
         """
-        from qhybrid.settings.sources import parse_config, read_values, warn_of_changes
+        from qhybrid.settings.sources import saved_config
 
-        try:
-            config = parse_config(read_values(self.config_file))
-        except RequestError as error:
-            if str(self.config_file) in str(error):
-                raise
-            raise RequestError(f"'{self.config_file}': {error}") from error
-        warn_of_changes(self.config_file)
-        return config
+        return saved_config(self.config_file)
 
     def check_model(self, use: str = "") -> None:
         """Refuse a run that has no model yet; `use` says what for, e.g. " to start from".
@@ -110,29 +108,35 @@ def open_run(folder: Path) -> Run:
         missing = f"there is no folder '{folder}'"
     elif not folder.is_dir():
         missing = f"'{folder}' is a file, not a run folder"
+    elif (folder / GROUP_FILE).is_file():
+        raise RequestError(
+            f"'{folder}' is a group of runs with different seeds; name one of them, e.g. "
+            f"{min(folder.glob('seed-*'), default=folder / 'seed-0')}"
+        )
     else:
         missing = f"'{folder}' is not a run folder: it has no config.toml"
     raise RequestError(f"{missing}; {_guess(folder)}`qhybrid train` makes a run")
 
 
-def newest_run(root: Path = RUNS) -> Run:
-    """The run under `root` that was started or saved last.
+def newest_folder(root: Path = RUNS) -> Path:
+    """The folder of the run, or the group of runs, under `root` that was started or saved last.
 
     Raises:
         RequestError: There is none.
     """
-
-    def last_touched(run: Run) -> float:
-        newest = run.newest_checkpoint()
-        return max(path.stat().st_mtime for path in (run.config_file, newest) if path is not None)
-
-    runs = _runs_in(root)
-    if not runs:
+    newest: dict[Path, float] = {}
+    for level in ("*", "*/seed-*"):
+        for name in ("config.toml", GROUP_FILE, "checkpoints/step-*.ckpt"):
+            for path in root.glob(f"{level}/{name}"):
+                folder = root / path.relative_to(root).parts[0]
+                newest[folder] = max(newest.get(folder, 0.0), path.stat().st_mtime)
+    found = [path for path in newest if any((path / n).is_file() for n in _MARKS)]
+    if not found:
         raise RequestError(
             f"there is no run in '{root}/' to resume; start one with `qhybrid train`, or name its "
             "folder with --out"
         )
-    return max(runs, key=last_touched)
+    return max(found, key=lambda folder: newest[folder])
 
 
 def claim_folder(folder: Path) -> Path:
@@ -159,7 +163,7 @@ def check_free(folder: Path) -> None:
         RequestError: The folder has something in it already, or is a file.
     """
     folder = user_path(folder)
-    if (folder / "config.toml").exists():
+    if any((folder / mark).exists() for mark in _MARKS):
         raise RequestError(
             f"'{folder}' holds a run already; continue it with `qhybrid train --resume --out "
             f"{folder}` or choose another --out"
@@ -168,6 +172,11 @@ def check_free(folder: Path) -> None:
         raise RequestError(f"'{folder}' is a file; choose another --out")
     if folder.is_dir() and any(folder.iterdir()):
         raise RequestError(f"'{folder}' is not empty; choose another --out")
+
+
+def usual_name(config: Config) -> str:
+    """The name of a run's folder, without its number, unless told otherwise."""
+    return f"{config.model.name}-{Path(config.data.dataset).stem}"
 
 
 def claim_next(root: Path, stem: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
 from qhybrid.cli.listings import backends, datasets, models
 from qhybrid.cli.report import report
@@ -26,7 +27,17 @@ _LONGEST = 4000
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (train, sample, evaluate, reproduce, report, models, datasets, backends)
+    for command in (
+        train,
+        sample,
+        evaluate,
+        compare,
+        reproduce,
+        report,
+        models,
+        datasets,
+        backends,
+    )
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 
@@ -34,6 +45,7 @@ FROM_SETTINGS: dict[str, Callable[[], Callable[..., None]]] = {
     "train": train_command,
     "sample": sample_command,
     "evaluate": evaluate_command,
+    "compare": compare_command,
 }
 """Commands that get options from settings, which takes longer than listing the commands may."""
 

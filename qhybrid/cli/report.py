@@ -1,9 +1,5 @@
 """`qhybrid report`."""
 
-import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,11 +58,9 @@ def report(
 
     What was computed once is remembered: the same report again takes a second.
     """
-    from qhybrid.files import user_path, write_text
+    from qhybrid.cli.output import destination_of, telling, terminal_width, write_out
     from qhybrid.report.request import ReportRequest, check_request
     from qhybrid.report.subject import parse_settings
-    from qhybrid_circuits.errors import WriteError
-    from qhybrid_circuits.files import writable
 
     request = ReportRequest(
         subject=subject,
@@ -80,43 +74,11 @@ def report(
         settings=parse_settings(assignments or []),
     )
     check_request(request)
-    destination = None if out is None else user_path(out)
-    if destination is not None:
-        writable(
-            destination,
-            "give --out the path of a file in a folder that takes one, or leave it out to see the "
-            "report",
-        )
-    with _telling("all" in request.targets) as tell:
+    destination = destination_of(out, "report")
+    with telling(long="all" in request.targets) as tell:
         from qhybrid.report.build import build_report
         from qhybrid.report.render import render
 
         found = build_report(request, tell)
-        text = render(found, output_format, _width(out))
-    if destination is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        write_text(destination, text)
-    except WriteError as error:
-        raise WriteError(f"{error}; give another --out: what was computed is remembered") from error
-    typer.echo(f"report  {out}")
-
-
-def _width(out: Path | None) -> int | None:
-    """Return the columns of the terminal that is written to, None where there is none."""
-    if out is not None or not sys.stdout.isatty():
-        return None
-    return max(80, shutil.get_terminal_size().columns)
-
-
-@contextmanager
-def _telling(long: bool) -> Iterator[Callable[[str], None]]:
-    """Show on standard error what is being worked on: in place on a terminal, else line by line."""
-    if not sys.stderr.isatty():
-        yield lambda text: typer.echo(text, err=True) if long else None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as status:
-        yield lambda text: status.update(f"{text} ...")
+        text = render(found, output_format, terminal_width(out))
+    write_out(text, out, destination, "report")

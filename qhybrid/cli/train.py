@@ -24,6 +24,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out, or the newest in runs/.")
     ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Train with N seeds, from --seed on: a group of runs."),
+    ] = None,
     **settings: Any,
 ) -> None:
     """Train a diffusion model; without options, on handwritten digits, within minutes.
@@ -32,8 +36,11 @@ def train(
     and says how to resume. More --epochs with --resume extend a run.
     """
     from qhybrid.allocator import keep_freed_memory
-    from qhybrid.run_folder import newest_run, open_run
+    from qhybrid.files import user_path
+    from qhybrid.run_folder import newest_folder, open_run
+    from qhybrid.run_group import is_group
     from qhybrid.settings import sources
+    from qhybrid.training.seeds import open_group, train_seeds
     from qhybrid.training.train import resumed_config
     from qhybrid.training.train import train as train_run
 
@@ -44,14 +51,19 @@ def train(
     assigned = sources.parse_assignments(assignments or [])
     requested = sources.merge_values(base, sources.nest({**assigned, **given}))
     if resume:
-        run = newest_run() if out is None else open_run(out)
-        resolved, out = resumed_config(run, requested), run.folder
+        out = newest_folder() if out is None else user_path(out)
+        grouped = seeds is not None or is_group(out)
+        saved = open_group(out) if grouped else open_run(out)
+        resolved = resumed_config(saved.config(), requested)
     else:
-        resolved = sources.parse_config(requested)
+        grouped, resolved = seeds is not None, sources.parse_config(requested)
 
     from qhybrid.cli.console import PatientConsole
 
-    train_run(resolved, out=out, resume=resume, console=PatientConsole())
+    if grouped:
+        train_seeds(resolved, seeds=seeds, out=out, resume=resume, console=PatientConsole())
+    else:
+        train_run(resolved, out=out, resume=resume, console=PatientConsole())
 
 
 def train_command() -> Callable[..., None]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from qhybrid.files import user_path
 from qhybrid.run_folder import Run, open_run
+from qhybrid.run_group import is_group
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid_circuits.errors import RequestError
 
@@ -41,7 +42,7 @@ def find_subject(path: Path | str) -> Subject:
         RequestError: There is nothing there, or something else.
     """
     path = user_path(path)
-    if (path / "config.toml").is_file():
+    if (path / "config.toml").is_file() or is_group(path):
         return Subject("run", path, open_run(path))
     if not path.exists():
         try:

@@ -30,11 +30,11 @@ def device_report(use: CircuitUse, device: Device | None, fractional: bool) -> d
     Raises:
         CircuitError: The circuit does not fit the device.
     """
-    report = _resources(use, device, fractional)
+    report = resources(use, device, fractional)
     variants = [] if device is None else _topologies(use)
     compared = []
     for topology, variant in variants:
-        figures = _resources(variant, device, fractional, compare=False)
+        figures = resources(variant, device, fractional, compare=False)
         compared.append({"topology": topology, **{key: figures[key] for key in _COMPARED}})
     return {**report, "topologies": compared}
 
@@ -58,9 +58,14 @@ def health_report(use: CircuitUse) -> dict[str, Any]:
     return remembered(key, compute, dict)
 
 
-def _resources(
-    use: CircuitUse, device: Device | None, fractional: bool, *, compare: bool = True
+def resources(
+    use: CircuitUse, device: Device | None, fractional: bool = False, *, compare: bool = True
 ) -> dict[str, Any]:
+    """Return a circuit's `ResourceReport` as a dictionary, without stock figures on request.
+
+    Raises:
+        CircuitError: The circuit does not fit the device.
+    """
     where = None if device is None else device.fingerprint
     weights = use.weights.tobytes()
     key = content_key("report", _VERSION, use.content, weights, where, fractional, compare)

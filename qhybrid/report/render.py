@@ -13,21 +13,23 @@ Format = Literal["table", "md", "json", "html"]
 
 def render(report: Report, output_format: Format, width: int | None = None) -> str:
     """Return a report as text; a table has `width` columns, or as many as it needs."""
+    content = report.content
     if output_format == "json":
-        return json.dumps(report.content, indent=2) + "\n"
-    if output_format == "html":
-        from qhybrid.report.page import page
+        return json.dumps(content, indent=2) + "\n"
+    if output_format == "md":
+        return markdown(headline(content), remarks(content), sections(content))
+    if output_format == "table":
+        return tables(headline(content), remarks(content), sections(content), width)
+    from qhybrid.report.page import page
 
-        return page(report)
-    parts = headline(report.content), remarks(report.content), sections(report.content)
-    return as_markdown(*parts) if output_format == "md" else as_tables(*parts, width)
+    return page(report)
 
 
-def as_markdown(title: str, said: Sequence[str], tables: Sequence[Section]) -> str:
-    """Return a title, remarks and tables as Markdown."""
+def markdown(title: str, notes: Sequence[str], parts: Sequence[Section]) -> str:
+    """Return tables as Markdown, below a title and remarks."""
     lines = [f"# {title}", ""]
-    lines += [f"- {remark}" for remark in said]
-    for section in tables:
+    lines += [f"- {note}" for note in notes]
+    for section in parts:
         lines += ["", f"## {section.title}", ""]
         figures = len(section.headings) - section.texts
         rule = ["---"] * section.texts + ["---:"] * figures
@@ -37,10 +39,10 @@ def as_markdown(title: str, said: Sequence[str], tables: Sequence[Section]) -> s
     return "\n".join(lines) + "\n"
 
 
-def as_tables(
-    title: str, said: Sequence[str], tables: Sequence[Section], width: int | None = None
+def tables(
+    title: str, notes: Sequence[str], parts: Sequence[Section], width: int | None = None
 ) -> str:
-    """Return the same for a terminal; a table has `width` columns, or as many as it needs."""
+    """Return tables for a terminal of `width` columns, below a title and remarks."""
     from rich.console import Console
 
     written = io.StringIO()
@@ -49,9 +51,9 @@ def as_tables(
         width=width or 1000, file=written, color_system=None, highlight=False, markup=False
     )
     console.print(title, soft_wrap=width is None)
-    for remark in said:
-        console.print(f"! {remark}")
-    for section in tables:
+    for note in notes:
+        console.print(f"! {note}")
+    for section in parts:
         console.print(f"\n{section.title}", _rich_table(section), *section.notes, sep="\n")
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 

@@ -80,7 +80,7 @@ def _check_same(job: Job) -> None:
     if job.run.config_file.is_file():
         saved = job.run.config()
         try:
-            check_resumable(saved, job.config(job.points[-1].step), job.run)
+            check_resumable(saved, job.config(job.points[-1].step), job.run.folder)
         except RequestError as error:
             reason = str(error).partition(";")[0]
             raise RequestError(

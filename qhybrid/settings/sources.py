@@ -180,6 +180,22 @@ def save_config(config: Config, path: Path) -> None:
     write_text(path, f"{text}{_SEAL}{_sha256(text)}\n")
 
 
+def saved_config(path: Path) -> Config:
+    """Read what `save_config` wrote; changes since then are told.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    try:
+        config = parse_config(read_values(path))
+    except RequestError as error:
+        if str(path) in str(error):
+            raise
+        raise RequestError(f"'{path}': {error}") from error
+    warn_of_changes(path)
+    return config
+
+
 @cache
 def warn_of_changes(path: Path) -> None:
     """Say once if a file is not as `save_config` wrote it; people may edit it."""

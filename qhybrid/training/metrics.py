@@ -1,35 +1,16 @@
 """The log of a run: metrics.csv and TensorBoard events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from qhybrid.files import write_text
 from qhybrid.run_folder import Run
 from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.clock import Pace
+from qhybrid.training.metrics_file import COLUMNS, MetricsFile
 from qhybrid.training.state import StepHook, TrainingState
-from qhybrid_circuits.files import regular, writing
-
-COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second")
-"""`step` counts from 1, `loss` is the mean over the steps since the row before."""
-
-
-class MetricsFile:
-    """A CSV file that grows by whole rows."""
-
-    def __init__(self, path: Path, *, after_step: int) -> None:
-        """Open or begin the file; rows after a step, from a run that was cut off, are dropped."""
-        self._path = path
-        rows = [row for row in _read_rows(path) if int(row[0]) <= after_step]
-        write_text(path, "".join(map(_line, (COLUMNS, *rows))))
-
-    def append(self, row: Sequence[object]) -> None:
-        """Add a row in one write, so that a reader sees all of it or none."""
-        with writing(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_line(row))
+from qhybrid_circuits.files import writing
 
 
 class MetricsLog(StepHook):
@@ -68,22 +49,3 @@ class MetricsLog(StepHook):
         with writing(self._run.tensorboard):
             for name, value in zip(COLUMNS[2:], (loss, rate, pace), strict=True):
                 self._events.add_scalar(name, value, state.step)
-
-
-def _line(row: Sequence[object]) -> str:
-    return ",".join(map(str, row)) + "\n"
-
-
-def _read_rows(path: Path) -> list[list[str]]:
-    """Return the rows that hold a number in each column; what else is there is left out."""
-    if not path.exists():
-        return []
-    lines = regular(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    return [row for row in (line.split(",") for line in lines) if _is_row(row)]
-
-
-def _is_row(row: list[str]) -> bool:
-    try:
-        return int(row[0]) > 0 and len([float(cell) for cell in row]) == len(COLUMNS)
-    except ValueError:
-        return False

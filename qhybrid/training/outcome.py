@@ -3,17 +3,25 @@
 import shlex
 from pathlib import Path
 
-from qhybrid_circuits.errors import QHybridError
+from qhybrid_circuits.errors import QHybridError, RequestError
 
 
 class Interrupted(QHybridError):
     """The user, or the system, stopped the run; the message says how to resume it."""
 
-    def __init__(self, step: int, folder: Path, *, at_once: bool = False) -> None:
-        """Say where the run stands, by its newest checkpoint; `at_once` gives up later steps."""
-        self.step, self.folder = step, folder
+    def __init__(self, step: int, folder: Path, *, at_once: bool = False, run: str = "") -> None:
+        """Say where the run stands, by its newest checkpoint; `at_once` gives up later steps.
+
+        In a group, `folder` is the group's and `run` names the run.
+        """
+        self.step, self.folder, self.at_once = step, folder, at_once
         what = "stopped at once; the newest checkpoint is of" if at_once else "saved at"
-        super().__init__(f"{what} step {step}; resume with: {resume_command(folder)}")
+        where = f"step {step} of {run}" if run else f"step {step}"
+        super().__init__(f"{what} {where}; resume with: {resume_command(folder)}")
+
+
+class RunFinished(RequestError):
+    """A run is to be resumed that has done all of its steps."""
 
 
 class TrainingDiverged(QHybridError):

@@ -14,7 +14,7 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
-from qhybrid.run_folder import RUNS, Run
+from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
@@ -24,14 +24,19 @@ from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_ch
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
-from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
+from qhybrid.training.outcome import (
+    Interrupted,
+    RunFinished,
+    TrainingDiverged,
+    resume_command,
+)
 from qhybrid.training.precision import Bf16
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
-from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
+from qhybrid_circuits.errors import NotFiniteError, WriteError
 
 
 def run_training(
@@ -40,14 +45,15 @@ def run_training(
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
     Raises:
-        RequestError: The data or the checkpoint cannot be used, or the run is done already.
+        RequestError: The data or the checkpoint cannot be used.
+        RunFinished: All steps are done already.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
         WriteError: The disk is full, or refuses; the message says what is safe.
     """
     console = console or Console(quiet=True)
     session = build_session(config, resumed)
-    stem = f"{config.model.name}-{Path(config.data.dataset).stem}"
+    stem = usual_name(config)
     going_on = None if resumed is None else resumed.folder
     with (
         occupied(folder, "training the run", root=RUNS, stem=stem, resumed=going_on) as path,
@@ -105,7 +111,7 @@ def _resume(run: Run, session: Session) -> None:
         more = f"more --epochs than {plan.epochs}"
         if plan.max_steps == plan.total_steps:
             more = f"--set training.max_steps=N with N above {done}"
-        raise RequestError(
+        raise RunFinished(
             f"the run '{run.folder}' has done all of its {done} steps; give {more} to extend it, "
             "or draw from it with `qhybrid sample`"
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qhybrid.data.catalog import resolve_dataset
 from qhybrid.files import user_path
-from qhybrid.run_folder import Run, check_free, newest_run, open_run
+from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
 from qhybrid.training.transfer_record import source_run
@@ -59,34 +59,42 @@ def train(
     folder = None if out is None else user_path(out)
     run = None
     if resume:
-        run = newest_run() if folder is None else open_run(folder)
+        run = open_run(newest_folder() if folder is None else folder)
         saved = run.config()
         config = config or saved
-        check_resumable(saved, config, run)
+        check_resumable(saved, config, run.folder)
     elif folder is not None:
         check_free(folder)
     config = config or Config()
-    resolve_dataset(config.data.dataset)
-    if config.transfer.init_from is not None and run is None:
-        source_run(config.transfer.init_from)
-
+    check_sources(config, resumed=run is not None)
     with nullcontext() if console is None else console.status("loading torch and lightning"):
         from qhybrid.training.run_training import run_training
 
     return run_training(config, folder=folder, resumed=run, console=console)
 
 
-def resumed_config(run: Run, requested: Values) -> Config:
-    """Return the saved configuration of a run with the values that were asked for over it.
+def check_sources(config: Config, *, resumed: bool) -> None:
+    """Refuse images, and a run to start from, that do not exist.
+
+    Raises:
+        RequestError: They do not.
+    """
+    resolve_dataset(config.data.dataset)
+    if config.transfer.init_from is not None and not resumed:
+        source_run(config.transfer.init_from)
+
+
+def resumed_config(saved: Config, requested: Values) -> Config:
+    """Return a saved configuration with the values that were asked for over it.
 
     Raises:
         RequestError: A value is not allowed.
     """
-    return parse_config(merge_values(run.config().model_dump(exclude_none=True), requested))
+    return parse_config(merge_values(saved.model_dump(exclude_none=True), requested))
 
 
-def check_resumable(saved: Config, config: Config, run: Run) -> None:
-    """Refuse to continue a run as another one.
+def check_resumable(saved: Config, config: Config, folder: Path) -> None:
+    """Refuse to continue a run, or a group of runs, as another one.
 
     Raises:
         RequestError: A key differs that the steps already done depend on.
@@ -95,7 +103,7 @@ def check_resumable(saved: Config, config: Config, run: Run) -> None:
     for key, value in before.items():
         if now[key] != value and key not in CHANGEABLE:
             raise RequestError(
-                f"{key} is {_shown(value)} in the run '{run.folder}' and cannot become "
+                f"{key} is {_shown(value)} in the run '{folder}' and cannot become "
                 f"{_shown(now[key])} on resuming; leave it as it is, or start a new run without "
                 "--resume"
             )

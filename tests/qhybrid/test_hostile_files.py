@@ -35,7 +35,7 @@ from qhybrid.sampling.plan import plan_sampling
 from qhybrid.sampling.request import SamplingRequest
 from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import load_checkpoint
-from qhybrid.training.metrics import MetricsFile
+from qhybrid.training.metrics_file import MetricsFile
 from qhybrid.training.session import build_session
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train

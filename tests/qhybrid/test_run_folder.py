@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from qhybrid.files import replacing, write_text
-from qhybrid.run_folder import Run, check_free, claim_folder, claim_next, newest_run, open_run
+from qhybrid.run_folder import Run, check_free, claim_folder, claim_next, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sections import DataSection
 from qhybrid.settings.sources import save_config
@@ -64,11 +64,11 @@ def test_the_newest_run_is_the_one_saved_last(tmp_path: Path) -> None:
     first, second = make_run(tmp_path / "a"), make_run(tmp_path / "b")
     os.utime(first.config_file, (1, 1))
     os.utime(second.config_file, (2, 2))
-    assert newest_run(tmp_path) == second
+    assert newest_folder(tmp_path) == second.folder
     write_text(first.checkpoint(5), "")
-    assert newest_run(tmp_path) == first
+    assert newest_folder(tmp_path) == first.folder
     with pytest.raises(RequestError, match="no run"):
-        newest_run(tmp_path / "a")
+        newest_folder(tmp_path / "a")
 
 
 def test_checkpoints_are_ordered_by_step(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_folder_called_config_toml_makes_no_run(tmp_path: Path) -> None:
     (tmp_path / "a" / "config.toml").mkdir(parents=True)
     with pytest.raises(RequestError, match="no run in"):
-        newest_run(tmp_path)
+        newest_folder(tmp_path)
     with pytest.raises(RequestError, match=r"no config\.toml; `qhybrid train`"):
         open_run(tmp_path / "a")
 

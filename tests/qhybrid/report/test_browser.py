@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from qhybrid.comparison.compare import Comparison, spread
+from qhybrid.comparison.models import Model
+from qhybrid.comparison.sections import render as render_comparison
+from qhybrid.comparison.training_log import TrainingLog
+from qhybrid.comparison.verdict import compare_values
 from qhybrid.report.build import Report
 from qhybrid.report.render import render
 
@@ -84,6 +90,65 @@ def browse(text: str, width: int, folder: Path) -> tuple[dict[str, Any], list[st
     assert found is not None
     console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
     return json.loads(unescape(found.group(1))), console
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    """Return a comparison of three models with long names, one of them with one seed."""
+    names = ("unet dim=8", "1hqconv-qvunet-control learning_rate=0.001 batch_size=64", "c")
+    values = ((0.5, 0.4, 0.45), (0.3, 0.31, 0.2), (0.1,))
+    logs = [
+        [TrainingLog((1, 2, 3), (0.9, each, each / 2), each, 0.1) for each in group]
+        for group in values
+    ]
+    Image.new("L", (40, 40)).save(tmp_path / "grid.png")
+    spreads = dict(zip(names, map(spread, values), strict=True))
+    figures = [
+        {"name": name, "measured": "m" * 60, "better": "lower", "models": spreads}
+        for name in ("loss", "classifier-FID", "KID")
+    ]
+    verdict = compare_values(values[0], values[1], lower_is_better=True)
+    content = {
+        "qhybrid": "1",
+        "level": 0.02,
+        "models": [
+            {
+                "name": name,
+                "runs": [{"folder": "f", "seed": 0}],
+                "parameters": 10**6,
+                "circuit_weights": 10,
+                "dead_weights": 0,
+                "circuit_influence": None,
+                "seconds_per_step": spreads[name],
+                "costs": [],
+                "grid": str(tmp_path / "grid.png"),
+            }
+            for name in names
+        ],
+        "figures": figures,
+        "verdicts": [
+            {"figure": "loss", "first": names[0], "second": names[1], **vars(verdict)}
+            | {"sentence": verdict.sentence}
+        ],
+        "comparisons": 1,
+        "settings": {"data.dataset": ["/a/long/path/to/images" * 3, "digits", "digits"]},
+        "notes": ["/a/long/path/to/a/run" * 6],
+    }
+    models = tuple(Model(name, ()) for name in names)
+    return Comparison(content, models, tuple(map(tuple, logs)))
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_page_of_a_comparison_is_legible(
+    width: int, comparison: Comparison, tmp_path: Path
+) -> None:
+    measured, console = browse(render_comparison(comparison, "html"), width, tmp_path)
+    assert console == []
+    assert measured["width"] == width
+    assert measured["page"] <= width
+    assert measured["tooWide"] == []
+    assert measured["figures"] == 1
+    assert measured["smallest"] >= 12
 
 
 @pytest.mark.parametrize("width", [360, 1440])

@@ -22,7 +22,7 @@ from qhybrid.run_lock import locked
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import CheckpointKeeper
-from qhybrid.training.metrics import COLUMNS
+from qhybrid.training.metrics_file import COLUMNS
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train

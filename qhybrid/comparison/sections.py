@@ -1,0 +1,148 @@
+"""A comparison as tables of text, the same for terminals, Markdown and the page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from qhybrid.comparison.compare import Comparison
+from qhybrid.report.render import markdown, tables
+from qhybrid.report.sections import Section, probability
+
+Format = Literal["table", "md", "json", "html"]
+
+
+def render(comparison: Comparison, output_format: Format, width: int | None = None) -> str:
+    """Return a comparison as text; a table has `width` columns, or as many as it needs."""
+    content = comparison.content
+    if output_format == "json":
+        return json.dumps(content, indent=2) + "\n"
+    parts = headline(content), content["notes"], sections(content)
+    if output_format == "md":
+        return markdown(*parts)
+    if output_format == "table":
+        return tables(*parts, width)
+    from qhybrid.comparison.page import page
+
+    return page(comparison)
+
+
+def headline(content: Mapping[str, Any]) -> str:
+    """Return one line on what is compared."""
+    models = [f"{each['name']} ({_counted(len(each['runs']))})" for each in content["models"]]
+    return " against ".join(models)
+
+
+def sections(content: Mapping[str, Any]) -> list[Section]:
+    """Return the tables of a comparison, those that have rows."""
+    found = [
+        _verdicts(content),
+        _figures(content),
+        _models(content["models"]),
+        _costs(content["models"]),
+        _settings(content),
+    ]
+    return [section for section in found if section.rows]
+
+
+def spread_text(values: Mapping[str, Any] | None, digits: int = 4) -> str:
+    """Return a mean over seeds with its interval."""
+    if values is None:
+        return "-"
+    mean = f"{values['mean']:.{digits}g}"
+    if values["low"] is None:
+        return f"{mean} (one seed)"
+    return f"{mean} ({values['low']:.{digits}g} to {values['high']:.{digits}g})"
+
+
+def _verdicts(content: Mapping[str, Any]) -> Section:
+    rows = tuple(
+        (each["figure"], each["first"], each["outcome"], each["second"], _evidence(each))
+        for each in content["verdicts"]
+    )
+    level, count = content["level"], content["comparisons"]
+    notes = (
+        f"Each verdict calls equal models different in {100 * level:.3g} % of cases or less: of "
+        f"{_counted(count, 'verdict')}, {count * level:.2g} or fewer should be such errors.",
+    )
+    headings = ("figure", "model", "verdict", "against", "why")
+    return Section("Verdicts", headings, rows, 5, notes)
+
+
+def _evidence(verdict: Mapping[str, Any]) -> str:
+    """Return a verdict's sentence without the outcome, which has a column of its own."""
+    return str(verdict["sentence"].removeprefix(verdict["outcome"]).lstrip(" ,"))
+
+
+def _figures(content: Mapping[str, Any]) -> Section:
+    names = [each["name"] for each in content["models"]]
+    rows = tuple(
+        (
+            each["name"],
+            f"{each['better']} is better" if each["better"] else "no measure of quality",
+            *(spread_text(each["models"][name]) for name in names),
+        )
+        for each in content["figures"]
+    )
+    measured = dict.fromkeys(each["measured"] for each in content["figures"])
+    notes = ("Mean over seeds, and its 95 % interval.", f"Measured on: {'; '.join(measured)}.")
+    return Section("Figures", ("figure", "", *names), rows, 2, notes)
+
+
+def _models(models: Sequence[Mapping[str, Any]]) -> Section:
+    rows = tuple(
+        (
+            each["name"],
+            ", ".join(str(run["seed"]) for run in each["runs"]),
+            f"{each['parameters']:,}",
+            f"{each['circuit_weights']:,}",
+            f"{each['dead_weights']:,}",
+            spread_text(each["circuit_influence"], 2),
+            spread_text(each["seconds_per_step"], 2),
+        )
+        for each in models
+    )
+    headings = (
+        "model",
+        "seeds",
+        "parameters",
+        "circuit weights",
+        "of them dead",
+        "circuits' influence",
+        "seconds per step",
+    )
+    notes = (
+        "Circuits' influence: by how much the trained model's output changes without its circuits, "
+        "in its standard deviations. Seconds depend on what else the machine did.",
+    )
+    return Section("Models", headings, rows, 2, notes)
+
+
+def _costs(models: Sequence[Mapping[str, Any]]) -> Section:
+    rows = tuple(
+        (
+            each["name"],
+            cost["target"],
+            f"{cost['steps']:,}",
+            f"{cost['shots']:,}",
+            f"{cost['qpu_seconds_per_image']:,.1f}",
+            probability(cost["success_probability"]),
+        )
+        for each in models
+        for cost in each["costs"]
+    )
+    headings = ("model", "target", "steps", "shots", "QPU seconds per image", "least ESP")
+    return Section("On QPUs", headings, rows, 2)
+
+
+def _settings(content: Mapping[str, Any]) -> Section:
+    rows = tuple(
+        (key, *("-" if value is None else str(value) for value in values))
+        for key, values in content["settings"].items()
+    )
+    names = tuple(each["name"] for each in content["models"])
+    note = "The models differ in more than the model: a verdict is on all of it together."
+    return Section("Settings that differ", ("setting", *names), rows, 1 + len(names), (note,))
+
+
+def _counted(count: int, what: str = "seed") -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -1,0 +1,162 @@
+"""Runs of one model with different seeds, one after the other, in the folder of a group."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qhybrid.files import user_path
+from qhybrid.run_folder import RUNS, Run, newest_folder, usual_name
+from qhybrid.run_group import Group, is_group
+from qhybrid.run_lock import occupied
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import merge_values, parse_config, save_config
+from qhybrid.training.outcome import Interrupted, RunFinished, TrainingDiverged
+from qhybrid.training.train import check_resumable, check_sources, train
+from qhybrid_circuits.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_SEEDS = 1000
+
+
+def train_seeds(
+    config: Config | None = None,
+    *,
+    seeds: int | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    console: "Console | None" = None,
+) -> Group:
+    """Train a model with several seeds: `training.seed` and those that follow it.
+
+    Each run is as `train` makes it, in its own folder. A group that is resumed skips runs that are
+    finished, continues the others and starts those that are missing; it can get more seeds.
+
+    Args:
+        config: What to train; None is the default, or the saved one where a group is resumed.
+        seeds: How many; None takes those that a group has which is resumed.
+        out: The group's folder; None takes `runs/MODEL-DATASET-N`, or the newest group to resume.
+        resume: Continue the group in the folder instead of starting one.
+        console: Where progress is shown; None shows nothing.
+
+    Raises:
+        RequestError: The request is wrong.
+        Interrupted: Ctrl-C or SIGTERM; the state was saved.
+        TrainingDiverged: The loss of a run became infinite or NaN; the others were trained.
+    """
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        raise RequestError(f"--seeds must be 1 to {MOST_SEEDS:,}, but is {seeds}")
+    folder = None if out is None else user_path(out)
+    group = None
+    if resume:
+        group = open_group(folder or newest_folder())
+        saved = group.config()
+        config = config or saved
+        check_resumable(saved, config, group.folder)
+    config = config or Config()
+    wanted = _seeds(config.training.seed, seeds, group)
+    configs = [with_seed(config, seed) for seed in wanted]
+    check_sources(config, resumed=False)
+    stem, going_on = usual_name(config), None if group is None else group.folder
+    doing = "training the group"
+    with occupied(folder, doing, root=RUNS, stem=stem, resumed=going_on) as claimed:
+        group = Group(claimed)
+        with _undone_if_nothing_began(group):
+            save_config(config, group.config_file)
+            for seed in wanted:
+                group.run(seed).folder.mkdir(exist_ok=True)
+            _train_in_turn(group, configs, console)
+    return group
+
+
+def open_group(folder: Path) -> Group:
+    """The group in a folder.
+
+    Raises:
+        RequestError: There is none in it.
+    """
+    folder = user_path(folder)
+    if not is_group(folder):
+        what = "is one run" if Run(folder).config_file.is_file() else "has no group of runs"
+        raise RequestError(
+            f"'{folder}' {what}, so that it cannot go on with several seeds; start a group with "
+            "`qhybrid train --seeds N`, without --resume"
+        )
+    return Group(folder)
+
+
+def with_seed(config: Config, seed: int) -> Config:
+    """The configuration with another seed.
+
+    Raises:
+        RequestError: The seed is too large.
+    """
+    values = config.model_dump(exclude_none=True)
+    return parse_config(merge_values(values, {"training": {"seed": seed}}))
+
+
+def _seeds(first: int, count: int | None, group: Group | None) -> list[int]:
+    known = [] if group is None else group.seeds()
+    if count is not None and group is not None and count < len(known):
+        raise RequestError(
+            f"'{group.folder}' has {len(known)} seeds already, more than --seeds {count}; leave "
+            "it out, or give more"
+        )
+    wanted = range(first, first + count) if count is not None else ()
+    return sorted({*known, *wanted}) or [first]
+
+
+def _train_in_turn(group: Group, configs: list[Config], console: "Console | None") -> None:
+    finished, failures = 0, []
+    for number, config in enumerate(configs, start=1):
+        run = group.run(config.training.seed)
+        if console is not None:
+            text = f"{'' if number == 1 else chr(10)}run {number} of {len(configs)}"
+            console.print(text, style="bold", highlight=False)
+        try:
+            with _of_group(group, run):
+                train(config, out=run.folder, resume=run.config_file.is_file(), console=console)
+        except RunFinished:
+            finished += 1
+            if console is not None:
+                console.print(f"{run.folder} is finished", highlight=False, markup=False)
+        except TrainingDiverged as error:
+            failures.append(error)
+            if console is not None:
+                console.print(f"{run.folder}: {error}", highlight=False, markup=False)
+    if failures:
+        raise failures[0]
+    if finished == len(configs):
+        raise RunFinished(
+            f"all {finished} runs in '{group.folder}' have done all of their steps; give more "
+            f"--epochs, or --seeds N with N above {finished}"
+        )
+
+
+@contextmanager
+def _of_group(group: Group, run: Run) -> Iterator[None]:
+    """Say how to go on with the group where a run is interrupted."""
+    try:
+        yield
+    except Interrupted as stop:
+        name, at_once = run.folder.name, stop.at_once
+        raise Interrupted(stop.step, group.folder, at_once=at_once, run=name) from stop
+    except KeyboardInterrupt as stop:  # before the first step
+        step = run.newest_step()
+        raise Interrupted(step, group.folder, at_once=True, run=run.folder.name) from stop
+
+
+@contextmanager
+def _undone_if_nothing_began(group: Group) -> Iterator[None]:
+    """Leave no files behind where the request was wrong."""
+    try:
+        yield
+    except RequestError:
+        if not group.runs():
+            with suppress(OSError):
+                for seed in group.seeds():
+                    group.run(seed).folder.rmdir()
+                group.config_file.unlink()
+        raise
