@@ -1,7 +1,6 @@
 """`qhybrid reproduce`."""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -112,9 +111,9 @@ def _results(plan: "Plan") -> Mapping[str, Any]:
 
 
 def _print(plan: "Plan", content: Mapping[str, Any], output_format: OutputFormat) -> None:
-    import shutil
-
-    from qhybrid.report.render import as_markdown, as_tables
+    from qhybrid.cli.output import terminal_width
+    from qhybrid.report.render import markdown
+    from qhybrid.report.render import tables as as_tables
     from qhybrid.reproduction.show import headline, remarks, sections
 
     if output_format == "json":
@@ -123,14 +122,13 @@ def _print(plan: "Plan", content: Mapping[str, Any], output_format: OutputFormat
     if output_format == "html":
         from qhybrid.reproduction.page import page
 
-        typer.echo(page(plan, content), nl=False)
+        typer.echo(page(plan.folder, content), nl=False)
         return
     parts = headline(content), remarks(content), sections(content)
     if output_format == "md":
-        typer.echo(as_markdown(*parts), nl=False)
+        typer.echo(markdown(*parts), nl=False)
         return
-    width = max(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
-    typer.echo(as_tables(*parts, width), nl=False)
+    typer.echo(as_tables(*parts, terminal_width(None)), nl=False)
     typer.echo(f"\nresults  {plan.page_file}")
 
 

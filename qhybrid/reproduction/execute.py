@@ -10,7 +10,6 @@ from rich.console import Console
 
 from qhybrid.diffusion.images import save_grid
 from qhybrid.evaluation.evaluate import evaluate
-from qhybrid.files import read_json, reading, write_json
 from qhybrid.printing import print_lines
 from qhybrid.reproduction.pace import Pace, measure, pace_key, seconds_left
 from qhybrid.reproduction.plan import Job, Plan, Point
@@ -59,21 +58,17 @@ def duration(seconds: float) -> str:
 
 
 def _paces(plan: Plan, console: Console) -> dict[str, Pace]:
-    """Return how long steps and images of each row take here; measured once."""
-    known: dict[str, Pace] = {}
-    if plan.paces_file.is_file():
-        with reading(f"'{plan.paces_file}' is damaged", "delete it to have it measured again"):
-            known = read_json(plan.paces_file, dict[str, Pace])
+    """Return how long steps and images take here now, of each row that has something left."""
+    found: dict[str, Pace] = {}
     for job in plan.jobs:
-        if pace_key(job) not in known:
+        if not job.done and pace_key(job) not in found:
             with console.status(f"timing a few steps of table {job.table}, {job.row}"):
-                known[pace_key(job)] = measure(plan, job)
-    write_json(plan.paces_file, {key: vars(pace) for key, pace in known.items()})
-    steps = ", ".join(f"{key} {pace.step:.3g} s" for key, pace in known.items())
-    print_lines(
-        console, {"time": f"about {duration(seconds_left(plan, known))}; per step: {steps}"}
-    )
-    return known
+                found[pace_key(job)] = measure(plan, job)
+    if found:
+        steps = ", ".join(f"{key} {pace.step:.3g} s" for key, pace in found.items())
+        left = duration(seconds_left(plan, found))
+        print_lines(console, {"time": f"about {left}; per step: {steps}"})
+    return found
 
 
 def _check_same(job: Job) -> None:

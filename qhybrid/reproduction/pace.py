@@ -86,6 +86,8 @@ def seconds_left(plan: Plan, paces: Mapping[str, Pace]) -> float:
     """Return the estimated time of what is left to do."""
     total = 0.0
     for job in plan.jobs:
+        if job.done:
+            continue
         pace = paces[pace_key(job)]
         last = job.points[-1].step
         if not job.points[-1].kept:

@@ -119,8 +119,6 @@ class Plan:
     """All figures and verdicts (JSON)."""
     page_file = InFolder("results.html")
     """The same as a page."""
-    paces_file = InFolder("paces.json")
-    """Measured seconds per step and image (JSON)."""
 
     @property
     def folder(self) -> Path:

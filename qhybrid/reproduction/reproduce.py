@@ -58,7 +58,7 @@ def save(plan: Plan) -> dict[str, Any]:
 
     content = collect(plan)
     write_json(plan.results_file, content)
-    write_text(plan.page_file, page(plan, content))
+    write_text(plan.page_file, page(plan.folder, content))
     return content
 
 

@@ -75,7 +75,7 @@ def _row(
                 "grid": grids[0] if grids else None,
             }
         )
-    runs = [str(job.run.folder) for job in jobs]
+    runs = [str(job.run.folder.relative_to(plan.folder)) for job in jobs]
     return {
         "row": name,
         "label": row.label,

@@ -1,0 +1,285 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import ttest_ind
+
+from qhybrid.cli import main
+from qhybrid.reproduction import execute
+from qhybrid.run_folder import Run
+from qhybrid.training.train import train
+
+TINY = """
+title = "A tiny paper"
+paper = "Nobody (2026)"
+config = "paper"
+
+[scales.small]
+summary = "8x8 digits, 6 steps"
+time = "seconds"
+seeds = 2
+epoch_steps = 2
+evaluation = { num_images = 100, sampler = "ddim", steps = 2 }
+[scales.small.settings]
+model = { dim = 4 }
+data = { limit = 200 }
+training = { epochs = 1000, batch_size = 16, log_every = 1 }
+ema = { start = 0, every = 1 }
+sampling = { num_images = 1, steps = 1 }
+
+[rows]
+classical = { label = "Classical", settings.model.name = "unet" }
+absent = { label = "Absent", missing = "there is no such model" }
+[rows.moved]
+label = "Moved"
+settings.model.name = "1fqconv-qvunet"
+start = { row = "classical", epoch = 2 }
+
+[tables.1]
+title = "Table 1: digits"
+dataset = "digits"
+rows = ["moved", "classical", "absent"]
+epochs = [1, 3]
+published = [
+  { row = "classical", epoch = 3, figures = { FID = 45.25, parameters = 52053 } },
+  { row = "moved", epoch = 3, figures = { FID = 41.75 } },
+]
+
+[[claims]]
+text = "moved is better"
+table = "1"
+first = ["moved"]
+second = ["classical"]
+figures = ["FID", "loss"]
+epoch = 3
+
+[[claims]]
+text = "both are better than nothing"
+table = "1"
+first = ["moved", "classical"]
+figures = ["loss"]
+epoch = 3
+at_most = 1e6
+
+[[claims]]
+text = "nothing is missed"
+table = "1"
+first = ["classical"]
+second = ["absent"]
+figures = ["FID"]
+epoch = 3
+"""
+
+POINTS = [("classical", 1), ("classical", 2), ("classical", 3), ("moved", 3)]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: Path) -> Path:
+    """Results that were never interrupted."""
+    out = tiny.parent / "whole"
+    assert main(["reproduce", str(tiny), "--out", str(out)]) == 0
+    return out
+
+
+def point(results: Path, row: str, epoch: int, seed: int) -> Path:
+    return results / "table-1" / row / f"seed-{seed}" / f"epoch-{epoch:03d}"
+
+
+def weights(results: Path, seed: int) -> Iterator[bytes]:
+    for row, epoch in POINTS:
+        yield Run(point(results, row, epoch, seed)).model_file.read_bytes()
+
+
+def values(results: Path) -> list[float]:
+    """Return all figures of the first seed."""
+    return [
+        figure["values"][0]
+        for row in found(results)["tables"][0]["rows"][:2]
+        for point in row["points"]
+        for figure in point["figures"].values()
+    ]
+
+
+def found(results: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((results / "results.json").read_text())
+    return content
+
+
+def values_by_hand(results: Path, row: str, figure: str) -> list[float]:
+    """Read what `qhybrid evaluate` wrote, and the log of training, with nothing of this package."""
+    read = []
+    for seed in (0, 1):
+        folder = point(results, row, 3, seed)
+        if figure == "loss":
+            lines = (folder.parent / "metrics.csv").read_text().splitlines()
+            read.append(float(lines[-1].split(",")[2]))  # a tenth of 6 steps is the last
+            continue
+        figures = json.loads((folder / "evaluation" / "evaluation.json").read_text())["figures"]
+        read += [each["value"] for each in figures if each["name"] == f"classifier-{figure}"]
+    return read
+
+
+def test_figures_stand_beside_the_papers(whole: Path) -> None:
+    table = found(whole)["tables"][0]
+    rows = {row["row"]: row for row in table["rows"]}
+    assert list(rows) == ["moved", "classical", "absent"]
+    assert [each["epoch"] for each in rows["classical"]["points"]] == [1, 3]
+    assert [each["epoch"] for each in rows["moved"]["points"]] == [3]
+    for name, published in (("classical", 45.25), ("moved", 41.75)):
+        last = rows[name]["points"][-1]
+        fid = last["figures"]["FID"]
+        expected = values_by_hand(whole, name, "FID")
+        assert fid["name"] == "classifier-FID"
+        assert (fid["published"], fid["values"]) == (published, expected)
+        assert fid["mean"] == pytest.approx(np.mean(expected))
+        assert last["figures"]["loss"]["values"] == values_by_hand(whole, name, "loss")
+        assert last["seeds"] == 2
+    assert rows["absent"]["points"][0]["seeds"] == 0
+
+
+def test_parameters_are_those_of_the_model(whole: Path) -> None:
+    from qhybrid import load_model
+
+    for row in found(whole)["tables"][0]["rows"][:2]:
+        model = load_model(point(whole, row["row"], 3, 0))
+        count = sum(parameter.numel() for parameter in model.parameters())
+        assert row["points"][-1]["figures"]["parameters"]["values"] == [count, count]
+
+
+def test_claims_are_judged_by_welchs_test(whole: Path) -> None:
+    by_figure = {(c["text"], c["figure"]): c for c in found(whole)["claims"]}
+    for figure, shown in (("FID", "classifier-FID"), ("loss", "loss")):
+        claim = by_figure["moved is better", shown]
+        sides = [values_by_hand(whole, row, figure) for row in ("moved", "classical")]
+        p = float(ttest_ind(*sides, equal_var=False).pvalue)
+        assert claim["p"] == pytest.approx(p)
+        expected = "cannot be told at this scale"
+        if p < found(whole)["level"]:
+            better = np.mean(sides[0]) < np.mean(sides[1])
+            expected = "holds here" if better else "does not hold here"
+        assert claim["verdict"] == expected
+    assert by_figure["moved is better", "classifier-FID"]["published"] == [41.75, 45.25]
+    # Of two seeds with losses near 1, the interval cannot reach a million.
+    assert by_figure["both are better than nothing", "loss"]["verdict"] == "holds here"
+    missed = by_figure["nothing is missed", "classifier-FID"]
+    assert (missed["verdict"], missed["why"]) == ("not run", "there is no such model")
+
+
+def test_a_run_that_is_moved_starts_from_the_same_seed(whole: Path) -> None:
+    for seed in (0, 1):
+        folder = point(whole, "moved", 3, seed).parent
+        record = json.loads((folder / "transfer.json").read_text())
+        assert record["source"] == str(point(whole, "classical", 2, seed))
+
+
+def test_what_is_done_is_not_done_again(
+    tiny: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("this was done already")
+
+    for name in ("train", "evaluate", "measure"):
+        monkeypatch.setattr(execute, name, refuse)
+    for output_format in ("json", "md", "html", "table"):
+        command = ["reproduce", str(tiny), "--out", str(whole), "--format", output_format]
+        assert main(command) == 0
+        printed = capsys.readouterr().out
+        assert "moved is better" in printed
+        if output_format == "json":
+            assert json.loads(printed) == found(whole)
+        assert main([*command, "--show"]) == 0
+        assert capsys.readouterr().out == printed
+
+
+def test_the_page_needs_nothing_but_itself(whole: Path) -> None:
+    page = (whole / "results.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "cannot be compared" not in page
+    assert "only their order can be compared" in page
+    with Image.open(point(whole, "moved", 3, 0) / "grid.png") as grid:
+        assert grid.width == grid.height
+
+
+def test_an_interruption_loses_nothing(
+    tiny: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, trained = tmp_path / "out", [0]
+    command = ["reproduce", str(tiny), "--out", str(out), "--seeds", "1"]
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        if trained[0] == 2:
+            raise KeyboardInterrupt
+        trained[0] += 1
+        return train(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "evaluate", interrupted)
+        assert main(command) == 130
+    assert "0 of 3 evaluations are done; the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(execute, "train", counted)
+    assert main(command) == 130
+    assert "2 of 3 evaluations are done" in capsys.readouterr().err
+    assert "2 of 3 evaluations are done" in (out / "results.html").read_text()
+    trained[0] = -10
+    assert main(command) == 0
+    # One of the four points was reached before the first interruption, three before the second.
+    assert trained[0] == -10 + 1
+    assert list(weights(out, 0)) == list(weights(whole, 0))
+    assert values(out) == values(whole)
+
+
+def test_a_killed_process_loses_nothing(tiny: Path, whole: Path, tmp_path: Path) -> None:
+    """Seconds, since a process of its own loads torch and is killed at work."""
+    out = tmp_path / "out"
+    arguments = ["reproduce", str(tiny), "--out", str(out), "--seeds", "1"]
+    command = [sys.executable, "-m", "qhybrid", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (point(out, "classical", 2, 0) / "model.safetensors").exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert main(arguments) == 0
+    assert list(weights(out, 0)) == list(weights(whole, 0))
+    assert values(out) == values(whole)
+
+
+def test_other_settings_are_not_mixed_in(
+    tiny: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for old, new, said in (
+        ("limit = 200", "limit = 201", "data.limit is 200 in the run"),
+        ("A tiny paper", "Another", "has results of 'A tiny paper' at scale small"),
+    ):
+        other = tmp_path / "tiny.toml"
+        other.write_text(TINY.replace(old, new))
+        assert main(["reproduce", str(other), "--out", str(whole)]) == 2
+        printed = capsys.readouterr().err
+        assert said in printed
+        assert "--out" in printed
