@@ -54,7 +54,7 @@ def compare(
     keep_freed_memory()
     from qhybrid.cli.console import PatientConsole
     from qhybrid.comparison.compare import compare as compare_runs
-    from qhybrid.comparison.sections import render
+    from qhybrid.comparison.render import render
 
     request = EvaluationRequest(**given) if evaluate else None
     # Standard output has the comparison alone, so that another program can read it.

@@ -27,21 +27,7 @@ _LONGEST = 4000
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-<<<<<<< HEAD
     for command in (train, sample, evaluate, compare, reproduce, report, models, datasets, backends)
-=======
-    for command in (
-        train,
-        sample,
-        evaluate,
-        compare,
-        reproduce,
-        report,
-        models,
-        datasets,
-        backends,
-    )
->>>>>>> reproduce
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 

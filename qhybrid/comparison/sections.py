@@ -1,29 +1,9 @@
 """A comparison as tables of text, the same for terminals, Markdown and the page."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from qhybrid.comparison.compare import Comparison
-from qhybrid.report.render import as_markdown, as_tables
 from qhybrid.report.sections import Section, probability
-
-Format = Literal["table", "md", "json", "html"]
-
-
-def render(comparison: Comparison, output_format: Format, width: int | None = None) -> str:
-    """Return a comparison as text; a table has `width` columns, or as many as it needs."""
-    content = comparison.content
-    if output_format == "json":
-        return json.dumps(content, indent=2) + "\n"
-    parts = headline(content), content["notes"], sections(content)
-    if output_format == "md":
-        return as_markdown(*parts)
-    if output_format == "table":
-        return as_tables(*parts, width)
-    from qhybrid.comparison.page import page
-
-    return page(comparison)
 
 
 def headline(content: Mapping[str, Any]) -> str:

@@ -16,21 +16,6 @@ def render(report: Report, output_format: Format, width: int | None = None) -> s
     content = report.content
     if output_format == "json":
         return json.dumps(content, indent=2) + "\n"
-<<<<<<< HEAD
-    if output_format == "html":
-        from qhybrid.report.page import page
-
-        return page(report)
-    parts = headline(content), remarks(content), sections(content)
-    return as_markdown(*parts) if output_format == "md" else as_tables(*parts, width)
-
-
-def as_markdown(title: str, said: Sequence[str], tables: Sequence[Section]) -> str:
-    """Return a title, remarks and tables as Markdown."""
-    lines = [f"# {title}", ""]
-    lines += [f"- {remark}" for remark in said]
-    for section in tables:
-=======
     if output_format == "md":
         return markdown(headline(content), remarks(content), sections(content))
     if output_format == "table":
@@ -45,7 +30,6 @@ def markdown(title: str, notes: Sequence[str], parts: Sequence[Section]) -> str:
     lines = [f"# {title}", ""]
     lines += [f"- {note}" for note in notes]
     for section in parts:
->>>>>>> reproduce
         lines += ["", f"## {section.title}", ""]
         figures = len(section.headings) - section.texts
         rule = ["---"] * section.texts + ["---:"] * figures
@@ -55,17 +39,10 @@ def markdown(title: str, notes: Sequence[str], parts: Sequence[Section]) -> str:
     return "\n".join(lines) + "\n"
 
 
-<<<<<<< HEAD
-def as_tables(
-    title: str, said: Sequence[str], tables: Sequence[Section], width: int | None = None
-) -> str:
-    """Return the same for a terminal; a table has `width` columns, or as many as it needs."""
-=======
 def tables(
     title: str, notes: Sequence[str], parts: Sequence[Section], width: int | None = None
 ) -> str:
     """Return tables for a terminal of `width` columns, below a title and remarks."""
->>>>>>> reproduce
     from rich.console import Console
 
     written = io.StringIO()
@@ -74,15 +51,9 @@ def tables(
         width=width or 1000, file=written, color_system=None, highlight=False, markup=False
     )
     console.print(title, soft_wrap=width is None)
-<<<<<<< HEAD
-    for remark in said:
-        console.print(f"! {remark}")
-    for section in tables:
-=======
     for note in notes:
         console.print(f"! {note}")
     for section in parts:
->>>>>>> reproduce
         console.print(f"\n{section.title}", _rich_table(section), *section.notes, sep="\n")
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 

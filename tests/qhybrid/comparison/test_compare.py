@@ -11,7 +11,7 @@ from scipy import stats
 
 from qhybrid.cli import main
 from qhybrid.comparison.compare import Comparison, compare
-from qhybrid.comparison.sections import render
+from qhybrid.comparison.render import render
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.storage import load_model
 from qhybrid.report.build import build_report
