@@ -4,7 +4,6 @@ import json
 from typing import Literal
 
 from qhybrid.comparison.compare import Comparison
-from qhybrid.comparison.page import page
 from qhybrid.comparison.sections import headline, sections
 from qhybrid.report.render import markdown, tables
 
@@ -21,4 +20,6 @@ def render(comparison: Comparison, output_format: Format, width: int | None = No
         return markdown(*parts)
     if output_format == "table":
         return tables(*parts, width)
+    from qhybrid.comparison.page import page
+
     return page(comparison)
