@@ -66,9 +66,26 @@ class Reading:
     cache_dir: str | Path | None
 
 
+_SPLITS = ("train", "val", "test")
+
 _grey_classes = partial(DatasetInfo, channels=1, num_classes=10)
 _downloaded = partial(_grey_classes, image_size=28, offline=False, splits=("train", "test"))
 _IDX = "qhybrid.data.idx:read_idx"
+
+
+def _medmnist(name: str, what: str, channels: int, classes: int) -> DatasetInfo:
+    """Return the row of a set of MedMNIST, which a single file holds."""
+    return DatasetInfo(
+        name,
+        f"{what}, downloaded on first use",
+        image_size=28,
+        channels=channels,
+        num_classes=classes,
+        offline=False,
+        splits=_SPLITS,
+        reader="qhybrid.data.medmnist:read_medmnist",
+    )
+
 
 _ROWS = (
     _grey_classes(
@@ -83,6 +100,18 @@ _ROWS = (
     _downloaded(
         "fashion_mnist", "70,000 pictures of clothing, downloaded on first use", reader=_IDX
     ),
+    _medmnist("pathmnist", "107,180 tiles of colon tissue", 3, 9),
+    _medmnist("dermamnist", "10,015 dermatoscope pictures of skin lesions", 3, 7),
+    _medmnist("octmnist", "109,309 retinal OCT scans", 1, 4),
+    _medmnist("pneumoniamnist", "5,856 chest X-rays of children", 1, 2),
+    _medmnist("retinamnist", "1,600 retina photographs, five grades of retinopathy", 3, 5),
+    _medmnist("breastmnist", "780 ultrasound scans of breasts", 1, 2),
+    _medmnist("bloodmnist", "17,092 microscope pictures of blood cells", 3, 8),
+    _medmnist("tissuemnist", "236,386 microscope pictures of kidney cells", 1, 8),
+    _medmnist("organamnist", "58,830 axial CT slices of organs", 1, 11),
+    _medmnist("organcmnist", "23,583 coronal CT slices of organs", 1, 11),
+    _medmnist("organsmnist", "25,211 sagittal CT slices of organs", 1, 11),
+    _medmnist("chestmnist", "112,120 chest X-rays, without their 14 kinds of findings", 1, 1),
 )
 
 
@@ -114,9 +143,6 @@ PATH_FORMS: tuple[DatasetInfo, ...] = (
         reader="qhybrid.data.folder:read_folder",
     ),
 )
-
-
-_SPLITS = ("train", "val", "test")
 
 
 def subfolders(path: Path, source: str) -> list[str]:

@@ -24,8 +24,10 @@ _REMEDY = "it is damaged, cut short or of another format: copy or write it again
 _LAYOUTS = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
 
 
-def read_npz(request: Reading) -> RawImages:
+def read_npz(request: Reading, *, labelled: bool = True) -> RawImages:
     """Read one split; only its arrays are required and read. Pickled arrays are refused.
+
+    Where the labels are not wanted, `labelled` is false.
 
     Raises:
         RequestError: Not an npz file, damaged, without images of the split, larger than the
@@ -46,7 +48,7 @@ def read_npz(request: Reading) -> RawImages:
                 "y_train, x_test, y_test"
             )
         raw_images = _read_array(archive, image_key, source)
-        labelled = f"{label_key}.npy" in names
+        labelled = labelled and f"{label_key}.npy" in names
         raw_labels = _read_array(archive, label_key, source) if labelled else None
     images, notes = as_images(raw_images, f"'{image_key}' of {source}")
     if raw_labels is None:

@@ -39,7 +39,7 @@ def test_defaults_are_equal_wherever_they_appear() -> None:
 def test_options_of_a_request_are_its_fields() -> None:
     names = [f.name for owner in (SamplingRequest, ExecutionRequest) for f in option_fields(owner)]
     known = {f.name for owner in (SamplingRequest, ExecutionRequest) for f in fields(owner)}
-    assert known - set(names) == {"batch_size", "device", "execution"}
+    assert known - set(names) == {"device", "execution"}
 
 
 def test_help_lists_every_option_of_a_setting() -> None:
@@ -51,7 +51,7 @@ def test_help_lists_every_option_of_a_setting() -> None:
         timeout=120,
     )
     options = dict(option_keys())
-    assert len(options) == 15
+    assert len(options) == 17
     for field in options.values():
         assert f"{field.flag} " in done.stdout
 

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from qhybrid.data import medmnist
 from qhybrid.data.catalog import DATASETS, dataset_catalog, resolve_dataset
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 
 def test_catalog_lists_names_and_path_forms() -> None:
     names = [info.name for info in dataset_catalog()]
-    assert names == ["digits", "mnist", "fashion_mnist", "FILE.npz", "FOLDER"]
-    assert [info.name for info in dataset_catalog() if not info.offline] == [
-        "mnist",
-        "fashion_mnist",
-    ]
+    downloaded = ["mnist", "fashion_mnist", *medmnist.FILES]
+    assert names == ["digits", *downloaded, "FILE.npz", "FOLDER"]
+    assert [info.name for info in dataset_catalog() if not info.offline] == downloaded
 
 
 def test_names_and_errors_need_no_heavy_import() -> None:

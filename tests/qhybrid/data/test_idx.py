@@ -1,11 +1,7 @@
-import functools
 import gzip
 import hashlib
-import http.server
 import os
 import struct
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -14,7 +10,7 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from qhybrid.data.idx import cache_folder
+from qhybrid.data.download import cache_folder
 from qhybrid.data.load import load_dataset
 from qhybrid_circuits.errors import RequestError
 
@@ -134,20 +130,6 @@ def test_what_is_no_file_stays_and_nothing_is_downloaded(
         load_dataset("mnist", cache_dir=tmp_path)
     assert urls == []
     assert images.is_fifo()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Serve a folder over HTTP on this machine: its address and the folder."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
-        thread = threading.Thread(target=http_server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{http_server.server_port}/", folder
-        http_server.shutdown()
-        thread.join()
 
 
 def test_download_fills_the_cache(
