@@ -46,6 +46,15 @@ def test_the_source_archive_holds_what_builds_and_tests_it() -> None:
     assert not [path for path in held if path.startswith((".ci", ".git"))]
 
 
+def test_the_wheel_holds_configurations_and_experiments() -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    held = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
+    data = [*ROOT.glob("qhybrid/configs/*.toml"), *ROOT.glob("qhybrid/experiments/*.toml")]
+    assert len(data) >= 8
+    assert {str(path.relative_to(ROOT)) for path in data} <= held
+
+
 def test_bounds_can_be_reached_together(metadata: Message) -> None:
     """No lower bound is below what qiskit-ibm-runtime's own requirements allow."""
     from importlib.metadata import requires

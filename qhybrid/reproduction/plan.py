@@ -142,10 +142,10 @@ class Plan:
     def commands(self) -> Iterator[str]:
         """Yield the commands that do the same by hand."""
         base = self.experiment.config
+        usual = flatten(Config().model_dump()) | flatten(read_values(base))
         for job in self.jobs:
             run = shlex.quote(str(job.run.folder))
             settings = flatten(job.values)
-            usual = flatten(read_values(base))
             assigned = [
                 f"--set {shlex.quote(f'{key}={_text(value)}')}"
                 for key, value in settings.items()

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -205,6 +206,22 @@ def test_what_is_done_is_not_done_again(
             assert json.loads(printed) == found(whole)
         assert main([*command, "--show"]) == 0
         assert capsys.readouterr().out == printed
+
+
+def test_the_printed_commands_do_the_same(
+    tiny: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--rows", "classical", "--seeds", "1", "--out", str(tmp_path / "by hand")]
+    assert main(["reproduce", str(tiny), *asked, "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not (tmp_path / "by hand").exists()
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("qhybrid train")]
+    assert len(commands) == 2
+    for command in commands:
+        assert main(command) == 0
+    by_hand = point(tmp_path / "by hand", "classical", 3, 0).parent
+    expected = Run(point(whole, "classical", 3, 0)).model_file.read_bytes()
+    assert Run(by_hand).model_file.read_bytes() == expected
 
 
 def test_the_page_needs_nothing_but_itself(whole: Path) -> None:
