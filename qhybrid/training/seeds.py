@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def train_seeds(
     doing = "training the group"
     with occupied(folder, doing, root=RUNS, stem=stem, resumed=going_on) as claimed:
         group = Group(claimed)
-        with _undone_if_nothing_began(group):
+        with nullcontext() if resume else _undone_if_nothing_began(group):
             save_config(config, group.config_file)
             for seed in wanted:
                 group.run(seed).folder.mkdir(exist_ok=True)
