@@ -10,7 +10,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from qhybrid.data.idx import DOWNLOAD_TIMEOUT_S, download_timeout
+from qhybrid.data.download import DOWNLOAD_TIMEOUT_S, download_timeout
 from qhybrid_circuits.errors import RequestError
 
 
