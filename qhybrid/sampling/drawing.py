@@ -81,8 +81,8 @@ def draw_side_by_side(
             bar.show(drawn.value)
     except BrokenProcessPool as error:
         raise QHybridError(
-            "a process that draws was ended by the system, perhaps for lack of memory; use fewer "
-            "--processes or a smaller --batch-size"
+            "a process that draws was ended by the system, perhaps for lack of memory; finished "
+            "batches are kept: go on with --resume and fewer --processes"
         ) from error
     finally:
         stop.set()

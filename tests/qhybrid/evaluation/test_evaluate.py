@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from qhybrid.evaluation.reals import load_reals
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.run_folder import open_run
 from qhybrid.sampling.folder import SamplingRun
+from qhybrid.sampling.parts import Artist
 from qhybrid.settings.sections import DataSection
 from qhybrid_circuits.errors import RequestError
 
@@ -97,6 +99,27 @@ def test_drawing_goes_on_where_a_device_stopped_and_starts_anew_with_other_weigh
     other = drawn(run, request, None)
     assert calls == [(first.folder, False), (first.folder, True), (other.folder, False)]
     assert first.folder != other.folder
+
+
+def test_an_evaluation_that_was_stopped_goes_on_with_its_images(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["evaluate", "run", "--num-images", "150", "--seed", "4", "--format", "json"]
+    draw, parts = Artist.draw, []
+
+    def stopped(self: Artist, part: range, drawn: Callable[[float], None]) -> None:
+        if part.start and len(parts) == 1:
+            raise KeyboardInterrupt
+        parts.append(part)
+        draw(self, part, drawn)
+
+    monkeypatch.setattr(Artist, "draw", stopped)
+    assert main(command) == 130
+    assert "finished batches are kept" in capsys.readouterr().err
+    parts.append(range(0))  # so that the next part is drawn
+    assert main(command) == 0
+    assert parts == [range(100), range(0), range(100, 150)]
+    assert json.loads(capsys.readouterr().out)["figures"][0]["images"] == 150
 
 
 def test_real_images_are_at_the_floor_and_are_named_copies(
