@@ -1,5 +1,6 @@
 """Circuits in the place of convolutions at the 2x2 vertex."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Unpack, cast
@@ -51,12 +52,21 @@ class PartlyQuantumConv(nn.Module, ABC):
     Attributes:
         quantum_channels: Channels that circuits take.
         classical: The weight-standardized convolution of the other channels; None without any.
+        gain: What the circuits' outputs are multiplied by.
     """
 
-    def share(self, quantum_channels: int, channels: int) -> None:
-        """Leave to a convolution what circuits do not take of the channels."""
+    def share(self, quantum_channels: int, channels: int, *, scaled: bool = False) -> None:
+        """Leave to a convolution what circuits do not take of the channels.
+
+        An output of the convolution is a sum over `fan_in` inputs with weights of variance 1, and
+        so sqrt(fan_in) times as large as they are, where an expectation value is at most 1. The
+        normalization that follows both leaves little of the circuits, unless they are `scaled` by
+        this factor.
+        """
         self.quantum_channels, rest = quantum_channels, channels - quantum_channels
         self.classical = standardized_conv3x3(rest, rest) if rest else None
+        fan_in = self.classical.weight[0].numel() if self.classical else 1
+        self.gain = math.sqrt(fan_in) if scaled else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x of shape (B, channels, H, W) to the same shape, the circuits' channels first."""
@@ -68,6 +78,8 @@ class PartlyQuantumConv(nn.Module, ABC):
 
     def join(self, quantum: Tensor, x: Tensor) -> Tensor:
         """Append to the circuits' channels the convolution of the other channels of x."""
+        if self.gain != 1:
+            quantum = self.gain * quantum
         if self.classical is None:
             return quantum
         return torch.cat([quantum, self.classical(x[:, self.quantum_channels :])], dim=1)
@@ -90,6 +102,7 @@ class QuantumVertexConv(PartlyQuantumConv):
         backend: Backend,
         *,
         pixel_major: bool = False,
+        scaled: bool = False,
         **options: Unpack[Options],
     ) -> None:
         """Give each circuit the next `num_inputs / 4` channels.
@@ -99,6 +112,7 @@ class QuantumVertexConv(PartlyQuantumConv):
             channels: Channels of the input and of the output.
             backend: Where the circuits run.
             pixel_major: Flatten as the released code does.
+            scaled: See `share`.
             **options: See `Options`.
 
         Raises:
@@ -108,7 +122,7 @@ class QuantumVertexConv(PartlyQuantumConv):
         self.circuit_channels = circuit_channels(circuits, channels)
         self.pixel_major = pixel_major
         self.bank = circuit_bank(circuits, backend, **options)
-        self.share(sum(self.circuit_channels), channels)
+        self.share(sum(self.circuit_channels), channels, scaled=scaled)
 
     def measure(self, x: Tensor, weights: Mapping[int, Tensor] | None = None) -> Tensor:
         """Evaluate the circuits, in one round.

@@ -13,6 +13,10 @@ CONTROL = "-control"
 VARIANTS: tuple[str, ...] = ("paper", "released")
 """`paper` follows the publication, `released` the code that its authors published."""
 
+SCALED = "scaled"
+SCALED_VARIANTS: tuple[str, ...] = ("paper", SCALED, "released")
+"""`scaled` is ours: `paper`, but what circuits say is as large as the convolution beside them."""
+
 ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
 """`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
 
@@ -169,6 +173,8 @@ ROWS: tuple[ModelRow, ...] = (
             _DE_FALCO,
             {"ansatz": ansatz, "circuits": circuits},
             circuits=True,
+            # With more circuits they fill groups of channels, which are normalized by themselves.
+            variants=SCALED_VARIANTS if circuits == 1 else VARIANTS,
         )
         for ansatz, title in _ANSATZE.items()
         for prefix, circuits, summary in _QVUNETS

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from qhybrid.models.rows import MODEL_NAMES, MODELS, Conditions, ModelRow
+from qhybrid.models.rows import MODEL_NAMES, MODELS, SCALED, Conditions, ModelRow
 from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
@@ -200,6 +200,11 @@ class ModelSpec:
     def row(self) -> ModelRow:
         """The model's row."""
         return MODELS[self.name]
+
+    @property
+    def ansatz_variant(self) -> str:
+        """Variant of its circuits, which a scale beside them does not change."""
+        return "paper" if self.variant == SCALED else self.variant
 
     @property
     def vertex_channels(self) -> int:

@@ -28,6 +28,7 @@ from qhybrid.models.quantum_vertex import (
 )
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
+from qhybrid.models.rows import SCALED
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.vertex import Vertex
@@ -128,10 +129,17 @@ def _quantum_block(
     width, time_features = spec.vertex_channels, 4 * spec.dim
     released, backend = spec.variant == "released", execution.backend
     first, second = (
-        QuantumVertexConv(circuits, width, backend, pixel_major=released, **execution.options)
+        QuantumVertexConv(
+            circuits,
+            width,
+            backend,
+            pixel_major=released,
+            scaled=spec.variant == SCALED,
+            **execution.options,
+        )
         for _ in range(2)
     )
-    if spec.variant == "paper":
+    if not released:
         return QuantumResNetBlock(first, second, width, time_features)
     if first.classical is not None:
         return ReusedOutputsBlock(first, second, width, time_features)
@@ -268,7 +276,7 @@ def _full_vertex(spec: ModelSpec, ansatz: str) -> list[VariationalCircuit]:
 
 def _ansatz(spec: ModelSpec, name: str) -> VariationalCircuit:
     return build_ansatz(
-        name, channels=ANSATZ_CHANNELS, layers=spec.ansatz_layers, variant=spec.variant
+        name, channels=ANSATZ_CHANNELS, layers=spec.ansatz_layers, variant=spec.ansatz_variant
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qhybrid.influence import Figures, read_influence
+from qhybrid.influence import InfluenceRecord, read_influence
 from qhybrid.report.circuits import SEED, SubjectCircuits
 from qhybrid.report.devices import ALL, Device, find_devices
 from qhybrid.report.figures import device_report, health_report
@@ -18,6 +18,9 @@ from qhybrid_circuits.errors import CircuitError
 
 #: Called with what is being worked on.
 Progress = Callable[[str], None]
+
+
+_NO_INFLUENCE: dict[str, Any] = {"influence": None, "influence_measured_on": None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
     """
     tell = progress or (lambda _: None)
     subject, plan = check_request(request)
+    record = None if subject.run is None else read_influence(subject.run)
     tell(subject.name)
     circuits = subject_circuits(subject, use_cache(True))
     qubits = max((use.variational.num_qubits for use in circuits.uses), default=0)
@@ -54,7 +58,7 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
     model = {
         **step_counts(circuits),
         "health": circuits.health if request.health else None,
-        **_influence(subject, circuits, request.health),
+        **(_influence(subject, circuits, record) if request.health else _NO_INFLUENCE),
         "sampling": sampling_cost(circuits, plan) if circuits.rounds else None,
     }
     content = {
@@ -74,17 +78,16 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
     return Report(content, circuits, tuple(devices))
 
 
-def _influence(subject: Subject, circuits: SubjectCircuits, wanted: bool) -> dict[str, Any]:
+def _influence(
+    subject: Subject, circuits: SubjectCircuits, record: InfluenceRecord | None
+) -> dict[str, Any]:
     """Return a run's own figures; those of a model that is not trained are of its first weights."""
-    found: Figures | None = circuits.influence
-    measured_on = f"noise, with the random weights of seed {SEED}"
-    if subject.run is not None:
-        record = read_influence(subject.run)
-        found = None if record is None else record.influence
-        measured_on = "" if record is None else record.measured_on
-    if not wanted or found is None:
-        return {"influence": None, "influence_measured_on": None}
-    return {"influence": found, "influence_measured_on": measured_on}
+    if record is not None:
+        return {"influence": record.influence, "influence_measured_on": record.measured_on}
+    if subject.run is not None or circuits.influence is None:
+        return _NO_INFLUENCE
+    where = f"noise, with the random weights of seed {SEED}"
+    return {"influence": circuits.influence, "influence_measured_on": where}
 
 
 def _circuit_reports(

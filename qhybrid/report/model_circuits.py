@@ -140,7 +140,7 @@ def _sorted_by_structure(
             counts[key, samples] += 1
         order = list(structures)
         parts.append(tuple(RoundPart(order.index(key), n, s) for (key, s), n in counts.items()))
-    settings = {"layers": spec.ansatz_layers, "variant": spec.variant}
+    settings = {"layers": spec.ansatz_layers, "variant": spec.ansatz_variant}
     uses = []
     for structure in structures.values():
         variational = structure.layer.variational

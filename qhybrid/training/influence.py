@@ -1,11 +1,11 @@
 """What a run's circuits change in its model, measured on images that are always the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qhybrid.data.catalog import resolve_dataset
 from qhybrid.data.dataset import ImageDataset
@@ -84,10 +84,13 @@ class Probe:
         split: Where the images are from.
     """
 
-    def __init__(self, module: DenoisingModule, held: HeldOut) -> None:
-        """Take a model and the images to measure on."""
+    def __init__(
+        self, module: DenoisingModule, held: HeldOut, places: Sequence[nn.Module] | None = None
+    ) -> None:
+        """Take a model, the images to measure on, and what to change: its circuits if omitted."""
         self._module, self._held, self.split = module, held, held.split
-        self._exact, self._places = get_backend("statevector"), circuit_places(module.model)
+        self._places = circuit_places(module.model) if places is None else places
+        self._exact = get_backend("statevector")
 
     def influence(self, images: int = IMAGES, *, draw: bool = True) -> tuple[Influence, int]:
         """Return the influence on output and loss, and how many images it was measured on.

@@ -77,6 +77,21 @@ def test_other_channels_are_convolved(backend: Backend) -> None:
     torch.testing.assert_close(conv(x)[:, 1:], conv.classical(x[:, 1:]))
 
 
+def test_scaled_circuits_are_as_large_as_the_convolution_beside_them() -> None:
+    """The convolution's outputs for inputs of variance 1 have its scale as standard deviation."""
+    torch.manual_seed(0)
+    usual = QuantumVertexConv([_next_qubit(3)], 40, get_backend("statevector"))
+    scaled = QuantumVertexConv([_next_qubit(3)], 40, get_backend("statevector"), scaled=True)
+    scaled.load_state_dict(usual.state_dict())
+    x = torch.randn(64, 40, 2, 2, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, after = usual(x), scaled(x)
+    assert torch.equal(before[:, 3:], after[:, 3:])
+    torch.testing.assert_close(after[:, :3], math.sqrt(9 * 37) * before[:, :3])
+    # Of 9 taps, 4 lie inside of a map of 2x2.
+    assert float(after[:, 3:].std()) == pytest.approx(math.sqrt(4 / 9) * scaled.gain, rel=0.1)
+
+
 def test_a_full_vertex_has_no_convolution(backend: Backend) -> None:
     conv = QuantumVertexConv([_next_qubit(2), _next_qubit(1)], 3, backend)
     assert conv.classical is None

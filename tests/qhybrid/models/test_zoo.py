@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from qhybrid.models.catalog import catalog
+from qhybrid.models.control import circuit_places
 from qhybrid.models.quantum_vertex import (
     QuantumResNetBlock,
     QuantumVertexConv,
@@ -16,8 +17,9 @@ from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid.models.rows import CONDITIONAL, CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
-from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.errors import CircuitError, UnknownNameError
 from qhybrid_runtime import CircuitBank, QuantumLayer
+from qhybrid_runtime.health import influence
 
 # De Falco et al. 2024: published counts; those of FQConv follow from its 24 weights a layer. The
 # QuanvU-Net's is that of the released code (the paper's own, 474,293, does not follow from its
@@ -113,6 +115,28 @@ def test_parameters_are_the_published_ones(name: str, variant: int) -> None:
     assert trained == PARAMETERS[name] == ENTRIES[name]["parameters"]
     saved = model.state_dict().items()
     assert sum(t.numel() for key, t in saved if not key.startswith("autoencoder.")) == trained
+
+
+@pytest.mark.parametrize("name", ["1hqconv-qvunet", "1fqconv-qvunet-control"])
+def test_scaled_models_have_the_papers_weights_and_more_influence(name: str) -> None:
+    paper, scaled = (
+        build_model(ModelSpec(name, 8, ansatz_layers=1, variant=variant), generator=_generator())
+        for variant in ("paper", "scaled")
+    )
+    theirs, ours = paper.state_dict(), scaled.state_dict()
+    assert list(theirs) == list(ours)
+    assert all(torch.equal(theirs[key], ours[key]) for key in theirs)
+    changes = [
+        influence(model, _batch(), modules=circuit_places(model)).mean.output
+        for model in (paper, scaled)
+    ]
+    assert changes[1] > 4 * changes[0]
+
+
+@pytest.mark.parametrize("name", ["7hqconv-qvunet", "fullhqconv-qvunet", "unet"])
+def test_models_that_need_no_scale_have_none(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="unknown variant 'scaled'"):
+        ModelSpec(name, variant="scaled")
 
 
 def test_circuits_are_those_of_the_catalog(name: str) -> None:
