@@ -10,9 +10,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 WIDTH, HIDDEN = 32, 256
 """Channels of the first convolution, half of those of the second; units between it and latents."""
 
-STEPS, BATCH, RATE = 1200, 128, 2e-3
+STEPS, BATCH, RATE = 1000, 128, 2e-3
 
-JITTER = 0.15
+JITTER = 0.07
 """Standard deviation of the noise that the decoder is trained to bear, of latents with 1.
 
 Without it latents lie on thin sheets, and what a denoiser leaves between them is no image.

@@ -97,6 +97,22 @@ def test_state_goes_on_as_if_never_interrupted() -> None:
     assert copy.b.item() == pytest.approx(list(_recurrence(39, spec))[-1], abs=1e-12)
 
 
+def test_what_is_not_trained_has_no_average() -> None:
+    """States of earlier versions have one of it nevertheless."""
+    everything = Ema(_Model()).state_dict()
+    everything["shadow_params"][1].fill_(0.5)
+    model = _Model()
+    model.a.requires_grad_(False)
+    ema = Ema(model, EmaSpec(start=0))
+    ema.step(model, 0)
+    model.set_to(1)
+    assert len(ema.state_dict()["shadow_params"]) == 1
+    ema.load_state_dict(everything)
+    with ema.swapped(model):
+        assert model.b.item() == 0.5
+        assert model.a[0].item() == pytest.approx(math.sin(1 / 7))
+
+
 def test_state_of_another_model_is_refused() -> None:
     with pytest.raises(RequestError, match="another model"):
         Ema(_Model()).load_state_dict(Ema(nn.Linear(2, 2)).state_dict())

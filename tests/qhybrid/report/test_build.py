@@ -289,6 +289,12 @@ def test_released_ansatz(released_report: Report) -> None:
     assert report["topologies"] == []
 
 
+def test_an_ansatz_of_native_pairs_is_compared_with_no_others(cache: Path) -> None:
+    request = ReportRequest("reupload", ("fake_fez",), health=False, settings={"qubits": 4})
+    (report,) = build_report(request).content["reports"]
+    assert report["topologies"] == []
+
+
 def test_all_ranks_the_devices_that_fit_and_says_what_was_left_out(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
