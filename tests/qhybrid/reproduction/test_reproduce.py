@@ -269,6 +269,23 @@ def test_an_interruption_loses_nothing(
     assert values(out) == values(whole)
 
 
+def test_a_run_that_diverges_stops_no_other(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.toml"
+    moved = 'name = "1fqconv-qvunet"\n'
+    assert moved in TINY
+    bad.write_text(TINY.replace(moved, f"{moved}settings.training.learning_rate = 1e3\n"))
+    out = tmp_path / "out"
+    command = ["reproduce", str(bad), "--out", str(out), "--seeds", "1"]
+    assert main(command) == 1
+    printed = capsys.readouterr().err
+    assert "1 of 2 runs are not done" in printed
+    assert "table 1, moved, seed 0; all others are in" in printed
+    assert found(out)["evaluations"] == {"done": 2, "planned": 3}
+    assert found(out)["claims"][0]["verdict"] == "not run"
+
+
 def test_a_killed_process_loses_nothing(tiny: Path, whole: Path, tmp_path: Path) -> None:
     """Seconds, since a process of its own loads torch and is killed at work."""
     out = tmp_path / "out"
