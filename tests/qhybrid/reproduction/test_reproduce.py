@@ -232,6 +232,10 @@ def test_the_page_needs_nothing_but_itself(whole: Path) -> None:
     assert "only their order can be compared" in page
     with Image.open(point(whole, "moved", 3, 0) / "grid.png") as grid:
         assert grid.width == grid.height
+        grid.save(point(whole, "moved", 3, 0).parent / "forward.png")
+    from qhybrid.reproduction.page import page as drawn
+
+    assert drawn(whole, found(whole)).count("data:image/png;base64,") == 4
 
 
 def test_an_interruption_loses_nothing(
