@@ -71,6 +71,15 @@ class Run:
                 f"first checkpoint; continue it with `qhybrid train --resume --out {self.folder}`"
             )
 
+    def is_finished(self, config: Config) -> bool:
+        """Whether all steps of a configuration are done: the last grid is drawn then."""
+        if not self.model_file.is_file() or not self.metrics_file.is_file():
+            return False
+        limit = config.training.max_steps
+        if limit is not None and self.newest_step() >= limit:
+            return True
+        return self.sample_grid(config.training.epochs).is_file()
+
     def sample_grid(self, epoch: int) -> Path:
         """The grid that belongs to an epoch, counted from 1."""
         return self.samples / f"epoch-{epoch:03d}.png"

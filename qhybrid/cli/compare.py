@@ -54,7 +54,6 @@ def compare(
     keep_freed_memory()
     from qhybrid.cli.console import PatientConsole
     from qhybrid.comparison.compare import compare as compare_runs
-    from qhybrid.comparison.sections import render
 
     request = EvaluationRequest(**given) if evaluate else None
     # Standard output has the comparison alone, so that another program can read it.
@@ -63,6 +62,8 @@ def compare(
         found = compare_runs(
             subjects, targets=targets or (), evaluation=request, progress=tell, console=console
         )
+        from qhybrid.comparison.render import render
+
         text = render(found, output_format, terminal_width(out))
     write_out(text, out, destination, "comparison")
 

@@ -28,6 +28,9 @@ def train(
         int | None,
         typer.Option(metavar="N", help="Train with N seeds, from --seed on: a group of runs."),
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", help="Runs of --seeds at a time [1].")
+    ] = None,
     **settings: Any,
 ) -> None:
     """Train a diffusion model; without options, on handwritten digits, within minutes.
@@ -43,6 +46,7 @@ def train(
     from qhybrid.training.seeds import open_group, train_seeds
     from qhybrid.training.train import resumed_config
     from qhybrid.training.train import train as train_run
+    from qhybrid_circuits.errors import RequestError
 
     keep_freed_memory()
     keys = {field.name: key for key, field in sources.option_keys()}
@@ -60,10 +64,20 @@ def train(
 
     from qhybrid.cli.console import PatientConsole
 
+    console = PatientConsole()
     if grouped:
-        train_seeds(resolved, seeds=seeds, out=out, resume=resume, console=PatientConsole())
+        train_seeds(
+            resolved,
+            seeds=seeds,
+            out=out,
+            resume=resume,
+            jobs=1 if jobs is None else jobs,
+            console=console,
+        )
+    elif jobs is not None:
+        raise RequestError("--jobs is for a group of runs; give --seeds N too, or leave it out")
     else:
-        train_run(resolved, out=out, resume=resume, console=PatientConsole())
+        train_run(resolved, out=out, resume=resume, console=console)
 
 
 def train_command() -> Callable[..., None]:

@@ -90,7 +90,7 @@ def find_models(paths: Sequence[Path | str]) -> tuple[tuple[Model, ...], tuple[s
                 continue
             seen.add(place)
             config = run.config()
-            if not is_finished(run, config):
+            if not run.is_finished(config):
                 notes.append(
                     f"'{run.folder}' is left out: it is not finished; continue it with `qhybrid "
                     f"train --resume --out {run.folder}`"
@@ -121,16 +121,6 @@ def differing(models: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return dotted key -> values, one per model, of the settings that differ."""
     table = {key: [each[key] for each in models] for key in models[0]}
     return {key: values for key, values in table.items() if any(v != values[0] for v in values)}
-
-
-def is_finished(run: Run, config: Config) -> bool:
-    """Whether a run has done all of its steps: its last grid is drawn then."""
-    if not run.model_file.is_file() or not run.metrics_file.is_file():
-        return False
-    limit = config.training.max_steps
-    if limit is not None and run.newest_step() >= limit:
-        return True
-    return run.sample_grid(config.training.epochs).is_file()
 
 
 def _runs(folder: Path) -> list[Run]:

@@ -1,29 +1,10 @@
 """A comparison as tables of text, the same for terminals, Markdown and the page."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from qhybrid.comparison.compare import Comparison
-from qhybrid.report.render import markdown, tables
+from qhybrid.comparison.verdict import MOST_SEEDS
 from qhybrid.report.sections import Section, probability
-
-Format = Literal["table", "md", "json", "html"]
-
-
-def render(comparison: Comparison, output_format: Format, width: int | None = None) -> str:
-    """Return a comparison as text; a table has `width` columns, or as many as it needs."""
-    content = comparison.content
-    if output_format == "json":
-        return json.dumps(content, indent=2) + "\n"
-    parts = headline(content), content["notes"], sections(content)
-    if output_format == "md":
-        return markdown(*parts)
-    if output_format == "table":
-        return tables(*parts, width)
-    from qhybrid.comparison.page import page
-
-    return page(comparison)
 
 
 def headline(content: Mapping[str, Any]) -> str:
@@ -55,22 +36,48 @@ def spread_text(values: Mapping[str, Any] | None, digits: int = 4) -> str:
 
 
 def _verdicts(content: Mapping[str, Any]) -> Section:
+    verdicts, level = content["verdicts"], content["level"]
     rows = tuple(
-        (each["figure"], each["first"], each["outcome"], each["second"], _evidence(each))
-        for each in content["verdicts"]
+        (
+            each["figure"],
+            each["first"],
+            each["outcome"],
+            each["second"],
+            "{} and {}".format(*each["seeds"]),
+            f"{each['difference']:.3g}",
+            "-" if each["low"] is None else f"{each['low']:.3g} to {each['high']:.3g}",
+            "-" if each["p"] is None else f"{each['p']:.2g}",
+            _needed(each),
+        )
+        for each in verdicts
     )
-    level, count = content["level"], content["comparisons"]
-    notes = (
+    notes = [
         f"Each verdict calls equal models different in {100 * level:.3g} % of cases or less: of "
-        f"{_counted(count, 'verdict')}, {count * level:.2g} or fewer should be such errors.",
-    )
-    headings = ("figure", "model", "verdict", "against", "why")
-    return Section("Verdicts", headings, rows, 5, notes)
+        f"{_counted(len(verdicts), 'verdict')}, {len(verdicts) * level:.2g} or fewer should be "
+        "such errors."
+    ]
+    if any(each["outcome"] == "cannot be told" and each["p"] is not None for each in verdicts):
+        notes.append(
+            "Seeds to tell: of each model, so that a difference truly as large as this one is told "
+            "in 80 % of cases."
+        )
+    unknown = [each for each in verdicts if each["p"] is None]
+    notes += dict.fromkeys(each["sentence"].partition(": ")[2] for each in unknown)
+    within = f"{100 * (1 - level):.3g} % interval"
+    headings = ("figure", "model", "verdict", "against", "seeds", "difference", within, "p")
+    texts = tuple(map(_sentence, notes))
+    return Section("Verdicts", (*headings, "seeds to tell"), rows, 4, texts)
 
 
-def _evidence(verdict: Mapping[str, Any]) -> str:
-    """Return a verdict's sentence without the outcome, which has a column of its own."""
-    return str(verdict["sentence"].removeprefix(verdict["outcome"]).lstrip(" ,"))
+def _needed(verdict: Mapping[str, Any]) -> str:
+    if verdict["outcome"] != "cannot be told" or verdict["p"] is None:
+        return "-"
+    needed = verdict["seeds_needed"]
+    return f"over {MOST_SEEDS:,}" if needed is None else f"{needed:,}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def _figures(content: Mapping[str, Any]) -> Section:

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from qhybrid_circuits.errors import QHybridError, RequestError
+from qhybrid_circuits.errors import QHybridError
 
 
 class Interrupted(QHybridError):
@@ -18,10 +18,6 @@ class Interrupted(QHybridError):
         what = "stopped at once; the newest checkpoint is of" if at_once else "saved at"
         where = f"step {step} of {run}" if run else f"step {step}"
         super().__init__(f"{what} {where}; resume with: {resume_command(folder)}")
-
-
-class RunFinished(RequestError):
-    """A run is to be resumed that has done all of its steps."""
 
 
 class TrainingDiverged(QHybridError):

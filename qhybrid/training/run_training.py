@@ -24,19 +24,14 @@ from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_ch
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
-from qhybrid.training.outcome import (
-    Interrupted,
-    RunFinished,
-    TrainingDiverged,
-    resume_command,
-)
+from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.precision import Bf16
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
-from qhybrid_circuits.errors import NotFiniteError, WriteError
+from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
 
 
 def run_training(
@@ -45,8 +40,7 @@ def run_training(
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
     Raises:
-        RequestError: The data or the checkpoint cannot be used.
-        RunFinished: All steps are done already.
+        RequestError: The data or the checkpoint cannot be used, or the run is done already.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
         WriteError: The disk is full, or refuses; the message says what is safe.
@@ -111,7 +105,7 @@ def _resume(run: Run, session: Session) -> None:
         more = f"more --epochs than {plan.epochs}"
         if plan.max_steps == plan.total_steps:
             more = f"--set training.max_steps=N with N above {done}"
-        raise RunFinished(
+        raise RequestError(
             f"the run '{run.folder}' has done all of its {done} steps; give {more} to extend it, "
             "or draw from it with `qhybrid sample`"
         )

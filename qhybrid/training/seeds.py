@@ -1,5 +1,6 @@
-"""Runs of one model with different seeds, one after the other, in the folder of a group."""
+"""Runs of one model with different seeds, in the folder of a group."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,8 @@ from qhybrid.run_group import Group, is_group
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import merge_values, parse_config, save_config
-from qhybrid.training.outcome import Interrupted, RunFinished, TrainingDiverged
+from qhybrid.training.outcome import Interrupted, TrainingDiverged
+from qhybrid.training.side_by_side import SideBySide
 from qhybrid.training.train import check_resumable, check_sources, train
 from qhybrid_circuits.errors import RequestError
 
@@ -27,6 +29,7 @@ def train_seeds(
     seeds: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    jobs: int = 1,
     console: "Console | None" = None,
 ) -> Group:
     """Train a model with several seeds: `training.seed` and those that follow it.
@@ -39,6 +42,8 @@ def train_seeds(
         seeds: How many; None takes those that a group has which is resumed.
         out: The group's folder; None takes `runs/MODEL-DATASET-N`, or the newest group to resume.
         resume: Continue the group in the folder instead of starting one.
+        jobs: How many runs are trained at a time, each in a process that has its share of the
+            cores; with 1 they are trained in turn, in this process.
         console: Where progress is shown; None shows nothing.
 
     Raises:
@@ -46,8 +51,9 @@ def train_seeds(
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss of a run became infinite or NaN; the others were trained.
     """
-    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
-        raise RequestError(f"--seeds must be 1 to {MOST_SEEDS:,}, but is {seeds}")
+    for name, count in (("seeds", seeds), ("jobs", jobs)):
+        if count is not None and not 1 <= count <= MOST_SEEDS:
+            raise RequestError(f"--{name} must be 1 to {MOST_SEEDS:,}, but is {count}")
     folder = None if out is None else user_path(out)
     group = None
     if resume:
@@ -67,7 +73,12 @@ def train_seeds(
             save_config(config, group.config_file)
             for seed in wanted:
                 group.run(seed).folder.mkdir(exist_ok=True)
-            _train_in_turn(group, configs, console)
+            _train(group, configs, jobs, console)
+    if console is not None:
+        from qhybrid.printing import print_lines
+
+        following = f"qhybrid compare {shlex.quote(str(group.folder))} OTHER"
+        print_lines(console, {"group": str(group.folder), "next": following})
     return group
 
 
@@ -108,31 +119,43 @@ def _seeds(first: int, count: int | None, group: Group | None) -> list[int]:
     return sorted({*known, *wanted}) or [first]
 
 
+def _train(group: Group, configs: list[Config], jobs: int, console: "Console | None") -> None:
+    left = []
+    for config in configs:
+        run = group.run(config.training.seed)
+        if run.config_file.is_file() and run.is_finished(config):
+            _say(console, f"{run.folder} is finished")
+        else:
+            left.append(config)
+    if not left:
+        raise RequestError(
+            f"all {len(configs)} runs in '{group.folder}' have done all of their steps; give more "
+            f"--epochs, or --seeds N with N above {len(configs)}"
+        )
+    if jobs == 1:
+        _train_in_turn(group, left, console)
+    else:
+        SideBySide(group, jobs, console).train([group.run(each.training.seed) for each in left])
+
+
 def _train_in_turn(group: Group, configs: list[Config], console: "Console | None") -> None:
-    finished, failures = 0, []
+    failures = []
     for number, config in enumerate(configs, start=1):
         run = group.run(config.training.seed)
-        if console is not None:
-            text = f"{'' if number == 1 else chr(10)}run {number} of {len(configs)}"
-            console.print(text, style="bold", highlight=False)
+        _say(console, f"run {number} of {len(configs)}: seed {config.training.seed}")
         try:
             with _of_group(group, run):
                 train(config, out=run.folder, resume=run.config_file.is_file(), console=console)
-        except RunFinished:
-            finished += 1
-            if console is not None:
-                console.print(f"{run.folder} is finished", highlight=False, markup=False)
         except TrainingDiverged as error:
             failures.append(error)
-            if console is not None:
-                console.print(f"{run.folder}: {error}", highlight=False, markup=False)
+            _say(console, f"{run.folder}: {error}")
     if failures:
         raise failures[0]
-    if finished == len(configs):
-        raise RunFinished(
-            f"all {finished} runs in '{group.folder}' have done all of their steps; give more "
-            f"--epochs, or --seeds N with N above {finished}"
-        )
+
+
+def _say(console: "Console | None", text: str) -> None:
+    if console is not None:
+        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -78,6 +78,14 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["report", "hqconv", "--set", "channels=" + "9" * 20], ["`channels`", "at most 10,000"]),
     (["sample", "nowhere", "--pack", "9" * 5000], ["--pack must be auto or a whole number"]),
     (["sample", "nowhere", "--resume", "--dry-run"], ["--dry-run", "--resume"]),
+    (["train", "--seeds", "0"], ["--seeds must be 1 to 1,000", "0"]),
+    (["train", "--seeds", "2", "--jobs", "0"], ["--jobs must be 1 to 1,000", "0"]),
+    (["train", "--jobs", "2"], ["--jobs", "--seeds"]),
+    (["train", "--seeds", "2", "--seed", str(2**63 - 1)], ["training.seed", str(2**63)]),
+    (["compare"], ["RUN|GROUP..."]),
+    (["compare", "nowhere", "nothing"], ["nowhere", "qhybrid train"]),
+    (["compare", "nowhere", "--target", "fake_fes"], ["'fake_fes'", "did you mean fake_fez"]),
+    (["compare", "nowhere", "--steps", "5"], ["--steps is for --evaluate"]),
 ]
 
 
@@ -108,6 +116,9 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
         (["sample", "nowhere"], 2),
         (["evaluate", "--help"], 0),
         (["evaluate", "nowhere"], 2),
+        (["compare", "--help"], 0),
+        (["compare", "nowhere", "--target", "fake_fez"], 2),
+        (["train", "--seeds", "0"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )

@@ -11,7 +11,7 @@ from scipy import stats
 
 from qhybrid.cli import main
 from qhybrid.comparison.compare import Comparison, compare
-from qhybrid.comparison.sections import render
+from qhybrid.comparison.render import render
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.storage import load_model
 from qhybrid.report.build import build_report
@@ -40,7 +40,10 @@ LOSSES = {"unet": (0.5, 0.52, 0.51), "1hqconv-qvunet": (0.4, 0.42, 0.44)}
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
-    """Two small groups, a classical and a hybrid one, with losses of our own."""
+    """Two small groups, a classical and a hybrid one, with losses of our own.
+
+    Most of the time goes into compiling the simulator's kernels, which other tests use too.
+    """
     root = tmp_path_factory.mktemp("runs")
     for name, losses in LOSSES.items():
         settings = {**SMALL, "model.name": name, "model.dim": 2, "model.ansatz_layers": 1}
@@ -120,7 +123,7 @@ def test_one_seed_each_cannot_be_told(
     assert main(["compare", *runs]) == 0
     printed = capsys.readouterr().out
     assert "cannot be told" in printed
-    assert "one seed does not show" in printed
+    assert "One seed does not show" in printed
     assert main(["compare", *runs, "--format", "json"]) == 0
     content = json.loads(capsys.readouterr().out, parse_constant=no_constant)
     assert content["verdicts"][0]["low"] is None

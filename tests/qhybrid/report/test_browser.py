@@ -13,7 +13,7 @@ from PIL import Image
 
 from qhybrid.comparison.compare import Comparison, spread
 from qhybrid.comparison.models import Model
-from qhybrid.comparison.sections import render as render_comparison
+from qhybrid.comparison.render import render as render_comparison
 from qhybrid.comparison.training_log import TrainingLog
 from qhybrid.comparison.verdict import compare_values
 from qhybrid.report.build import Report

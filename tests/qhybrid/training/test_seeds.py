@@ -13,7 +13,7 @@ from qhybrid.run_folder import Run, newest_folder
 from qhybrid.run_group import Group
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
-from qhybrid.training.outcome import Interrupted, RunFinished, TrainingDiverged
+from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.seeds import train_seeds
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
@@ -97,7 +97,7 @@ def test_a_finished_group_can_get_seeds_and_steps(
     group = train_seeds(small(**{"training.max_steps": 1}), seeds=1)
     assert group.folder == Path("runs/unet-digits-1")
     assert newest_folder() == group.folder
-    with pytest.raises(RunFinished, match=r"all 1 runs .* --seeds N with N above 1"):
+    with pytest.raises(RequestError, match=r"all 1 runs .* --seeds N with N above 1"):
         train_seeds(out=group.folder, resume=True)
     assert main(["train", "--resume", "--seeds", "2", "--set", "training.max_steps=2"]) == 0
     assert [run.newest_step() for run in group.runs()] == [2, 2]

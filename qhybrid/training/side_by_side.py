@@ -1,0 +1,106 @@
+"""Runs of a group side by side, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from qhybrid.run_folder import Run
+from qhybrid.run_group import Group
+from qhybrid.signals import handling
+from qhybrid.training.outcome import Interrupted
+from qhybrid.training.stopping import SIGNALS
+from qhybrid_circuits.errors import QHybridError, RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WRONG_REQUEST, _INTERRUPTED = 2, 130
+"""Exit codes of the command line."""
+
+
+class SideBySide:
+    """Trains runs of a group by `qhybrid train`, some at a time.
+
+    The processes have a terminal session of their own, so that Ctrl-C reaches this process alone,
+    which passes it on: the first one saves every run, a second one stops at once.
+    """
+
+    def __init__(self, group: Group, jobs: int, console: "Console | None") -> None:
+        """Set up for `jobs` processes at a time."""
+        self._group, self._jobs, self._console = group, jobs, console
+        self._processes: list[subprocess.Popen[str]] = []
+        self._stopped, self._lock = False, Lock()
+
+    def train(self, runs: Sequence[Run]) -> None:
+        """Train runs that are not finished.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; the state was saved.
+            RequestError: The request is wrong.
+            QHybridError: A run failed; the others were trained.
+        """
+        with handling(SIGNALS, self._pass_on), ThreadPoolExecutor(self._jobs) as pool:
+            ends = list(pool.map(self._train_one, runs))
+        failures = [(run, *end) for run, end in zip(runs, ends, strict=True) if end[0]]
+        stopped = [run for run, code, _ in failures if code == _INTERRUPTED]
+        if self._stopped or stopped:
+            names = " and ".join(run.folder.name for run in stopped) or "the runs"
+            steps = [run.newest_step() for run in stopped or runs]
+            raise Interrupted(min(steps), self._group.folder, run=names)
+        for run, code, message in failures:
+            kind = RequestError if code == _WRONG_REQUEST else QHybridError
+            raise kind(f"{run.folder.name}: {message}")
+
+    def _train_one(self, run: Run) -> tuple[int, str]:
+        """Return the exit code and the last line of errors."""
+        process = self._begin(run)
+        if process is None:
+            return 0, ""
+        line = ""
+        with process:
+            for line in process.stdout or ():
+                if line.startswith(("epoch", " warning")):
+                    self._say(f"{run.folder.name}  {line.rstrip()}")
+        return process.returncode, line.strip().removeprefix("error: ")
+
+    def _begin(self, run: Run) -> "subprocess.Popen[str] | None":
+        """Return the process that trains a run; None after a signal."""
+        command = [sys.executable, "-m", "qhybrid", "train", "--out", str(run.folder)]
+        command += ["--config", str(self._group.config_file)]
+        command += ["--seed", run.folder.name.removeprefix("seed-")]
+        command += ["--resume"] if run.config_file.is_file() else []
+        with self._lock:  # No process may begin unnoticed while a signal is passed on.
+            if self._stopped:
+                return None
+            self._say(f"{run.folder} begins")
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=_environment(self._jobs),
+                start_new_session=True,
+            )
+            self._processes.append(process)
+        return process
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.send_signal(number)  # which does nothing where it has ended
+
+    def _say(self, text: str) -> None:
+        if self._console is not None:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _environment(jobs: int) -> dict[str, str]:
+    """Return the environment of one of several processes: each has its share of the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"OMP_NUM_THREADS": str(max(1, (cores or 1) // jobs)), **os.environ}
