@@ -14,6 +14,7 @@ from qhybrid.printing import print_lines
 from qhybrid.reproduction.pace import Pace, measure, pace_key, seconds_left
 from qhybrid.reproduction.plan import Job, Plan, Point
 from qhybrid.sampling.folder import SamplingRun
+from qhybrid.settings.config import Config
 from qhybrid.training.outcome import TrainingDiverged
 from qhybrid.training.train import check_resumable, train
 from qhybrid_circuits.errors import QHybridError, RequestError
@@ -93,12 +94,22 @@ def _check_same(job: Job) -> None:
     if job.run.config_file.is_file():
         saved = job.run.config()
         try:
-            check_resumable(saved, job.config(job.points[-1].step), job.run.folder)
+            check_resumable(saved, _config(job, job.points[-1]), job.run.folder)
         except RequestError as error:
             reason = str(error).partition(";")[0]
             raise RequestError(
                 f"{job.label}: {reason}; leave it as it was, or choose another folder with --out"
             ) from error
+
+
+def _config(job: Job, point: Point) -> Config:
+    """Return the settings up to a point; a run that has begun may have been moved since."""
+    config, run = job.config(point.step), job.run
+    if run.config_file.is_file():
+        source = {"init_from": run.config().transfer.init_from}
+        transfer = config.transfer.model_copy(update=source)
+        return config.model_copy(update={"transfer": transfer})
+    return config
 
 
 def _reach(plan: Plan, job: Job, point: Point, console: Console) -> None:
@@ -134,7 +145,7 @@ def _train(job: Job, point: Point, console: Console) -> None:
     ):
         newest.unlink()  # A kill came between the checkpoint and the weights that go with it.
     if run.newest_step() < point.step:
-        train(job.config(point.step), out=run.folder, resume=begun, console=console)
+        train(_config(job, point), out=run.folder, resume=begun, console=console)
     if run.newest_step() != point.step:
         raise RequestError(
             f"{job.label}: {run.newest_step():,} steps are all that "

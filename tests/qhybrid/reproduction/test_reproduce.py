@@ -1,6 +1,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,7 +191,11 @@ def test_a_run_that_is_moved_starts_from_the_same_seed(whole: Path) -> None:
 
 
 def test_what_is_done_is_not_done_again(
-    tiny: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("this was done already")
@@ -206,6 +211,8 @@ def test_what_is_done_is_not_done_again(
             assert json.loads(printed) == found(whole)
         assert main([*command, "--show"]) == 0
         assert capsys.readouterr().out == printed
+    moved = shutil.copytree(whole, tmp_path / "moved")
+    assert main(["reproduce", str(tiny), "--out", str(moved)]) == 0
 
 
 def test_the_printed_commands_do_the_same(
