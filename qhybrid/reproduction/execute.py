@@ -14,8 +14,10 @@ from qhybrid.printing import print_lines
 from qhybrid.reproduction.pace import Pace, measure, pace_key, seconds_left
 from qhybrid.reproduction.plan import Job, Plan, Point
 from qhybrid.sampling.folder import SamplingRun
+from qhybrid.settings.config import Config
+from qhybrid.training.outcome import TrainingDiverged
 from qhybrid.training.train import check_resumable, train
-from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.errors import QHybridError, RequestError
 from qhybrid_circuits.files import replacing
 
 GRID_IMAGES = 25
@@ -29,12 +31,14 @@ def execute(plan: Plan, console: Console | None, after_point: Callable[[], objec
 
     Raises:
         RequestError: A data set cannot be read, or a folder holds a run with other settings.
-        QHybridError: A run diverged, was interrupted, or the disk is full.
+        QHybridError: Runs diverged, after all others are done; or one was interrupted, or the disk
+            is full.
     """
     console = console or Console(quiet=True)
     paces = _paces(plan, console)
     # What each run prints by itself is too much of many; on a terminal it is the bar.
     shown = console if console.is_terminal else Console(quiet=True)
+    diverged = []
     for number, job in enumerate(plan.jobs, start=1):
         _check_same(job)
         if job.done:
@@ -42,10 +46,20 @@ def execute(plan: Plan, console: Console | None, after_point: Callable[[], objec
         left = duration(seconds_left(plan, paces))
         place = f"{job.label} ({number} of {len(plan.jobs)} runs; about {left} left in all)"
         print_lines(console, {"run": place})
-        for point in job.points:
-            if not point.done:
-                _reach(plan, job, point, shown)
-                after_point()
+        try:
+            for point in job.points:
+                if not point.done:
+                    _reach(plan, job, point, shown)
+                    after_point()
+        except TrainingDiverged as error:
+            diverged.append(job)
+            print_lines(console, {"note": f"{job.label}: {str(error).partition(';')[0]}"})
+    if diverged:
+        raise QHybridError(
+            f"{len(diverged)} of {len(plan.jobs)} runs are not done, since their loss stopped "
+            f"being a finite number: {'; '.join(job.label for job in diverged)}; all others are "
+            f"in '{plan.page_file}'; the same command tries them again"
+        )
 
 
 def duration(seconds: float) -> str:
@@ -80,12 +94,22 @@ def _check_same(job: Job) -> None:
     if job.run.config_file.is_file():
         saved = job.run.config()
         try:
-            check_resumable(saved, job.config(job.points[-1].step), job.run.folder)
+            check_resumable(saved, _config(job, job.points[-1]), job.run.folder)
         except RequestError as error:
             reason = str(error).partition(";")[0]
             raise RequestError(
                 f"{job.label}: {reason}; leave it as it was, or choose another folder with --out"
             ) from error
+
+
+def _config(job: Job, point: Point) -> Config:
+    """Return the settings up to a point; a run that has begun may have been moved since."""
+    config, run = job.config(point.step), job.run
+    if run.config_file.is_file():
+        source = {"init_from": run.config().transfer.init_from}
+        transfer = config.transfer.model_copy(update=source)
+        return config.model_copy(update={"transfer": transfer})
+    return config
 
 
 def _reach(plan: Plan, job: Job, point: Point, console: Console) -> None:
@@ -121,7 +145,7 @@ def _train(job: Job, point: Point, console: Console) -> None:
     ):
         newest.unlink()  # A kill came between the checkpoint and the weights that go with it.
     if run.newest_step() < point.step:
-        train(job.config(point.step), out=run.folder, resume=begun, console=console)
+        train(_config(job, point), out=run.folder, resume=begun, console=console)
     if run.newest_step() != point.step:
         raise RequestError(
             f"{job.label}: {run.newest_step():,} steps are all that "

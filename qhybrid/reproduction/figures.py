@@ -1,6 +1,5 @@
 """Figures of a reproduction's runs, read from their folders."""
 
-import csv
 import json
 import math
 import struct
@@ -9,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from qhybrid.comparison.training_log import read_log
 from qhybrid.evaluation.features import FEATURES
 from qhybrid.files import read_json, reading
 from qhybrid.reproduction.plan import Job
@@ -58,10 +58,10 @@ def shown_name(figure: str, features: str) -> str:
 
 def _loss(run: Run, step: int) -> float:
     """Return the mean training loss of the last steps up to one."""
-    with run.metrics_file.open(encoding="utf-8", newline="") as lines:
-        rows = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
-    past = [loss for at, loss in rows if at <= step]
-    return fmean([loss for at, loss in rows if (1 - LOSS_SHARE) * step < at <= step] or past[-1:])
+    log = read_log(run)
+    past = [(at, loss) for at, loss in zip(log.steps, log.losses, strict=True) if at <= step]
+    recent = [loss for at, loss in past if at > (1 - LOSS_SHARE) * step]
+    return fmean(recent or [past[-1][1]])
 
 
 def _parameters(path: Path) -> int:

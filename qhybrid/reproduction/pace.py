@@ -47,9 +47,14 @@ def measure(plan: Plan, job: Job) -> Pace:
     Raises:
         RequestError: The data set cannot be read, or the model cannot be built.
     """
-    # The weights that it starts from may not be there yet, and do not change the pace.
     config = job.config(STEPS)
-    config = config.model_copy(update={"transfer": type(config.transfer)()})
+    changes = {
+        # The weights that it starts from may not be there yet, and do not change the pace.
+        "transfer": type(config.transfer)(),
+        # Nor do steps that are too small to diverge.
+        "training": config.training.model_copy(update={"learning_rate": 1e-9}),
+    }
+    config = config.model_copy(update=changes)
     session, clock = build_session(config), _Clock()
     side = session.spec.image_size
     asked = plan.scale.evaluation

@@ -16,7 +16,12 @@ def page(folder: Path, content: Mapping[str, Any]) -> str:
     """Return the page of results that lie in a folder."""
     found = sections(content)
     tables = [
-        {"section": section, "grids": _grids(folder, table), "curves": _curves(folder, table)}
+        {
+            "section": section,
+            "grids": _grids(folder, table),
+            "curves": _curves(folder, table),
+            "forward": _forward(folder, table),
+        }
         for section, table in zip(found, content["tables"], strict=False)
     ]
     return str(
@@ -24,7 +29,7 @@ def page(folder: Path, content: Mapping[str, Any]) -> str:
             "reproduction.html",
             content=content,
             headline=headline(content),
-            remarks=remarks(content),
+            remarks=[each for each in remarks(content) if each not in content["notes"]],
             claims=found[len(tables) :],
             tables=tables,
             summary=summary(content),
@@ -38,12 +43,22 @@ def _grids(folder: Path, table: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "name": f"{row['label']}, epoch {point['epoch']}",
             "colour": number % COLOURS,
-            "image": base64.b64encode((folder / point["grid"]).read_bytes()).decode(),
+            "image": _encoded(folder / point["grid"]),
         }
         for number, row in enumerate(_with_losses(folder, table))
         for point in row["points"]
         if point["grid"] is not None
     ]
+
+
+def _forward(folder: Path, table: Mapping[str, Any]) -> str | None:
+    """Return the picture of the forward diffusion that a run has drawn, if any has."""
+    pictures = [folder / run / "forward.png" for row in table["rows"] for run in row["runs"]]
+    return next((_encoded(picture) for picture in pictures if picture.is_file()), None)
+
+
+def _encoded(picture: Path) -> str:
+    return base64.b64encode(picture.read_bytes()).decode()
 
 
 def _curves(folder: Path, table: Mapping[str, Any]) -> Curves | None:

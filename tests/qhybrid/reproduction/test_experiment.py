@@ -154,7 +154,6 @@ def test_what_is_wrong_in_a_file_is_said_in_one_line(
         (["defalco2024", "--dataset", "digits"], "write --dataset fashion_mnist=digits"),
         (["defalco2024", "--dataset", "mnits=digits"], "unknown dataset 'mnits'; did you mean"),
         (["defalco2024", "--dataset", "mnist=gone.npz"], "dataset 'gone.npz' does not exist"),
-        (["chen2025"], "--dataset pathmnist=FILE.npz"),
         (["jo2026", "--show", "--out", "nowhere"], "there are no results in 'nowhere'"),
     ],
 )

@@ -1,6 +1,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,7 +191,11 @@ def test_a_run_that_is_moved_starts_from_the_same_seed(whole: Path) -> None:
 
 
 def test_what_is_done_is_not_done_again(
-    tiny: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("this was done already")
@@ -206,6 +211,8 @@ def test_what_is_done_is_not_done_again(
             assert json.loads(printed) == found(whole)
         assert main([*command, "--show"]) == 0
         assert capsys.readouterr().out == printed
+    moved = shutil.copytree(whole, tmp_path / "moved")
+    assert main(["reproduce", str(tiny), "--out", str(moved)]) == 0
 
 
 def test_the_printed_commands_do_the_same(
@@ -232,6 +239,10 @@ def test_the_page_needs_nothing_but_itself(whole: Path) -> None:
     assert "only their order can be compared" in page
     with Image.open(point(whole, "moved", 3, 0) / "grid.png") as grid:
         assert grid.width == grid.height
+        grid.save(point(whole, "moved", 3, 0).parent / "forward.png")
+    from qhybrid.reproduction.page import page as drawn
+
+    assert drawn(whole, found(whole)).count("data:image/png;base64,") == 4
 
 
 def test_an_interruption_loses_nothing(
@@ -267,6 +278,23 @@ def test_an_interruption_loses_nothing(
     assert trained[0] == -10 + 1
     assert list(weights(out, 0)) == list(weights(whole, 0))
     assert values(out) == values(whole)
+
+
+def test_a_run_that_diverges_stops_no_other(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.toml"
+    moved = 'name = "1fqconv-qvunet"\n'
+    assert moved in TINY
+    bad.write_text(TINY.replace(moved, f"{moved}settings.training.learning_rate = 1e3\n"))
+    out = tmp_path / "out"
+    command = ["reproduce", str(bad), "--out", str(out), "--seeds", "1"]
+    assert main(command) == 1
+    printed = capsys.readouterr().err
+    assert "1 of 2 runs are not done" in printed
+    assert "table 1, moved, seed 0; all others are in" in printed
+    assert found(out)["evaluations"] == {"done": 2, "planned": 3}
+    assert found(out)["claims"][0]["verdict"] == "not run"
 
 
 def test_a_killed_process_loses_nothing(tiny: Path, whole: Path, tmp_path: Path) -> None:
