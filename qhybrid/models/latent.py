@@ -42,14 +42,13 @@ class CircuitDenoiser(nn.Module):
         self.angles = nn.Linear(features, sum(self._inputs))
         self.bank = circuit_bank(circuits, backend, **options)
         self.readout = nn.Linear(sum(circuit.num_outputs for circuit in circuits), latents)
-        if options.get("control"):
-            with torch.no_grad():
-                # The circuits are odd about 0, a cosine is even: it starts where it is odd.
-                self.angles.bias.sub_(math.pi / 2)
+        # The circuits are odd about 0, a cosine is even: its controls stand where it is odd.
+        self._shift = math.pi / 2 if options.get("control") else 0.0
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (B, F) to (B, latents)."""
-        values = self.bank(self.angles(features).split(self._inputs, dim=-1))
+        angles = self.angles(features) - self._shift
+        values = self.bank(angles.split(self._inputs, dim=-1))
         return cast("Tensor", self.readout(torch.cat(list(values), dim=-1).to(features.dtype)))
 
 

@@ -97,7 +97,7 @@ def test_a_control_is_its_hybrid_but_for_the_circuits(name: str, variant: int) -
     """Same tensors, same initial weights from one seed, and no circuit."""
     hybrid, control = (
         build_model(
-            ModelSpec(each, 8, ansatz_layers=1, variant=MODELS[name].variants[variant]),
+            ModelSpec(each, 8, ansatz_layers=2, variant=MODELS[name].variants[variant]),
             generator=torch.Generator().manual_seed(3),
         )
         for each in (name, name + CONTROL)

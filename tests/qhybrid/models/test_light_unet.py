@@ -116,5 +116,5 @@ def test_each_model_has_its_own_variants() -> None:
     assert ModelSpec("light-unet").variant == ModelSpec("unet").variant == "paper"
     with pytest.raises(UnknownNameError, match=r"known: trainable, published; .*qattention-u"):
         ModelSpec("qattention-unet", variant="paper")
-    with pytest.raises(UnknownNameError, match=r"known: paper, released; .*1hqconv-qvunet"):
+    with pytest.raises(UnknownNameError, match=r"known: paper, scaled, released; .*1hqconv-qvunet"):
         ModelSpec("1hqconv-qvunet", variant="published")
