@@ -6,7 +6,8 @@ trains a classical U-Net of width 8 on 8x8 digits for one epoch with SEEDS seeds
 width 4 with OTHERS (16): the planted difference. With IMAGES, at least 100, that many images of
 each run are evaluated too (0). Then 200 pairs of sets of 3, 4 and 5 runs are drawn from these
 pools, and sets of as many as should tell the difference; the two sets of a pair are always of
-different runs. A table of the shares that are called different is printed. What is trained and evaluated already in FOLDER stays.
+different runs. A table of the shares that are called different is printed. What is trained and
+evaluated already in FOLDER stays.
 """
 
 import sys
