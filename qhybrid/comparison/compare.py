@@ -83,7 +83,7 @@ def compare(
             costs[number] = qpu_costs(model.seeds[0].run, targets)
     figures, more = evaluation_figures(models)
     figures = [loss_figure(models, logs), *figures]
-    verdicts = _verdicts(models, figures)
+    verdicts, settings = _verdicts(models, figures), _settings(models)
     content = {
         "qhybrid": __version__,
         "level": LEVEL,
@@ -91,8 +91,8 @@ def compare(
         "figures": [_figure(models, figure) for figure in figures],
         "verdicts": verdicts,
         "comparisons": len(verdicts),
-        "settings": _settings(models),
-        "notes": [*notes, *more, *_uncompared(models, figures)],
+        "settings": settings,
+        "notes": [*_warning(settings), *notes, *more, *_uncompared(models, figures)],
     }
     return Comparison(content, models, logs)
 
@@ -164,6 +164,12 @@ def _settings(models: Sequence[Model]) -> dict[str, list[Any]]:
     """Return the settings outside the model that differ, one value per model."""
     found = differing([model.settings for model in models])
     return {key: values for key, values in found.items() if not key.startswith("model.")}
+
+
+def _warning(settings: Mapping[str, Any]) -> list[str]:
+    if not settings:
+        return []
+    return [f"models differ in more than the model: {', '.join(settings)}; verdicts are on it all"]
 
 
 def _uncompared(models: Sequence[Model], figures: Sequence[Figure]) -> list[str]:

@@ -91,9 +91,10 @@ def find_models(paths: Sequence[Path | str]) -> tuple[tuple[Model, ...], tuple[s
             seen.add(place)
             config = run.config()
             if not run.is_finished(config):
+                folder = run.folder.parent if is_group(run.folder.parent) else run.folder
                 notes.append(
                     f"'{run.folder}' is left out: it is not finished; continue it with `qhybrid "
-                    f"train --resume --out {run.folder}`"
+                    f"train --resume --out {folder}`"
                 )
                 continue
             group = place.parent if is_group(place.parent) else None

@@ -147,8 +147,7 @@ def _settings(content: Mapping[str, Any]) -> Section:
         for key, values in content["settings"].items()
     )
     names = tuple(each["name"] for each in content["models"])
-    note = "The models differ in more than the model: a verdict is on all of it together."
-    return Section("Settings that differ", ("setting", *names), rows, 1 + len(names), (note,))
+    return Section("Settings that differ", ("setting", *names), rows, 1 + len(names))
 
 
 def _counted(count: int, what: str = "seed") -> str:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 from statistics import median
 
+from qhybrid.files import reading
 from qhybrid.run_folder import Run
 from qhybrid.training.metrics_file import COLUMNS, read_metrics
-from qhybrid_circuits.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,23 @@ def read_log(run: Run) -> TrainingLog:
     """Read the log of a run.
 
     Raises:
-        RequestError: It has no rows.
+        RequestError: It has no rows, or is damaged.
     """
+    with reading(f"'{run.metrics_file}' cannot be used", "restore it, or leave the run out"):
+        return _log(read_metrics(run.metrics_file))
+
+
+def _log(lines: list[dict[str, str]]) -> TrainingLog:
     # The rows of evaluations have no loss.
-    logged = (row for row in read_metrics(run.metrics_file) if row["loss"])
-    rows = [{name: float(row[name]) for name in COLUMNS} for row in logged]
-    if not rows:
-        raise RequestError(
-            f"'{run.metrics_file}' has no rows: it is damaged, and the run cannot be compared; "
-            "leave the run out"
-        )
+    logged = (line for line in lines if line["loss"])
+    rows = [{name: float(line[name]) for name in COLUMNS} for line in logged]
+    if not rows or not all(isfinite(value) for row in rows for value in row.values()):
+        raise ValueError("it has no rows of finite numbers")
     steps = [int(row["step"]) for row in rows]
     lengths = [after - before for before, after in pairwise([0, *steps])]
     last = [row["epoch"] == rows[-1]["epoch"] for row in rows]
     weights = [length * ends for length, ends in zip(lengths, last, strict=True)]
     losses = [row["loss"] for row in rows]
     mean = sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
-    return TrainingLog(
-        tuple(steps), tuple(losses), mean, median(1 / row["steps_per_second"] for row in rows)
-    )
+    seconds = median(1 / row["steps_per_second"] for row in rows)
+    return TrainingLog(tuple(steps), tuple(losses), mean, seconds)

@@ -1,5 +1,6 @@
 """Whether one model is better than another, as far as a few seeds of each can tell."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, sqrt
@@ -102,7 +103,10 @@ def compare_values(
         return Verdict("cannot be told", difference, *ends, None, seeds, None, level)
     from scipy.stats import ttest_ind
 
-    test = ttest_ind(first, second, equal_var=False)
+    with warnings.catch_warnings():
+        # Said of a model whose seeds are all equal; the other's spread is what counts then.
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        test = ttest_ind(first, second, equal_var=False)
     within = test.confidence_interval(1 - level)
     outcome: Outcome = "cannot be told"
     if test.pvalue < level:

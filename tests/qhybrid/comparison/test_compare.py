@@ -80,6 +80,8 @@ def test_values_intervals_and_verdicts_are_scipys(found: Comparison) -> None:
     assert verdict["outcome"] == "worse"
     assert content["comparisons"] == 1
     assert content["settings"] == {"training.learning_rate": [1e-3, 6e-3]}
+    (note,) = content["notes"]
+    assert note.startswith("models differ in more than the model: training.learning_rate;")
 
 
 def test_models_and_costs_are_those_of_reports(found: Comparison, groups: tuple[Path, ...]) -> None:

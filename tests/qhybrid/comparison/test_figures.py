@@ -29,8 +29,13 @@ def test_the_final_loss_is_the_mean_over_the_steps_of_the_last_epoch(make_run: M
     assert log.final_loss == pytest.approx(np.average([0.5, 0.1], weights=[10, 4]))
     assert log.seconds_per_step == pytest.approx(np.median([1 / 2, 1 / 4, 1 / 5, 1 / 0.1]))
     assert log.steps == (10, 20, 30, 34)
-    write_text(run.metrics_file, "step,epoch,...\n")
-    with pytest.raises(RequestError, match="has no rows"):
+
+
+@pytest.mark.parametrize("rows", ["", "1,1,nan,1,1\n", "1,1,0.5,1,0\n", "1,2,3\n", "\0\0"])
+def test_a_damaged_log_is_refused(rows: str, make_run: MakeRun) -> None:
+    run = make_run("a")
+    write_text(run.metrics_file, f"step,epoch,...\n{rows}")
+    with pytest.raises(RequestError, match=r"metrics\.csv' cannot be used .*leave the run out"):
         read_log(run)
 
 

@@ -47,6 +47,12 @@ def test_one_seed_tells_nothing_however_far_it_is() -> None:
     assert "one seed does not show" in found.sentence
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_model_may_have_equal_seeds() -> None:
+    found = compare_values([1.0, 1.0, 1.0], SECOND, lower_is_better=True)
+    assert found.p == pytest.approx(stats.ttest_1samp(SECOND, 1.0).pvalue)
+
+
 @pytest.mark.parametrize("second", [[0.5, 0.5], [1.0, 1.0 + 1e-15]])
 def test_nothing_is_told_where_no_seeds_differ(second: list[float]) -> None:
     found = compare_values([1.0, 1.0, 1.0], second, lower_is_better=True)
