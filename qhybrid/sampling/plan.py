@@ -195,13 +195,19 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         max_wait_seconds=request.max_wait_seconds,
         classes=spec.classes,
     )
-    if not plan.parts:
-        number, shards = plan.shard
-        raise RequestError(
-            f"--shard {number}/{shards} is empty: {count:,} images are too few for {shards} shards "
-            f"of batches of {batch_size}; use fewer shards or a smaller --batch-size"
-        )
+    _check_shard(plan)
     return plan
+
+
+def _check_shard(plan: SamplingPlan) -> None:
+    """Refuse a shard without images."""
+    number, shards = plan.shard
+    if not plan.parts:
+        raise RequestError(
+            f"--shard {number}/{shards} is empty: {plan.num_images:,} images are too few for "
+            f"{shards} shards of batches of {plan.batch_size}; use fewer shards or a smaller "
+            "--batch-size"
+        )
 
 
 def _processes(request: SamplingRequest, info: BackendInfo) -> int:

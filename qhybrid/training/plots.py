@@ -58,8 +58,7 @@ class Plots(StepHook):
 
 def plot_loss(run: Run, plan: StepPlan) -> None:
     """Write loss.png from metrics.csv: the loss by step on a logarithmic scale, and by epoch."""
-    rows = read_metrics(run.metrics_file)
-    figure = _new_figure(6.4, 4)
+    rows, figure = read_metrics(run.metrics_file), _new_figure(6.4, 4)
     axes = figure.add_subplot()
     series = (("loss", "training", "-"), (HELD_OUT, "held out, averaged weights", "o--"))
     for column, label, style in series:
@@ -68,9 +67,12 @@ def plot_loss(run: Run, plan: StepPlan) -> None:
         if positive:
             axes.plot(*zip(*positive, strict=True), style, label=label, markersize=4, linewidth=1.2)
     axes.set(xlabel="optimizer step", ylabel="loss", yscale="log")
+    from matplotlib.ticker import MaxNLocator
+
     # The top axis counts the same in epochs.
     top = axes.secondary_xaxis("top", functions=_epochs(plan))
     top.set_xlabel("epoch")
+    top.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     if any(row.get(HELD_OUT) for row in rows):
         axes.legend(frameon=False)

@@ -122,9 +122,9 @@ def test_a_killed_run_goes_on(unet: Run, tmp_path: Path) -> None:
     children = Path("/proc/self/task") / str(os.getpid()) / "children"
     if (os.cpu_count() or 1) < 2 or not children.exists():
         pytest.skip("one processor, or no /proc")
-    folder, many = tmp_path / "killed", replace(MANY, steps=40)
+    folder, many = tmp_path / "killed", replace(MANY, steps=20)
     command = [sys.executable, "-m", "qhybrid", "sample", str(unet.folder), "--out", str(folder)]
-    options = ["--num-images", "150", "--steps", "40", "--batch-size", "16", "--processes", "2"]
+    options = ["--num-images", "150", "--steps", "20", "--batch-size", "16", "--processes", "2"]
     process = subprocess.Popen([*command, *options])
     deadline = time.monotonic() + 120
     while not list(folder.glob("parts/*.safetensors")) and time.monotonic() < deadline:
