@@ -15,15 +15,19 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
+from lightning_fabric import Fabric
 from sklearn.datasets import load_digits
+from torch import nn
 
-from qhybrid.influence import read_influence
 from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL
 from qhybrid.settings.sources import load_config
-from qhybrid.training.train import train
+from qhybrid.training.influence import Probe, held_out
+from qhybrid.training.loop import fit
+from qhybrid.training.session import Session, build_session
 
 TRAINED = 1437
 LEARNING_RATES = {"qvunet": 6e-3, "quanvunet": 6e-3}
+"""By the end of a model's name: the default, which suits the narrow models."""
 OTHER_RATE = 1e-3
 
 
@@ -38,33 +42,49 @@ def split_digits(path: Path) -> Path:
     return path
 
 
-def measured(model: str, seed: int, steps: int, folder: Path, dataset: Path) -> dict[str, object]:
-    """Train a model and return what its circuits change."""
-    kind = model.removesuffix(CONTROL).rpartition("-")[2]
-    states = kind == "unet" and "bottleneck" in model
+def trained(model: str, rate: float, seed: int, steps: int, dataset: Path) -> Session:
+    """Train a model, without a run folder."""
     config = load_config(
         overrides={
             "model.name": model,
             "data.dataset": str(dataset),
-            "training.learning_rate": LEARNING_RATES.get(kind, OTHER_RATE),
+            "training.batch_size": 16,
+            "training.learning_rate": rate,
             "training.epochs": 1000,
             "training.max_steps": steps,
-            "training.checkpoint_every": 1000,
             "training.seed": seed,
             "training.device": "cpu",
-            "sampling.num_images": 1,
-            **({} if states else {"sampling.sampler": "ddim", "sampling.steps": 2}),
         }
     )
-    record = read_influence(train(config, out=folder / f"{model}-{seed}"))
-    if record is None:
-        raise ValueError(f"{model} has no circuits")
-    return {"model": model, "seed": seed, "steps": steps, **record.influence}
+    session = build_session(config)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fit(fabric, session.state, session.batches(), (), clip=config.training.gradient_clip)
+    session.state.ema.copy_to(session.state.model)
+    return session
+
+
+def influence_of(
+    session: Session, places: list[nn.Module] | None = None
+) -> dict[str, dict[str, float | None]]:
+    """Return what the circuits, or other parts of the model, change on the test images."""
+    module = session.state.module
+    held = held_out(session.config.data, session.dataset, module)
+    found, _ = Probe(module, held, places).influence(draw=False)
+    return found.to_dict()
+
+
+def measured(model: str, seed: int, steps: int, dataset: Path) -> dict[str, object]:
+    """Train a model and return what its circuits change."""
+    kind = model.removesuffix(CONTROL).rpartition("-")[2]
+    session = trained(model, LEARNING_RATES.get(kind, OTHER_RATE), seed, steps, dataset)
+    return {"model": model, "seed": seed, "steps": steps, **influence_of(session)}
 
 
 def interval(values: list[float], form: str) -> str:
     """Return the mean of some seeds, with the least and largest value."""
-    return f"{mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+    # Read again, so that what is rounded to 0 has no minus sign.
+    shown = (float(f"{each:{form}}") + 0.0 for each in (mean(values), min(values), max(values)))
+    return "{:{form}} ({:{form}} to {:{form}})".format(*shown, form=form)
 
 
 def rows(found: list[dict[str, dict[str, float]]]) -> Iterator[str]:
@@ -75,7 +95,7 @@ def rows(found: list[dict[str, dict[str, float]]]) -> Iterator[str]:
     for hybrid in HYBRIDS_WITH_CONTROL:
         for model in (hybrid, hybrid + CONTROL):
             own = [each for each in found if each["model"] == model]
-            for figure, scale, form in (("output", 1, ".1e"), ("loss", 100, "+.2f")) if own else ():
+            for figure, scale, form in (("output", 1, ".1e"), ("loss", 100, "+.3f")) if own else ():
                 cells = [interval([scale * each[w][figure] for each in own], form) for w in ways]
                 unit = ", %" if scale == 100 else ""
                 yield f"| `{model}` | {figure}{unit} | " + " | ".join(cells) + " |"
@@ -93,12 +113,11 @@ def main(arguments: list[str] | None = None) -> None:
     found = [json.loads(line) for line in lines]
     known = {(each["model"], each["seed"], each["steps"]) for each in found}
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        dataset = split_digits(folder / "digits.npz")
+        dataset = split_digits(Path(temporary) / "digits.npz")
         for seed in range(asked.seeds):
             for model in (name + end for name in asked.models for end in ("", CONTROL)):
                 if (model, seed, asked.steps) not in known:
-                    found.append(measured(model, seed, asked.steps, folder, dataset))
+                    found.append(measured(model, seed, asked.steps, dataset))
                     with asked.file.open("a") as file:
                         file.write(json.dumps(found[-1]) + "\n")
     print("\n".join(rows([each for each in found if each["steps"] == asked.steps])))

@@ -22,6 +22,8 @@ class CatalogEntry(TypedDict):
         rounds_per_step: Rounds, i.e. dependent sets of circuit evaluations, in one denoising step.
         dead_weights: Circuit weights without effect on any output.
         weights_with_effect: The other circuit weights.
+        influence: How much the output of the trained model changes with circuits, or a control's
+            layers, set to their mean; measured as docs/models.md says, None without any.
         summary: One line on what it is.
     """
 
@@ -33,6 +35,7 @@ class CatalogEntry(TypedDict):
     rounds_per_step: int | None
     dead_weights: int | None
     weights_with_effect: int | None
+    influence: float | None
     summary: str
 
 
