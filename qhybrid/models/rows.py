@@ -132,7 +132,7 @@ _LATENT_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "checkpoint_every": 10,
     },
     "ema": {"decay": 0.995},
-    "sampling": {"sampler": "dpm++", "steps": 10},
+    "sampling": {"sampler": "dpm++", "steps": 8},
 }
 _WIDE, _LIGHT = Size(dim=32, ansatz_layers=1, divisor=8), Size(dim=32)
 

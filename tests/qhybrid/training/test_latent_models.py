@@ -70,7 +70,7 @@ def test_the_autoencoder_is_in_the_run(run: Run) -> None:
 def test_the_row_has_settings_of_its_own() -> None:
     own = load_config(overrides={"model.name": NAME})
     assert (own.training.batch_size, own.training.max_steps) == (256, 4000)
-    assert (own.sampling.sampler, own.sampling.steps, own.model.ansatz) == ("dpm++", 10, "reupload")
+    assert (own.sampling.sampler, own.sampling.steps, own.model.ansatz) == ("dpm++", 8, "reupload")
     asked = load_config(overrides={"model.name": NAME, "training.batch_size": 32})
     assert (asked.training.batch_size, asked.training.max_steps) == (32, 4000)
     assert load_config().training.batch_size == 32
