@@ -27,7 +27,7 @@ def reproduce(
         str | None, typer.Option(metavar="A,B", help="Rows of the tables [all].")
     ] = None,
     scale: Annotated[
-        str, typer.Option(metavar="small|paper", help="small, or paper: the published size.")
+        str, typer.Option(metavar="small|paper", help="paper is the published size.")
     ] = "small",
     seeds: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of each row [the scale's].")
@@ -41,7 +41,7 @@ def reproduce(
         ),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks run [auto].")
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks run.")
     ] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the commands that do the same, and stop.")

@@ -16,8 +16,8 @@ from qhybrid.training.state import StepHook, TrainingState
 
 STEPS, IMAGES = 5, 64
 
-FIGURES_SECONDS = 6.0
-"""Of an evaluation beside drawing: 1,000 images on the classifier's features, idle."""
+FIGURES_SECONDS = 3.0
+"""Of an evaluation beside drawing: of 1,000 images on the classifier's features."""
 
 
 @dataclass(frozen=True)

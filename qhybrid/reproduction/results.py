@@ -24,7 +24,8 @@ def collect(plan: Plan) -> dict[str, Any]:
             {
                 "table": number,
                 "title": table.title,
-                "dataset": request.datasets.get(table.dataset, table.dataset),
+                "dataset": table.dataset,
+                "stand_in": request.datasets.get(table.dataset),
                 "notes": list(table.notes),
                 "rows": [_row(plan, number, name, known) for name in names],
             }

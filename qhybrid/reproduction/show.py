@@ -93,7 +93,10 @@ def _figures(content: Content, table: Mapping[str, Any]) -> Section:
                 cells.append("-" if each is None else spread(each))
             rows.append(tuple(cells))
     missing = [f"{r['label']}: {r['missing']}" for r in table["rows"] if r["missing"] is not None]
-    notes = (f"data set: {table['dataset']}", *table["notes"], *missing)
+    dataset = table["dataset"]
+    if table["stand_in"] is not None:
+        dataset = f"{table['stand_in']}, in the place of {dataset}"
+    notes = (f"data set: {dataset}", *table["notes"], *missing)
     return Section(table["title"], tuple(headings), tuple(rows), 1, notes)
 
 
@@ -120,6 +123,11 @@ def _claims(content: Content) -> Section:
         f"{judged} comparisons by Welch's t-test over seeds; of equal models, at most "
         f"{100 * level:.2g} % would be called different, each comparison by itself",
         *dict.fromkeys(f"not run: {each['text']}: {each['why']}" for each in missing),
+        *dict.fromkeys(
+            f"of {len(each['compared'])} of {len(each['first'])} rows: {each['text']}"
+            for each in content["claims"]
+            if 0 < len(each["compared"]) < len(each["first"])
+        ),
     )
     return Section("Claims of the paper", headings, rows, 3, notes)
 

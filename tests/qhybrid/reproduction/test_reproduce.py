@@ -153,6 +153,7 @@ def test_figures_stand_beside_the_papers(whole: Path) -> None:
         assert last["figures"]["loss"]["values"] == values_by_hand(whole, name, "loss")
         assert last["seeds"] == 2
     assert rows["absent"]["points"][0]["seeds"] == 0
+    assert (table["dataset"], table["stand_in"]) == ("digits", None)
 
 
 def test_parameters_are_those_of_the_model(whole: Path) -> None:
