@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qhybrid.data.catalog import resolve_dataset
-from qhybrid.data.dataset import ImageDataset
+from qhybrid.data.dataset import ImageDataset, scale_pixels
 from qhybrid.data.load import load_dataset
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.sampling import sample
@@ -27,7 +27,7 @@ IMAGES, LOGGED_IMAGES = 256, 64
 _SEED = 4
 """Of the images, times, noise, permutations and weights: those of all runs are the same."""
 
-_DRAWN, _STEPS, _MOST_STEPS = 8, 10, 50
+_DRAWN, _STEPS, _MOST_STEPS = 8, 5, 50
 """Images that are drawn, denoising steps of each, and steps from which on none are drawn."""
 
 _STATES = 640
@@ -70,9 +70,11 @@ def held_out(data: DataSection, dataset: ImageDataset, module: DenoisingModule) 
             known = test.class_names == dataset.class_names
             if known and test.images.shape[1:] == dataset.images.shape[1:] and len(test) > 1:
                 chosen, split = test, "test"
-    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(_SEED))
-    every = chosen.tensor()[order[:IMAGES]]
-    return HeldOut(every, chosen.labels[order[:IMAGES]], split)
+    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(_SEED))[:IMAGES]
+    return HeldOut(scale_pixels(chosen.images[order]), chosen.labels[order], split)
+
+
+_Evaluation = tuple[tuple[Tensor, ...], Callable[[Tensor], Tensor] | None]
 
 
 class Probe:
@@ -91,6 +93,7 @@ class Probe:
         self._module, self._held, self.split = module, held, held.split
         self._places = circuit_places(module.model) if places is None else places
         self._exact = get_backend("statevector")
+        self._evaluations: dict[int, _Evaluation] = {}
 
     def influence(self, images: int = IMAGES, *, draw: bool = True) -> tuple[Influence, int]:
         """Return the influence on output and loss, and how many images it was measured on.
@@ -122,13 +125,18 @@ class Probe:
         times = self._module.noise_schedule.timesteps if info.sampler is not None else 1
         return self._held.first(max(2, min(images, _STATES // times)))
 
-    def _evaluation(
-        self, held: HeldOut
-    ) -> tuple[tuple[Tensor, ...], Callable[[Tensor], Tensor] | None]:
+    def _evaluation(self, held: HeldOut) -> _Evaluation:
         """Return what the loss calls the model with, and the loss of what the model says to it.
 
-        There is none of a process whose loss calls the model more than once.
+        There is none of a process whose loss calls the model more than once. Neither depends on the
+        model's weights.
         """
+        count = len(held.images)
+        if count not in self._evaluations:
+            self._evaluations[count] = self._new_evaluation(held)
+        return self._evaluations[count]
+
+    def _new_evaluation(self, held: HeldOut) -> _Evaluation:
         module, device = self._module, next(self._module.parameters()).device
         images, labels = held.images.to(device), module.classes_of(held.ids.to(device))
         images = module.process.encode(module.model, images)

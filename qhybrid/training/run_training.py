@@ -99,8 +99,11 @@ def _train(
 
 
 def _probe(session: Session) -> Probe | None:
-    """Return what measures the circuits' influence, where there are circuits or their controls."""
-    if not circuit_places(session.state.model):
+    """Return what measures the circuits' influence, where there are circuits or their controls.
+
+    One image is its own mean: nothing can be measured on it.
+    """
+    if not circuit_places(session.state.model) or len(session.dataset) < 2:
         return None
     module = session.state.module
     return Probe(module, held_out(session.config.data, session.dataset, module))

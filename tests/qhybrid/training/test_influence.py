@@ -169,8 +169,9 @@ def test_controls_and_models_of_states(name: str) -> None:
     assert found.mean.samples is not None
 
 
-def test_a_model_without_circuits_has_none(tmp_path: Path) -> None:
-    run = train(small(**{"model.name": "unet", "training.max_steps": 1}), out=tmp_path)
+@pytest.mark.parametrize("changed", [{"model.name": "unet"}, {"data.limit": 1}], ids=str)
+def test_no_circuits_and_a_single_image_have_none(changed: dict[str, Any], tmp_path: Path) -> None:
+    run = train(small(**changed, **{"training.max_steps": 1}), out=tmp_path)
     assert run_influence(run) is None
     assert "influence" not in rows(run)[-1]
 
