@@ -16,18 +16,21 @@ from statistics import mean
 
 import numpy as np
 from lightning_fabric import Fabric
+from rich.console import Console
 from sklearn.datasets import load_digits
 from torch import nn
 
-from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL
+from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL, MODELS
+from qhybrid.run_folder import Run
 from qhybrid.settings.sources import load_config
 from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.loop import fit
+from qhybrid.training.preparing import prepare
 from qhybrid.training.session import Session, build_session
 
 TRAINED = 1437
 LEARNING_RATES = {"qvunet": 6e-3, "quanvunet": 6e-3}
-"""By the end of a model's name: the default, which suits the narrow models."""
+"""By the end of a model's name: the defaults, which suit the narrow models."""
 OTHER_RATE = 1e-3
 
 
@@ -43,13 +46,13 @@ def split_digits(path: Path) -> Path:
 
 
 def trained(model: str, rate: float, seed: int, steps: int, dataset: Path) -> Session:
-    """Train a model, without a run folder."""
+    """Train a model, without a run folder; one that has settings of its own keeps them."""
+    batches = {"training.batch_size": 16, "training.learning_rate": rate}
     config = load_config(
         overrides={
             "model.name": model,
             "data.dataset": str(dataset),
-            "training.batch_size": 16,
-            "training.learning_rate": rate,
+            **({} if MODELS[model].settings else batches),
             "training.epochs": 1000,
             "training.max_steps": steps,
             "training.seed": seed,
@@ -57,8 +60,10 @@ def trained(model: str, rate: float, seed: int, steps: int, dataset: Path) -> Se
         }
     )
     session = build_session(config)
+    with tempfile.TemporaryDirectory() as folder:
+        images = prepare(Run(Path(folder)), session, Console(quiet=True))
     fabric = Fabric(accelerator="cpu", devices=1)
-    fit(fabric, session.state, session.batches(), (), clip=config.training.gradient_clip)
+    fit(fabric, session.state, session.batches(images), (), clip=config.training.gradient_clip)
     session.state.ema.copy_to(session.state.model)
     return session
 

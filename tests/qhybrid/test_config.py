@@ -118,7 +118,7 @@ def test_assignments_are_toml_where_they_can_be() -> None:
     ("overrides", "parts"),
     [
         ({"model.name": "1hqcon-qvunet"}, ["1hqcon-qvunet", "did you mean 1hqconv-qvunet"]),
-        ({"model.variant": "papers"}, ["papers", "paper, released"]),
+        ({"model.variant": "papers"}, ["papers", "paper, scaled, released"]),
         ({"data.dataset": "digitz"}, ["digitz", "did you mean digits"]),
         ({"data.image_size": 20}, ["20", "8, 16, 28, 32"]),
         ({"quantum.backend": "aerr"}, ["aerr", "did you mean aer"]),

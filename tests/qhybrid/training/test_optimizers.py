@@ -111,7 +111,7 @@ def test_a_step_is_the_solution_of_the_regularized_system(tmp_path: Path) -> Non
             bank.register_forward_pre_hook(
                 lambda _, given, name=name: fed.update({f"{name}.layers.0": given[0][0].detach()})
             )
-    module(*next(iter(session.batches())), 0).backward()
+    module(*next(iter(session.batches(session.dataset))), 0).backward()
     moved = trained_weights(run)
     names = circuit_weights(model)
     assert len(fed) == len(names) == 4
