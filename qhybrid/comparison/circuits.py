@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qhybrid.influence import read_influence
 from qhybrid.run_folder import Run
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ class RunCircuits:
         parameters: That training changes.
         weights: Of the circuits.
         dead: Of them, those without effect on the model's output.
-        influence: See `circuits_influence`.
+        influence: By how much the trained model's output changes when its circuits, or its twin's
+            layers in their places, say their mean, `Influence.mean.output`; None where there are
+            none, or the run is of a version that did not measure it.
     """
 
     parameters: int
@@ -31,22 +34,12 @@ def run_circuits(run: Run) -> RunCircuits:
     """Return what is known of a run's circuits, which is remembered.
 
     Raises:
-        RequestError: The run's model cannot be used.
+        RequestError: The run's model, or its influence.json, cannot be used.
     """
-    found = _subject_circuits(run)
+    found, record = _subject_circuits(run), read_influence(run)
+    influence = None if record is None else record.influence["mean"]["output"]
     health = found.health or {"weights": 0, "dead_weights": 0}
-    return RunCircuits(
-        found.parameters or 0, health["weights"], health["dead_weights"], circuits_influence(health)
-    )
-
-
-def circuits_influence(health: Any) -> float | None:
-    """Return by how much a trained model's output changes without its circuits.
-
-    None where there are no circuits. See `qhybrid_runtime.health.model.circuit_effect`.
-    """
-    value = health.get("circuit_effect")
-    return None if value is None else float(value)
+    return RunCircuits(found.parameters or 0, health["weights"], health["dead_weights"], influence)
 
 
 def qpu_costs(run: Run, targets: Sequence[str]) -> list[dict[str, Any]]:

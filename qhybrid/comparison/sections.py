@@ -118,8 +118,8 @@ def _models(models: Sequence[Mapping[str, Any]]) -> Section:
         "seconds per step",
     )
     notes = (
-        "Circuits' influence: by how much the trained model's output changes without its circuits, "
-        "in its standard deviations. Seconds depend on what else the machine did.",
+        "Circuits' influence: by how much the trained model's output changes when they say their "
+        "mean, in its standard deviations. Seconds depend on what else the machine did.",
     )
     return Section("Models", headings, rows, 2, notes)
 

@@ -95,7 +95,8 @@ def test_models_and_costs_are_those_of_reports(found: Comparison, groups: tuple[
     health = model_health(model, *one_image(model, read_spec(run.folder)))
     assert hybrid["circuit_weights"] == health.num_weights > 0
     assert hybrid["dead_weights"] == health.dead_weights
-    assert hybrid["circuit_influence"]["values"][0] == pytest.approx(health.circuit_effect)
+    record = json.loads((run.folder / "influence.json").read_text())
+    assert hybrid["circuit_influence"]["values"][0] == record["influence"]["mean"]["output"] > 0
     (cost,) = hybrid["costs"]
     seconds = report["model"]["sampling"]["qpu_seconds_per_image"]
     assert cost["qpu_seconds_per_image"] == seconds > 0
