@@ -1,12 +1,11 @@
 """A comparison as one HTML page that needs nothing but itself."""
 
-import base64
 from pathlib import Path
 
 from qhybrid.comparison.charts import COLOURS, figure_spans, loss_curves
 from qhybrid.comparison.compare import Comparison
 from qhybrid.comparison.sections import headline, sections
-from qhybrid.report.markup import fill
+from qhybrid.report.markup import embedded, fill
 
 
 def page(comparison: Comparison) -> str:
@@ -18,7 +17,7 @@ def page(comparison: Comparison) -> str:
     leading = 1 if content["verdicts"] else 0
     grids = [
         {"name": each["name"], "colour": number % COLOURS, "seed": each["runs"][0]["seed"]}
-        | {"image": _embedded(Path(each["grid"]))}
+        | {"image": embedded(Path(each["grid"]))}
         for number, each in enumerate(content["models"])
         if each["grid"]
     ]
@@ -35,8 +34,3 @@ def page(comparison: Comparison) -> str:
         grids=grids,
     )
     return str(filled)
-
-
-def _embedded(picture: Path) -> str:
-    """Return a picture as an address that holds all of it."""
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"

@@ -1,13 +1,12 @@
 """A reproduction as one HTML page that needs nothing but itself."""
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from qhybrid.comparison.charts import COLOURS, Curves, loss_curves
 from qhybrid.comparison.training_log import read_log
-from qhybrid.report.markup import fill
+from qhybrid.report.markup import embedded, fill
 from qhybrid.reproduction.show import headline, remarks, sections, summary
 from qhybrid.run_folder import Run
 
@@ -43,7 +42,7 @@ def _grids(folder: Path, table: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "name": f"{row['label']}, epoch {point['epoch']}",
             "colour": number % COLOURS,
-            "image": _encoded(folder / point["grid"]),
+            "image": embedded(folder / point["grid"]),
         }
         for number, row in enumerate(_with_losses(folder, table))
         for point in row["points"]
@@ -54,11 +53,7 @@ def _grids(folder: Path, table: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _forward(folder: Path, table: Mapping[str, Any]) -> str | None:
     """Return the picture of the forward diffusion that a run has drawn, if any has."""
     pictures = [folder / run / "forward.png" for row in table["rows"] for run in row["runs"]]
-    return next((_encoded(picture) for picture in pictures if picture.is_file()), None)
-
-
-def _encoded(picture: Path) -> str:
-    return base64.b64encode(picture.read_bytes()).decode()
+    return next((embedded(picture) for picture in pictures if picture.is_file()), None)
 
 
 def _curves(folder: Path, table: Mapping[str, Any]) -> Curves | None:

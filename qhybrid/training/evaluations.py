@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 
 from qhybrid.data.dataset import ImageDataset, scale_pixels
-from qhybrid.data.load import load_dataset
 from qhybrid.diffusion.images import to_uint8
 from qhybrid.diffusion.sampling import DEFAULT_BATCH, sample
 from qhybrid.evaluation.comparison import Comparison, comparison
@@ -24,12 +23,13 @@ from qhybrid.printing import print_lines
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.checkpoints import CheckpointKeeper
+from qhybrid.training.held_out import unseen_images
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.outcome import Interrupted
 from qhybrid.training.progress import ProgressDisplay
+from qhybrid.training.session import Session
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
-from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import continue_at
 
@@ -57,34 +57,22 @@ class Yardstick:
         return (*held_out, *dict.fromkeys(names))
 
 
-def make_yardstick(
-    config: Config, dataset: ImageDataset, device: str, console: Console
-) -> Yardstick | None:
+def make_yardstick(session: Session, console: Console) -> Yardstick | None:
     """Load the real images and find their features; None for runs that are not evaluated.
 
     Raises:
         RequestError: There are too few of them, or the features cannot be had.
     """
-    section = config.evaluation
+    data, section = session.config.data, session.config.evaluation
     if not section.every:
         return None
     tell = partial(print_lines, console)
-    wanted = Wanted(config.data, None, device, lambda text: tell({"features": text}))
-    reals, found = load_reals(config.data, "train", section.images), []
+    wanted = Wanted(data, None, session.device, lambda text: tell({"features": text}))
+    reals, found = load_reals(data, "train", section.images), []
     for row in check_features(section.features):
         extractor = load_reference(row.loader)(wanted)
         found.append(comparison(extractor, reals, "train", console, section.figures))
-    data = config.data
-    try:
-        held_out = load_dataset(
-            data.dataset,
-            classes=data.classes,
-            image_size=data.image_size,
-            split="test",
-            channels=dataset.channels,
-        )
-    except RequestError:  # there is no such split, and the loss on it is no request
-        held_out = None
+    held_out = unseen_images(data, session.dataset, session.state.module.process)
     return Yardstick(tuple(found), held_out)
 
 

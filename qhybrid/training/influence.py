@@ -1,22 +1,19 @@
 """What a run's circuits change in its model, measured on images that are always the same."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from qhybrid.data.catalog import resolve_dataset
 from qhybrid.data.dataset import ImageDataset, scale_pixels
-from qhybrid.data.load import load_dataset
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.sampling import sample
 from qhybrid.models.control import circuit_places
 from qhybrid.settings.sections import DataSection
+from qhybrid.training.held_out import unseen_images
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.state import TrainingState
-from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import get_backend
 from qhybrid_runtime.health.influence import Influence, influence, output_change
 from qhybrid_runtime.layer import on_backend
@@ -59,17 +56,9 @@ def held_out(data: DataSection, dataset: ImageDataset, module: DenoisingModule) 
     They are a random part of the split, the same for all runs.
     """
     chosen, split = dataset, "train"
-    if "test" in resolve_dataset(data.dataset).info.splits:
-        # Those of a file may be missing, of other classes, or in colour.
-        with suppress(RequestError):
-            size, channels = dataset.image_size, dataset.channels
-            test = load_dataset(
-                data.dataset, classes=data.classes, image_size=size, channels=channels, split="test"
-            )
-            module.process.check_images(test.images)
-            known = test.class_names == dataset.class_names
-            if known and test.images.shape[1:] == dataset.images.shape[1:] and len(test) > 1:
-                chosen, split = test, "test"
+    unseen = unseen_images(data, dataset, module.process)
+    if unseen is not None and len(unseen) > 1:
+        chosen, split = unseen, "test"
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(_SEED))[:IMAGES]
     return HeldOut(scale_pixels(chosen.images[order]), chosen.labels[order], split)
 

@@ -57,7 +57,7 @@ def run_training(
     """
     console = console or Console(quiet=True)
     session = build_session(config, resumed)
-    yardstick = make_yardstick(config, session.dataset, session.device, console)
+    yardstick = make_yardstick(session, console)
     stem = usual_name(config)
     going_on = None if resumed is None else resumed.folder
     with (
