@@ -46,7 +46,7 @@ class Size:
 
 PANELS = {
     "qubits": [Size(qubits=n) for n in (4, 8, 12, 16)],
-    "layers": [Size(layers=n) for n in (2, 3, 5, 8)],
+    "layers": [Size(layers=n) for n in (2, 3, 5)],
     "circuits": [Size(circuits=n) for n in (1, 2, 4)],
 }
 """What is varied -> the sizes that are compared, of 12 qubits, 3 layers and 1 circuit otherwise."""
@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure how quality grows with the circuit.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("dataset")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[CIRCUIT, TWIN, CEILING])
     asked = parser.parse_args(arguments)
