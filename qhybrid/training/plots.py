@@ -52,8 +52,15 @@ class Plots(StepHook):
                 self._draw(state)
 
     def _draw(self, state: TrainingState) -> None:
-        plot_loss(self._run, state.plan)
         plot_figures(self._run)
+        plot_loss(self._run, state.plan)
+
+
+def plots_are_current(run: Run) -> bool:
+    """Whether the plots, of which that of the loss is drawn last, show all that metrics.csv has."""
+    plot, metrics = run.loss_plot, run.metrics_file
+    known = plot.is_file() and metrics.is_file()
+    return known and plot.stat().st_mtime_ns >= metrics.stat().st_mtime_ns
 
 
 def plot_loss(run: Run, plan: StepPlan) -> None:

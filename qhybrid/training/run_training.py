@@ -16,7 +16,7 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
-from qhybrid.influence import InfluenceRecord
+from qhybrid.influence import InfluenceRecord, read_influence
 from qhybrid.models.control import circuit_places
 from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
@@ -32,7 +32,7 @@ from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
-from qhybrid.training.plots import Plots
+from qhybrid.training.plots import Plots, plots_are_current
 from qhybrid.training.precision import Bf16
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
@@ -142,7 +142,8 @@ def _resume(run: Run, session: Session) -> None:
     if checkpoint is not None:
         load_checkpoint(checkpoint, session.state)
     evaluated = {int(row["step"]) for row in read_metrics(run.metrics_file) if not row["loss"]}
-    if done >= plan.total_steps and (not session.config.evaluation.every or done in evaluated):
+    is_evaluated = not session.config.evaluation.every or done in evaluated
+    if done >= plan.total_steps and is_evaluated and _is_described(run, session):
         more = f"more --epochs than {plan.epochs}"
         if plan.max_steps == plan.total_steps:
             more = f"--set training.max_steps=N with N above {done}"
@@ -150,6 +151,14 @@ def _resume(run: Run, session: Session) -> None:
             f"the run '{run.folder}' has done all of its {done} steps; give {more} to extend it, "
             "or draw from it with `qhybrid sample`"
         )
+
+
+def _is_described(run: Run, session: Session) -> bool:
+    """Whether what is made of a finished run was made: a process that was killed may not have."""
+    if not plots_are_current(run):
+        return False
+    record = read_influence(run)
+    return _probe(session) is None or (record is not None and record.step == run.newest_step())
 
 
 def _describe(run: Run, session: Session, *, resumed: bool) -> None:
