@@ -17,6 +17,15 @@ SCALED = "scaled"
 SCALED_VARIANTS: tuple[str, ...] = ("paper", SCALED, "released")
 """`scaled` is ours: `paper`, but what circuits say is as large as the convolution beside them."""
 
+ONE_BLOCK = "one-block"
+QUANV_VARIANTS: tuple[str, ...] = ("paper", ONE_BLOCK, "released")
+"""`one-block` has quanvolution in one block of the level, as the paper's text says, not in both."""
+
+REPLACING = "replacing"
+WIDE_VARIANTS: tuple[str, ...] = ("paper", REPLACING, "released")
+"""`replacing` has circuits in the place of convolutions, as the report's text says; `paper` has one
+circuit in front of them, as the report's code."""
+
 ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
 """`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
 
@@ -84,6 +93,7 @@ class ModelRow:
         variants: Its variants, the default first.
         process: What it predicts, how it is trained and which samplers can draw from it.
         conditions: What it has weights for; None for models that need not be told.
+        quanvolution: Whether circuits that stand in an encoder level may have other layers.
         ansatz: The ansatz of its circuits where any other, and any number of circuits, may take
             its place; None where they are fixed.
         settings: Its own defaults, section -> key -> value, of settings beside `model`.
@@ -101,6 +111,7 @@ class ModelRow:
     variants: tuple[str, ...] = VARIANTS
     process: ProcessInfo = EPSILON
     conditions: Conditions | None = None
+    quanvolution: bool = False
     ansatz: str | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -187,6 +198,8 @@ ROWS: tuple[ModelRow, ...] = (
             _DE_FALCO,
             {"ansatz": ansatz},
             circuits=True,
+            variants=QUANV_VARIANTS,
+            quanvolution=True,
         )
         for prefix, (ansatz, title) in zip(("", "fqconv-"), _ANSATZE.items(), strict=True)
     ),
@@ -199,6 +212,7 @@ ROWS: tuple[ModelRow, ...] = (
             {"ansatz": ansatz},
             circuits=True,
             size=_WIDE,
+            variants=WIDE_VARIANTS,
         )
         for ansatz, title in _ANSATZE.items()
     ),

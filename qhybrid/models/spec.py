@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from qhybrid.models.rows import MODEL_NAMES, MODELS, SCALED, Conditions, ModelRow
+from qhybrid.models.rows import (
+    MODEL_NAMES,
+    MODELS,
+    ONE_BLOCK,
+    REPLACING,
+    SCALED,
+    Conditions,
+    ModelRow,
+)
 from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
@@ -84,6 +92,8 @@ class ModelSpec:
         ansatz: A name of `qhybrid_circuits.ANSATZE`, or `module:function`, of models whose circuits
             can be any; None for other models. Omitted: the model's own.
         circuits: Circuits of that ansatz side by side, of the same models.
+        quanvolution_layers: Layers of the circuits in an encoder level, of models that have such;
+            None for other models. Omitted: `ansatz_layers`.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise; None for other models.
@@ -101,6 +111,7 @@ class ModelSpec:
     variant: str = _OMITTED
     ansatz: str | None = None
     circuits: int | None = None
+    quanvolution_layers: int | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
 
@@ -126,6 +137,7 @@ class ModelSpec:
             hint = f"these are the variants of {self.name}"
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
         self._check_circuits(row)
+        self._check_quanvolution(row)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)
@@ -173,6 +185,23 @@ class ModelSpec:
         if type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS:
             raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {circuits!r}")
 
+    def _check_quanvolution(self, row: ModelRow) -> None:
+        """Refuse layers of circuits that the model does not have, and numbers that are none."""
+        layers: Any = self.quanvolution_layers
+        if layers is None:
+            return
+        if not row.quanvolution:
+            having = _listed(name for name, each in MODELS.built_in.items() if each.quanvolution)
+            raise RequestError(
+                f"quanvolution_layers is a setting of {having}, but {self.name} has no circuits in "
+                "an encoder level; leave it out"
+            )
+        if type(layers) is not int or not 1 <= layers <= MOST_ANSATZ_LAYERS:
+            raise RequestError(
+                f"quanvolution_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {layers!r}; "
+                "without it they are ansatz_layers"
+            )
+
     def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
         """Return time steps and classes."""
         steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
@@ -203,8 +232,8 @@ class ModelSpec:
 
     @property
     def ansatz_variant(self) -> str:
-        """Variant of its circuits, which a scale beside them does not change."""
-        return "paper" if self.variant == SCALED else self.variant
+        """Variant of its circuits, which their place and a scale beside them do not change."""
+        return "paper" if self.variant in (SCALED, ONE_BLOCK, REPLACING) else self.variant
 
     @property
     def vertex_channels(self) -> int:

@@ -17,11 +17,15 @@ class SinusoidalEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, features: int) -> None:
-        """Fix the frequencies, from 1 down to 1 / 10000."""
+    def __init__(self, features: int, *, ends: bool = True) -> None:
+        """Fix the frequencies, from 1 down to 1 / 10000.
+
+        Without `ends` the last one is 10000^(2 / features) / 10000, one step before (Vaswani et
+        al. 2017, section 3.5).
+        """
         super().__init__()
         half = features // 2
-        steps = torch.arange(half) / max(half - 1, 1)
+        steps = torch.arange(half) / max(half - ends, 1)
         frequencies = torch.exp(-math.log(MAX_PERIOD) * steps)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.padding = features - 2 * half

@@ -51,8 +51,16 @@ class WideUNet(ImageUNet):
             (B, C, 2, 2) and (B, 4 * dim) -> (B, C', 2, 2).
     """
 
-    def __init__(self, vertex: nn.Module, *, image_size: int, channels: int, dim: int) -> None:
-        """Build the levels around the vertex.
+    def __init__(
+        self,
+        vertex: nn.Module,
+        *,
+        image_size: int,
+        channels: int,
+        dim: int,
+        released: bool = False,
+    ) -> None:
+        """Build the levels around the vertex; `released` has the time frequencies of the code.
 
         Raises:
             RequestError: The image size has no path to 2x2.
@@ -62,7 +70,7 @@ class WideUNet(ImageUNet):
         levels = range(len(sizes) - 1)
         features = 4 * dim
         self.time = nn.Sequential(
-            SinusoidalEmbedding(features),
+            SinusoidalEmbedding(features, ends=not released),
             nn.Linear(features, features),
             nn.SiLU(),
             nn.Linear(features, features),

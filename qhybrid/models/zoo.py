@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -28,11 +28,11 @@ from qhybrid.models.quantum_vertex import (
 )
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import SCALED
+from qhybrid.models.rows import ONE_BLOCK, REPLACING, SCALED
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.vertex import Vertex
-from qhybrid.models.wide_blocks import WideVertex
+from qhybrid.models.wide_blocks import WideVertex, quantum_channels, wide_conv
 from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
 from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid_circuits import VariationalCircuit
@@ -148,10 +148,16 @@ def _quantum_block(
 
 
 def quanvunet(spec: ModelSpec, execution: Execution, *, ansatz: str) -> UNet:
-    """A QVU-Net of one circuit, with quanvolution in the blocks of the second encoder level."""
+    """A QVU-Net of one circuit, with quanvolution in the blocks of the second encoder level.
+
+    The paper speaks of one block and does not say which: it is the first of the level.
+    """
     model = qvunet(spec, execution, ansatz=ansatz, circuits=1)
     level = cast("EncoderLevel", model.encoder[QUANVOLUTION_LEVEL])
-    level.first, level.second = (_quanvolutional_block(spec, execution, ansatz) for _ in range(2))
+    spec = replace(spec, ansatz_layers=spec.quanvolution_layers or spec.ansatz_layers)
+    level.first = _quanvolutional_block(spec, execution, ansatz)
+    if spec.variant != ONE_BLOCK:
+        level.second = _quanvolutional_block(spec, execution, ansatz)
     return model
 
 
@@ -170,10 +176,34 @@ def _quanvolutional_block(spec: ModelSpec, execution: Execution, ansatz: str) ->
 
 def wide_unet(spec: ModelSpec, execution: Execution, *, ansatz: str | None = None) -> WideUNet:
     """The wide U-Net, perhaps with one circuit shared by all that is quantum in its vertex."""
-    widths = wide_widths(spec.image_size, spec.dim)
-    circuit = None if ansatz is None else _shared_circuit(spec, execution, ansatz, widths[-2])
-    vertex = WideVertex(widths[-1], widths[-2], 4 * spec.dim, circuit)
-    return WideUNet(vertex, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
+    widths, features = wide_widths(spec.image_size, spec.dim), 4 * spec.dim
+    if ansatz is not None and spec.variant == REPLACING:
+        conv = partial(_replacing_conv, spec, execution, ansatz)
+        vertex = WideVertex(widths[-1], widths[-2], features, convolution=conv)
+    else:
+        circuit = None if ansatz is None else _shared_circuit(spec, execution, ansatz, widths[-2])
+        vertex = WideVertex(widths[-1], widths[-2], features, circuit)
+    return WideUNet(
+        vertex,
+        image_size=spec.image_size,
+        channels=spec.channels,
+        dim=spec.dim,
+        released=spec.variant == "released",
+    )
+
+
+def _replacing_conv(
+    spec: ModelSpec, execution: Execution, ansatz: str, in_channels: int, out_channels: int
+) -> QuantumVertexConv:
+    """Return a convolution in which circuits take a tenth of the channels: 4 of them 12 of 128."""
+    taken = quantum_channels(out_channels, ANSATZ_CHANNELS)
+    return QuantumVertexConv(
+        [_ansatz(spec, ansatz)] * (taken // ANSATZ_CHANNELS),
+        in_channels,
+        execution.backend,
+        convolution=lambda rest: wide_conv(rest, out_channels - taken),
+        **execution.options,
+    )
 
 
 def _shared_circuit(

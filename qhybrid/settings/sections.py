@@ -25,6 +25,8 @@ class ModelSection(Section):
         variant: One of the model's own; the first one where omitted.
         ansatz: Of `qlatent` alone: a name of `qhybrid_circuits.ANSATZE`, or `module:function`.
         circuits: Of `qlatent` alone: circuits side by side.
+        quanvolution_layers: Of `quanvunet` and `fqconv-quanvunet` alone: layers of the circuits in
+            the second encoder level; `ansatz_layers` where omitted.
     """
 
     name: Annotated[
@@ -35,6 +37,7 @@ class ModelSection(Section):
     variant: str = "paper"
     ansatz: str | None = None
     circuits: Count | None = None
+    quanvolution_layers: Count | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -53,6 +53,17 @@ def test_bad_fields_are_refused_in_one_line(field: str, value: object, said: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("layers", [0, 1001, 1.0, True, "2"])
+def test_layers_of_quanvolution_are_checked(layers: object) -> None:
+    with pytest.raises(RequestError, match="quanvolution_layers must be 1 to 1000, but is"):
+        ModelSpec("quanvunet", quanvolution_layers=layers)
+    with pytest.raises(RequestError, match="a setting of quanvunet, fqconv-quanvunet"):
+        ModelSpec("unet", quanvolution_layers=layers)
+    spec = ModelSpec("quanvunet", variant="one-block", quanvolution_layers=2)
+    assert ModelSpec.from_dict(spec.to_dict()) == spec
+    assert "quanvolution_layers" not in ModelSpec("quanvunet").to_dict()
+
+
 def test_dict_round_trip() -> None:
     spec = ModelSpec("7fqconv-qvunet", 16, 3, dim=12, ansatz_layers=2, variant="released")
     assert ModelSpec.from_dict(spec.to_dict()) == spec

@@ -14,6 +14,15 @@ def test_against_the_formula() -> None:
         assert row == pytest.approx(expected, abs=1e-4)
 
 
+def test_frequencies_without_the_last_one() -> None:
+    """Those of the report on the wide U-Nets: t / 10000^(2 i / d) for i < d / 2."""
+    embedded = SinusoidalEmbedding(128, ends=False)(torch.tensor([0, 7, 999]))
+    for row, time in zip(embedded.tolist(), (0, 7, 999), strict=True):
+        angles = [time / 10_000 ** (2 * i / 128) for i in range(64)]
+        expected = [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        assert row == pytest.approx(expected, abs=2e-4)
+
+
 @pytest.mark.parametrize("features", [2, 3, 11])
 def test_any_width(features: int) -> None:
     embedded = SinusoidalEmbedding(features)(torch.tensor([3.0, 5.0]))

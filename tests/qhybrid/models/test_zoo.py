@@ -49,6 +49,19 @@ PARAMETERS = {
 }
 PARAMETERS |= {name + CONTROL: PARAMETERS[name] for name in HYBRIDS_WITH_CONTROL}
 
+# De Falco et al. 2024 print 474,293 for the QuanvU-Net of one block, and have 3 layers in every
+# circuit; with 1 layer at the vertex and 2 in the encoder it is exactly theirs. The last two are
+# derived: 4 circuits in the place of 12 channels of each of four convolutions, that is
+# 256 * 128 * 9 + 128 - (244 * 116 * 9 + 116) = 40,188 and 3 (128 * 128 * 9 - 116 * 116 * 9 + 12)
+# = 79,092 weights less, and 16 * 28 or 16 * 24 more.
+PARAMETERS_OF_VARIANTS = {
+    ("quanvunet", "one-block"): 474_573,
+    ("quanvunet", "one-block", 1, 2): 474_293,
+    ("fqconv-quanvunet", "one-block"): 474_501,
+    ("hqconv-wide-unet", "replacing"): 6_884_273 - 40_188 - 79_092 + 448,
+    ("fqconv-wide-unet", "replacing"): 6_884_273 - 40_188 - 79_092 + 384,
+}
+
 # Rounds per denoising step, and circuits evaluated in them for one image of 28x28: four vertex
 # convolutions of 1, 7 or 14 circuits, four convolutions of 49 patches, groups of 3 of 24 + 12; or
 # one circuit for all channels.
@@ -115,6 +128,57 @@ def test_parameters_are_the_published_ones(name: str, variant: int) -> None:
     assert trained == PARAMETERS[name] == ENTRIES[name]["parameters"]
     saved = model.state_dict().items()
     assert sum(t.numel() for key, t in saved if not key.startswith("autoencoder.")) == trained
+
+
+@pytest.mark.parametrize("control", ["", CONTROL])
+@pytest.mark.parametrize("case", PARAMETERS_OF_VARIANTS, ids=str)
+def test_parameters_of_variants(case: tuple, control: str) -> None:
+    name, variant, *layers = case
+    sizes = dict(zip(("ansatz_layers", "quanvolution_layers"), layers, strict=False))
+    model = build_model(ModelSpec(name + control, variant=variant, **sizes))
+    assert sum(p.numel() for p in model.parameters()) == PARAMETERS_OF_VARIANTS[case]
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "rounds"),
+    [("quanvunet", "one-block", (6, 4 + 2 * 49)), ("hqconv-wide-unet", "replacing", (4, 16))],
+)
+def test_circuits_of_variants(name: str, variant: str, rounds: tuple[int, int]) -> None:
+    model = build_model(ModelSpec(name, variant=variant))
+    with _evaluations(model) as found, torch.no_grad():
+        model(torch.zeros(1, 1, 28, 28), torch.tensor([5]))
+    assert (len(found), sum(found)) == rounds
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("quanvunet", "one-block"),
+        ("fqconv-quanvunet", "one-block"),
+        ("hqconv-wide-unet", "replacing"),
+    ],
+)
+def test_gradients_of_variants_are_differences(name: str, variant: str) -> None:
+    """In double precision, of a weight of every circuit, one beside them and one of the stem."""
+    spec = ModelSpec(name, 8, dim=8, ansatz_layers=1, variant=variant)
+    model = build_model(spec, generator=_generator()).double()
+    images, times = _batch()
+    images = images.double()
+    model(images, times).square().sum().backward()
+    weights = [layer.weight for layer in _quantum_layers(model)]
+    parameters = dict(model.named_parameters())
+    weights += [parameters["stem.weight"], parameters["vertex.first.first.classical.weight"]]
+    assert all(w.grad is not None and w.grad.any() for w in weights)
+    for weight in weights:
+        flat, place = weight.data.view(-1), int(weight.grad.abs().argmax())
+        values = []
+        for step in (1e-5, -2e-5):
+            flat[place] += step
+            with torch.no_grad():
+                values.append(float(model(images, times).square().sum()))
+        flat[place] += 1e-5
+        expected = (values[0] - values[1]) / 2e-5
+        assert float(weight.grad.view(-1)[place]) == pytest.approx(expected, rel=1e-4, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", ["1hqconv-qvunet", "1fqconv-qvunet-control"])
