@@ -17,12 +17,15 @@ SCALED = "scaled"
 SCALED_VARIANTS: tuple[str, ...] = ("paper", SCALED, "released")
 """`scaled` is ours: `paper`, but what circuits say is as large as the convolution beside them."""
 
-ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
-"""`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
+ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "paper", "released")
+"""`trainable` is ours: its circuit's weights act; those of the paper's circuit do nothing.
 
-Paper and code agree on the circuit, so that it is in neither variant's name; `published` also
-detaches the circuit's input, as the code does.
+`paper` trains what comes before that circuit through it, `released` detaches it, as the code does.
 """
+
+HO, CHEN = "ho2020", "chen2025"
+FREQUENCIES: tuple[str, ...] = (HO, CHEN)
+"""Of the time embedding: those of Ho et al. (2020), or equation 5 of Chen et al. (2025)."""
 
 CONDITIONAL = "conditional"
 LATENT_VARIANTS: tuple[str, ...] = ("unconditional", CONDITIONAL)
@@ -82,6 +85,8 @@ class ModelRow:
         control: Whether it is such a twin.
         size: Its published size.
         variants: Its variants, the default first.
+        former: Former names of variants -> present ones, as in the records of old runs.
+        frequencies: Variant -> usual one of `FREQUENCIES`; empty where there is no choice.
         process: What it predicts, how it is trained and which samplers can draw from it.
         conditions: What it has weights for; None for models that need not be told.
         ansatz: The ansatz of its circuits where any other, and any number of circuits, may take
@@ -99,6 +104,8 @@ class ModelRow:
     control: bool = False
     size: Size = Size()
     variants: tuple[str, ...] = VARIANTS
+    former: Mapping[str, str] = field(default_factory=dict)
+    frequencies: Mapping[str, str] = field(default_factory=dict)
     process: ProcessInfo = EPSILON
     conditions: Conditions | None = None
     ansatz: str | None = None
@@ -164,6 +171,8 @@ ROWS: tuple[ModelRow, ...] = (
         "Classical U-Net of widths 32 to 128 without attention and with one skip",
         _CHEN,
         size=_LIGHT,
+        # Not Chen et al.'s, so that runs of earlier versions keep their meaning.
+        frequencies=dict.fromkeys(VARIANTS, HO),
     ),
     *(
         ModelRow(
@@ -210,6 +219,8 @@ ROWS: tuple[ModelRow, ...] = (
         circuits=True,
         size=_LIGHT,
         variants=ATTENTION_VARIANTS,
+        former={"published": "released"},
+        frequencies={"trainable": HO, "paper": CHEN, "released": HO},
     ),
     ModelRow(
         "qbottleneck-unet",

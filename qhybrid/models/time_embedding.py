@@ -17,11 +17,17 @@ class SinusoidalEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, features: int) -> None:
-        """Fix the frequencies, from 1 down to 1 / 10000."""
+    def __init__(self, features: int, *, from_one: bool = True) -> None:
+        """Fix the frequencies, from 1 down to 1 / 10000.
+
+        Without `from_one` they start one step lower: 10000^(-2k / features), k = 1 to features / 2
+        (Chen et al. 2025, equation 5).
+        """
         super().__init__()
         half = features // 2
         steps = torch.arange(half) / max(half - 1, 1)
+        if not from_one:
+            steps = torch.arange(1, half + 1) / half
         frequencies = torch.exp(-math.log(MAX_PERIOD) * steps)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.padding = features - 2 * half

@@ -25,6 +25,8 @@ class ModelSection(Section):
         variant: One of the model's own; the first one where omitted.
         ansatz: Of `qlatent` alone: a name of `qhybrid_circuits.ANSATZE`, or `module:function`.
         circuits: Of `qlatent` alone: circuits side by side.
+        frequencies: Of the time embedding of `light-unet` and `qattention-unet` alone: `ho2020`, or
+            `chen2025`, equation 5 of their paper; None is the variant's own.
     """
 
     name: Annotated[
@@ -35,15 +37,17 @@ class ModelSection(Section):
     variant: str = "paper"
     ansatz: str | None = None
     circuits: Count | None = None
+    frequencies: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _has_its_own_size(cls, values: Any) -> Any:
-        from qhybrid.models.spec import own_settings
+        from qhybrid.models.spec import own_settings, present_variant
 
         if not isinstance(values, dict) or not isinstance(values.get("name"), str):
             return values
-        return {**own_settings(values["name"]), **values}
+        values = {**own_settings(values["name"]), **values}
+        return {**values, "variant": present_variant(values["name"], values["variant"])}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:

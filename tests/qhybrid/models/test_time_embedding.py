@@ -14,9 +14,19 @@ def test_against_the_formula() -> None:
         assert row == pytest.approx(expected, abs=1e-4)
 
 
+def test_against_equation_5_of_chen_et_al() -> None:
+    """gamma(t) = [sin(t w_k), cos(t w_k)], w_k = 10000^(-2k/d), k = 1 to d/2; sines first here."""
+    embedded = SinusoidalEmbedding(128, from_one=False)(torch.tensor([0, 7, 999]))
+    for row, time in zip(embedded.tolist(), (0, 7, 999), strict=True):
+        angles = [time * 10_000 ** (-2 * k / 128) for k in range(1, 65)]
+        expected = [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        assert row == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("from_one", [True, False])
 @pytest.mark.parametrize("features", [2, 3, 11])
-def test_any_width(features: int) -> None:
-    embedded = SinusoidalEmbedding(features)(torch.tensor([3.0, 5.0]))
+def test_any_width(features: int, from_one: bool) -> None:
+    embedded = SinusoidalEmbedding(features, from_one=from_one)(torch.tensor([3.0, 5.0]))
     assert embedded.shape == (2, features)
     assert torch.isfinite(embedded).all()
     assert not torch.equal(embedded[0], embedded[1])
