@@ -157,18 +157,22 @@ class EmaSpec:
 
     At a zero-based training step s that is a multiple of `every`, the average keeps the share
     min(decay, 1 - (1 + n)^-power) of itself, with n = s - start - 1, and nothing while n <= 0.
+    Without the warm-up it keeps `decay` of itself at every update, the first one included, and so
+    a part of the weights that training began with; `start` and `power` are then of no account.
 
     Attributes:
         decay: Largest share that is kept.
         every: Training steps between updates.
         start: Last step at which the weights are plainly copied.
         power: Speed of the warm-up.
+        warmup: Whether there is one.
     """
 
     decay: float = 0.99
     every: int = 1
     start: int = 20
     power: float = 2 / 3
+    warmup: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -26,12 +26,15 @@ WIDE_VARIANTS: tuple[str, ...] = ("paper", REPLACING, "released")
 """`replacing` has circuits in the place of convolutions, as the report's text says; `paper` has one
 circuit in front of them, as the report's code."""
 
-ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
-"""`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
+ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "paper", "released")
+"""`trainable` is ours: its circuit's weights act; those of the paper's circuit do nothing.
 
-Paper and code agree on the circuit, so that it is in neither variant's name; `published` also
-detaches the circuit's input, as the code does.
+`paper` trains what comes before that circuit through it, `released` detaches it, as the code does.
 """
+
+HO, CHEN, VASWANI = "ho2020", "chen2025", "vaswani2017"
+FREQUENCIES: tuple[str, ...] = (HO, CHEN)
+"""Of the time embedding: those of Ho et al. (2020), or equation 5 of Chen et al. (2025)."""
 
 CONDITIONAL = "conditional"
 LATENT_VARIANTS: tuple[str, ...] = ("unconditional", CONDITIONAL)
@@ -91,6 +94,8 @@ class ModelRow:
         control: Whether it is such a twin.
         size: Its published size.
         variants: Its variants, the default first.
+        former: Former names of variants -> present ones, as in the records of old runs.
+        frequencies: Variant -> usual one of `FREQUENCIES`; empty where there is no choice.
         process: What it predicts, how it is trained and which samplers can draw from it.
         conditions: What it has weights for; None for models that need not be told.
         quanvolution: Whether circuits that stand in an encoder level may have other layers.
@@ -109,6 +114,8 @@ class ModelRow:
     control: bool = False
     size: Size = Size()
     variants: tuple[str, ...] = VARIANTS
+    former: Mapping[str, str] = field(default_factory=dict)
+    frequencies: Mapping[str, str] = field(default_factory=dict)
     process: ProcessInfo = EPSILON
     conditions: Conditions | None = None
     quanvolution: bool = False
@@ -175,6 +182,8 @@ ROWS: tuple[ModelRow, ...] = (
         "Classical U-Net of widths 32 to 128 without attention and with one skip",
         _CHEN,
         size=_LIGHT,
+        # Not Chen et al.'s, so that runs of earlier versions keep their meaning.
+        frequencies=dict.fromkeys(VARIANTS, HO),
     ),
     *(
         ModelRow(
@@ -224,6 +233,8 @@ ROWS: tuple[ModelRow, ...] = (
         circuits=True,
         size=_LIGHT,
         variants=ATTENTION_VARIANTS,
+        former={"published": "released"},
+        frequencies={"trainable": HO, "paper": CHEN, "released": HO},
     ),
     ModelRow(
         "qbottleneck-unet",

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from qhybrid.models.rows import (
+    FREQUENCIES,
     MODEL_NAMES,
     MODELS,
     ONE_BLOCK,
@@ -42,6 +43,12 @@ def own_settings(name: str) -> dict[str, int | str]:
     own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
     own["variant"] = row.variants[0]
     return own if row.ansatz is None else {**own, "ansatz": row.ansatz, "circuits": 1}
+
+
+def present_variant(name: str, variant: Any) -> Any:
+    """Return what a variant is called today; the records of old runs have former names."""
+    former = MODELS.get(name, ModelRow(name, "")).former
+    return former.get(variant, variant) if isinstance(variant, str) else variant
 
 
 def multipliers(image_size: int) -> tuple[int, ...]:
@@ -94,6 +101,8 @@ class ModelSpec:
         circuits: Circuits of that ansatz side by side, of the same models.
         quanvolution_layers: Layers of the circuits in an encoder level, of models that have such;
             None for other models. Omitted: `ansatz_layers`.
+        frequencies: Of the time embedding, one of `FREQUENCIES`, of models that have the choice;
+            None for other models. Omitted: the variant's own.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise; None for other models.
@@ -112,6 +121,7 @@ class ModelSpec:
     ansatz: str | None = None
     circuits: int | None = None
     quanvolution_layers: int | None = None
+    frequencies: str | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
 
@@ -133,11 +143,13 @@ class ModelSpec:
                 "images to grey or RGB"
             )
         self._check_size(row)
+        object.__setattr__(self, "variant", present_variant(self.name, self.variant))
         if self.variant not in row.variants:
             hint = f"these are the variants of {self.name}"
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
         self._check_circuits(row)
         self._check_quanvolution(row)
+        self._check_frequencies(row)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)
@@ -201,6 +213,19 @@ class ModelSpec:
                 f"quanvolution_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {layers!r}; "
                 "without it they are ansatz_layers"
             )
+
+    def _check_frequencies(self, row: ModelRow) -> None:
+        """Refuse frequencies of a model without the choice, and fill in the variant's own."""
+        if self.frequencies is None:
+            object.__setattr__(self, "frequencies", row.frequencies.get(self.variant))
+        elif not row.frequencies:
+            free = ", ".join(name for name, each in MODELS.built_in.items() if each.frequencies)
+            raise RequestError(
+                f"frequencies is a setting of {free}, but the time embedding of {self.name} has no "
+                "other; leave it out"
+            )
+        elif self.frequencies not in FREQUENCIES:
+            raise UnknownNameError("frequencies", str(self.frequencies), FREQUENCIES)
 
     def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
         """Return time steps and classes."""

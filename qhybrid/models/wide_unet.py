@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.rows import HO, VASWANI
 from qhybrid.models.spec import level_sizes
 from qhybrid.models.time_embedding import SinusoidalEmbedding
 from qhybrid.models.unet import ImageUNet
@@ -70,7 +71,7 @@ class WideUNet(ImageUNet):
         levels = range(len(sizes) - 1)
         features = 4 * dim
         self.time = nn.Sequential(
-            SinusoidalEmbedding(features, ends=not released),
+            SinusoidalEmbedding(features, frequencies=VASWANI if released else HO),
             nn.Linear(features, features),
             nn.SiLU(),
             nn.Linear(features, features),

@@ -28,7 +28,7 @@ from qhybrid.models.quantum_vertex import (
 )
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import ONE_BLOCK, REPLACING, SCALED
+from qhybrid.models.rows import HO, ONE_BLOCK, REPLACING, SCALED
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.vertex import Vertex
@@ -220,16 +220,23 @@ def _shared_circuit(
 
 def light_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     """The light U-Net without attention: the paper's classical model."""
-    return LightUNet(None, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
+    return LightUNet(
+        None,
+        image_size=spec.image_size,
+        channels=spec.channels,
+        dim=spec.dim,
+        frequencies=spec.frequencies or HO,
+    )
 
 
 def qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     """The light U-Net with quantum attention at its bottleneck."""
+    variant = "trainable" if spec.variant == "trainable" else "published"
     circuit = build_ansatz(
-        "qattention", qubits=ATTENTION_QUBITS, layers=spec.ansatz_layers, variant=spec.variant
+        "qattention", qubits=ATTENTION_QUBITS, layers=spec.ansatz_layers, variant=variant
     )
     model = light_unet(spec, execution)
-    backend, detached = execution.backend, spec.variant == "published"
+    backend, detached = execution.backend, spec.variant == "released"
     model.attention = QuantumAttention(
         circuit, 4 * spec.dim, backend, detached=detached, **execution.options
     )

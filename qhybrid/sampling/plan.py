@@ -328,10 +328,10 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     """
     run.weights_file(epoch)
     spec = read_spec(run.folder)
-    described = config.model.model_dump()
-    if spec.timesteps is not None:
-        described["timesteps"] = config.diffusion.timesteps
-    for key, wanted in described.items():
+    keys = [*type(config.model).model_fields, *(["timesteps"] if spec.timesteps else [])]
+    described = ModelSpec(**config.model.model_dump(), timesteps=config.diffusion.timesteps)
+    for key in keys:
+        wanted = getattr(described, key)
         if getattr(spec, key) != wanted:
             raise RequestError(
                 f"'{run.folder}' holds another model than its config.toml describes: {key} is "

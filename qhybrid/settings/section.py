@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 LARGEST = 10**9
@@ -22,8 +22,11 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_no_truth_value(cls, value: Any) -> Any:
-        """No key is a switch, and pydantic would take `true` for the number 1."""
-        if isinstance(value, bool):
+    def _is_no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Keys that are no switches: pydantic would take `true` for the number 1."""
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
             raise PydanticCustomError("truth_value", "must not be true or false")
         return value

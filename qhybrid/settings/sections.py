@@ -27,6 +27,8 @@ class ModelSection(Section):
         circuits: Of `qlatent` alone: circuits side by side.
         quanvolution_layers: Of `quanvunet` and `fqconv-quanvunet` alone: layers of the circuits in
             the second encoder level; `ansatz_layers` where omitted.
+        frequencies: Of the time embedding of `light-unet` and `qattention-unet` alone: `ho2020`, or
+            `chen2025`, equation 5 of their paper; None is the variant's own.
     """
 
     name: Annotated[
@@ -38,15 +40,17 @@ class ModelSection(Section):
     ansatz: str | None = None
     circuits: Count | None = None
     quanvolution_layers: Count | None = None
+    frequencies: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _has_its_own_size(cls, values: Any) -> Any:
-        from qhybrid.models.spec import own_settings
+        from qhybrid.models.spec import own_settings, present_variant
 
         if not isinstance(values, dict) or not isinstance(values.get("name"), str):
             return values
-        return {**own_settings(values["name"]), **values}
+        values = {**own_settings(values["name"]), **values}
+        return {**values, "variant": present_variant(values["name"], values["variant"])}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:

@@ -232,6 +232,8 @@ def _in_one_line(error: ValidationError) -> RequestError:
         return RequestError(
             f"{key} must be {len(default)} numbers, e.g. {list(default)}, but is {shown(value)}"
         )
+    if first["type"].startswith("bool"):
+        return RequestError(f"{key} must be true or false, but is {shown(value)}")
     requirement = first["msg"].replace("Input should", "must", 1).replace("tuple", "list")
     return RequestError(f"{key} {requirement[:1].lower()}{requirement[1:]}, but is {shown(value)}")
 

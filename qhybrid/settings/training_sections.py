@@ -165,17 +165,20 @@ class EmaSection(Section):
         every: Optimizer steps between updates.
         start: Last optimizer step at which the weights are plainly copied.
         power: Speed of the warm-up.
+        warmup: Whether the share rises to `decay`; without, it is `decay` from the first update on,
+            and `start` and `power` are of no account.
     """
 
     decay: Annotated[float, Field(ge=0, lt=1)] = EmaSpec.decay
     every: Count = EmaSpec.every
     start: Interval = EmaSpec.start
     power: Annotated[float, Field(gt=0, le=1)] = EmaSpec.power
+    warmup: bool = EmaSpec.warmup
 
     @property
     def spec(self) -> EmaSpec:
         """The average as the training loop takes it."""
-        return EmaSpec(self.decay, self.every, self.start, self.power)
+        return EmaSpec(self.decay, self.every, self.start, self.power, self.warmup)
 
 
 class TransferSection(Section):
