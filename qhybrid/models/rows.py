@@ -84,8 +84,9 @@ class ModelRow:
         variants: Its variants, the default first.
         process: What it predicts, how it is trained and which samplers can draw from it.
         conditions: What it has weights for; None for models that need not be told.
-        ansatz: The ansatz of its circuits where any other, and any number of circuits, may take
-            its place; None where they are fixed.
+        ansatz: The ansatz of its circuits where any other that fits may take its place; None where
+            they are fixed, or there are none.
+        several: Whether any number of these circuits may stand side by side.
         settings: Its own defaults, section -> key -> value, of settings beside `model`.
     """
 
@@ -102,6 +103,7 @@ class ModelRow:
     process: ProcessInfo = EPSILON
     conditions: Conditions | None = None
     ansatz: str | None = None
+    several: bool = False
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -173,6 +175,7 @@ ROWS: tuple[ModelRow, ...] = (
             _DE_FALCO,
             {"ansatz": ansatz, "circuits": circuits},
             circuits=True,
+            ansatz=ansatz,
             # With more circuits they fill groups of channels, which are normalized by themselves.
             variants=SCALED_VARIANTS if circuits == 1 else VARIANTS,
         )
@@ -187,6 +190,7 @@ ROWS: tuple[ModelRow, ...] = (
             _DE_FALCO,
             {"ansatz": ansatz},
             circuits=True,
+            ansatz=ansatz,
         )
         for prefix, (ansatz, title) in zip(("", "fqconv-"), _ANSATZE.items(), strict=True)
     ),
@@ -199,6 +203,7 @@ ROWS: tuple[ModelRow, ...] = (
             {"ansatz": ansatz},
             circuits=True,
             size=_WIDE,
+            ansatz=ansatz,
         )
         for ansatz, title in _ANSATZE.items()
     ),
@@ -210,6 +215,7 @@ ROWS: tuple[ModelRow, ...] = (
         circuits=True,
         size=_LIGHT,
         variants=ATTENTION_VARIANTS,
+        ansatz="qattention",
     ),
     ModelRow(
         "qbottleneck-unet",
@@ -252,6 +258,7 @@ ROWS: tuple[ModelRow, ...] = (
         process=LATENT,
         conditions=Conditions(tuple("0123456789"), variant=CONDITIONAL),
         ansatz="reupload",
+        several=True,
         settings=_LATENT_SETTINGS,
     ),
 )
