@@ -94,13 +94,15 @@ class ModelRow:
         control: Whether it is such a twin.
         size: Its published size.
         variants: Its variants, the default first.
+        ansatz_variants: Variant -> that of its own ansatz, where they are not the same.
         former: Former names of variants -> present ones, as in the records of old runs.
         frequencies: Variant -> usual one of `FREQUENCIES`; empty where there is no choice.
         process: What it predicts, how it is trained and which samplers can draw from it.
         conditions: What it has weights for; None for models that need not be told.
         quanvolution: Whether circuits that stand in an encoder level may have other layers.
-        ansatz: The ansatz of its circuits where any other, and any number of circuits, may take
-            its place; None where they are fixed.
+        ansatz: The ansatz of its circuits where any other that fits may take its place; None where
+            they are fixed, or there are none.
+        several: Whether any number of these circuits may stand side by side.
         settings: Its own defaults, section -> key -> value, of settings beside `model`.
     """
 
@@ -114,12 +116,14 @@ class ModelRow:
     control: bool = False
     size: Size = Size()
     variants: tuple[str, ...] = VARIANTS
+    ansatz_variants: Mapping[str, str] = field(default_factory=dict)
     former: Mapping[str, str] = field(default_factory=dict)
     frequencies: Mapping[str, str] = field(default_factory=dict)
     process: ProcessInfo = EPSILON
     conditions: Conditions | None = None
     quanvolution: bool = False
     ansatz: str | None = None
+    several: bool = False
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -193,8 +197,10 @@ ROWS: tuple[ModelRow, ...] = (
             _DE_FALCO,
             {"ansatz": ansatz, "circuits": circuits},
             circuits=True,
+            ansatz=ansatz,
             # With more circuits they fill groups of channels, which are normalized by themselves.
             variants=SCALED_VARIANTS if circuits == 1 else VARIANTS,
+            ansatz_variants={SCALED: "paper"},
         )
         for ansatz, title in _ANSATZE.items()
         for prefix, circuits, summary in _QVUNETS
@@ -208,7 +214,9 @@ ROWS: tuple[ModelRow, ...] = (
             {"ansatz": ansatz},
             circuits=True,
             variants=QUANV_VARIANTS,
+            ansatz_variants={ONE_BLOCK: "paper"},
             quanvolution=True,
+            ansatz=ansatz,
         )
         for prefix, (ansatz, title) in zip(("", "fqconv-"), _ANSATZE.items(), strict=True)
     ),
@@ -222,6 +230,8 @@ ROWS: tuple[ModelRow, ...] = (
             circuits=True,
             size=_WIDE,
             variants=WIDE_VARIANTS,
+            ansatz_variants={REPLACING: "paper"},
+            ansatz=ansatz,
         )
         for ansatz, title in _ANSATZE.items()
     ),
@@ -233,8 +243,10 @@ ROWS: tuple[ModelRow, ...] = (
         circuits=True,
         size=_LIGHT,
         variants=ATTENTION_VARIANTS,
+        ansatz_variants={"paper": "published", "released": "published"},
         former={"published": "released"},
         frequencies={"trainable": HO, "paper": CHEN, "released": HO},
+        ansatz="qattention",
     ),
     ModelRow(
         "qbottleneck-unet",
@@ -277,6 +289,7 @@ ROWS: tuple[ModelRow, ...] = (
         process=LATENT,
         conditions=Conditions(tuple("0123456789"), variant=CONDITIONAL),
         ansatz="reupload",
+        several=True,
         settings=_LATENT_SETTINGS,
     ),
 )

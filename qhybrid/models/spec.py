@@ -8,13 +8,12 @@ from qhybrid.models.rows import (
     FREQUENCIES,
     MODEL_NAMES,
     MODELS,
-    ONE_BLOCK,
-    REPLACING,
-    SCALED,
     Conditions,
     ModelRow,
 )
 from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
+from qhybrid_circuits.encoding_names import QUBITS as ENCODINGS
+from qhybrid_circuits.encoding_names import check_encoding
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _OMITTED: Any = None
@@ -42,7 +41,7 @@ def own_settings(name: str) -> dict[str, int | str]:
     size = row.size
     own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
     own["variant"] = row.variants[0]
-    return own if row.ansatz is None else {**own, "ansatz": row.ansatz, "circuits": 1}
+    return {**own, "ansatz": str(row.ansatz), "circuits": 1} if row.several else own
 
 
 def present_variant(name: str, variant: Any) -> Any:
@@ -96,9 +95,11 @@ class ModelSpec:
         ansatz_layers: Layers of its circuits; ignored by models without circuits. Omitted: the
             published size.
         variant: One of the model's `variants`. Omitted: the first of them.
-        ansatz: A name of `qhybrid_circuits.ANSATZE`, or `module:function`, of models whose circuits
-            can be any; None for other models. Omitted: the model's own.
-        circuits: Circuits of that ansatz side by side, of the same models.
+        ansatz: A name of `qhybrid_circuits.ANSATZE`, or `module:function`, that takes the place of
+            the model's own; None is its own.
+        encoding: A key of `qhybrid_circuits.encoding.ENCODINGS` in the place of the ansatz's own.
+        topology: The ansatz's pairs of qubits, e.g. `heavy-hex`; None is its usual ones.
+        circuits: Circuits side by side, of models that may have several; None for others.
         quanvolution_layers: Layers of the circuits in an encoder level, of models that have such;
             None for other models. Omitted: `ansatz_layers`.
         frequencies: Of the time embedding, one of `FREQUENCIES`, of models that have the choice;
@@ -119,6 +120,8 @@ class ModelSpec:
     ansatz_layers: int = _OMITTED
     variant: str = _OMITTED
     ansatz: str | None = None
+    encoding: str | None = None
+    topology: str | None = None
     circuits: int | None = None
     quanvolution_layers: int | None = None
     frequencies: str | None = None
@@ -182,19 +185,23 @@ class ModelSpec:
             )
 
     def _check_circuits(self, row: ModelRow) -> None:
-        """Refuse circuits of a model that has its own, and ansätze that do not exist."""
-        for field in ("ansatz", "circuits"):
-            if row.ansatz is None and getattr(self, field) is not None:
-                free = ", ".join(name for name, each in MODELS.built_in.items() if each.ansatz)
+        """Refuse circuits that the model cannot have, and names that do not exist."""
+        for field in ("ansatz", "encoding", "topology", "circuits"):
+            free = row.several if field == "circuits" else row.ansatz is not None
+            if getattr(self, field) is not None and not free:
+                raise RequestError(_fixed(field, self.name))
+        if self.ansatz is not None:
+            ANSATZE.find(str(self.ansatz))
+        if self.encoding is not None:
+            known = check_encoding(str(self.encoding))
+            if known == "basis":
                 raise RequestError(
-                    f"{field} is a setting of {free}, but {self.name} has circuits of its own, or "
-                    "none; leave it out"
+                    f"encoding basis takes bits, but the features of {self.name} are real numbers; "
+                    f"choose one of {_listed(name for name in ENCODINGS if name != known)}"
                 )
-        if row.ansatz is None:
-            return
-        ANSATZE.find(str(self.ansatz))
+            object.__setattr__(self, "encoding", known)
         circuits: Any = self.circuits
-        if type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS:
+        if row.several and (type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS):
             raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {circuits!r}")
 
     def _check_quanvolution(self, row: ModelRow) -> None:
@@ -256,9 +263,14 @@ class ModelSpec:
         return MODELS[self.name]
 
     @property
+    def has_own_circuits(self) -> bool:
+        """Whether its circuits are those that the model has where nothing else is asked for."""
+        return self.ansatz in (None, self.row.ansatz) and not (self.encoding or self.topology)
+
+    @property
     def ansatz_variant(self) -> str:
-        """Variant of its circuits, which their place and a scale beside them do not change."""
-        return "paper" if self.variant in (SCALED, ONE_BLOCK, REPLACING) else self.variant
+        """Variant of its own ansatz."""
+        return self.row.ansatz_variants.get(self.variant, self.variant)
 
     @property
     def vertex_channels(self) -> int:
@@ -295,3 +307,12 @@ class ModelSpec:
 
 def _listed(values: Iterable[Any]) -> str:
     return ", ".join(map(str, values))
+
+
+def _fixed(field: str, name: str) -> str:
+    """Say which models have a setting that one does not have."""
+    several = _listed(each for each, row in MODELS.built_in.items() if row.several)
+    free = several if field == "circuits" else "models whose circuits can be any"
+    return (
+        f"{field} is a setting of {free}, but {name} has circuits of its own, or none; leave it out"
+    )

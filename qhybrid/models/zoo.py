@@ -1,6 +1,5 @@
 """Builders of the models; `qhybrid.models.rows` has the table of them."""
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from torch import nn
 from qhybrid.diffusion.autoencoder import Autoencoder
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
+from qhybrid.models.circuits import circuit_at, refuse_chosen
 from qhybrid.models.control import Options
 from qhybrid.models.latent import CircuitDenoiser, LatentDiffusion, check_fit
 from qhybrid.models.light_unet import LightUNet
@@ -36,7 +36,7 @@ from qhybrid.models.wide_blocks import WideVertex, quantum_channels, wide_conv
 from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
 from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
+from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import Backend, get_backend
 
@@ -45,8 +45,6 @@ QUANVOLUTION_LEVEL = 1
 ATTENTION_QUBITS = 16
 LATENT_HIDDEN = 256
 """Units of both hidden layers of the classical denoiser of latents."""
-BASIC_ENTANGLING_LAYERS = 4
-"""The paper says 3; its parameter counts and its code say 4."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +210,7 @@ def _shared_circuit(
     if spec.variant != "released":
         circuit = _ansatz(spec, ansatz)
         return PatchCircuit(circuit, channels, execution.backend, **execution.options)
+    refuse_chosen(spec)
     circuit = released_circuit(ansatz, spec.ansatz_layers)
     made = MixingPatchCircuit(circuit, channels, execution.backend, **execution.options)
     made.reset_weights(execution.generator)
@@ -231,10 +230,7 @@ def light_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
 
 def qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     """The light U-Net with quantum attention at its bottleneck."""
-    variant = "trainable" if spec.variant == "trainable" else "published"
-    circuit = build_ansatz(
-        "qattention", qubits=ATTENTION_QUBITS, layers=spec.ansatz_layers, variant=variant
-    )
+    circuit = circuit_at(spec, "qattention", size=ATTENTION_QUBITS, exact=False)
     model = light_unet(spec, execution)
     backend, detached = execution.backend, spec.variant == "released"
     model.attention = QuantumAttention(
@@ -278,11 +274,8 @@ def latent_mlp(spec: ModelSpec, execution: Execution) -> LatentDiffusion:
 
 def qlatent(spec: ModelSpec, execution: Execution) -> LatentDiffusion:
     """A denoiser of latents that is circuits between two linear maps."""
-    name = str(spec.ansatz)
-    sizes = {"qubits": spec.dim, "channels": -(-spec.dim // PIXELS), "layers": spec.ansatz_layers}
-    taken = inspect.signature(ansatz_builder(name)).parameters
-    circuit = build_ansatz(name, **{key: size for key, size in sizes.items() if key in taken})
-    check_fit(circuit, name, spec.dim)
+    circuit = circuit_at(spec, "reupload", size=spec.dim, exact=False)
+    check_fit(circuit, str(spec.ansatz), spec.dim)
 
     def vertex(features: int) -> nn.Module:
         return CircuitDenoiser(
@@ -307,14 +300,12 @@ def _of_latents(spec: ModelSpec, vertex: Callable[[int], nn.Module]) -> LatentDi
 def _full_vertex(spec: ModelSpec, ansatz: str) -> list[VariationalCircuit]:
     """Circuits of 3 channels, then one basic entangling circuit per channel that is left."""
     many, rest = divmod(spec.vertex_channels, ANSATZ_CHANNELS)
-    last = build_ansatz("basic_entangling", qubits=PIXELS, layers=BASIC_ENTANGLING_LAYERS)
+    last = circuit_at(spec, "basic_entangling", size=PIXELS, fixed=True)
     return [_ansatz(spec, ansatz)] * many + [last] * rest
 
 
 def _ansatz(spec: ModelSpec, name: str) -> VariationalCircuit:
-    return build_ansatz(
-        name, channels=ANSATZ_CHANNELS, layers=spec.ansatz_layers, variant=spec.ansatz_variant
-    )
+    return circuit_at(spec, name, size=ANSATZ_CHANNELS * PIXELS)
 
 
 @contextmanager

@@ -141,6 +141,8 @@ def _sorted_by_structure(
         order = list(structures)
         parts.append(tuple(RoundPart(order.index(key), n, s) for (key, s), n in counts.items()))
     settings = {"layers": spec.ansatz_layers, "variant": spec.ansatz_variant}
+    if spec.topology is not None:
+        settings["topology"] = spec.topology
     uses = []
     for structure in structures.values():
         variational = structure.layer.variational

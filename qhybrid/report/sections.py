@@ -257,7 +257,7 @@ def _topologies(reports: Reports) -> Section:
         **_SUCCESS,
         "gates saved or added": "{0[change]:+d}".format,
     }
-    note = "other circuits with as many weights, to be trained as such: topology=NAME"
+    note = "other circuits with as many weights, to be trained as such: --set model.topology=NAME"
     return _table("With other pairs of qubits", rows, columns, 3, note)
 
 

@@ -23,7 +23,10 @@ class ModelSection(Section):
         dim: Width of the first level, or number of latents.
         ansatz_layers: Layers of its circuits.
         variant: One of the model's own; the first one where omitted.
-        ansatz: Of `qlatent` alone: a name of `qhybrid_circuits.ANSATZE`, or `module:function`.
+        ansatz: Of models with circuits: a name of `qhybrid_circuits.ANSATZE`, or `module:function`.
+        encoding: Of the same: `angle`, `dense-angle`, `phase` or `amplitude`, in the place of the
+            ansatz's own.
+        topology: Of the same: the ansatz's pairs of qubits, e.g. `heavy-hex` or `line`.
         circuits: Of `qlatent` alone: circuits side by side.
         quanvolution_layers: Of `quanvunet` and `fqconv-quanvunet` alone: layers of the circuits in
             the second encoder level; `ansatz_layers` where omitted.
@@ -38,6 +41,8 @@ class ModelSection(Section):
     ansatz_layers: Count = 3
     variant: str = "paper"
     ansatz: str | None = None
+    encoding: str | None = None
+    topology: str | None = None
     circuits: Count | None = None
     quanvolution_layers: Count | None = None
     frequencies: str | None = None
