@@ -52,8 +52,8 @@ class StepTomography:
         self.circuit = VariationalCircuit("reverse_step", circuit, inputs, (), observables)
         # The most significant qubit first, as in a Kronecker product.
         chosen = list(product(_ANGLES, repeat=num_qubits))
-        self.angles = torch.tensor([[a for pair in each[::-1] for a in pair] for each in chosen])
-        self.angles = self.angles.double()
+        rows = [[angle for pair in each[::-1] for angle in pair] for each in chosen]
+        self.angles = torch.tensor(rows, dtype=torch.float64)
         spanning = [_product_state(each) for each in chosen]
         paulis = [Pauli(string).to_matrix().ravel() for string in strings]
         self._inverse = torch.from_numpy(np.linalg.inv(np.stack(spanning)))

@@ -23,7 +23,7 @@ def test_denoising_loss_compares_with_one_step_less_noise(loss: str) -> None:
     states = density_matrices(random_states(2, 5, _generator()))
     value = state_denoising_loss(reverse, process, states, _generator(), loss=loss)
     expected = {"fidelity": 0.4 * 3 / 4, "trace": 0.4 * 3 / 4, "hilbert-schmidt": 0.16 * 3 / 4}
-    assert value.item() == pytest.approx(expected[loss], abs=1e-8)
+    assert value.item() == pytest.approx(expected[loss], abs=1e-9)
 
 
 @pytest.mark.parametrize("loss", STATE_LOSSES)
