@@ -1,14 +1,12 @@
 """The sections of a configuration that say what is trained: model, data, diffusion, circuits."""
 
-import os
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from qhybrid.diffusion.specs import TRAINED_BETAS, P2Weighting, ScheduleSpec
 from qhybrid.settings.option import Option
-from qhybrid.settings.section import Count, Section
+from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import is_reference
 
@@ -25,6 +23,7 @@ class ModelSection(Section):
         variant: One of the model's own; the first one where omitted.
         ansatz: Of `qlatent` alone: a name of `qhybrid_circuits.ANSATZE`, or `module:function`.
         circuits: Of `qlatent` alone: circuits side by side.
+        ancillas: Of `qreverse` alone: qubits that each step appends and measures, 0 to 4.
     """
 
     name: Annotated[
@@ -35,6 +34,7 @@ class ModelSection(Section):
     variant: str = "paper"
     ansatz: str | None = None
     circuits: Count | None = None
+    ancillas: Interval | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -54,13 +54,15 @@ class ModelSection(Section):
 
 
 class DataSection(Section):
-    """Which images.
+    """Which images, or quantum states.
 
     Attributes:
         dataset: A name that `qhybrid datasets` lists, an .npz file or a folder of images.
         classes: Labels to keep; None keeps all.
         image_size: Side in pixels that images are resized to; None keeps the data's own.
         limit: Images to keep at most: a random part, the same in every run; None keeps all.
+        qubits: Of quantum states, 1 to 4; None is 2, or what the file has.
+        spread: Square root of the variance of noise on quantum states; None is the data set's own.
     """
 
     dataset: Annotated[
@@ -72,11 +74,15 @@ class DataSection(Section):
     ] = None
     image_size: Count | None = None
     limit: Count | None = None
+    qubits: Annotated[
+        int | None, Field(ge=1, le=4), Option("Of data sets of quantum states [2].", metavar="N")
+    ] = None
+    spread: Annotated[float, Field(ge=0, le=1000)] | None = None
 
     @field_validator("dataset")
     @classmethod
     def _names_data(cls, dataset: str) -> str:
-        from qhybrid.data.catalog import resolve_dataset
+        from qhybrid.data.catalog import absolute_name, resolve_dataset
 
         try:
             if resolve_dataset(dataset).path is None:
@@ -87,7 +93,7 @@ class DataSection(Section):
             if is_reference(dataset):
                 raise
             # A run's configuration stays readable without its images; who reads them checks.
-        return str(Path(os.path.expanduser(dataset)).absolute())
+        return absolute_name(dataset)
 
     @field_validator("image_size")
     @classmethod
@@ -119,6 +125,8 @@ class DiffusionSection(Section):
         betas: One a timestep, instead of a schedule by name.
         p2_k: k.
         p2_gamma: gamma; 0 weighs all timesteps alike.
+        distance: What the loss of quantum states measures: `fidelity` (1 - F), `trace` or
+            `hilbert-schmidt`; None is the fidelity.
     """
 
     schedule: str = ScheduleSpec.name
@@ -128,6 +136,7 @@ class DiffusionSection(Section):
     betas: tuple[float, ...] | None = ScheduleSpec.betas
     p2_k: Annotated[float, Field(gt=0)] = P2Weighting.k
     p2_gamma: Annotated[float, Field(ge=0)] = P2Weighting.gamma
+    distance: Literal["fidelity", "trace", "hilbert-schmidt"] | None = None
 
     @model_validator(mode="before")
     @classmethod

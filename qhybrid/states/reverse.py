@@ -108,7 +108,7 @@ class ReverseProcess(nn.Module):
                 f"{len(states)} states, but is {t.tolist()}"
             )
         times, index = t.unique(return_inverse=True)
-        return _applied(self.channels(times - 1)[index], states)
+        return applied(self.channels(times - 1)[index], states)
 
     def channels(self, indices: Tensor | None = None) -> Tensor:
         """Return what steps do, averaged over outcomes, in one round of circuits.
@@ -204,7 +204,7 @@ def chained(channels: Tensor, states: Tensor) -> Tensor:
     """Return rho_T to rho_0, (T + 1, ..., d, d), of rho_T (..., d, d) and all steps' channels."""
     passed = [states]
     for channel in channels.flip(0):
-        passed.append(_applied(channel, passed[-1]))
+        passed.append(applied(channel, passed[-1]))
     return torch.stack(passed)
 
 
@@ -225,7 +225,7 @@ def with_outcome(parts: Tensor, states: Tensor, uniform: Tensor) -> Tensor:
     return (chosen + chosen.mH) / 2
 
 
-def _applied(channels: Tensor, states: Tensor) -> Tensor:
+def applied(channels: Tensor, states: Tensor) -> Tensor:
     """Return states (..., d, d) after channels (..., d * d, d * d)."""
     flat = states.flatten(-2)[..., None, :] @ channels
     after = flat[..., 0, :].unflatten(-1, states.shape[-2:])

@@ -90,7 +90,7 @@ def test_every_weight_acts() -> None:
 
 
 def test_a_backend_with_errors_is_refused() -> None:
-    with pytest.raises(RequestError, match="must be exact, but 'aer:depolarizing=0.01'"):
+    with pytest.raises(RequestError, match="must be exact, but 'aer:depolarizing=0\\.01'"):
         ReverseProcess(1, 2, backend=get_backend("aer:depolarizing=0.01"))
 
 
