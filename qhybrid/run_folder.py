@@ -58,6 +58,8 @@ class Run:
     """The figures by epoch, of runs that were evaluated while they trained (PNG)."""
     forward_plot = InFolder("forward.png")
     """Training images at times of the diffusion (PNG)."""
+    fidelity_plot = InFolder("fidelity.png")
+    """How noise is added to quantum states and removed, for models of such (PNG)."""
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.kinds import IMAGES, Kind
+from qhybrid.kinds import STATES as QUANTUM_STATES
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 
@@ -37,6 +39,9 @@ class ProcessInfo:
         latents: Whether models take vectors of `dim` latents in the place of images.
         shots: Executions of a circuit as a job unless a request says otherwise; None leaves the
             backend's default.
+        kind: What models are trained on, and what is drawn from them.
+        exact: Whether circuits must run on an exact backend.
+        weighted: Whether the P2 weights of the settings are part of the loss.
     """
 
     home: "str | type[Process]"
@@ -48,6 +53,21 @@ class ProcessInfo:
     planes: int = 1
     latents: bool = False
     shots: int | None = None
+    kind: Kind = IMAGES
+    exact: bool = False
+    weighted: bool = True
+
+    def check_backend(self, name: str, *, exact: bool) -> None:
+        """Refuse a backend with errors for models whose circuits must be exact.
+
+        Raises:
+            RequestError: It has errors.
+        """
+        if self.exact and not exact:
+            raise RequestError(
+                f"{self.models} needs expectation values without errors, of which it makes density "
+                f"matrices, but the backend is '{name}'; use statevector or aer"
+            )
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
         """Refuse a sampler, or a number of steps, that cannot draw from such models.
@@ -134,10 +154,12 @@ class Process(ABC):
         schedule: The noise of each timestep.
         weighting: The weight of each timestep in the loss, where the process has any.
         classes: How many classes models are told of; None where they are told of none.
+        distance: What the loss of quantum states measures; None is its usual one.
         scheduler: Adds noise as the schedule says.
     """
 
     info: ProcessInfo
+    distance: str | None = None
 
     def __init__(
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
@@ -228,3 +250,15 @@ LATENT = ProcessInfo(
     latents=True,
 )
 """Models denoise the latents of an autoencoder (Rombach et al. 2022; Karras et al. 2022)."""
+
+DENSITY = ProcessInfo(
+    "qhybrid.states.process:DensityProcess",
+    models="a model of quantum states",
+    timesteps=8,
+    sampler="ddpm",
+    planes=2,
+    kind=QUANTUM_STATES,
+    exact=True,
+    weighted=False,
+)
+"""Circuits that take depolarized density matrices a step back (Jo et al. 2026, section 2.2)."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qhybrid.diffusion.process import EPSILON, LATENT, STATES, ProcessInfo
+from qhybrid.diffusion.process import DENSITY, EPSILON, LATENT, STATES, ProcessInfo
 from qhybrid_circuits.plugins import Registry, row_or_function
 
 CONTROL = "-control"
@@ -104,6 +104,9 @@ class ModelRow:
             they are fixed, or there are none.
         several: Whether any number of these circuits may stand side by side.
         settings: Its own defaults, section -> key -> value, of settings beside `model`.
+        ancillas: Of its circuits, unless a request says otherwise; None where it cannot say.
+        alone: Whether circuits are all of it, so that it has no twin, and circuits no influence on
+            the rest.
     """
 
     name: str
@@ -125,6 +128,8 @@ class ModelRow:
     ansatz: str | None = None
     several: bool = False
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ancillas: int | None = None
+    alone: bool = False
 
     @property
     def twin(self) -> "ModelRow":
@@ -155,6 +160,10 @@ _LATENT_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     },
     "ema": {"decay": 0.995},
     "sampling": {"sampler": "dpm++", "steps": 8},
+}
+_REVERSE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "data": {"dataset": "states:cluster"},
+    "training": {"learning_rate": 2e-2, "epochs": 20},
 }
 _WIDE, _LIGHT = Size(dim=32, ansatz_layers=1, divisor=8), Size(dim=32)
 
@@ -292,13 +301,28 @@ ROWS: tuple[ModelRow, ...] = (
         several=True,
         settings=_LATENT_SETTINGS,
     ),
+    ModelRow(
+        "qreverse",
+        "qhybrid.models.quantum_reverse:qreverse",
+        "Quantum states of 2 qubits, 8 time steps: a circuit with an ancilla takes noise back",
+        _JO,
+        circuits=True,
+        circuit_weights=False,
+        variants=("paper",),
+        process=DENSITY,
+        conditions=Conditions((), timesteps=8, most_timesteps=100),
+        settings=_REVERSE_SETTINGS,
+        ancillas=1,
+        alone=True,
+    ),
 )
 """The built-in models without their classical twins."""
 
 
-HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in ROWS if row.circuits)
+_WITH_CONTROL = tuple(row for row in ROWS if row.circuits and not row.alone)
+HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in _WITH_CONTROL)
 
-_TWINS = tuple(row.twin for row in ROWS if row.circuits)
+_TWINS = tuple(row.twin for row in _WITH_CONTROL)
 
 MODELS: Registry[ModelRow] = Registry(
     "model",

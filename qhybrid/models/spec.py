@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from qhybrid.kinds import IMAGES
 from qhybrid.models.rows import (
     FREQUENCIES,
     MODEL_NAMES,
@@ -28,6 +29,12 @@ IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
 
 CHANNELS: tuple[int, ...] = (1, 3)
 
+MOST_STATE_QUBITS = 4
+"""Qubits of quantum states, and ancillas: matrices of more are slow."""
+
+USUAL_STATE_QUBITS = 2
+"""Where neither the data nor a request says otherwise."""
+
 MOST_DIM, MOST_ANSATZ_LAYERS, MOST_CIRCUITS = 1024, 1000, 100
 """Far beyond what is trained; larger numbers are typing errors that exhaust memory or patience."""
 
@@ -41,6 +48,8 @@ def own_settings(name: str) -> dict[str, int | str]:
     size = row.size
     own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
     own["variant"] = row.variants[0]
+    if row.ancillas is not None:
+        own["ancillas"] = row.ancillas
     return {**own, "ansatz": str(row.ansatz), "circuits": 1} if row.several else own
 
 
@@ -107,6 +116,9 @@ class ModelSpec:
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise; None for other models.
+        qubits: Of quantum states, 1 to 4; None for models of images. Omitted: 2.
+        ancillas: Of the circuits of the same models, 0 to 4 and no more than qubits. Omitted: the
+            model's own.
 
     Raises:
         UnknownNameError: No model has this name.
@@ -127,6 +139,8 @@ class ModelSpec:
     frequencies: str | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
+    qubits: int | None = None
+    ancillas: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -153,6 +167,7 @@ class ModelSpec:
         self._check_circuits(row)
         self._check_quanvolution(row)
         self._check_frequencies(row)
+        self._check_states(row)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)
@@ -234,6 +249,26 @@ class ModelSpec:
         elif self.frequencies not in FREQUENCIES:
             raise UnknownNameError("frequencies", str(self.frequencies), FREQUENCIES)
 
+    def _check_states(self, row: ModelRow) -> None:
+        """Refuse ancillas of a model that has none to choose, and more qubits than can be."""
+        if row.ancillas is None and self.ancillas is not None:
+            raise RequestError(
+                f"ancillas is a setting of models of quantum states, but {self.name} is none; "
+                "leave it out"
+            )
+        if row.process.kind is IMAGES:
+            object.__setattr__(self, "qubits", None)
+            return
+        if self.qubits is None:
+            object.__setattr__(self, "qubits", USUAL_STATE_QUBITS)
+        for field, least in (("qubits", 1), ("ancillas", 0)):
+            value: Any = getattr(self, field)
+            if type(value) is not int or not least <= value <= MOST_STATE_QUBITS:
+                raise RequestError(
+                    f"{field} of {self.name} must be {least} to {MOST_STATE_QUBITS}, but is "
+                    f"{value!r}"
+                )
+
     def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
         """Return time steps and classes."""
         steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
@@ -246,6 +281,8 @@ class ModelSpec:
                 f"{steps!r}: each has its own weights; the paper's are {conditions.timesteps}, set "
                 "diffusion.timesteps"
             )
+        if not conditions.classes:
+            return steps, None
         classes: Any = conditions.classes if self.classes is None else self.classes
         if isinstance(classes, int | str):
             classes = str(classes).split(",")
@@ -278,15 +315,28 @@ class ModelSpec:
         return self.dim * multipliers(self.image_size)[-1]
 
     @property
+    def drawn_shape(self) -> tuple[int, int, int]:
+        """Shape (C, H, W) of what is drawn: an image, or (2, d, 1) of a quantum state."""
+        if self.qubits is not None:
+            return 2, 1 << self.qubits, 1
+        return self.channels, self.image_size, self.image_size
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of what the model takes for one image: (C, H, W), or (dim,) of latents."""
+        if self.qubits is not None:
+            return self.drawn_shape
         if self.row.process.latents:
             return (self.dim,)
         return self.row.process.planes * self.channels, self.image_size, self.image_size
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, e.g. for JSON; without those that the model does not have."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        of_images = ("image_size", "channels", "dim") if self.qubits is not None else ()
+        values = asdict(self).items()
+        return {
+            name: value for name, value in values if value is not None and name not in of_images
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":

@@ -5,6 +5,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from qhybrid.diffusion.specs import NoiseSpec
+from qhybrid.settings.kind_settings import check_kinds
 from qhybrid.settings.process_settings import with_process_settings
 from qhybrid.settings.section import Section
 from qhybrid.settings.sections import (
@@ -40,6 +41,11 @@ class Config(Section):
     transfer: TransferSection = TransferSection()
     sampling: SamplingSection = SamplingSection()
     evaluation: EvaluationSection = EvaluationSection()
+
+    @model_validator(mode="after")
+    def _mixes_no_kinds(self) -> Self:
+        check_kinds(self)
+        return self
 
     @model_validator(mode="after")
     def _has_a_metric(self) -> Self:

@@ -1,14 +1,12 @@
 """The sections of a configuration that say what is trained: model, data, diffusion, circuits."""
 
-import os
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from qhybrid.diffusion.specs import TRAINED_BETAS, P2Weighting, ScheduleSpec
 from qhybrid.settings.option import Option
-from qhybrid.settings.section import Count, Section
+from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import is_reference
 
@@ -32,6 +30,7 @@ class ModelSection(Section):
             the second encoder level; `ansatz_layers` where omitted.
         frequencies: Of the time embedding of `light-unet` and `qattention-unet` alone: `ho2020`, or
             `chen2025`, equation 5 of their paper; None is the variant's own.
+        ancillas: Of `qreverse` alone: qubits that each step appends and measures, 0 to 4.
     """
 
     name: Annotated[
@@ -46,6 +45,7 @@ class ModelSection(Section):
     circuits: Count | None = None
     quanvolution_layers: Count | None = None
     frequencies: str | None = None
+    ancillas: Interval | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -66,13 +66,15 @@ class ModelSection(Section):
 
 
 class DataSection(Section):
-    """Which images.
+    """Which images, or quantum states.
 
     Attributes:
         dataset: A name that `qhybrid datasets` lists, an .npz file or a folder of images.
         classes: Labels to keep; None keeps all.
         image_size: Side in pixels that images are resized to; None keeps the data's own.
         limit: Images to keep at most: a random part, the same in every run; None keeps all.
+        qubits: Of quantum states, 1 to 4; None is 2, or what the file has.
+        spread: Square root of the variance of noise on quantum states; None is the data set's own.
     """
 
     dataset: Annotated[
@@ -84,11 +86,15 @@ class DataSection(Section):
     ] = None
     image_size: Count | None = None
     limit: Count | None = None
+    qubits: Annotated[
+        int | None, Field(ge=1, le=4), Option("Of data sets of quantum states [2].", metavar="N")
+    ] = None
+    spread: Annotated[float, Field(ge=0, le=1000)] | None = None
 
     @field_validator("dataset")
     @classmethod
     def _names_data(cls, dataset: str) -> str:
-        from qhybrid.data.catalog import resolve_dataset
+        from qhybrid.data.catalog import absolute_name, resolve_dataset
 
         try:
             if resolve_dataset(dataset).path is None:
@@ -99,7 +105,7 @@ class DataSection(Section):
             if is_reference(dataset):
                 raise
             # A run's configuration stays readable without its images; who reads them checks.
-        return str(Path(os.path.expanduser(dataset)).absolute())
+        return absolute_name(dataset)
 
     @field_validator("image_size")
     @classmethod
@@ -131,6 +137,8 @@ class DiffusionSection(Section):
         betas: One a timestep, instead of a schedule by name.
         p2_k: k.
         p2_gamma: gamma; 0 weighs all timesteps alike.
+        distance: What the loss of quantum states measures: `fidelity` (1 - F), `trace` or
+            `hilbert-schmidt`; None is the fidelity.
     """
 
     schedule: str = ScheduleSpec.name
@@ -140,6 +148,7 @@ class DiffusionSection(Section):
     betas: tuple[float, ...] | None = ScheduleSpec.betas
     p2_k: Annotated[float, Field(gt=0)] = P2Weighting.k
     p2_gamma: Annotated[float, Field(ge=0)] = P2Weighting.gamma
+    distance: Literal["fidelity", "trace", "hilbert-schmidt"] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -30,18 +30,19 @@ from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
+from qhybrid.training.metrics import Probe as EpochProbe
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.plots import Plots, plots_are_current
 from qhybrid.training.precision import Bf16
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
-from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
 from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
+from qhybrid_circuits.plugins import load_reference
 
 
 def run_training(
@@ -103,7 +104,9 @@ def _probe(session: Session) -> Probe | None:
 
     One image is its own mean: nothing can be measured on it.
     """
-    if not circuit_places(session.state.model) or len(session.dataset) < 2:
+    if session.spec.row.alone or not circuit_places(session.state.model):
+        return None
+    if len(session.dataset) < 2:
         return None
     module = session.state.module
     return Probe(module, held_out(session.config.data, session.dataset, module))
@@ -188,18 +191,19 @@ def _hooks(
     stop: StopSignal,
 ) -> Sequence[StepHook]:
     """Return what acts after each step, in order."""
-    config, size = session.config, session.dataset.image_size
+    config = session.config
     columns = () if yardstick is None else yardstick.columns
-    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=probe)
+    pictures = load_reference(session.kind.pictures)(run, session, stop)
+    measured: EpochProbe | None = probe or pictures.probe
+    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=measured)
     display = ProgressDisplay(console, run, stop)
     keeper = CheckpointKeeper(run, session.spec, config.training, stop)
-    grids = SampleGrids(run, config, (session.dataset.channels, size, size), stop)
     plots = Plots(run, config, session.dataset)
     if yardstick is None:
-        return log, grids, display, keeper, plots
+        return log, pictures, display, keeper, plots
     # After the checkpoint, so that a long evaluation that is stopped costs no steps.
     figures = Evaluations(run, config, yardstick, log, keeper, display, stop, console)
-    return log, grids, display, keeper, figures, plots
+    return log, pictures, display, keeper, figures, plots
 
 
 def _fit(
