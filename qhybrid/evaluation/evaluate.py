@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qhybrid.data.catalog import dataset_kind
 from qhybrid.evaluation.drawing import check_drawing
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.evaluation.subject import Subject, find_subject
@@ -14,6 +15,7 @@ from qhybrid.files import user_path
 from qhybrid.run_folder import check_free
 from qhybrid.settings.sections import DataSection
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.plugins import load_reference
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,10 +57,11 @@ def evaluate(
     if out is not None:
         check_free(user_path(out))
     with nullcontext() if console is None else console.status("loading torch"):
-        from qhybrid.evaluation.session import run_evaluation
+        run_evaluation = load_reference(dataset_kind(data.dataset).evaluation)
 
     images = subject if isinstance(subject, np.ndarray) else None
-    return run_evaluation(found, images, data, request, out, console)
+    evaluation: Evaluation = run_evaluation(found, images, data, request, out, console)
+    return evaluation
 
 
 def _real_images(subject: Subject | None, request: EvaluationRequest) -> DataSection:
