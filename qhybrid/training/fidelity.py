@@ -14,7 +14,7 @@ from qhybrid.training.session import Session
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 
-STATES = 500
+STATES = 300
 """That are drawn for the picture."""
 
 
