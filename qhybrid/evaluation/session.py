@@ -16,11 +16,11 @@ from qhybrid.evaluation.comparison import comparison
 from qhybrid.evaluation.drawing import drawn
 from qhybrid.evaluation.evaluation import Evaluation
 from qhybrid.evaluation.features import Wanted
-from qhybrid.evaluation.folder import claimed
 from qhybrid.evaluation.inputs import check_pixels, fit_reference, read_file, read_folder
 from qhybrid.evaluation.memorization import memorization
 from qhybrid.evaluation.reals import RealImages, load_reals
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.results_folder import claimed
 from qhybrid.evaluation.subject import Subject
 from qhybrid.files import write_json
 from qhybrid.models.model_file import read_spec

@@ -16,8 +16,8 @@ from qhybrid.data.states import load_states, read_states
 from qhybrid.evaluation.bootstrap import Estimate, resample
 from qhybrid.evaluation.drawing import drawn
 from qhybrid.evaluation.evaluation import Evaluation, FigureResult
-from qhybrid.evaluation.folder import claimed
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.results_folder import claimed
 from qhybrid.evaluation.subject import Subject
 from qhybrid.files import write_json
 from qhybrid.printing import print_lines
