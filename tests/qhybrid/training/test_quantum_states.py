@@ -30,6 +30,7 @@ TINY = {
     "diffusion.timesteps": 3,
     "model.ansatz_layers": 1,
     "training.device": "cpu",
+    "training.batch_size": 8,
     "training.lr_schedule": "constant",
 }
 
@@ -41,20 +42,20 @@ def trained(folder: Path, epochs: int, **changed: Any) -> Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return trained(tmp_path_factory.mktemp("states") / "run", 15, **{"training.warmup_steps": 0})
+    return trained(tmp_path_factory.mktemp("states") / "run", 10, **{"training.warmup_steps": 0})
 
 
 def test_a_run_learns_the_cluster_and_says_so(run: Run) -> None:
     with run.metrics_file.open() as file:
         found = [float(row["fidelity"]) for row in csv.DictReader(file) if row["fidelity"]]
-    assert len(found) == 15
+    assert len(found) == 10
     assert found[-1] > 0.95
     model = load_model(run.folder)
     data = load_states("states:cluster", qubits=1, limit=64).images
     generated = model.reverse.chain()[-1].detach().numpy()
     expected = state_fidelity(generated, data.mean(0).numpy())
     assert found[-1] == pytest.approx(expected, abs=1e-3)
-    for picture in (run.fidelity_plot, run.sample_grid(15), run.loss_plot):
+    for picture in (run.fidelity_plot, run.sample_grid(10), run.loss_plot):
         assert picture.read_bytes().startswith(b"\x89PNG")
     assert json.loads((run.folder / "model.json").read_text())["spec"] == {
         "name": "qreverse",
