@@ -43,6 +43,7 @@ def train(
     from qhybrid.run_folder import newest_folder, open_run
     from qhybrid.run_group import is_group
     from qhybrid.settings import sources
+    from qhybrid.settings.kind_settings import chosen_model
     from qhybrid.training.seeds import open_group, train_seeds
     from qhybrid.training.train import resumed_config
     from qhybrid.training.train import train as train_run
@@ -65,6 +66,9 @@ def train(
     from qhybrid.cli.console import PatientConsole
 
     console = PatientConsole()
+    told = "" if resume or "name" in requested.get("model", {}) else chosen_model(resolved)
+    if told:
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     if grouped:
         train_seeds(
             resolved,

@@ -34,6 +34,7 @@ class StateDataset(Dataset[tuple[Tensor, int]]):
     """Quantum states as density matrices, all of one class.
 
     Attributes:
+        vectors: State vectors, complex128 (N, d).
         images: What models are trained on, as image data sets call it: density matrices, complex128
             (N, d, d).
         labels: Zeros, (N,).
@@ -44,7 +45,9 @@ class StateDataset(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, vectors: Tensor, source: str) -> None:
         """Take state vectors (N, d), which are normalized."""
-        self.images, self.source = density_matrices(vectors), source
+        self.vectors = vectors / vectors.norm(dim=1, keepdim=True)
+        self.images = density_matrices(vectors)
+        self.source = source
         self.labels = torch.zeros(len(vectors), dtype=torch.int64)
         self.class_names, self.notes = {0: "all"}, ()
 
@@ -164,8 +167,23 @@ def read_file(reading: Reading) -> Vectors:
             f"data.spread is of families that are drawn, but {reading.name} is a file; leave it out"
         )
     key = "states" if reading.split == "train" else "test_states"
-    found: NDArray[Any] = read_array(Path(reading.path or ""), key, reading.name, _LAYOUT)
-    what = f"'{key}' of {reading.name}"
+    found = read_states(Path(reading.path or ""), key, reading.name)
+    if reading.qubits is not None and found.shape[1] != 1 << reading.qubits:
+        raise RequestError(
+            f"'{key}' of {reading.name} is of {found.shape[1].bit_length() - 1} qubits, but "
+            f"data.qubits is {reading.qubits}; leave it out"
+        )
+    return found
+
+
+def read_states(path: Path, key: str, source: str) -> Vectors:
+    """Read state vectors (N, 2**n) of an npz file.
+
+    Raises:
+        RequestError: There are none, or they are no state vectors of 1 to 4 qubits.
+    """
+    found: NDArray[Any] = read_array(path, key, source, _LAYOUT)
+    what = f"'{key}' of {source}"
     sizes = [1 << qubits for qubits in range(1, MOST_QUBITS + 1)]
     if found.ndim != 2 or found.shape[1] not in sizes or found.dtype.kind not in "fc":
         raise RequestError(
@@ -174,11 +192,6 @@ def read_file(reading: Reading) -> Vectors:
         )
     if not len(found):
         raise RequestError(f"{what} holds no states")
-    if reading.qubits is not None and found.shape[1] != 1 << reading.qubits:
-        raise RequestError(
-            f"{what} is of {found.shape[1].bit_length() - 1} qubits, but data.qubits is "
-            f"{reading.qubits}; leave it out"
-        )
     zero = np.flatnonzero(~found.any(1) | ~np.isfinite(found).all(1))
     if len(zero):
         raise RequestError(

@@ -269,8 +269,9 @@ class ModelSpec:
                     f"{value!r}"
                 )
 
-    def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
+    def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...] | None]:
         """Return time steps and classes."""
+        usual = "its usual ones" if self.row.alone else "the paper's"
         steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
         whole = isinstance(steps, int) and not isinstance(steps, bool)
         if conditions.timesteps is None:
@@ -278,7 +279,7 @@ class ModelSpec:
         elif not whole or not 2 <= steps <= conditions.most_timesteps:
             raise RequestError(
                 f"timesteps of {self.name} must be 2 to {conditions.most_timesteps}, but is "
-                f"{steps!r}: each has its own weights; the paper's are {conditions.timesteps}, set "
+                f"{steps!r}: each has its own weights; {usual} are {conditions.timesteps}, set "
                 "diffusion.timesteps"
             )
         if not conditions.classes:

@@ -58,7 +58,7 @@ def model_circuits(subject: Subject) -> SubjectCircuits:
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     places = circuit_places(model)
     found = None
-    if places:
+    if places and not spec.row.alone:
         found = influence(model, _noise(model, spec), modules=places, seed=1).to_dict()
     return SubjectCircuits(uses, parts, parameters, examine(model, spec).to_dict(), found)
 

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any
 
 from qhybrid.influence import Figures, in_words, percent
-from qhybrid.models.rows import CONTROL
+from qhybrid.models.rows import CONTROL, MODELS
 
 Reports = Sequence[Mapping[str, Any]]
 
@@ -136,6 +136,11 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
     if content["subject"]["kind"] == "run" and model["influence"]:
         control = content["subject"]["model"].endswith(CONTROL)
         found.append(in_words(model["influence"], control=control))
+    row = None if model is None else MODELS.get(content["subject"]["model"])
+    if row is not None and row.alone:
+        found.append("the model is nothing but circuits: their influence on it is not measured")
+    if row is not None and row.process.exact:
+        found.append("no QPU draws from it, which needs exact values: there is no bill")
     if not content["reports"]:
         found.append("the model has no circuits: there is nothing to run on a device")
     elif all(report["target"] is None for report in content["reports"]):

@@ -160,6 +160,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         raise RequestError(f"--seed must be 0 or more, but is {seed}")
     backend = config.quantum.backend if request.backend is None else request.backend
     info = check_backend_name(backend)
+    MODELS[config.model.name].process.check_backend(backend, exact=info.exact)
     _check_execution(info, request)
     noise, shares_pool = _noise(run, config, request, backend)
     schedule = config.diffusion.schedule_spec
@@ -254,8 +255,8 @@ def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
     # As bytes, and those of a batch as floats.
     check_memory(
         (count + 4 * min(count, batch_size))
-        * (spec.row.process.planes * spec.channels * spec.image_size**2),
-        f"{count:,} images of {spec.image_size}x{spec.image_size}",
+        * (spec.row.process.planes * math.prod(spec.drawn_shape)),
+        f"{count:,} {spec.row.process.kind.name} of {'x'.join(map(str, spec.drawn_shape[1:]))}",
         "draw fewer --num-images at a time, each time with another --seed",
     )
     return count, batch_size

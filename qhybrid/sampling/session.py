@@ -184,7 +184,7 @@ def _fill(
     began = time.perf_counter()
     announce = partial(console.print, highlight=False, markup=False)
     noise = open_noise(plan.noise, plan.pool_file(run), seed=plan.seed, announce=announce)
-    missing = [part for part in plan.parts if read_part(run, part) is None]
+    missing = [part for part in plan.parts if read_part(run, plan, part) is None]
     done = sum(map(len, plan.parts)) - sum(map(len, missing))
     columns = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[job]}")
     with (

@@ -25,6 +25,17 @@ def usual_model(data: Any) -> str | None:
         return None
 
 
+def chosen_model(config: "Config") -> str:
+    """Return a line on the model where the data chose it and not the default; else nothing."""
+    from qhybrid.data.catalog import dataset_kind
+    from qhybrid.kinds import IMAGES
+
+    kind = dataset_kind(config.data.dataset)
+    if kind is IMAGES:
+        return ""
+    return f"{config.model.name} is trained, since '{config.data.dataset}' holds {kind.name}"
+
+
 def check_kinds(config: "Config") -> None:
     """Refuse a model of images for quantum states, the other way round, and settings of the other.
 

@@ -74,7 +74,8 @@ class StepTomography:
             probability of m.
         """
         identity = torch.ones_like(values[..., :1])
-        known = torch.cat([identity, values], dim=-1).unflatten(-1, (-1, len(self._paulis)))
+        known = torch.cat([identity, values], dim=-1)
+        known = known.reshape(*known.shape[:-1], -1, len(self._paulis))
         device = values.device
         parities, paulis = self._parities.to(device), self._paulis.to(device)
         parts = torch.einsum("mz,tszp,pk->tmsk", parities, known.to(paulis.dtype), paulis)

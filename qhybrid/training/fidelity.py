@@ -1,6 +1,7 @@
 """The fidelity of quantum states at the end of each epoch: a figure, and a picture of the steps."""
 
 import shutil
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from qhybrid.training.session import Session
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 
-STATES = 500
+STATES = 300
 """That are drawn for the picture."""
 
 
@@ -34,8 +35,9 @@ class FidelityProbe:
     @torch.no_grad()
     def logged(self, state: TrainingState) -> float:
         """Return the fidelity with the averaged weights."""
-        with state.clock.paused(), state.ema.swapped(state.model):
-            generated = state.model.reverse.chain()[-1]
+        model: Any = state.model
+        with state.clock.paused(), state.ema.swapped(model):
+            generated = model.reverse.chain()[-1]
         return float(fidelity(generated.cpu(), self._mean))
 
 

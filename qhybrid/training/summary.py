@@ -77,6 +77,8 @@ def _backend(session: Session) -> str:
     sizes = [each.variational.num_qubits for each in modules if isinstance(each, QuantumLayer)]
     if entry is None or not sizes:
         return text
+    if session.spec.row.alone:
+        return f"{text}, {max(sizes)} qubits"
     circuits = (entry["circuits_per_step"] or 0) * (session.spec.circuits or 1)
     return f"{text}, {max(sizes)} qubits, {_counted(circuits, 'circuit')} per denoising step"
 

@@ -46,6 +46,9 @@ PARAMETERS = {
     # Ours, of 12 latents: 8 features of the noise beside them, 36 angles, 24 outputs.
     "latent-mlp": 21 * 256 + 257 * 256 + 257 * 12,
     "qlatent": 21 * 36 + 60 + 25 * 12,
+    # Ours, of 2 qubits and an ancilla: at each of 8 steps 3 layers of 6 rotations of qubits and 6
+    # of pairs, and 4 at the end.
+    "qreverse": 8 * (3 * 12 + 4),
 }
 PARAMETERS |= {name + CONTROL: PARAMETERS[name] for name in HYBRIDS_WITH_CONTROL}
 
@@ -74,6 +77,7 @@ ROUNDS = {
     "qattention": (1, 1),
     "qbottleneck": (1, 1),
     "qlatent": (1, 1),
+    "qreverse": (1, 16),
 }
 ENTRIES = {entry["name"]: entry for entry in catalog()}
 

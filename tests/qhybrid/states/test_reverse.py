@@ -48,6 +48,8 @@ def test_without_ancillas_a_step_is_unitary() -> None:
     expected = DensityMatrix(states[0].numpy()).evolve(Operator(process.circuit(1))).data
     result = process(states, torch.tensor([1]))[0]
     np.testing.assert_allclose(result.detach(), expected, atol=1e-12)
+    # So nothing can be generated from I/d.
+    np.testing.assert_allclose(process.chain()[-1].detach(), np.eye(4) / 4, atol=1e-12)
 
 
 def test_outcomes_are_the_kraus_operators_of_the_circuit() -> None:

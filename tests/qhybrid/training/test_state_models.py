@@ -197,7 +197,7 @@ def test_a_black_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     pixels = torch.full((4, 8, 8, 1), 9, dtype=torch.uint8)
     pixels[2] = 0
     dataset = ImageDataset(pixels, torch.zeros(4), class_names={0: "a"}, source="here")
-    monkeypatch.setattr("qhybrid.training.session.load_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("qhybrid.data.load.load_dataset", lambda *_, **__: dataset)
     with pytest.raises(RequestError, match="image 2 is black all over"):
         trained(tmp_path / "run", 1)
     assert not (tmp_path / "run").exists()
