@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
+from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.influence import Probe, held_out
@@ -43,6 +44,7 @@ from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_start
 from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
 from qhybrid_circuits.plugins import load_reference
+from qhybrid_runtime.backends.registry import check_backend_name
 
 
 def run_training(
@@ -68,7 +70,7 @@ def run_training(
         run = resumed or Run(path)
         if resumed is not None:
             _resume(run, session)
-        with _kept(run):
+        with _kept(run), _located(run, session, console):
             _train(run, session, yardstick, console, resumed=resumed is not None)
     return run
 
@@ -137,6 +139,32 @@ def _kept(run: Run) -> Iterator[None]:
         if not run.config_file.exists():
             kept, following = "nothing was begun", "make room, or choose another folder with --out"
         raise WriteError(f"{error}; {kept}; {following}") from error
+
+
+@contextmanager
+def _located(run: Run, session: Session, console: Console) -> Iterator[None]:
+    """Say in which tensor the first number was that is not finite, where a run diverges."""
+    try:
+        yield
+    except TrainingDiverged as error:
+        checkpoint = run.newest_checkpoint()
+        again = build_session(session.config, run)
+        if checkpoint is not None:
+            load_checkpoint(checkpoint, again.state)
+        count = error.step - again.state.step
+        if count > MOST_STEPS or check_backend_name(session.config.quantum.backend).runs_jobs:
+            raise
+        console.print(f"diverged: doing the last {count} steps again to find where", markup=False)
+        again.state.module.noise = session.state.module.noise
+        watch, images = Watch(error.step), prepare(run, again, Console(quiet=True))
+        with suppress(Found):
+            _fit(run, again, images, (watch,), StopSignal(run))
+        if watch.angles is not None:
+            console.print(f"circuits: weights of at most {watch.angles:.3g} before", markup=False)
+        if not watch.step:
+            raise
+        where = f"{watch.where} at step {watch.step}"
+        raise TrainingDiverged(error.step, checkpoint, where) from error
 
 
 def _resume(run: Run, session: Session) -> None:
