@@ -37,6 +37,8 @@ class ProcessInfo:
         latents: Whether models take vectors of `dim` latents in the place of images.
         shots: Executions of a circuit as a job unless a request says otherwise; None leaves the
             backend's default.
+        continuous: The subclass of `Process`, or "module:Class", of such models on a schedule in
+            continuous time; None where there is none.
     """
 
     home: "str | type[Process]"
@@ -48,6 +50,19 @@ class ProcessInfo:
     planes: int = 1
     latents: bool = False
     shots: int | None = None
+    continuous: "str | type[Process] | None" = None
+
+    def check_schedule(self, schedule: ScheduleSpec) -> None:
+        """Refuse a schedule in continuous time of models that have whole timesteps alone.
+
+        Raises:
+            RequestError: It is one.
+        """
+        if schedule.continuous and self.continuous is None:
+            raise RequestError(
+                f"the schedule '{schedule.name}' is in continuous time, but {self.models} is "
+                "trained at whole timesteps; choose another diffusion.schedule, e.g. linear"
+            )
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
         """Refuse a sampler, or a number of steps, that cannot draw from such models.
@@ -71,8 +86,14 @@ class ProcessInfo:
     def build(
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
     ) -> "Process":
-        """Return the process on a schedule; the arguments are those of `Process`."""
-        process: Process = load_reference(self.home)(schedule, weighting, classes)
+        """Return the process on a schedule; the arguments are those of `Process`.
+
+        Raises:
+            RequestError: Such models have no schedule in continuous time, and this one is.
+        """
+        self.check_schedule(schedule)
+        home = self.continuous if schedule.continuous else self.home
+        process: Process = load_reference(home)(schedule, weighting, classes)
         # A subclass without a row of its own would have that of its base.
         process.info = self
         return process
@@ -206,8 +227,10 @@ class Process(ABC):
         """
 
 
-EPSILON = ProcessInfo("qhybrid.diffusion.epsilon:EpsilonProcess")
-"""Models predict the noise in x_t (Ho et al. 2020)."""
+EPSILON = ProcessInfo(
+    "qhybrid.diffusion.epsilon:EpsilonProcess", continuous="qhybrid.diffusion.score:ScoreProcess"
+)
+"""Models predict the noise in x_t (Ho et al. 2020; Song et al. 2021 in continuous time)."""
 
 STATES = ProcessInfo(
     "qhybrid.diffusion.state_sampling:StateProcess",
