@@ -46,14 +46,18 @@ class EpsilonProcess(Process):
         return predicted
 
     def chain(self, model: Callable[..., Any], draw: Draw) -> Iterator[Tensor]:
-        """Yield pure noise, then x after each step, (B, C, H, W)."""
+        """Yield pure noise, then x after each step, (B, C, H, W), as the model is given it."""
         scheduler = sampling_scheduler(draw.sampler, self.schedule, draw.steps)
         streams, generators = draw.streams(), draw.generators
-        x = torch.cat([stream.normal((1, *draw.shape)) for stream in streams]).to(draw.device)
-        yield x
-        for t in scheduler.timesteps.tolist():
+        noise = torch.cat([stream.normal((1, *draw.shape)) for stream in streams]).to(draw.device)
+        visited: list[int] = scheduler.timesteps.tolist()
+        x = noise * scheduler.init_noise_sigma
+        given = scheduler.scale_model_input(x, visited[0])
+        yield given
+        for t, following in zip(visited, [*visited[1:], -1], strict=True):
             times = torch.full((len(x),), t, device=draw.device, dtype=torch.long)
-            epsilon = self.epsilon(model(x, times).float(), x, t)
+            epsilon = self.epsilon(model(given, times).float(), given, t)
             with drawn_from(draw.noise, generators, streams):
                 x = scheduler.step(epsilon, t, x, generator=generators, return_dict=False)[0]
-            yield x
+            given = scheduler.scale_model_input(x, following)
+            yield given

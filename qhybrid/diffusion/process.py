@@ -42,6 +42,8 @@ class ProcessInfo:
         kind: What models are trained on, and what is drawn from them.
         exact: Whether circuits must run on an exact backend.
         weighted: Whether the P2 weights of the settings are part of the loss.
+        continuous: The subclass of `Process`, or "module:Class", of such models on a schedule in
+            continuous time; None where there is none.
     """
 
     home: "str | type[Process]"
@@ -56,6 +58,7 @@ class ProcessInfo:
     kind: Kind = IMAGES
     exact: bool = False
     weighted: bool = True
+    continuous: "str | type[Process] | None" = None
 
     def check_backend(self, name: str, *, exact: bool) -> None:
         """Refuse a backend with errors for models whose circuits must be exact.
@@ -67,6 +70,18 @@ class ProcessInfo:
             raise RequestError(
                 f"{self.models} needs expectation values without errors, of which it makes density "
                 f"matrices, but the backend is '{name}'; use statevector or aer"
+            )
+
+    def check_schedule(self, schedule: ScheduleSpec) -> None:
+        """Refuse a schedule in continuous time of models that have whole timesteps alone.
+
+        Raises:
+            RequestError: It is one.
+        """
+        if schedule.continuous and self.continuous is None:
+            raise RequestError(
+                f"the schedule '{schedule.name}' is in continuous time, but {self.models} is "
+                "trained at whole timesteps; choose another diffusion.schedule, e.g. linear"
             )
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
@@ -91,8 +106,14 @@ class ProcessInfo:
     def build(
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
     ) -> "Process":
-        """Return the process on a schedule; the arguments are those of `Process`."""
-        process: Process = load_reference(self.home)(schedule, weighting, classes)
+        """Return the process on a schedule; the arguments are those of `Process`.
+
+        Raises:
+            RequestError: Such models have no schedule in continuous time, and this one is.
+        """
+        self.check_schedule(schedule)
+        home = self.continuous if schedule.continuous else self.home
+        process: Process = load_reference(home)(schedule, weighting, classes)
         # A subclass without a row of its own would have that of its base.
         process.info = self
         return process
@@ -228,8 +249,10 @@ class Process(ABC):
         """
 
 
-EPSILON = ProcessInfo("qhybrid.diffusion.epsilon:EpsilonProcess")
-"""Models predict the noise in x_t (Ho et al. 2020)."""
+EPSILON = ProcessInfo(
+    "qhybrid.diffusion.epsilon:EpsilonProcess", continuous="qhybrid.diffusion.score:ScoreProcess"
+)
+"""Models predict the noise in x_t (Ho et al. 2020; Song et al. 2021 in continuous time)."""
 
 STATES = ProcessInfo(
     "qhybrid.diffusion.state_sampling:StateProcess",

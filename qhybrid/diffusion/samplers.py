@@ -23,6 +23,7 @@ class SamplerInfo:
         scheduler: Function (ScheduleSpec) -> diffusers scheduler of models that predict epsilon,
             whose `set_timesteps` takes a list; or "module:function".
         options: Further arguments of `scheduler`.
+        evaluations: Evaluations of the model at each time.
     """
 
     name: str
@@ -31,6 +32,7 @@ class SamplerInfo:
     stochastic: bool
     scheduler: str | Callable[..., NoiseScheduler]
     options: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: int = 1
 
 
 _SOLVER = "qhybrid.diffusion.samplers:dpm_solver"
@@ -64,10 +66,19 @@ _ROWS = (
     ),
     SamplerInfo(
         "sde",
-        "reverse-time VP-SDE (Song et al. 2021)",
+        "reverse-time SDE (Song et al. 2021)",
         200,
         True,
-        "qhybrid.diffusion.samplers:reverse_sde",
+        "qhybrid.diffusion.reverse_sde:reverse_sde",
+    ),
+    SamplerInfo(
+        "pc",
+        "reverse-time SDE, each step after a correction by Langevin dynamics (Song et al. 2021)",
+        200,
+        True,
+        "qhybrid.diffusion.reverse_sde:reverse_sde",
+        {"corrected": True},
+        evaluations=2,
     ),
     SamplerInfo(
         "ode",
@@ -146,14 +157,6 @@ def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseSchedu
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
     return scheduler
-
-
-def reverse_sde(spec: ScheduleSpec) -> NoiseScheduler:
-    """Return the solver of the reverse-time SDE."""
-    from qhybrid.diffusion.reverse_sde import ReverseSde
-
-    solver: NoiseScheduler = ReverseSde(**beta_options(spec))
-    return solver
 
 
 def dpm_solver(spec: ScheduleSpec, *, order: int, stochastic: bool = False) -> NoiseScheduler:

@@ -19,6 +19,10 @@ class NoiseScheduler(Protocol):
     betas: "Tensor"
     alphas_cumprod: "Tensor"
     timesteps: "Tensor"
+    init_noise_sigma: Any
+
+    def scale_model_input(self, sample: "Tensor", timestep: int) -> Any:
+        """Return what the model is given for x (B, C, H, W) at a timestep."""
 
     def add_noise(self, original_samples: "Tensor", noise: "Tensor", timesteps: "Tensor") -> Any:
         """Return x_t (B, C, H, W) for x_0, epsilon and t (B,)."""
@@ -71,6 +75,10 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _betas(spec: ScheduleSpec) -> tuple[float, ...]:
     """Return the betas by diffusers, checked to keep all samplers finite."""
+    if spec.continuous:
+        from qhybrid.diffusion.sde import sde_of
+
+        spec = ScheduleSpec.of_betas(sde_of(spec).betas(spec.timesteps))
     options: dict[str, Any] = {"beta_schedule": _DIFFUSERS_NAMES.get(spec.name, spec.name)}
     if spec.betas is not None:
         options = {"trained_betas": list(spec.betas)}

@@ -21,12 +21,31 @@ SCHEDULES: Mapping[str, str] = {
     "sigmoid": "betas rise along a sigmoid from beta_start to beta_end",
     "laplace": "the log of the signal-to-noise ratio follows a Laplace distribution",
     TRAINED_BETAS: "betas as listed, one a timestep",
+    "vp-sde": "continuous time: variance-preserving SDE, beta(t) linear as above",
+    "sub-vp-sde": "continuous time: the same with less noise before the end",
+    "ve-sde": "continuous time: variance-exploding SDE, sigma(t) geometric from sigma_min to "
+    "sigma_max",
 }
 
 BETA_ENDS: Mapping[str, tuple[float, float]] = dict.fromkeys(
     ("linear", "scaled_linear", "sigmoid"), (1e-4, 0.02)
 )
 """The schedules that run from beta_start to beta_end, and the values of these unless given."""
+
+VE_SDE = "ve-sde"
+"""The schedule that runs from one sigma to another."""
+
+SDE_ENDS: Mapping[str, tuple[float, float]] = {
+    "vp-sde": (0.1, 20.0),
+    "sub-vp-sde": (0.1, 20.0),
+    VE_SDE: (0.01, 50.0),
+}
+"""The schedules in continuous time: beta(t), or sigma(t), at t = 0 and 1 unless given.
+
+Those of Song et al. (2021), appendix C; a beta(t) is per unit of time, not per timestep.
+"""
+
+_BETAS, _SIGMAS = ("beta_start", "beta_end"), ("sigma_min", "sigma_max")
 
 MOST_TIMESTEPS = 100_000
 """A hundred times what is common; the betas of many more would not fit into memory."""
@@ -41,10 +60,13 @@ class ScheduleSpec:
 
     Attributes:
         name: A key of `SCHEDULES`.
-        timesteps: Length T of the diffusion.
-        beta_start: First beta, of schedules in `BETA_ENDS` alone; None is its value there.
+        timesteps: Length T of the diffusion; in continuous time, of the times that are sampled at.
+        beta_start: First beta, of schedules in `BETA_ENDS` and of `vp-sde` and `sub-vp-sde` alone;
+            None is its value there.
         beta_end: Last beta, of the same.
         betas: Those of the schedule `trained_betas`, as many as timesteps; None with any other.
+        sigma_min: sigma(0), of `ve-sde` alone; None is its value in `SDE_ENDS`.
+        sigma_max: sigma(1), of the same.
     """
 
     name: str = "cosine"
@@ -52,6 +74,8 @@ class ScheduleSpec:
     beta_start: float | None = None
     beta_end: float | None = None
     betas: tuple[float, ...] | None = None
+    sigma_min: float | None = None
+    sigma_max: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -67,18 +91,7 @@ class ScheduleSpec:
                 f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "
                 f"{self.timesteps}"
             )
-        given = {"beta_start": self.beta_start, "beta_end": self.beta_end}
-        names = [name for name, value in given.items() if value is not None]
-        if self.ends is None and names:
-            raise RequestError(
-                f"{names[0]} is of the schedules {', '.join(BETA_ENDS)}, and would have no effect "
-                f"on '{self.name}'; leave it out, or choose one of them"
-            )
-        if self.ends is not None and not 0 < self.ends[0] <= self.ends[1] < 1:
-            raise RequestError(
-                "betas must satisfy 0 < beta_start <= beta_end < 1, but they are "
-                f"{self.ends[0]} and {self.ends[1]}"
-            )
+        self._check_ends()
         self._check_betas()
 
     @classmethod
@@ -91,15 +104,47 @@ class ScheduleSpec:
         return cls(TRAINED_BETAS, len(betas), betas=tuple(betas))
 
     @property
+    def continuous(self) -> bool:
+        """Whether it is an SDE, whose models are trained at all times and not at T of them."""
+        return self.name in SDE_ENDS
+
+    @property
     def ends(self) -> tuple[float, float] | None:
-        """The first beta and the last, or None where the schedule does not run between two."""
-        if self.name not in BETA_ENDS:
+        """The first beta and the last, or None where the schedule does not run between two.
+
+        In continuous time those at t = 0 and 1; sigma in the place of beta in `ve-sde`.
+        """
+        usual = SDE_ENDS.get(self.name, BETA_ENDS.get(self.name))
+        if usual is None:
             return None
-        start, end = BETA_ENDS[self.name]
-        return (
-            start if self.beta_start is None else self.beta_start,
-            end if self.beta_end is None else self.beta_end,
-        )
+        start, end = (getattr(self, name) for name in self._end_names)
+        return usual[0] if start is None else start, usual[1] if end is None else end
+
+    @property
+    def _end_names(self) -> tuple[str, str]:
+        return _SIGMAS if self.name == VE_SDE else _BETAS
+
+    def _check_ends(self) -> None:
+        """Refuse ends of another schedule, and those that are no ends."""
+        takers = {_SIGMAS: (VE_SDE,), _BETAS: (*BETA_ENDS, *(n for n in SDE_ENDS if n != VE_SDE))}
+        for names, schedules in takers.items():
+            given = [name for name in names if getattr(self, name) is not None]
+            if given and self.name not in schedules:
+                raise RequestError(
+                    f"{given[0]} is of the schedules {', '.join(schedules)}, and would have no "
+                    f"effect on '{self.name}'; leave it out, or choose one of them"
+                )
+        if self.ends is None:
+            return
+        start, end = self.ends
+        grows = start < end if self.name == VE_SDE else start <= end
+        if not (start > 0 and grows and end < (math.inf if self.continuous else 1)):
+            first, last = self._end_names
+            sign, limit = "<" if self.name == VE_SDE else "<=", "" if self.continuous else " < 1"
+            raise RequestError(
+                f"{first.split('_')[0]}s must satisfy 0 < {first} {sign} {last}{limit}, but they "
+                f"are {start} and {end}"
+            )
 
     def _check_betas(self) -> None:
         if self.name == TRAINED_BETAS and self.betas is None:
@@ -134,10 +179,13 @@ class P2Weighting:
         k: Keeps the weight finite where the signal-to-noise ratio vanishes.
         gamma: How strongly nearly clean images are weighted down; 0 gives the plain mean squared
             error.
+        likelihood: In continuous time alone, weigh the squared error of the score by g(t)^2
+            instead (Song et al. 2021, "Maximum likelihood training", theorem 1).
     """
 
     k: float = 1.0
     gamma: float = 0.5
+    likelihood: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -171,6 +171,12 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
             f"--hardware-steps must be 1 to the {steps} steps of the sampler, but is "
             f"{hardware_steps}"
         )
+    evaluations = check_sampler(sampler).evaluations
+    if hardware_steps not in range(0, steps + 1, evaluations) and hardware_steps != steps:
+        raise RequestError(
+            f"--hardware-steps must be a multiple of {evaluations} with the sampler {sampler}, "
+            f"which evaluates the model {evaluations} times at a time, but is {hardware_steps}"
+        )
     execution, shots = request.execution, MODELS[config.model.name].process.shots
     if execution.shots is None and info.runs_jobs and shots is not None:
         execution = replace(execution, shots=shots)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from qhybrid.diffusion.specs import TRAINED_BETAS, P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import SDE_ENDS, TRAINED_BETAS, P2Weighting, ScheduleSpec
 from qhybrid.settings.option import Option
 from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
@@ -130,15 +130,20 @@ class DiffusionSection(Section):
     """The noise schedule and the P2 weights (k + SNR)^-gamma of the loss.
 
     Attributes:
-        schedule: A key of `qhybrid.diffusion.specs.SCHEDULES`.
-        timesteps: Length of the diffusion.
-        beta_start: First beta, of schedules that run from one beta to another; None is 1e-4.
-        beta_end: Last beta, of the same; None is 0.02.
+        schedule: A key of `qhybrid.diffusion.specs.SCHEDULES`; `vp-sde`, `sub-vp-sde` and `ve-sde`
+            are in continuous time.
+        timesteps: Length of the diffusion; in continuous time, of the grid that is sampled on.
+        beta_start: First beta, of schedules that run from one beta to another; None is 1e-4, and
+            0.1 of `vp-sde` and `sub-vp-sde`, whose betas are per unit of time.
+        beta_end: Last beta, of the same; None is 0.02, and 20.
         betas: One a timestep, instead of a schedule by name.
         p2_k: k.
         p2_gamma: gamma; 0 weighs all timesteps alike.
         distance: What the loss of quantum states measures: `fidelity` (1 - F), `trace` or
             `hilbert-schmidt`; None is the fidelity.
+        sigma_min: sigma at time 0, of `ve-sde`; None is 0.01.
+        sigma_max: sigma at time 1, of `ve-sde`; None is 50.
+        loss_weights: `p2`; or, in continuous time, `likelihood`, g(t)^2 on the error of the score.
     """
 
     schedule: str = ScheduleSpec.name
@@ -149,6 +154,9 @@ class DiffusionSection(Section):
     p2_k: Annotated[float, Field(gt=0)] = P2Weighting.k
     p2_gamma: Annotated[float, Field(ge=0)] = P2Weighting.gamma
     distance: Literal["fidelity", "trace", "hilbert-schmidt"] | None = None
+    sigma_min: float | None = ScheduleSpec.sigma_min
+    sigma_max: float | None = ScheduleSpec.sigma_max
+    loss_weights: Literal["p2", "likelihood"] = "p2"
 
     @model_validator(mode="before")
     @classmethod
@@ -165,19 +173,36 @@ class DiffusionSection(Section):
 
     @model_validator(mode="after")
     def _is_a_schedule(self) -> Self:
-        _ = self.schedule_spec
+        spec, likelihood = self.schedule_spec, self.loss_weights == "likelihood"
+        if likelihood and not spec.continuous:
+            raise RequestError(
+                f"diffusion.loss_weights 'likelihood' is of the schedules {', '.join(SDE_ENDS)}, "
+                f"in continuous time, but the schedule is '{self.schedule}'; leave it out, or "
+                "choose one of them"
+            )
+        if likelihood and (self.p2_k, self.p2_gamma) != (P2Weighting.k, P2Weighting.gamma):
+            raise RequestError(
+                "diffusion.p2_k and p2_gamma are of the weights 'p2', but diffusion.loss_weights "
+                "is 'likelihood'; leave them out"
+            )
         return self
 
     @property
     def weighting(self) -> P2Weighting:
         """The weights of the loss as the diffusion process takes them."""
-        return P2Weighting(self.p2_k, self.p2_gamma)
+        return P2Weighting(self.p2_k, self.p2_gamma, self.loss_weights == "likelihood")
 
     @property
     def schedule_spec(self) -> ScheduleSpec:
         """The schedule as the diffusion process takes it."""
         return ScheduleSpec(
-            self.schedule, self.timesteps, self.beta_start, self.beta_end, self.betas
+            self.schedule,
+            self.timesteps,
+            self.beta_start,
+            self.beta_end,
+            self.betas,
+            self.sigma_min,
+            self.sigma_max,
         )
 
 
@@ -222,7 +247,7 @@ class SamplingSection(Section):
     """The grid of samples that each epoch ends with, and the defaults of `qhybrid sample`.
 
     Attributes:
-        sampler: `ddpm`, `ddim`, `dpm++`, `sde-dpm++`, `sde`, `ode`, or that of another package.
+        sampler: `ddpm`, `ddim`, `dpm++`, `sde-dpm++`, `sde`, `pc`, `ode`, or another package's.
         steps: Model evaluations per image; at most `diffusion.timesteps`.
         num_images: Images on the grid.
     """
