@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import POSTERIOR, VARIANCES, P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 
@@ -37,6 +37,7 @@ class ProcessInfo:
         latents: Whether models take vectors of `dim` latents in the place of images.
         shots: Executions of a circuit as a job unless a request says otherwise; None leaves the
             backend's default.
+        variances: The variances that a step of the reverse process can have.
     """
 
     home: "str | type[Process]"
@@ -48,6 +49,20 @@ class ProcessInfo:
     planes: int = 1
     latents: bool = False
     shots: int | None = None
+    variances: tuple[str, ...] = (POSTERIOR,)
+
+    def check_variance(self, variance: str) -> None:
+        """Refuse a variance that the reverse process of such models cannot have.
+
+        Raises:
+            RequestError: It is none of `variances`.
+        """
+        if variance not in self.variances:
+            raise RequestError(
+                f"the reverse process of {self.models} has the variance "
+                f"{' or '.join(self.variances)}, but was asked for {variance}; leave "
+                "diffusion.variance out"
+            )
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
         """Refuse a sampler, or a number of steps, that cannot draw from such models.
@@ -206,7 +221,7 @@ class Process(ABC):
         """
 
 
-EPSILON = ProcessInfo("qhybrid.diffusion.epsilon:EpsilonProcess")
+EPSILON = ProcessInfo("qhybrid.diffusion.epsilon:EpsilonProcess", variances=tuple(VARIANCES))
 """Models predict the noise in x_t (Ho et al. 2020)."""
 
 STATES = ProcessInfo(

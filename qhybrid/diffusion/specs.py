@@ -28,6 +28,14 @@ BETA_ENDS: Mapping[str, tuple[float, float]] = dict.fromkeys(
 )
 """The schedules that run from beta_start to beta_end, and the values of these unless given."""
 
+POSTERIOR, BETA, LEARNED = "posterior", "beta", "learned"
+VARIANCES: Mapping[str, str] = {
+    POSTERIOR: "of q(x_(t-1) | x_t, x_0), `fixed small` in Ho et al. (2020)",
+    BETA: "beta_t, `fixed large`",
+    LEARNED: "between both, as a second output of the model says (Nichol and Dhariwal 2021)",
+}
+"""Variances of a step of the reverse process, as the sampler `ddpm` takes it."""
+
 MOST_TIMESTEPS = 100_000
 """A hundred times what is common; the betas of many more would not fit into memory."""
 
@@ -45,6 +53,7 @@ class ScheduleSpec:
         beta_start: First beta, of schedules in `BETA_ENDS` alone; None is its value there.
         beta_end: Last beta, of the same.
         betas: Those of the schedule `trained_betas`, as many as timesteps; None with any other.
+        variance: A key of `VARIANCES`.
     """
 
     name: str = "cosine"
@@ -52,16 +61,19 @@ class ScheduleSpec:
     beta_start: float | None = None
     beta_end: float | None = None
     betas: tuple[float, ...] | None = None
+    variance: str = POSTERIOR
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            UnknownNameError: No schedule has that name.
+            UnknownNameError: No schedule, or no variance, has that name.
             RequestError: A value out of its range.
         """
         if self.name not in SCHEDULES:
             raise UnknownNameError("schedule", self.name, SCHEDULES)
+        if self.variance not in VARIANCES:
+            raise UnknownNameError("variance", str(self.variance), VARIANCES)
         if not 2 <= self.timesteps <= MOST_TIMESTEPS:
             raise RequestError(
                 f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "

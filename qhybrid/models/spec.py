@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from qhybrid.diffusion.specs import LEARNED
 from qhybrid.models.rows import (
     MODEL_NAMES,
     MODELS,
@@ -94,6 +95,8 @@ class ModelSpec:
         circuits: Circuits of that ansatz side by side, of the same models.
         quanvolution_layers: Layers of the circuits in an encoder level, of models that have such;
             None for other models. Omitted: `ansatz_layers`.
+        variance: `learned` of a model that predicts the variances of the reverse process beside the
+            noise, (B, 2 * channels, H, W); None for others, whose variances are fixed.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise; None for other models.
@@ -112,6 +115,7 @@ class ModelSpec:
     ansatz: str | None = None
     circuits: int | None = None
     quanvolution_layers: int | None = None
+    variance: str | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
 
@@ -138,6 +142,9 @@ class ModelSpec:
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
         self._check_circuits(row)
         self._check_quanvolution(row)
+        if self.variance is not None:
+            row.process.check_variance(self.variance)
+        object.__setattr__(self, "variance", LEARNED if self.variance == LEARNED else None)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)

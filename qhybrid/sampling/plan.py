@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qhybrid.diffusion.samplers import check_sampler, sampler_steps
-from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
+from qhybrid.diffusion.specs import LEARNED, NoiseSpec, ScheduleSpec
 from qhybrid.memory import check_memory
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.rows import MODELS
@@ -18,6 +18,7 @@ from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.sampling.variance import with_variance
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.info import BackendInfo
@@ -115,6 +116,8 @@ class SamplingPlan:
         values["noise_pool"] = None if self.shares_pool else self.noise.pool
         if self.epoch is not None:
             values["epoch"] = self.epoch
+        if self.schedule != self.config.diffusion.schedule_spec:
+            values["variance"] = self.schedule.variance
         if self.shard != (1, 1):
             values["shard"] = "{}/{}".format(*self.shard)
         return {**values, **self.execution.given()}
@@ -164,6 +167,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     noise, shares_pool = _noise(run, config, request, backend)
     schedule = config.diffusion.schedule_spec
     sampler, steps = _sampler(config, schedule, request, info)
+    schedule = with_variance(schedule, request.variance, spec, sampler)
     hardware_steps = steps if request.hardware_steps is None else request.hardware_steps
     if not 1 <= hardware_steps <= steps:
         raise RequestError(
@@ -328,7 +332,8 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     """
     run.weights_file(epoch)
     spec = read_spec(run.folder)
-    described = config.model.model_dump()
+    learned = LEARNED if config.diffusion.variance == LEARNED else None
+    described = {**config.model.model_dump(), "variance": learned}
     if spec.timesteps is not None:
         described["timesteps"] = config.diffusion.timesteps
     for key, wanted in described.items():

@@ -120,6 +120,8 @@ class DiffusionSection(Section):
         beta_start: First beta, of schedules that run from one beta to another; None is 1e-4.
         beta_end: Last beta, of the same; None is 0.02.
         betas: One a timestep, instead of a schedule by name.
+        variance: Of a step of the reverse process, in the sampler `ddpm`: `posterior`, `beta`, or
+            `learned`, which the model is trained to predict.
         p2_k: k.
         p2_gamma: gamma; 0 weighs all timesteps alike.
     """
@@ -129,6 +131,7 @@ class DiffusionSection(Section):
     beta_start: float | None = ScheduleSpec.beta_start
     beta_end: float | None = ScheduleSpec.beta_end
     betas: tuple[float, ...] | None = ScheduleSpec.betas
+    variance: str = ScheduleSpec.variance
     p2_k: Annotated[float, Field(gt=0)] = P2Weighting.k
     p2_gamma: Annotated[float, Field(ge=0)] = P2Weighting.gamma
 
@@ -159,7 +162,12 @@ class DiffusionSection(Section):
     def schedule_spec(self) -> ScheduleSpec:
         """The schedule as the diffusion process takes it."""
         return ScheduleSpec(
-            self.schedule, self.timesteps, self.beta_start, self.beta_end, self.betas
+            self.schedule,
+            self.timesteps,
+            self.beta_start,
+            self.beta_end,
+            self.betas,
+            variance=self.variance,
         )
 
 
