@@ -108,7 +108,8 @@ class SamplingRequest:
         int | None, Option("Denoising steps [the run's, or the sampler's; 10].", metavar="N")
     ] = None
     variance: Annotated[
-        str | None, Option("Of a step of ddpm: posterior, beta or learned [the run's].")
+        str | None,
+        Option("Of a step of ddpm: posterior, beta, learned [the run's].", metavar="NAME"),
     ] = None
     backend: Annotated[
         str | None, Option("Where circuits run [the training run's backend].", metavar="NAME")
