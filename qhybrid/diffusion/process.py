@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import POSTERIOR, VARIANCES, P2Weighting, ScheduleSpec
 from qhybrid.kinds import IMAGES, Kind
 from qhybrid.kinds import STATES as QUANTUM_STATES
 from qhybrid_circuits.errors import RequestError
@@ -44,6 +44,7 @@ class ProcessInfo:
         weighted: Whether the P2 weights of the settings are part of the loss.
         continuous: The subclass of `Process`, or "module:Class", of such models on a schedule in
             continuous time; None where there is none.
+        variances: The variances that a step of the reverse process can have.
     """
 
     home: "str | type[Process]"
@@ -59,6 +60,7 @@ class ProcessInfo:
     exact: bool = False
     weighted: bool = True
     continuous: "str | type[Process] | None" = None
+    variances: tuple[str, ...] = (POSTERIOR,)
 
     def check_backend(self, name: str, *, exact: bool) -> None:
         """Refuse a backend with errors for models whose circuits must be exact.
@@ -73,15 +75,33 @@ class ProcessInfo:
             )
 
     def check_schedule(self, schedule: ScheduleSpec) -> None:
-        """Refuse a schedule in continuous time of models that have whole timesteps alone.
+        """Refuse a schedule in continuous time where whole timesteps are needed.
 
         Raises:
-            RequestError: It is one.
+            RequestError: It is one, and the models or the variance need them.
         """
         if schedule.continuous and self.continuous is None:
             raise RequestError(
                 f"the schedule '{schedule.name}' is in continuous time, but {self.models} is "
                 "trained at whole timesteps; choose another diffusion.schedule, e.g. linear"
+            )
+        if schedule.continuous and schedule.variance != POSTERIOR:
+            raise RequestError(
+                f"diffusion.variance={schedule.variance} is of steps between whole timesteps, but "
+                f"the schedule '{schedule.name}' is in continuous time; leave one of the two out"
+            )
+
+    def check_variance(self, variance: str) -> None:
+        """Refuse a variance that the reverse process of such models cannot have.
+
+        Raises:
+            RequestError: It is none of `variances`.
+        """
+        if variance not in self.variances:
+            raise RequestError(
+                f"the reverse process of {self.models} has the variance "
+                f"{' or '.join(self.variances)}, but was asked for {variance}; leave "
+                "diffusion.variance out"
             )
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
@@ -250,7 +270,9 @@ class Process(ABC):
 
 
 EPSILON = ProcessInfo(
-    "qhybrid.diffusion.epsilon:EpsilonProcess", continuous="qhybrid.diffusion.score:ScoreProcess"
+    "qhybrid.diffusion.epsilon:EpsilonProcess",
+    continuous="qhybrid.diffusion.score:ScoreProcess",
+    variances=tuple(VARIANCES),
 )
 """Models predict the noise in x_t (Ho et al. 2020; Song et al. 2021 in continuous time)."""
 

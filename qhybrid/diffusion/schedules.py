@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.diffusion.specs import BETA, LEARNED, POSTERIOR, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
 
 
 _DIFFUSERS_NAMES = {"cosine": "squaredcos_cap_v2"}
+_VARIANCE_TYPES = {POSTERIOR: "fixed_small", BETA: "fixed_large", LEARNED: "learned_range"}
 
 #: alpha-bar below which single precision cannot be relied on.
 _LEAST_ALPHA_BAR = 1e-30
@@ -112,12 +113,12 @@ def _check_levels(spec: ScheduleSpec, alpha_bar: "Tensor") -> None:
 def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
     """Build the scheduler of training and of ancestral sampling.
 
-    It predicts epsilon, clips the predicted image to [-1, 1] and uses the posterior variance
-    ("fixed small", Ho et al. 2020, equation 7).
+    It predicts epsilon and clips the predicted image to [-1, 1]. Its steps have the variance that
+    the schedule names; that of the posterior is equation 7 of Ho et al. (2020).
 
     Raises:
         RequestError: The schedule leaves what single precision can hold.
     """
     clipped = {"clip_sample": True, "clip_sample_range": 1.0}
-    options = {**beta_options(spec), "variance_type": "fixed_small", **clipped}
+    options = {**beta_options(spec), "variance_type": _VARIANCE_TYPES[spec.variance], **clipped}
     return diffusers_scheduler("DDPMScheduler", **options)

@@ -46,6 +46,13 @@ Those of Song et al. (2021), appendix C; a beta(t) is per unit of time, not per 
 """
 
 _BETAS, _SIGMAS = ("beta_start", "beta_end"), ("sigma_min", "sigma_max")
+POSTERIOR, BETA, LEARNED = "posterior", "beta", "learned"
+VARIANCES: Mapping[str, str] = {
+    POSTERIOR: "of q(x_(t-1) | x_t, x_0), `fixed small` in Ho et al. (2020)",
+    BETA: "beta_t, `fixed large`",
+    LEARNED: "between both, as a second output of the model says (Nichol and Dhariwal 2021)",
+}
+"""Variances of a step of the reverse process, as the sampler `ddpm` takes it."""
 
 MOST_TIMESTEPS = 100_000
 """A hundred times what is common; the betas of many more would not fit into memory."""
@@ -67,6 +74,7 @@ class ScheduleSpec:
         betas: Those of the schedule `trained_betas`, as many as timesteps; None with any other.
         sigma_min: sigma(0), of `ve-sde` alone; None is its value in `SDE_ENDS`.
         sigma_max: sigma(1), of the same.
+        variance: A key of `VARIANCES`.
     """
 
     name: str = "cosine"
@@ -76,16 +84,19 @@ class ScheduleSpec:
     betas: tuple[float, ...] | None = None
     sigma_min: float | None = None
     sigma_max: float | None = None
+    variance: str = POSTERIOR
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            UnknownNameError: No schedule has that name.
+            UnknownNameError: No schedule, or no variance, has that name.
             RequestError: A value out of its range.
         """
         if self.name not in SCHEDULES:
             raise UnknownNameError("schedule", self.name, SCHEDULES)
+        if self.variance not in VARIANCES:
+            raise UnknownNameError("variance", str(self.variance), VARIANCES)
         if not 2 <= self.timesteps <= MOST_TIMESTEPS:
             raise RequestError(
                 f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "

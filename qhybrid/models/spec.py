@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from qhybrid.diffusion.specs import LEARNED
 from qhybrid.kinds import IMAGES
 from qhybrid.models.rows import (
     FREQUENCIES,
@@ -113,6 +114,8 @@ class ModelSpec:
             None for other models. Omitted: `ansatz_layers`.
         frequencies: Of the time embedding, one of `FREQUENCIES`, of models that have the choice;
             None for other models. Omitted: the variant's own.
+        variance: `learned` of a model that predicts the variances of the reverse process beside the
+            noise, (B, 2 * channels, H, W); None for others, whose variances are fixed.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise; None for other models.
@@ -137,6 +140,7 @@ class ModelSpec:
     circuits: int | None = None
     quanvolution_layers: int | None = None
     frequencies: str | None = None
+    variance: str | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
     qubits: int | None = None
@@ -168,6 +172,9 @@ class ModelSpec:
         self._check_quanvolution(row)
         self._check_frequencies(row)
         self._check_states(row)
+        if self.variance is not None:
+            row.process.check_variance(self.variance)
+        object.__setattr__(self, "variance", LEARNED if self.variance == LEARNED else None)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)

@@ -34,8 +34,8 @@ class SinusoidalEmbedding(nn.Module):
             CHEN: torch.arange(1, half + 1) / half,
         }
         steps = exponents[frequencies]
-        frequencies = torch.exp(-math.log(MAX_PERIOD) * steps)
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        rates = torch.exp(-math.log(MAX_PERIOD) * steps)
+        self.register_buffer("frequencies", rates, persistent=False)
         self.padding = features - 2 * half
 
     def forward(self, time: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid.models.rows import HO, ONE_BLOCK, REPLACING, SCALED
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
+from qhybrid.models.variance_head import add_variances
 from qhybrid.models.vertex import Vertex
 from qhybrid.models.wide_blocks import WideVertex, quantum_channels, wide_conv
 from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
@@ -88,13 +89,15 @@ def build_model(
 
     Raises:
         CircuitError: The vertex is too narrow for the model's circuits.
-        RequestError: The weights do not fit into the memory.
+        RequestError: The weights do not fit into the memory, or the model cannot learn variances.
     """
     row = spec.row
     check_model_memory(spec, copies=1)
     execution = Execution(backend or get_backend("statevector"), gradient, generator, row.control)
     with _initialized_from(generator):
         model: nn.Module = load_reference(row.builder)(spec, execution, **row.options)
+    if spec.variance is not None:
+        add_variances(model, spec.name)
     return model
 
 

@@ -18,6 +18,7 @@ from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.sampling.variance import with_variance
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.info import BackendInfo
@@ -115,6 +116,8 @@ class SamplingPlan:
         values["noise_pool"] = None if self.shares_pool else self.noise.pool
         if self.epoch is not None:
             values["epoch"] = self.epoch
+        if self.schedule != self.config.diffusion.schedule_spec:
+            values["variance"] = self.schedule.variance
         if self.shard != (1, 1):
             values["shard"] = "{}/{}".format(*self.shard)
         return {**values, **self.execution.given()}
@@ -165,6 +168,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     noise, shares_pool = _noise(run, config, request, backend)
     schedule = config.diffusion.schedule_spec
     sampler, steps = _sampler(config, schedule, request, info)
+    schedule = with_variance(schedule, request.variance, spec, sampler)
     hardware_steps = steps if request.hardware_steps is None else request.hardware_steps
     if not 1 <= hardware_steps <= steps:
         raise RequestError(
@@ -336,8 +340,12 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     run.weights_file(epoch)
     spec = read_spec(run.folder)
     keys = [*type(config.model).model_fields, *(["timesteps"] if spec.timesteps else [])]
-    described = ModelSpec(**config.model.model_dump(), timesteps=config.diffusion.timesteps)
-    for key in keys:
+    described = ModelSpec(
+        **config.model.model_dump(),
+        timesteps=config.diffusion.timesteps,
+        variance=config.diffusion.variance,
+    )
+    for key in (*keys, "variance"):
         wanted = getattr(described, key)
         if getattr(spec, key) != wanted:
             raise RequestError(

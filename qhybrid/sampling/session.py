@@ -17,6 +17,7 @@ from torch import nn
 
 from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.diffusion.samplers import check_sampler
 from qhybrid.environment import git_revision, package_versions
 from qhybrid.files import write_json
 from qhybrid.models.model_file import read_spec
@@ -243,6 +244,7 @@ def _write_manifest(
             "seed": plan.seed,
             "sampler": plan.sampler,
             "steps": plan.steps,
+            **_variance(plan),
             **_noise(plan),
             "backend": plan.backend,
             "device": device,
@@ -252,6 +254,11 @@ def _write_manifest(
             "git_revision": git_revision(),
         },
     )
+
+
+def _variance(plan: SamplingPlan) -> dict[str, Any]:
+    """Return what the manifest says of the variance of a step."""
+    return {"variance": plan.schedule.variance} if check_sampler(plan.sampler).ancestral else {}
 
 
 def _noise(plan: SamplingPlan) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from qhybrid.diffusion.samplers import check_has_variance
 from qhybrid.diffusion.specs import NoiseSpec
 from qhybrid.settings.kind_settings import check_kinds
 from qhybrid.settings.process_settings import with_process_settings
@@ -110,6 +111,8 @@ class Config(Section):
                     "EDM (Karras et al. 2022) at every level; leave it out"
                 )
         process.check_schedule(diffusion.schedule_spec)
+        process.check_variance(diffusion.variance)
+        check_has_variance(diffusion.variance, sampling.sampler)
         process.check_sampler(diffusion.schedule_spec, sampling.sampler, sampling.steps)
         if self.sampling.steps > self.diffusion.timesteps:
             raise ValueError(

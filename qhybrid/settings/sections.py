@@ -137,6 +137,8 @@ class DiffusionSection(Section):
             0.1 of `vp-sde` and `sub-vp-sde`, whose betas are per unit of time.
         beta_end: Last beta, of the same; None is 0.02, and 20.
         betas: One a timestep, instead of a schedule by name.
+        variance: Of a step of the reverse process, in the sampler `ddpm`: `posterior`, `beta`, or
+            `learned`, which the model is trained to predict.
         p2_k: k.
         p2_gamma: gamma; 0 weighs all timesteps alike.
         distance: What the loss of quantum states measures: `fidelity` (1 - F), `trace` or
@@ -151,6 +153,7 @@ class DiffusionSection(Section):
     beta_start: float | None = ScheduleSpec.beta_start
     beta_end: float | None = ScheduleSpec.beta_end
     betas: tuple[float, ...] | None = ScheduleSpec.betas
+    variance: str = ScheduleSpec.variance
     p2_k: Annotated[float, Field(gt=0)] = P2Weighting.k
     p2_gamma: Annotated[float, Field(ge=0)] = P2Weighting.gamma
     distance: Literal["fidelity", "trace", "hilbert-schmidt"] | None = None
@@ -203,6 +206,7 @@ class DiffusionSection(Section):
             self.betas,
             self.sigma_min,
             self.sigma_max,
+            variance=self.variance,
         )
 
 

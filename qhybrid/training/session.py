@@ -86,6 +86,7 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     spec = ModelSpec(
         **config.model.model_dump(),
         **dataset.spec_fields,
+        variance=config.diffusion.variance,
         timesteps=config.diffusion.timesteps,
         classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
