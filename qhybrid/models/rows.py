@@ -56,12 +56,14 @@ class Conditions:
 
     Attributes:
         classes: Usual names of the classes.
+        optional: Whether it can be told no class, and has one set of weights for all then.
         timesteps: Published length of the diffusion; None where weights do not depend on it.
         most_timesteps: The longest.
         variant: The only variant that has such weights; None where all have.
     """
 
     classes: tuple[str, ...]
+    optional: bool = False
     timesteps: int | None = None
     most_timesteps: int = 0
     variant: str | None = None
@@ -78,7 +80,6 @@ class ModelRow:
         paper: Where it was published.
         options: Further arguments of `builder`.
         circuits: Whether it has circuits; a built-in model that has any has a classical twin.
-        circuit_weights: Whether its circuits have weights of their own, not only inputs.
         control: Whether it is such a twin.
         size: Its published size.
         variants: Its variants, the default first.
@@ -86,6 +87,7 @@ class ModelRow:
         conditions: What it has weights for; None for models that need not be told.
         ansatz: The ansatz of its circuits where any other, and any number of circuits, may take
             its place; None where they are fixed.
+        skip: Whether its skip connection can be left out.
         settings: Its own defaults, section -> key -> value, of settings beside `model`.
     """
 
@@ -95,13 +97,13 @@ class ModelRow:
     paper: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     circuits: bool = False
-    circuit_weights: bool = True
     control: bool = False
     size: Size = Size()
     variants: tuple[str, ...] = VARIANTS
     process: ProcessInfo = EPSILON
     conditions: Conditions | None = None
     ansatz: str | None = None
+    skip: bool = False
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -218,7 +220,6 @@ ROWS: tuple[ModelRow, ...] = (
         "vectors",
         _JO,
         circuits=True,
-        circuit_weights=False,
         size=Size(
             dim=16,
             ansatz_layers=10,
@@ -226,9 +227,11 @@ ROWS: tuple[ModelRow, ...] = (
             dims=(4, 8, 16, 32),
             meaning="the amplitudes of 2 to 5 qubits",
         ),
-        variants=("paper",),
         process=STATES,
-        conditions=Conditions(tuple("0123456789"), timesteps=10, most_timesteps=1000),
+        conditions=Conditions(
+            tuple("0123456789"), optional=True, timesteps=10, most_timesteps=1000
+        ),
+        skip=True,
     ),
     ModelRow(
         "latent-mlp",

@@ -10,6 +10,9 @@ from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _OMITTED: Any = None
 
+NO_CLASSES = "none"
+"""What `classes` are of a model that is told none."""
+
 IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
     8: (1, 2, 4),
     16: (1, 2, 3, 4),
@@ -33,7 +36,21 @@ def own_settings(name: str) -> dict[str, int | str]:
     size = row.size
     own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
     own["variant"] = row.variants[0]
+    if row.skip:
+        own["skip"] = True
     return own if row.ansatz is None else {**own, "ansatz": row.ansatz, "circuits": 1}
+
+
+def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record of a model means today.
+
+    Before models had a skip connection that could be left out, the variant `paper` of such models
+    was what `released` is now.
+    """
+    row = MODELS.get(str(values.get("name")), ModelRow("", ""))
+    if row.skip and "skip" not in values and values.get("variant") == "paper":
+        return {**values, "variant": "released"}
+    return dict(values)
 
 
 def multipliers(image_size: int) -> tuple[int, ...]:
@@ -84,9 +101,12 @@ class ModelSpec:
         ansatz: A name of `qhybrid_circuits.ANSATZE`, or `module:function`, of models whose circuits
             can be any; None for other models. Omitted: the model's own.
         circuits: Circuits of that ansatz side by side, of the same models.
+        skip: Whether the decoder of `qbottleneck-unet` reads the input beside the features of the
+            circuit; None for other models.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
-        classes: Names of the classes that it is for likewise; None for other models.
+        classes: Names of the classes that it is for likewise, a few or `none`: (), the same weights
+            for all; None for other models.
 
     Raises:
         UnknownNameError: No model has this name.
@@ -101,6 +121,7 @@ class ModelSpec:
     variant: str = _OMITTED
     ansatz: str | None = None
     circuits: int | None = None
+    skip: bool | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
 
@@ -126,6 +147,7 @@ class ModelSpec:
             hint = f"these are the variants of {self.name}"
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
         self._check_circuits(row)
+        self._check_own(row)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)
@@ -173,6 +195,23 @@ class ModelSpec:
         if type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS:
             raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {circuits!r}")
 
+    def _check_own(self, row: ModelRow) -> None:
+        """Refuse parts that the model has not to leave out."""
+        if row.skip and not isinstance(self.skip, bool):
+            raise RequestError(f"skip must be true or false, but is {self.skip!r}")
+        if not row.skip and self.skip is not None:
+            with_it = ", ".join(name for name, each in MODELS.built_in.items() if each.skip)
+            raise RequestError(
+                f"skip is a setting of {with_it}, but {self.name} has no such connection to leave "
+                "out; leave the setting out"
+            )
+        optional = row.conditions is not None and row.conditions.optional
+        if self.classes in (NO_CLASSES, (), []) and not optional:
+            raise RequestError(
+                "classes can be none in models that have weights for each class otherwise, such as "
+                f"qbottleneck-unet, but not in {self.name}; leave the setting out"
+            )
+
     def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
         """Return time steps and classes."""
         steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
@@ -186,6 +225,8 @@ class ModelSpec:
                 "diffusion.timesteps"
             )
         classes: Any = conditions.classes if self.classes is None else self.classes
+        if classes in (NO_CLASSES, (), []):
+            return steps, ()
         if isinstance(classes, int | str):
             classes = str(classes).split(",")
         listed = isinstance(classes, list | tuple)
@@ -221,6 +262,16 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, e.g. for JSON; without those that the model does not have."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        """Build a specification from what `to_dict` gave in this version or an earlier one.
+
+        Raises:
+            UnknownNameError: As `from_dict` does.
+            RequestError: As `from_dict` does.
+        """
+        return cls.from_dict(as_recorded(values))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":

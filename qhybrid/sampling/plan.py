@@ -193,7 +193,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         hardware_steps=hardware_steps,
         max_qpu_seconds=request.max_qpu_seconds,
         max_wait_seconds=request.max_wait_seconds,
-        classes=spec.classes,
+        classes=spec.classes or None,
     )
     _check_shard(plan)
     return plan
@@ -329,6 +329,8 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     run.weights_file(epoch)
     spec = read_spec(run.folder)
     described = config.model.model_dump()
+    if described.pop("classes") is not None:
+        described["classes"] = ()
     if spec.timesteps is not None:
         described["timesteps"] = config.diffusion.timesteps
     for key, wanted in described.items():

@@ -25,6 +25,10 @@ class ModelSection(Section):
         variant: One of the model's own; the first one where omitted.
         ansatz: Of `qlatent` alone: a name of `qhybrid_circuits.ANSATZE`, or `module:function`.
         circuits: Of `qlatent` alone: circuits side by side.
+        skip: Of `qbottleneck-unet` alone: whether the decoder reads the input beside the circuit's
+            features.
+        classes: Of `qbottleneck-unet` alone: `none` tells it no class; where omitted it has weights
+            for each class of the data.
     """
 
     name: Annotated[
@@ -35,6 +39,18 @@ class ModelSection(Section):
     variant: str = "paper"
     ansatz: str | None = None
     circuits: Count | None = None
+    skip: bool | None = None
+    classes: str | None = None
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _are_none(cls, classes: Any) -> Any:
+        if classes not in (None, "none"):
+            raise RequestError(
+                f"model.classes can only be none, but is {classes!r}: the classes are those of the "
+                "data; to train on some of them, set data.classes"
+            )
+        return classes
 
     @model_validator(mode="before")
     @classmethod

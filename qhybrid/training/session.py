@@ -84,12 +84,14 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         limit=data.limit,
         channels=channels,
     )
+    described = config.model.model_dump()
+    names = tuple(dataset.class_names[label] for label in sorted(dataset.class_names))
+    described["classes"] = described["classes"] or names
     spec = ModelSpec(
-        **config.model.model_dump(),
+        **described,
         image_size=dataset.image_size,
         channels=dataset.channels,
         timesteps=config.diffusion.timesteps,
-        classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
     check_model_memory(spec, copies=5)
     backend = _backend(config)
