@@ -68,12 +68,14 @@ class Conditions:
 
     Attributes:
         classes: Usual names of the classes.
+        optional: Whether it can be told no class, and has one set of weights for all then.
         timesteps: Published length of the diffusion; None where weights do not depend on it.
         most_timesteps: The longest.
         variant: The only variant that has such weights; None where all have.
     """
 
     classes: tuple[str, ...]
+    optional: bool = False
     timesteps: int | None = None
     most_timesteps: int = 0
     variant: str | None = None
@@ -90,7 +92,6 @@ class ModelRow:
         paper: Where it was published.
         options: Further arguments of `builder`.
         circuits: Whether it has circuits; a built-in model that has any has a classical twin.
-        circuit_weights: Whether its circuits have weights of their own, not only inputs.
         control: Whether it is such a twin.
         size: Its published size.
         variants: Its variants, the default first.
@@ -103,6 +104,7 @@ class ModelRow:
         ansatz: The ansatz of its circuits where any other that fits may take its place; None where
             they are fixed, or there are none.
         several: Whether any number of these circuits may stand side by side.
+        skip: Whether its skip connection can be left out.
         settings: Its own defaults, section -> key -> value, of settings beside `model`.
         ancillas: Of its circuits, unless a request says otherwise; None where it cannot say.
         alone: Whether circuits are all of it, so that it has no twin, and circuits no influence on
@@ -115,7 +117,6 @@ class ModelRow:
     paper: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     circuits: bool = False
-    circuit_weights: bool = True
     control: bool = False
     size: Size = Size()
     variants: tuple[str, ...] = VARIANTS
@@ -127,6 +128,7 @@ class ModelRow:
     quanvolution: bool = False
     ansatz: str | None = None
     several: bool = False
+    skip: bool = False
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ancillas: int | None = None
     alone: bool = False
@@ -264,7 +266,6 @@ ROWS: tuple[ModelRow, ...] = (
         "vectors",
         _JO,
         circuits=True,
-        circuit_weights=False,
         size=Size(
             dim=16,
             ansatz_layers=10,
@@ -272,9 +273,11 @@ ROWS: tuple[ModelRow, ...] = (
             dims=(4, 8, 16, 32),
             meaning="the amplitudes of 2 to 5 qubits",
         ),
-        variants=("paper",),
         process=STATES,
-        conditions=Conditions(tuple("0123456789"), timesteps=10, most_timesteps=1000),
+        conditions=Conditions(
+            tuple("0123456789"), optional=True, timesteps=10, most_timesteps=1000
+        ),
+        skip=True,
     ),
     ModelRow(
         "latent-mlp",

@@ -20,6 +20,9 @@ from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _OMITTED: Any = None
 
+NO_CLASSES = "none"
+"""What `classes` are of a model that is told none."""
+
 IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
     8: (1, 2, 4),
     16: (1, 2, 3, 4),
@@ -49,6 +52,8 @@ def own_settings(name: str) -> dict[str, int | str]:
     size = row.size
     own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
     own["variant"] = row.variants[0]
+    if row.skip:
+        own["skip"] = True
     if row.ancillas is not None:
         own["ancillas"] = row.ancillas
     return {**own, "ansatz": str(row.ansatz), "circuits": 1} if row.several else own
@@ -58,6 +63,18 @@ def present_variant(name: str, variant: Any) -> Any:
     """Return what a variant is called today; the records of old runs have former names."""
     former = MODELS.get(name, ModelRow(name, "")).former
     return former.get(variant, variant) if isinstance(variant, str) else variant
+
+
+def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record of a model means today.
+
+    Before models had a skip connection that could be left out, the variant `paper` of such models
+    was what `released` is now.
+    """
+    row = MODELS.get(str(values.get("name")), ModelRow("", ""))
+    if row.skip and "skip" not in values and values.get("variant") == "paper":
+        return {**values, "variant": "released"}
+    return dict(values)
 
 
 def multipliers(image_size: int) -> tuple[int, ...]:
@@ -116,9 +133,12 @@ class ModelSpec:
             None for other models. Omitted: the variant's own.
         variance: `learned` of a model that predicts the variances of the reverse process beside the
             noise, (B, 2 * channels, H, W); None for others, whose variances are fixed.
+        skip: Whether the decoder of `qbottleneck-unet` reads the input beside the features of the
+            circuit; None for other models.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
-        classes: Names of the classes that it is for likewise; None for other models.
+        classes: Names of the classes that it is for likewise, a few or `none`: (), the same weights
+            for all; None for other models.
         qubits: Of quantum states, 1 to 4; None for models of images. Omitted: 2.
         ancillas: Of the circuits of the same models, 0 to 4 and no more than qubits. Omitted: the
             model's own.
@@ -141,6 +161,7 @@ class ModelSpec:
     quanvolution_layers: int | None = None
     frequencies: str | None = None
     variance: str | None = None
+    skip: bool | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
     qubits: int | None = None
@@ -175,6 +196,7 @@ class ModelSpec:
         if self.variance is not None:
             row.process.check_variance(self.variance)
         object.__setattr__(self, "variance", LEARNED if self.variance == LEARNED else None)
+        self._check_own(row)
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)
@@ -276,6 +298,23 @@ class ModelSpec:
                     f"{value!r}"
                 )
 
+    def _check_own(self, row: ModelRow) -> None:
+        """Refuse parts that the model has not to leave out."""
+        if row.skip and not isinstance(self.skip, bool):
+            raise RequestError(f"skip must be true or false, but is {self.skip!r}")
+        if not row.skip and self.skip is not None:
+            with_it = ", ".join(name for name, each in MODELS.built_in.items() if each.skip)
+            raise RequestError(
+                f"skip is a setting of {with_it}, but {self.name} has no such connection to leave "
+                "out; leave the setting out"
+            )
+        optional = row.conditions is not None and row.conditions.optional
+        if self.classes in (NO_CLASSES, (), []) and not optional:
+            raise RequestError(
+                "classes can be none in models that have weights for each class otherwise, such as "
+                f"qbottleneck-unet, but not in {self.name}; leave the setting out"
+            )
+
     def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...] | None]:
         """Return time steps and classes."""
         usual = "its usual ones" if self.row.alone else "the paper's"
@@ -292,6 +331,8 @@ class ModelSpec:
         if not conditions.classes:
             return steps, None
         classes: Any = conditions.classes if self.classes is None else self.classes
+        if classes in (NO_CLASSES, (), []):
+            return steps, ()
         if isinstance(classes, int | str):
             classes = str(classes).split(",")
         listed = isinstance(classes, list | tuple)
@@ -345,6 +386,16 @@ class ModelSpec:
         return {
             name: value for name, value in values if value is not None and name not in of_images
         }
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        """Build a specification from what `to_dict` gave in this version or an earlier one.
+
+        Raises:
+            UnknownNameError: As `from_dict` does.
+            RequestError: As `from_dict` does.
+        """
+        return cls.from_dict(as_recorded(values))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":

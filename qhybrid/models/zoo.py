@@ -18,7 +18,12 @@ from qhybrid.models.latent import CircuitDenoiser, LatentDiffusion, check_fit
 from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_attention import QuantumAttention
-from qhybrid.models.quantum_bottleneck import QuantumBottleneck, QuantumBottleneckUNet
+from qhybrid.models.quantum_bottleneck import (
+    QuantumBottleneck,
+    QuantumBottleneckUNet,
+    complex_encoder,
+    real_encoder,
+)
 from qhybrid.models.quantum_vertex import (
     PIXELS,
     QuantumResNetBlock,
@@ -244,23 +249,30 @@ def qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
 
 def qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneckUNet:
     """Linear layers around a circuit with weights for each time step and class."""
-    if spec.timesteps is None or spec.classes is None:
+    if spec.timesteps is None or spec.classes is None or spec.skip is None:
         raise ValueError(f"{spec.name} is a model of states")
+    real = spec.variant == "released"
     circuit = build_ansatz(
-        "brickwork", qubits=spec.dim.bit_length() - 1, layers=spec.ansatz_layers, angles="inputs"
+        "brickwork",
+        qubits=spec.dim.bit_length() - 1,
+        layers=spec.ansatz_layers,
+        angles="inputs",
+        amplitudes="real" if real else "complex",
     )
     vertex = QuantumBottleneck(
         circuit,
         execution.backend,
-        amplitudes=spec.dim,
+        amplitudes=spec.dim if real else 2 * spec.dim,
         observables=spec.dim,
         timesteps=spec.timesteps,
-        classes=len(spec.classes),
+        classes=max(1, len(spec.classes)),
         **execution.options,
     )
     size, channels, dim = spec.image_size, spec.channels, spec.dim
+    width = channels * size**2
+    encoder = real_encoder(2 * width, dim) if real else complex_encoder(width, dim)
     return QuantumBottleneckUNet(
-        vertex, image_size=size, channels=channels, amplitudes=dim, features=dim
+        encoder, vertex, image_size=size, channels=channels, features=dim, skip=spec.skip
     )
 
 

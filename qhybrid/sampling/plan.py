@@ -204,7 +204,7 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         hardware_steps=hardware_steps,
         max_qpu_seconds=request.max_qpu_seconds,
         max_wait_seconds=request.max_wait_seconds,
-        classes=spec.classes,
+        classes=spec.classes or None,
     )
     _check_shard(plan)
     return plan
@@ -339,13 +339,15 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     """
     run.weights_file(epoch)
     spec = read_spec(run.folder)
-    keys = [*type(config.model).model_fields, *(["timesteps"] if spec.timesteps else [])]
+    # The names of the classes are the data's.
+    given = {"classes": config.model.classes is not None, "timesteps": spec.timesteps is not None}
+    keys = {*type(config.model).model_fields, "timesteps", "variance"}
     described = ModelSpec(
         **config.model.model_dump(),
         timesteps=config.diffusion.timesteps,
         variance=config.diffusion.variance,
     )
-    for key in (*keys, "variance"):
+    for key in sorted(key for key in keys if given.get(key, True)):
         wanted = getattr(described, key)
         if getattr(spec, key) != wanted:
             raise RequestError(

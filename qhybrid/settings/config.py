@@ -62,11 +62,6 @@ class Config(Section):
                 f"optimizer 'qng' is for the weights of circuits, but {self.model.name} has no "
                 f"circuits; {instead}, or a hybrid that `qhybrid models` lists"
             )
-        if not row.circuit_weights:
-            raise RequestError(
-                "optimizer 'qng' is for the weights of circuits, but the circuit of "
-                f"{self.model.name} has inputs only; {instead}"
-            )
         if self.quantum.noise_aware is not None:
             raise RequestError(
                 "optimizer 'qng' takes the metric of circuits without errors, and cannot be used "

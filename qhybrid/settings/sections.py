@@ -31,6 +31,10 @@ class ModelSection(Section):
         frequencies: Of the time embedding of `light-unet` and `qattention-unet` alone: `ho2020`, or
             `chen2025`, equation 5 of their paper; None is the variant's own.
         ancillas: Of `qreverse` alone: qubits that each step appends and measures, 0 to 4.
+        skip: Of `qbottleneck-unet` alone: whether the decoder reads the input beside the circuit's
+            features.
+        classes: Of `qbottleneck-unet` alone: `none` tells it no class; where omitted it has weights
+            for each class of the data.
     """
 
     name: Annotated[
@@ -46,6 +50,18 @@ class ModelSection(Section):
     quanvolution_layers: Count | None = None
     frequencies: str | None = None
     ancillas: Interval | None = None
+    skip: bool | None = None
+    classes: str | None = None
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _are_none(cls, classes: Any) -> Any:
+        if classes not in (None, "none"):
+            raise RequestError(
+                f"model.classes can only be none, but is {classes!r}: the classes are those of the "
+                "data; to train on some of them, set data.classes"
+            )
+        return classes
 
     @model_validator(mode="before")
     @classmethod

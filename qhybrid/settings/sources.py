@@ -97,9 +97,10 @@ def read_values(source: str | Path) -> Values:
             "configuration", str(source), config_names(), "or give the path of a TOML file"
         )
     try:
-        return tomllib.loads(text)
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of syntax, of long numbers, of deep brackets
         raise RequestError(f"'{source}' is not valid TOML: {error}; correct it there") from error
+    return _as_recorded(values) if _SEAL in text else values
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -187,13 +188,21 @@ def saved_config(path: Path) -> Config:
         RequestError: The file is damaged.
     """
     try:
-        config = parse_config(read_values(path))
+        config = parse_config(_as_recorded(read_values(path)))
     except RequestError as error:
         if str(path) in str(error):
             raise
         raise RequestError(f"'{path}': {error}") from error
     warn_of_changes(path)
     return config
+
+
+def _as_recorded(values: Values) -> Values:
+    """Return what the values of a `config.toml`, maybe of an earlier version, mean today."""
+    from qhybrid.models.spec import as_recorded
+
+    model = values.get("model")
+    return {**values, "model": as_recorded(model)} if isinstance(model, dict) else values
 
 
 @cache
@@ -224,6 +233,8 @@ def _in_one_line(error: ValidationError) -> RequestError:
     if isinstance(cause, ValueError):
         named = key.rpartition(".")[2] in str(cause)
         return RequestError(str(cause) if named else f"{key}: {cause}")
+    if first["type"] in ("bool_parsing", "bool_type"):
+        return RequestError(f"{key} must be true or false, but is {shown(value)}")
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return RequestError(f"{key} must be a table of keys, but is {shown(value)}")
     section, _, name = key.partition(".")

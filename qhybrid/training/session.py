@@ -83,12 +83,12 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     device = choose_device(config.training.device)
     settings = config.training
     dataset = _load(config, resumed)
+    names = tuple(dataset.class_names[label] for label in sorted(dataset.class_names))
     spec = ModelSpec(
-        **config.model.model_dump(),
+        **{**config.model.model_dump(), "classes": config.model.classes or names},
         **dataset.spec_fields,
         variance=config.diffusion.variance,
         timesteps=config.diffusion.timesteps,
-        classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
     check_model_memory(spec, copies=5)
     backend = _backend(config)

@@ -89,6 +89,58 @@ def test_frozen_training_changes_the_table_alone(run: Run, tmp_path: Path) -> No
     assert changed == {"vertex.table.weight"}
 
 
+def test_a_model_can_be_told_no_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[int] = []
+
+    def recorded(model: Any, images: Any, labels: torch.Tensor, *rest: Any) -> torch.Tensor:
+        told.extend(labels.tolist())
+        return state_loss(model, images, labels, *rest)
+
+    monkeypatch.setattr("qhybrid.diffusion.state_sampling.state_loss", recorded)
+    run = trained(tmp_path / "run", 2, **{"model.classes": "none", "model.skip": False})
+    assert len(told) > 16
+    assert set(told) == {0}
+    assert (read_spec(run.folder).classes, run.config().model.classes) == ((), "none")
+    tensors = load_file(run.model_file)
+    assert tensors["vertex.table.weight"].shape == (3, 1, 8)
+    assert tensors["decoder.0.weight"].shape == (128, 4)
+    done = sample_run(run, SamplingRequest(num_images=3, device="cpu"))
+    with np.load(done.images_file) as arrays:
+        assert sorted(arrays) == ["images"]
+    assert "classes" not in json.loads(done.manifest_file.read_text())
+    assert main(["report", str(run.folder), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"]["health"]["weights"] == 3 * 8
+    train(
+        load_config(overrides={"training.max_steps": 3}, source=run.config_file),
+        out=run.folder,
+        resume=True,
+    )
+
+
+def test_an_old_run_goes_on_as_what_it_was(tmp_path: Path) -> None:
+    """When there was one variant, `paper`, it was what `released` is now."""
+    run = trained(tmp_path / "run", 2, **{"model.variant": "released"})
+    same = trained(tmp_path / "whole", 3, **{"model.variant": "released"})
+    text = run.config_file.read_text().replace(
+        'variant = "released"\nskip = true', 'variant = "paper"'
+    )
+    assert 'variant = "paper"' in text
+    run.config_file.write_text(text)
+    content = json.loads((run.folder / "model.json").read_text())
+    del content["spec"]["skip"], content["checksum"]
+    content["spec"]["variant"] = "paper"
+    (run.folder / "model.json").write_text(json.dumps(content))
+    assert run.config().model.variant == load_config(run.config_file).model.variant == "released"
+    sample_run(run, SamplingRequest(num_images=1, device="cpu"))
+    changed = load_config(run.config_file, {"training.max_steps": 3})
+    resumed = train(changed, out=run.folder, resume=True)
+    ours, theirs = load_file(resumed.model_file), load_file(same.model_file)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert load_config(overrides={**TINY, "model.variant": "paper"}).model.variant == "paper"
+
+
 def test_samples_are_of_each_class_in_turn(run: Run) -> None:
     request = SamplingRequest(num_images=5, device="cpu", batch_size=2)
     done = sample_run(run, request)
@@ -165,6 +217,10 @@ def test_other_samplers_are_refused(run: Run, request_: SamplingRequest, tmp_pat
         ({"sampling.steps": 2}, "but was asked for ddpm with 2"),
         ({"diffusion.timesteps": 1001}, "timesteps of qbottleneck-unet must be 2 to 1000"),
         ({"model.dim": 10}, "one of 4, 8, 16, 32"),
+        ({"model.skip": "perhaps"}, r"model\.skip must be true or false, but is 'perhaps'"),
+        ({"model.classes": "0,1"}, r"can only be none, .* set data\.classes"),
+        ({"model.name": "unet", "model.skip": False}, "unet has no such connection"),
+        ({"model.name": "unet", "model.classes": "none"}, "but not in unet"),
     ],
 )
 def test_configurations_that_cannot_be(changed: dict[str, Any], message: str) -> None:
