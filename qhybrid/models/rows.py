@@ -122,6 +122,13 @@ class ModelRow:
 
 _DE_FALCO, _CAPECE = "De Falco et al. 2024", "Capece (PyTorch report)"
 _CHEN, _JO = "Chen et al. 2025", "Jo et al. 2026"
+RECIPES: Mapping[str, str] = {
+    _DE_FALCO: "defalco2024",
+    _CAPECE: "capece-scratch",
+    _CHEN: "chen2025-mnist",
+    _JO: "jo2026",
+}
+"""Paper -> the configuration that has its settings."""
 _LATENT = Size(
     dim=12, dims=tuple(range(2, 17)), meaning="the latents of an image, and qubits of a circuit"
 )

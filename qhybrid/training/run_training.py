@@ -40,12 +40,17 @@ from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
-from qhybrid.training.summary import show_end, show_start
+from qhybrid.training.summary import show_end, show_note, show_start
 from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
 
 
 def run_training(
-    config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
+    config: Config,
+    *,
+    folder: Path | None,
+    resumed: Run | None,
+    console: Console | None,
+    note: str | None = None,
 ) -> Run:
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
@@ -68,7 +73,10 @@ def run_training(
         if resumed is not None:
             _resume(run, session)
         with _kept(run):
-            _train(run, session, yardstick, console, resumed=resumed is not None)
+            if note is not None:
+                show_note(console, note)
+            begun = resumed is not None and run.environment_file.is_file()
+            _train(run, session, yardstick, console, resumed=begun)
     return run
 
 
