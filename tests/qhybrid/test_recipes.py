@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from qhybrid.settings.recipes import OLD_NAMES, departures, recipe_names, recipe
 from qhybrid.settings.sources import load_config
 from qhybrid.training.stages import first_stage
 from qhybrid_circuits.errors import UnknownNameError
+
+ROOT = Path(__file__).parents[2]
 
 # name -> model, images, classes, epochs; model and epochs of a first stage.
 PAPERS: dict[str, tuple[Any, ...]] = {
@@ -114,3 +118,12 @@ def test_a_recipe_departs_from_itself_nowhere(name: str) -> None:
         assert departures(load_config(RECIPES[paper], {"model.name": name}), ()) is None
     else:
         assert departures(load_config(overrides={"model.name": name}), ()) is None
+
+
+def test_the_docs_name_recipes_that_exist() -> None:
+    named: set[str] = set()
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        named |= set(re.findall(r"--config ([a-z][a-z0-9-]*)", page.read_text(encoding="utf-8")))
+    assert named <= {*recipe_names(), *OLD_NAMES}
+    listed = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
+    assert all(f"--config {name}" in listed for name in PAPERS)
