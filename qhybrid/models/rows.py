@@ -242,6 +242,7 @@ ROWS: tuple[ModelRow, ...] = (
         variants=("paper",),
         process=STATES,
         conditions=Conditions(tuple("0123456789"), timesteps=10, most_timesteps=1000),
+        ansatz="brickwork",
     ),
     ModelRow(
         "latent-mlp",

@@ -12,7 +12,7 @@ from torch import nn
 from qhybrid.diffusion.autoencoder import Autoencoder
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
-from qhybrid.models.circuits import circuit_at, refuse_chosen
+from qhybrid.models.circuits import bottleneck_circuit, circuit_at, refuse_chosen
 from qhybrid.models.control import Options
 from qhybrid.models.latent import CircuitDenoiser, LatentDiffusion, check_fit
 from qhybrid.models.light_unet import LightUNet
@@ -210,6 +210,7 @@ def qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneck
     circuit = build_ansatz(
         "brickwork", qubits=spec.dim.bit_length() - 1, layers=spec.ansatz_layers, angles="inputs"
     )
+    circuit = bottleneck_circuit(spec, circuit, spec.dim)
     vertex = QuantumBottleneck(
         circuit,
         execution.backend,

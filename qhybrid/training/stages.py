@@ -1,6 +1,6 @@
 """A run of two stages: a model is trained first, in the run's folder; the run starts from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +48,21 @@ def first_stage(config: Config) -> Config:
 
 
 def train_first(
-    config: Config, *, folder: Path | None, resumed: Run | None, console: "Console | None"
+    config: Config,
+    train: Callable[..., Run],
+    *,
+    folder: Path | None,
+    resumed: Run | None,
+    console: "Console | None",
 ) -> Run:
     """Train the first stage, or what is left of it, and return the run that is to start from it.
+
+    Args:
+        config: Of the second stage.
+        train: `qhybrid.training.train.train`.
+        folder: The run's folder; None takes the usual one.
+        resumed: The run, where it was begun.
+        console: Where progress is shown; None shows nothing.
 
     Raises:
         RequestError: The first stage's model cannot be trained on the images.
@@ -68,15 +80,13 @@ def train_first(
         if not run.pretrained.is_finished(first):
             with _undone_if_nothing_began(run) if resumed is None else nullcontext():
                 save_config(config, run.config_file)
-                _train(first, run, console)
+                _train(first, run, train, console)
     if console is not None:
         _say(console, f"stage 2 of 2: {config.model.name}, from the weights of {first.model.name}")
     return run
 
 
-def _train(first: Config, run: Run, console: "Console | None") -> None:
-    from qhybrid.training.train import train
-
+def _train(first: Config, run: Run, train: Callable[..., Run], console: "Console | None") -> None:
     nested = run.pretrained
     if console is not None:
         _say(console, f"stage 1 of 2: {first.model.name}, {first.training.epochs} epochs")

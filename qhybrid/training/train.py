@@ -83,7 +83,7 @@ def train(
         from qhybrid.training.run_training import run_training
 
     if config.transfer.model is not None:
-        run = train_first(config, folder=folder, resumed=run, console=console)
+        run = train_first(config, train, folder=folder, resumed=run, console=console)
     return run_training(config, folder=folder, resumed=run, console=console, note=note)
 
 
