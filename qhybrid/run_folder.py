@@ -69,6 +69,11 @@ class Run:
     tensorboard = InFolder("tensorboard")
     """Folder of the TensorBoard events."""
 
+    @property
+    def pretrained(self) -> "Run":
+        """The run of the model that was trained first, where `transfer.model` names one."""
+        return Run(self.folder / "pretrained")
+
     def config(self) -> Config:
         """Read the configuration that the run was started with.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits.ansatz_registry import REGISTRY, build_ansatz
@@ -61,14 +61,9 @@ def fitted_ansatz(
     if choice.encoding is not None:
         encoding, exact = check_encoding(choice.encoding), True
     qubits = QUBITS[encoding or "angle"](features)
-    given = {"qubits": qubits, "channels": -(-qubits // _PIXELS), **options}
     if exact:
-        given["observables"] = [each.paulis[0].to_label() for each in _paulis(qubits, outputs)]
-    if choice.topology is not None:
-        _check_topology(choice)
-        given["topology"] = choice.topology
-    taken = inspect.signature(row.builder).parameters
-    circuit = build_ansatz(choice.ansatz, **{k: v for k, v in given.items() if k in taken})
+        options["observables"] = [each.paulis[0].to_label() for each in _paulis(qubits, outputs)]
+    circuit = ansatz_of(choice, qubits, **options)
     if encoding is not None:
         if encoding != row.encoding or circuit.num_inputs != features:
             circuit = reencoded(circuit, encoding, features)
@@ -81,6 +76,25 @@ def fitted_ansatz(
             f"features and takes {outputs} values; choose another ansatz, or an encoding"
         )
     return circuit
+
+
+def ansatz_of(choice: Choice, qubits: int, **options: Any) -> VariationalCircuit:
+    """Build an ansatz of so many qubits, or channels of four that have these, as it is.
+
+    Args:
+        choice: The ansatz and its topology.
+        qubits: At least these.
+        **options: Further options, of which it is given those that it has parameters for.
+
+    Raises:
+        CircuitError: The ansatz cannot have the topology or the number of qubits.
+    """
+    given = {"qubits": qubits, "channels": -(-qubits // _PIXELS), **options}
+    if choice.topology is not None:
+        _check_topology(choice)
+        given["topology"] = choice.topology
+    taken = inspect.signature(REGISTRY.find(choice.ansatz).builder).parameters
+    return build_ansatz(choice.ansatz, **{k: v for k, v in given.items() if k in taken})
 
 
 def reencoded(
@@ -102,21 +116,41 @@ def reencoded(
             after other gates (data re-uploading), so that it has no encoding of its own.
     """
     encoding = check_encoding(encoding)
-    circuit, inputs = variational.circuit, set(variational.inputs)
-    qubits = QUBITS[encoding](num_features)
-    if qubits > circuit.num_qubits:
+    qubits, there = QUBITS[encoding](num_features), variational.num_qubits
+    if qubits > there:
         raise CircuitError(
             f"{num_features} features take {qubits} qubits in {encoding} encoding, but ansatz "
-            f"'{variational.name}' has {circuit.num_qubits}; choose another encoding, or an "
-            "ansatz of more qubits"
+            f"'{variational.name}' has {there}; choose another encoding, or an ansatz with more"
         )
     features = tuple(ParameterVector("x", num_features))
     odd = encoding == "dense_angle" and num_features % 2
+    front = encode(encoding, [*features, 0.0] if odd else features)
+    return with_front(variational, front, features, f"{variational.name}-{encoding}")
+
+
+def with_front(
+    variational: VariationalCircuit,
+    front: QuantumCircuit,
+    features: Sequence[Parameter],
+    name: str,
+) -> VariationalCircuit:
+    """Return a circuit with other gates in the place of those that hold its inputs.
+
+    Args:
+        variational: A circuit whose inputs stand in the first gates of their qubits.
+        front: The other gates, on its first qubits.
+        features: The parameters of these gates, which become the inputs.
+        name: Of the new circuit.
+
+    Raises:
+        CircuitError: The circuit takes inputs after other gates.
+    """
+    circuit, inputs = variational.circuit, set(variational.inputs)
     fresh = circuit.copy_empty_like()
-    fresh.compose(encode(encoding, [*features, 0.0] if odd else features), inplace=True)
+    fresh.compose(front, inplace=True)
     touched: set[object] = set()
     for item in circuit.data:
-        if inputs.isdisjoint(_parameters(item.operation)):
+        if inputs.isdisjoint(parameters_of(item.operation)):
             fresh.append(item)
             touched.update(item.qubits)
         elif not touched.isdisjoint(item.qubits):
@@ -124,8 +158,8 @@ def reencoded(
                 f"ansatz '{variational.name}' takes inputs after other gates, so that no encoding "
                 "can take the place of its own; leave model.encoding out, or choose another ansatz"
             )
-    name = f"{variational.name}-{encoding}"
-    return VariationalCircuit(name, fresh, features, variational.weights, variational.observables)
+    weights, observables = variational.weights, variational.observables
+    return VariationalCircuit(name, fresh, tuple(features), weights, observables)
 
 
 def completed(variational: VariationalCircuit, num_outputs: int) -> VariationalCircuit:
@@ -164,7 +198,7 @@ def _paulis(qubits: int, count: int) -> list[SparsePauliOp]:
     return [SparsePauliOp.from_sparse_list([(*term, 1.0)], qubits) for term in terms]
 
 
-def _parameters(operation: Any) -> set[Any]:
+def parameters_of(operation: Any) -> set[Any]:
     """Return the parameters in an instruction's angles."""
     return {p for angle in operation.params for p in getattr(angle, "parameters", ())}
 

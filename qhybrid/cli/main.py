@@ -12,7 +12,7 @@ import typer
 
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
-from qhybrid.cli.listings import backends, datasets, models
+from qhybrid.cli.listings import backends, configs, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.reproduce import reproduce
 from qhybrid.cli.sample import sample, sample_command
@@ -27,7 +27,10 @@ _LONGEST = 4000
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (train, sample, evaluate, compare, reproduce, report, models, datasets, backends)
+    for command in (
+        *(train, sample, evaluate, compare, reproduce, report),
+        *(models, configs, datasets, backends),
+    )
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 

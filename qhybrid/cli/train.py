@@ -13,7 +13,9 @@ def train(
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option(metavar="FILE.toml|NAME", help="Configuration to start from, e.g. paper."),
+        typer.Option(
+            metavar="FILE.toml|NAME", help="Configuration to start from; see `qhybrid configs`."
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -44,6 +46,7 @@ def train(
     from qhybrid.run_group import is_group
     from qhybrid.settings import sources
     from qhybrid.settings.kind_settings import chosen_model
+    from qhybrid.settings.recipes import departures
     from qhybrid.training.seeds import open_group, train_seeds
     from qhybrid.training.train import resumed_config
     from qhybrid.training.train import train as train_run
@@ -55,6 +58,7 @@ def train(
     base = sources.read_values(config) if config is not None else {}
     assigned = sources.parse_assignments(assignments or [])
     requested = sources.merge_values(base, sources.nest({**assigned, **given}))
+    note = None
     if resume:
         out = newest_folder() if out is None else user_path(out)
         grouped = seeds is not None or is_group(out)
@@ -62,6 +66,7 @@ def train(
         resolved = resumed_config(saved.config(), requested)
     else:
         grouped, resolved = seeds is not None, sources.parse_config(requested)
+        note = departures(resolved, {*assigned, *given}) if config is None else None
 
     from qhybrid.cli.console import PatientConsole
 
@@ -77,11 +82,12 @@ def train(
             resume=resume,
             jobs=1 if jobs is None else jobs,
             console=console,
+            note=note,
         )
     elif jobs is not None:
         raise RequestError("--jobs is for a group of runs; give --seeds N too, or leave it out")
     else:
-        train_run(resolved, out=out, resume=resume, console=console)
+        train_run(resolved, out=out, resume=resume, console=console, note=note)
 
 
 def train_command() -> Callable[..., None]:

@@ -92,6 +92,7 @@ class ModelRow:
         paper: Where it was published.
         options: Further arguments of `builder`.
         circuits: Whether it has circuits; a built-in model that has any has a classical twin.
+        natural: Whether its circuits can be trained by the natural gradient.
         control: Whether it is such a twin.
         size: Its published size.
         variants: Its variants, the default first.
@@ -117,6 +118,7 @@ class ModelRow:
     paper: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     circuits: bool = False
+    natural: bool = True
     control: bool = False
     size: Size = Size()
     variants: tuple[str, ...] = VARIANTS
@@ -149,6 +151,13 @@ class ModelRow:
 
 _DE_FALCO, _CAPECE = "De Falco et al. 2024", "Capece (PyTorch report)"
 _CHEN, _JO = "Chen et al. 2025", "Jo et al. 2026"
+RECIPES: Mapping[str, str] = {
+    _DE_FALCO: "defalco2024",
+    _CAPECE: "capece-scratch",
+    _CHEN: "chen2025-mnist",
+    _JO: "jo2026",
+}
+"""Paper -> the configuration that has its settings."""
 _LATENT = Size(
     dim=12, dims=tuple(range(2, 17)), meaning="the latents of an image, and qubits of a circuit"
 )
@@ -278,6 +287,7 @@ ROWS: tuple[ModelRow, ...] = (
             tuple("0123456789"), optional=True, timesteps=10, most_timesteps=1000
         ),
         skip=True,
+        ansatz="brickwork",
     ),
     ModelRow(
         "latent-mlp",
@@ -310,7 +320,7 @@ ROWS: tuple[ModelRow, ...] = (
         "Quantum states of 2 qubits, 8 time steps: a circuit with an ancilla takes noise back",
         _JO,
         circuits=True,
-        circuit_weights=False,
+        natural=False,
         variants=("paper",),
         process=DENSITY,
         conditions=Conditions((), timesteps=8, most_timesteps=100),

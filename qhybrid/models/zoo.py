@@ -12,7 +12,7 @@ from torch import nn
 from qhybrid.diffusion.autoencoder import Autoencoder
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
-from qhybrid.models.circuits import circuit_at, refuse_chosen
+from qhybrid.models.circuits import bottleneck_circuit, circuit_at, refuse_chosen
 from qhybrid.models.control import Options
 from qhybrid.models.latent import CircuitDenoiser, LatentDiffusion, check_fit
 from qhybrid.models.light_unet import LightUNet
@@ -259,10 +259,11 @@ def qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneck
         angles="inputs",
         amplitudes="real" if real else "complex",
     )
+    amplitudes = spec.dim if real else 2 * spec.dim
     vertex = QuantumBottleneck(
-        circuit,
+        bottleneck_circuit(spec, circuit, amplitudes),
         execution.backend,
-        amplitudes=spec.dim if real else 2 * spec.dim,
+        amplitudes=amplitudes,
         observables=spec.dim,
         timesteps=spec.timesteps,
         classes=max(1, len(spec.classes)),

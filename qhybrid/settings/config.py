@@ -62,6 +62,11 @@ class Config(Section):
                 f"optimizer 'qng' is for the weights of circuits, but {self.model.name} has no "
                 f"circuits; {instead}, or a hybrid that `qhybrid models` lists"
             )
+        if not row.natural:
+            raise RequestError(
+                "optimizer 'qng' takes the metric of circuits on pure states, but those of "
+                f"{self.model.name} are given mixed ones; {instead}"
+            )
         if self.quantum.noise_aware is not None:
             raise RequestError(
                 "optimizer 'qng' takes the metric of circuits without errors, and cannot be used "

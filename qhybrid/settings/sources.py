@@ -6,7 +6,6 @@ import logging
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,13 @@ from pydantic import BaseModel, ValidationError
 from qhybrid.files import shown, user_path, write_text
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import Option, OptionField, value_type
+from qhybrid.settings.recipes import OLD_NAMES, is_recipe, read_recipe, recipe_names
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _SEAL = "# SHA-256 of all above: "
 
 Values = dict[str, Any]
 """Section -> key -> value, as TOML gives it: only what was asked for, no defaults."""
-
-
-def config_names() -> tuple[str, ...]:
-    """Names of the configurations that come with qhybrid."""
-    names = (entry.name for entry in files("qhybrid.configs").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def config_sections() -> dict[str, type[BaseModel]]:
@@ -80,9 +74,9 @@ def read_values(source: str | Path) -> Values:
         RequestError: There is no such file, or it is not TOML.
     """
     path = user_path(source)
-    if not path.is_file() and str(source) in config_names():
-        text = files("qhybrid.configs").joinpath(f"{source}.toml").read_text(encoding="utf-8")
-    elif path.is_file():
+    if not path.is_file() and is_recipe(str(source)):
+        return read_recipe(str(source))
+    if path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -90,11 +84,15 @@ def read_values(source: str | Path) -> Values:
     elif path.suffix == ".toml" or path.parent != Path():
         raise RequestError(
             f"there is no configuration file '{source}'; give a TOML file or one of the names "
-            f"{', '.join(config_names())}"
+            f"{', '.join(recipe_names())}"
         )
     else:
         raise UnknownNameError(
-            "configuration", str(source), config_names(), "or give the path of a TOML file"
+            "configuration",
+            str(source),
+            recipe_names(),
+            "`qhybrid configs` describes them; or give the path of a TOML file",
+            OLD_NAMES,
         )
     try:
         values = tomllib.loads(text)
@@ -155,12 +153,25 @@ def merge_values(base: Values, changes: Values) -> Values:
         below = merged.get(section, {})
         both_tables = isinstance(below, dict) and isinstance(table, dict)
         merged[section] = {**below, **table} if both_tables else table
+    _leave_to_the_other_model(base, changes, merged)
     asked = changes.get("diffusion")
     if isinstance(asked, dict) and "schedule" in asked and "betas" not in asked:
         # A schedule by name takes the place of the base's list.
         table = merged["diffusion"]
         merged["diffusion"] = {key: value for key, value in table.items() if key != "betas"}
     return merged
+
+
+def _leave_to_the_other_model(base: Values, changes: Values, merged: Values) -> None:
+    """Drop a variant of the base's model that the model in its place does not have."""
+    from qhybrid.models.rows import MODELS
+
+    before, asked = base.get("model"), changes.get("model")
+    if not isinstance(before, dict) or not isinstance(asked, dict) or "variant" in asked:
+        return
+    row = MODELS.get(str(asked.get("name")))
+    if row is not None and before.get("variant") not in (None, *row.variants):
+        merged["model"].pop("variant")
 
 
 def parse_config(values: Values) -> Config:

@@ -41,14 +41,19 @@ from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
-from qhybrid.training.summary import show_end, show_start
+from qhybrid.training.summary import show_end, show_note, show_start
 from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.registry import check_backend_name
 
 
 def run_training(
-    config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
+    config: Config,
+    *,
+    folder: Path | None,
+    resumed: Run | None,
+    console: Console | None,
+    note: str | None = None,
 ) -> Run:
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
@@ -71,7 +76,10 @@ def run_training(
         if resumed is not None:
             _resume(run, session)
         with _kept(run), _located(run, session, console):
-            _train(run, session, yardstick, console, resumed=resumed is not None)
+            if note is not None:
+                show_note(console, note)
+            begun = resumed is not None and run.environment_file.is_file()
+            _train(run, session, yardstick, console, resumed=begun)
     return run
 
 

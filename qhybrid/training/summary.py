@@ -44,7 +44,12 @@ def show_start(console: Console, run: Run, session: Session) -> None:
         },
     )
     for note in dataset.notes:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        show_note(console, note)
+
+
+def show_note(console: Console, note: str) -> None:
+    """Print a remark that is no error."""
+    console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_end(console: Console, run: Run, session: Session, record: InfluenceRecord | None) -> None:

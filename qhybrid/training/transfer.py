@@ -38,6 +38,8 @@ def start_from(
         RequestError: The other run cannot be used, shares no weights with the model, has changed
             since this run was started, or nothing would be left to train.
     """
+    if settings.model is not None and resumed is not None:
+        settings = settings.model_copy(update={"init_from": str(resumed.pretrained.folder)})
     if settings.init_from is None:
         return None
     saved = resumed.transfer_file if resumed is not None else None

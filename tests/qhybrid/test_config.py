@@ -6,9 +6,9 @@ import pytest
 import qhybrid
 from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.settings.config import Config
+from qhybrid.settings.recipes import recipe_names
 from qhybrid.settings.sources import (
     config_keys,
-    config_names,
     load_config,
     parse_assignments,
     save_config,
@@ -99,7 +99,7 @@ def test_a_model_has_its_own_size_unless_told_otherwise() -> None:
         load_config(overrides={"model.name": "wide-unet", "model.dim": 10})
 
 
-@pytest.mark.parametrize("name", config_names())
+@pytest.mark.parametrize("name", recipe_names())
 def test_every_built_in_configuration_is_valid(name: str) -> None:
     assert isinstance(load_config(name), Config)
 

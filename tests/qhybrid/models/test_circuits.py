@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import Statevector, pauli_basis
 
-from qhybrid.models.circuits import circuit_at
+from qhybrid.models.circuits import bottleneck_circuit, circuit_at
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.quantum_vertex import QuantumVertexConv
 from qhybrid.models.rows import CONTROL, MODELS
@@ -106,6 +106,12 @@ COUNTS = [
     # Linear maps around the circuit: 48 inputs for 16 and 32 outputs for 16; 80 weights for 48.
     ("qattention-unet", {"ansatz": "reupload"}, 450_273 + 129 * 32 + 128 * 16 + 80 - 48),
     ("qlatent", {"ansatz": "hqconv", "encoding": "amplitude"}, 21 * 12 + 24 + 13 * 12),
+    # 4 weights a layer in the place of 16, of 10 layers for each of 10 time steps and 10 classes.
+    (
+        "qbottleneck-unet",
+        {"image_size": 16, "ansatz": "basic_entangling"},
+        824_496 - 100 * 10 * (16 - 4),
+    ),
 ]
 
 
@@ -127,12 +133,39 @@ def test_every_model_draws_with_another_circuit(name: str, generator: torch.Gene
     names = {each.variational.name for each in layers}
     assert names <= {"qattention-amplitude", "basic_entangling-amplitude"}
     x = torch.randn(2, *spec.input_shape, generator=generator)
-    predicted = model(x, torch.tensor([20, 700]))
+    predicted = model(x, torch.tensor([2, 7]))
     assert predicted.shape == x.shape
     predicted.square().sum().backward()
-    grads = [each.weight.grad for each in layers]
-    assert all(grad is not None and grad.isfinite().all() for grad in grads)
+    grads = [p.grad for key, p in model.named_parameters() if ".bank." in key or ".table." in key]
+    assert all(grad is not None and grad.isfinite().all() for grad in grads if grad is not None)
     assert any(grad is not None and grad.any() for grad in grads)
+
+
+@pytest.mark.parametrize("encoding", [None, "dense-angle"])
+def test_a_bottleneck_takes_the_weights_of_any_circuit_as_inputs(
+    encoding: str | None, rng: np.random.Generator
+) -> None:
+    usual = build_ansatz("brickwork", qubits=2, layers=1, angles="inputs")
+    spec = ModelSpec("qbottleneck-unet", 8, dim=4, ansatz="qattention", encoding=encoding)
+    circuit = bottleneck_circuit(spec, usual, 4)
+    alone = build_ansatz("qattention", qubits=2, layers=10)
+    assert (circuit.num_inputs, circuit.num_weights) == (4 + 20, 0)
+    x, w = rng.normal(size=4), rng.normal(size=20)
+    if encoding is None:
+        state = Statevector(x / np.linalg.norm(x))
+    else:
+        qubits = [[np.cos(a / 2), np.exp(1j * b) * np.sin(a / 2)] for a, b in x.reshape(2, 2)]
+        state = Statevector(np.kron(qubits[1], qubits[0]))
+    rest = alone.bind_weights(w).assign_parameters(dict.fromkeys(alone.inputs, 0.0))
+    values = dict(zip(circuit.inputs, [*x, *w], strict=True))
+    found = Statevector(circuit.circuit.assign_parameters(values))
+    wanted = state.evolve(rest)
+    labels = [each.paulis[0].to_label() for each in circuit.observables]
+    assert labels == pauli_basis(2).to_labels()[1:]
+    for observable in circuit.observables:
+        assert found.expectation_value(observable) == pytest.approx(
+            wanted.expectation_value(observable), abs=1e-10
+        )
 
 
 def test_a_topology_is_the_ansatzs_own() -> None:
@@ -178,6 +211,11 @@ def test_a_saved_model_says_what_was_chosen_and_nothing_else(tmp_path: Path) -> 
         ("qattention-unet", {"topology": "line"}, "'qattention' has one topology alone"),
         ("qattention-unet", {"ansatz": "brickwork"}, "but is 16; .*; with model.encoding the"),
         ("qlatent", {"encoding": "angle"}, "'reupload' takes inputs after other gates"),
+        (
+            "qbottleneck-unet",
+            {"encoding": "angle"},
+            "all Pauli strings of its circuit, .* 16 qubits",
+        ),
         ("unet", {"encoding": "angle"}, "encoding is a setting of models whose circuits can be"),
         (
             "hqconv-wide-unet",
