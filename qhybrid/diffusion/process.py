@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.schedules import NoiseScheduler, noise_scheduler
+from qhybrid.diffusion.specs import LEARNED, P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.utils.data import Dataset
 
     from qhybrid.diffusion.noise import NoiseSource, NoiseStream
@@ -35,6 +35,8 @@ class ProcessInfo:
         scheduled: Whether the settings under `diffusion` say how much noise there is.
         planes: Channels of the model's input for each channel of an image.
         latents: Whether models take vectors of `dim` latents in the place of images.
+        learned: As `home`, on the schedule that is trained with the model; None where models have
+            none.
         shots: Executions of a circuit as a job unless a request says otherwise; None leaves the
             backend's default.
     """
@@ -47,7 +49,21 @@ class ProcessInfo:
     scheduled: bool = True
     planes: int = 1
     latents: bool = False
+    learned: "str | type[Process] | None" = None
     shots: int | None = None
+
+    def check_schedule(self, schedule: ScheduleSpec) -> None:
+        """Refuse a schedule that such models cannot have.
+
+        Raises:
+            RequestError: It is the learned one, and the process has no bound to train it by.
+        """
+        if schedule.name == LEARNED and self.learned is None:
+            raise RequestError(
+                f"the schedule '{LEARNED}' is for models that predict the noise in images, but "
+                f"this is {self.models} that predicts something else; choose another "
+                "diffusion.schedule"
+            )
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
         """Refuse a sampler, or a number of steps, that cannot draw from such models.
@@ -71,8 +87,14 @@ class ProcessInfo:
     def build(
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
     ) -> "Process":
-        """Return the process on a schedule; the arguments are those of `Process`."""
-        process: Process = load_reference(self.home)(schedule, weighting, classes)
+        """Return the process on a schedule; the arguments are those of `Process`.
+
+        Raises:
+            RequestError: Such models cannot have this schedule.
+        """
+        self.check_schedule(schedule)
+        home = self.learned if schedule.name == LEARNED and self.learned else self.home
+        process: Process = load_reference(home)(schedule, weighting, classes)
         # A subclass without a row of its own would have that of its base.
         process.info = self
         return process
@@ -146,6 +168,9 @@ class Process(ABC):
         self.schedule, self.weighting, self.classes = schedule, weighting, classes
         self.scheduler = noise_scheduler(schedule)
 
+    def bind(self, model: "nn.Module") -> None:  # noqa: B027
+        """Take from the model that is trained what the process needs beside its predictions."""
+
     @abstractmethod
     def loss(
         self,
@@ -180,6 +205,10 @@ class Process(ABC):
         times: list[float] = sampling_scheduler(sampler, self.schedule, steps).timesteps.tolist()
         return times
 
+    def present_scheduler(self) -> NoiseScheduler:
+        """Return what adds noise as the schedule is by now; most schedules do not change."""
+        return self.scheduler
+
     def prepare(
         self, model: Callable[..., Any], preparation: Preparation
     ) -> "Dataset[tuple[Tensor, int]] | None":
@@ -206,7 +235,9 @@ class Process(ABC):
         """
 
 
-EPSILON = ProcessInfo("qhybrid.diffusion.epsilon:EpsilonProcess")
+EPSILON = ProcessInfo(
+    "qhybrid.diffusion.epsilon:EpsilonProcess", learned="qhybrid.diffusion.learned:LearnedProcess"
+)
 """Models predict the noise in x_t (Ho et al. 2020)."""
 
 STATES = ProcessInfo(

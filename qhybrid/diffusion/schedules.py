@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.diffusion.specs import LEARNED, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -59,8 +59,13 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
 
     Raises:
         RequestError: A timestep adds no noise, or the last ones leave nothing of the image, in
-            single precision.
+            single precision; or the schedule is learned, and only a model has its betas.
     """
+    if spec.name == LEARNED:
+        raise RequestError(
+            f"the schedule '{LEARNED}' is trained with a model and has no betas without it; take "
+            "those of the trained model, `model.noise_levels.betas(timesteps)`"
+        )
     return {
         "num_train_timesteps": spec.timesteps,
         "trained_betas": list(_betas(spec)),

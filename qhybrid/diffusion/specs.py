@@ -13,6 +13,12 @@ from qhybrid_circuits.errors import RequestError, UnknownNameError
 TRAINED_BETAS = "trained_betas"
 """The schedule whose betas are listed, under diffusers' name for them."""
 
+LEARNED = "learned"
+"""The schedule that is trained with the model and held by it."""
+
+MOST_LEARNED = 2000
+"""Its most timesteps: more could not be told apart in single precision."""
+
 SCHEDULES: Mapping[str, str] = {
     "cosine": "alpha-bar follows a squared cosine, offset s = 0.008, betas clipped at 0.999",
     "squaredcos_cap_v2": "diffusers' name of cosine",
@@ -21,6 +27,7 @@ SCHEDULES: Mapping[str, str] = {
     "sigmoid": "betas rise along a sigmoid from beta_start to beta_end",
     "laplace": "the log of the signal-to-noise ratio follows a Laplace distribution",
     TRAINED_BETAS: "betas as listed, one a timestep",
+    LEARNED: "a monotone network that is trained with the model by the variational bound",
 }
 
 BETA_ENDS: Mapping[str, tuple[float, float]] = dict.fromkeys(
@@ -78,6 +85,11 @@ class ScheduleSpec:
             raise RequestError(
                 "betas must satisfy 0 < beta_start <= beta_end < 1, but they are "
                 f"{self.ends[0]} and {self.ends[1]}"
+            )
+        if self.name == LEARNED and self.timesteps > MOST_LEARNED:
+            raise RequestError(
+                f"timesteps of the schedule '{LEARNED}' must be at most {MOST_LEARNED}, but is "
+                f"{self.timesteps}; set diffusion.timesteps, or choose another schedule"
             )
         self._check_betas()
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.models.rows import (
     FREQUENCIES,
     MODEL_NAMES,
@@ -99,6 +100,8 @@ class ModelSpec:
         circuits: Circuits of that ansatz side by side, of the same models.
         frequencies: Of the time embedding, one of `FREQUENCIES`, of models that have the choice;
             None for other models. Omitted: the variant's own.
+        schedule: `learned` for a model that holds the noise schedule that is trained with it; None
+            for others.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise; None for other models.
@@ -117,6 +120,7 @@ class ModelSpec:
     ansatz: str | None = None
     circuits: int | None = None
     frequencies: str | None = None
+    schedule: str | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
 
@@ -144,6 +148,8 @@ class ModelSpec:
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
         self._check_circuits(row)
         self._check_frequencies(row)
+        if self.schedule is not None:
+            row.process.check_schedule(ScheduleSpec(self.schedule, 2))
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from qhybrid.diffusion.autoencoder import Autoencoder
+from qhybrid.diffusion.learned_schedule import LearnedSchedule
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
 from qhybrid.models.control import Options
@@ -28,7 +29,7 @@ from qhybrid.models.quantum_vertex import (
 )
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import HO, SCALED
+from qhybrid.models.rows import HO, SCALED, SCHEDULE_MODULE
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.vertex import Vertex
@@ -97,6 +98,8 @@ def build_model(
     execution = Execution(backend or get_backend("statevector"), gradient, generator, row.control)
     with _initialized_from(generator):
         model: nn.Module = load_reference(row.builder)(spec, execution, **row.options)
+    if spec.schedule is not None:
+        model.add_module(SCHEDULE_MODULE, LearnedSchedule())
     return model
 
 

@@ -328,8 +328,16 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     """
     run.weights_file(epoch)
     spec = read_spec(run.folder)
-    keys = [*type(config.model).model_fields, *(["timesteps"] if spec.timesteps else [])]
-    described = ModelSpec(**config.model.model_dump(), timesteps=config.diffusion.timesteps)
+    keys = [
+        *type(config.model).model_fields,
+        "schedule",
+        *(["timesteps"] if spec.timesteps else []),
+    ]
+    described = ModelSpec(
+        **config.model.model_dump(),
+        schedule=config.diffusion.schedule_in_model,
+        timesteps=config.diffusion.timesteps,
+    )
     for key in keys:
         wanted = getattr(described, key)
         if getattr(spec, key) != wanted:

@@ -103,6 +103,7 @@ class Config(Section):
                     f"diffusion.{key} has no effect on {self.model.name}, whose noise is that of "
                     "EDM (Karras et al. 2022) at every level; leave it out"
                 )
+        process.check_schedule(diffusion.schedule_spec)
         process.check_sampler(diffusion.schedule_spec, sampling.sampler, sampling.steps)
         if self.sampling.steps > self.diffusion.timesteps:
             raise ValueError(

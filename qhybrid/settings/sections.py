@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from qhybrid.diffusion.specs import TRAINED_BETAS, P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import LEARNED, TRAINED_BETAS, P2Weighting, ScheduleSpec
 from qhybrid.settings.option import Option
 from qhybrid.settings.section import Count, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
@@ -155,6 +155,22 @@ class DiffusionSection(Section):
     def weighting(self) -> P2Weighting:
         """The weights of the loss as the diffusion process takes them."""
         return P2Weighting(self.p2_k, self.p2_gamma)
+
+    @model_validator(mode="after")
+    def _weighs_what_it_can(self) -> Self:
+        usual = P2Weighting()
+        for key, value in (("p2_k", usual.k), ("p2_gamma", usual.gamma)):
+            if self.schedule == LEARNED and getattr(self, key) != value:
+                raise RequestError(
+                    f"diffusion.{key} has no effect on the schedule '{LEARNED}', which is trained "
+                    "by the variational bound and its own weights; leave it out"
+                )
+        return self
+
+    @property
+    def schedule_in_model(self) -> str | None:
+        """The schedule that is trained with the model, None for all others."""
+        return self.schedule if self.schedule == LEARNED else None
 
     @property
     def schedule_spec(self) -> ScheduleSpec:

@@ -34,6 +34,7 @@ class DenoisingModule(nn.Module):
         self.register_buffer("_class_ids", class_ids, persistent=False)
         info = MODELS[config.model.name].process
         self.process = info.build(self.noise_schedule, config.diffusion.weighting, len(class_ids))
+        self.process.bind(model)
         self._seed, self._generator = config.training.seed, torch.Generator()
 
     def forward(self, images: Tensor, ids: Tensor, number: int) -> Tensor:

@@ -88,6 +88,7 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         **config.model.model_dump(),
         image_size=dataset.image_size,
         channels=dataset.channels,
+        schedule=config.diffusion.schedule_in_model,
         timesteps=config.diffusion.timesteps,
         classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
     )
