@@ -67,8 +67,9 @@ class LearnedProcess(EpsilonProcess):
         """Return the bound on the negative log-likelihood, in bits per dimension.
 
         In the backward pass the inside of the schedule gets the gradient of the mean square of the
-        images' diffusion losses, and so of the variance of the bound (Kingma et al. 2021, section
-        5.2 and appendix I.2); its two ends, and the model, get that of the bound itself.
+        images' diffusion losses, and so of the variance of the bound, as Kingma et al. (2021) say
+        in their appendix I; its two ends, and the model, get that of the bound itself. The length
+        of the diffusion is finite, as in their section 4.
         """
         levels, count, size = self.levels(model), self.schedule.timesteps, images[0].numel()
         drawn = torch.randint(count, images.shape[:1], generator=generator, device=generator.device)

@@ -26,7 +26,7 @@ FLAT, STEEPEST = 1e-6, 10.0
 class LearnedSchedule(nn.Module):
     """gamma(t) = -log(SNR) of times from 0 to 1, which rises whatever the weights are.
 
-    As in section 4.1 and appendix H of VDM: a network of one hidden layer of sigmoids with positive
+    As in section 3.2 and appendix H of VDM: a network of one hidden layer of sigmoids with positive
     weights, scaled to run from a trained gamma(0) to a trained gamma(1). Positive weights are
     exponentials here, heights a softmax, since no more than their ratios count. alpha-bar is
     sigmoid(-gamma).
