@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.specs import POSTERIOR, VARIANCES, P2Weighting, ScheduleSpec
+from qhybrid.diffusion.schedules import NoiseScheduler, noise_scheduler
+from qhybrid.diffusion.specs import (
+    LEARNED_SCHEDULE,
+    POSTERIOR,
+    VARIANCES,
+    P2Weighting,
+    ScheduleSpec,
+)
 from qhybrid.kinds import IMAGES, Kind
 from qhybrid.kinds import STATES as QUANTUM_STATES
 from qhybrid_circuits.errors import RequestError
@@ -15,7 +21,7 @@ from qhybrid_circuits.plugins import load_reference
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.utils.data import Dataset
 
     from qhybrid.diffusion.noise import NoiseSource, NoiseStream
@@ -37,6 +43,8 @@ class ProcessInfo:
         scheduled: Whether the settings under `diffusion` say how much noise there is.
         planes: Channels of the model's input for each channel of an image.
         latents: Whether models take vectors of `dim` latents in the place of images.
+        learned: As `home`, on the schedule that is trained with the model; None where models have
+            none.
         shots: Executions of a circuit as a job unless a request says otherwise; None leaves the
             backend's default.
         kind: What models are trained on, and what is drawn from them.
@@ -55,6 +63,7 @@ class ProcessInfo:
     scheduled: bool = True
     planes: int = 1
     latents: bool = False
+    learned: "str | type[Process] | None" = None
     shots: int | None = None
     kind: Kind = IMAGES
     exact: bool = False
@@ -75,20 +84,28 @@ class ProcessInfo:
             )
 
     def check_schedule(self, schedule: ScheduleSpec) -> None:
-        """Refuse a schedule in continuous time where whole timesteps are needed.
+        """Refuse a schedule that such models, or the variance, cannot have.
 
         Raises:
-            RequestError: It is one, and the models or the variance need them.
+            RequestError: It is in continuous time and they need whole timesteps, or it is the
+                learned one and there is no bound to train it by.
         """
+        if schedule.name == LEARNED_SCHEDULE and self.learned is None:
+            raise RequestError(
+                f"the schedule '{LEARNED_SCHEDULE}' is for models that predict the noise in images, "
+                f"but this is {self.models} that predicts something else; choose another "
+                "diffusion.schedule"
+            )
         if schedule.continuous and self.continuous is None:
             raise RequestError(
                 f"the schedule '{schedule.name}' is in continuous time, but {self.models} is "
                 "trained at whole timesteps; choose another diffusion.schedule, e.g. linear"
             )
-        if schedule.continuous and schedule.variance != POSTERIOR:
+        fixed = not schedule.continuous and schedule.name != LEARNED_SCHEDULE
+        if not fixed and schedule.variance != POSTERIOR:
             raise RequestError(
-                f"diffusion.variance={schedule.variance} is of steps between whole timesteps, but "
-                f"the schedule '{schedule.name}' is in continuous time; leave one of the two out"
+                f"diffusion.variance={schedule.variance} is of steps between whole timesteps of a "
+                f"fixed schedule, but this is '{schedule.name}'; leave one of the two out"
             )
 
     def check_variance(self, variance: str) -> None:
@@ -129,10 +146,12 @@ class ProcessInfo:
         """Return the process on a schedule; the arguments are those of `Process`.
 
         Raises:
-            RequestError: Such models have no schedule in continuous time, and this one is.
+            RequestError: Such models cannot have this schedule.
         """
         self.check_schedule(schedule)
         home = self.continuous if schedule.continuous else self.home
+        if schedule.name == LEARNED_SCHEDULE and self.learned:
+            home = self.learned
         process: Process = load_reference(home)(schedule, weighting, classes)
         # A subclass without a row of its own would have that of its base.
         process.info = self
@@ -209,6 +228,9 @@ class Process(ABC):
         self.schedule, self.weighting, self.classes = schedule, weighting, classes
         self.scheduler = noise_scheduler(schedule)
 
+    def bind(self, model: "nn.Module") -> None:  # noqa: B027
+        """Take from the model that is trained what the process needs beside its predictions."""
+
     @abstractmethod
     def loss(
         self,
@@ -243,6 +265,10 @@ class Process(ABC):
         times: list[float] = sampling_scheduler(sampler, self.schedule, steps).timesteps.tolist()
         return times
 
+    def present_scheduler(self) -> NoiseScheduler:
+        """Return what adds noise as the schedule is by now; most schedules do not change."""
+        return self.scheduler
+
     def prepare(
         self, model: Callable[..., Any], preparation: Preparation
     ) -> "Dataset[tuple[Tensor, int]] | None":
@@ -272,6 +298,7 @@ class Process(ABC):
 EPSILON = ProcessInfo(
     "qhybrid.diffusion.epsilon:EpsilonProcess",
     continuous="qhybrid.diffusion.score:ScoreProcess",
+    learned="qhybrid.diffusion.learned:LearnedProcess",
     variances=tuple(VARIANCES),
 )
 """Models predict the noise in x_t (Ho et al. 2020; Song et al. 2021 in continuous time)."""

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qhybrid.diffusion.specs import BETA, LEARNED, POSTERIOR, ScheduleSpec
+from qhybrid.diffusion.specs import BETA, LEARNED, LEARNED_SCHEDULE, POSTERIOR, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -64,8 +64,13 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
 
     Raises:
         RequestError: A timestep adds no noise, or the last ones leave nothing of the image, in
-            single precision.
+            single precision; or the schedule is learned, and only a model has its betas.
     """
+    if spec.name == LEARNED_SCHEDULE:
+        raise RequestError(
+            f"the schedule '{LEARNED_SCHEDULE}' is trained with a model and has no betas without "
+            "it; take those of the trained model, `model.noise_levels.betas(timesteps)`"
+        )
     return {
         "num_train_timesteps": spec.timesteps,
         "trained_betas": list(_betas(spec)),

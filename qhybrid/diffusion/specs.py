@@ -13,6 +13,12 @@ from qhybrid_circuits.errors import RequestError, UnknownNameError
 TRAINED_BETAS = "trained_betas"
 """The schedule whose betas are listed, under diffusers' name for them."""
 
+LEARNED_SCHEDULE = "learned"
+"""The schedule that is trained with the model and held by it."""
+
+MOST_LEARNED = 2000
+"""Its most timesteps: more could not be told apart in single precision."""
+
 SCHEDULES: Mapping[str, str] = {
     "cosine": "alpha-bar follows a squared cosine, offset s = 0.008, betas clipped at 0.999",
     "squaredcos_cap_v2": "diffusers' name of cosine",
@@ -25,6 +31,7 @@ SCHEDULES: Mapping[str, str] = {
     "sub-vp-sde": "continuous time: the same with less noise before the end",
     "ve-sde": "continuous time: variance-exploding SDE, sigma(t) geometric from sigma_min to "
     "sigma_max",
+    LEARNED_SCHEDULE: "a monotone network that is trained with the model by the variational bound",
 }
 
 BETA_ENDS: Mapping[str, tuple[float, float]] = dict.fromkeys(
@@ -103,6 +110,11 @@ class ScheduleSpec:
                 f"{self.timesteps}"
             )
         self._check_ends()
+        if self.name == LEARNED_SCHEDULE and self.timesteps > MOST_LEARNED:
+            raise RequestError(
+                f"timesteps of the schedule '{LEARNED_SCHEDULE}' must be at most {MOST_LEARNED}, "
+                f"but is {self.timesteps}; set diffusion.timesteps, or choose another schedule"
+            )
         self._check_betas()
 
     @classmethod

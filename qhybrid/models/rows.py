@@ -32,6 +32,9 @@ ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "paper", "released")
 `paper` trains what comes before that circuit through it, `released` detaches it, as the code does.
 """
 
+SCHEDULE_MODULE = "noise_levels"
+"""The submodule of a model that is the noise schedule trained with it, where there is one."""
+
 HO, CHEN, VASWANI = "ho2020", "chen2025", "vaswani2017"
 FREQUENCIES: tuple[str, ...] = (HO, CHEN)
 """Of the time embedding: those of Ho et al. (2020), or equation 5 of Chen et al. (2025)."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from qhybrid.diffusion.specs import LEARNED
+from qhybrid.diffusion.specs import LEARNED, ScheduleSpec
 from qhybrid.kinds import IMAGES
 from qhybrid.models.rows import (
     FREQUENCIES,
@@ -135,6 +135,8 @@ class ModelSpec:
             noise, (B, 2 * channels, H, W); None for others, whose variances are fixed.
         skip: Whether the decoder of `qbottleneck-unet` reads the input beside the features of the
             circuit; None for other models.
+        schedule: `learned` for a model that holds the noise schedule that is trained with it; None
+            for others.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
         classes: Names of the classes that it is for likewise, a few or `none`: (), the same weights
@@ -162,6 +164,7 @@ class ModelSpec:
     frequencies: str | None = None
     variance: str | None = None
     skip: bool | None = None
+    schedule: str | None = None
     timesteps: int | None = None
     classes: tuple[str, ...] | None = None
     qubits: int | None = None
@@ -197,6 +200,8 @@ class ModelSpec:
             row.process.check_variance(self.variance)
         object.__setattr__(self, "variance", LEARNED if self.variance == LEARNED else None)
         self._check_own(row)
+        if self.schedule is not None:
+            row.process.check_schedule(ScheduleSpec(self.schedule, 2))
         told = row.conditions is not None and row.conditions.variant in (None, self.variant)
         steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
         object.__setattr__(self, "timesteps", steps)

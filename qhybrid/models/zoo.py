@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from qhybrid.diffusion.autoencoder import Autoencoder
+from qhybrid.diffusion.learned_schedule import LearnedSchedule
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
 from qhybrid.models.circuits import bottleneck_circuit, circuit_at, refuse_chosen
@@ -33,7 +34,7 @@ from qhybrid.models.quantum_vertex import (
 )
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import HO, ONE_BLOCK, REPLACING, SCALED
+from qhybrid.models.rows import HO, ONE_BLOCK, REPLACING, SCALED, SCHEDULE_MODULE
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.variance_head import add_variances
@@ -103,6 +104,8 @@ def build_model(
         model: nn.Module = load_reference(row.builder)(spec, execution, **row.options)
     if spec.variance is not None:
         add_variances(model, spec.name)
+    if spec.schedule is not None:
+        model.add_module(SCHEDULE_MODULE, LearnedSchedule())
     return model
 
 

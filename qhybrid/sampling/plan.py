@@ -341,12 +341,8 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     spec = read_spec(run.folder)
     # The names of the classes are the data's.
     given = {"classes": config.model.classes is not None, "timesteps": spec.timesteps is not None}
-    keys = {*type(config.model).model_fields, "timesteps", "variance"}
-    described = ModelSpec(
-        **config.model.model_dump(),
-        timesteps=config.diffusion.timesteps,
-        variance=config.diffusion.variance,
-    )
+    keys = {*type(config.model).model_fields, *config.diffusion.in_model}
+    described = ModelSpec(**config.model.model_dump(), **config.diffusion.in_model)
     for key in sorted(key for key in keys if given.get(key, True)):
         wanted = getattr(described, key)
         if getattr(spec, key) != wanted:

@@ -4,7 +4,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from qhybrid.diffusion.specs import SDE_ENDS, TRAINED_BETAS, P2Weighting, ScheduleSpec
+from qhybrid.diffusion.specs import (
+    LEARNED_SCHEDULE,
+    SDE_ENDS,
+    TRAINED_BETAS,
+    P2Weighting,
+    ScheduleSpec,
+)
 from qhybrid.settings.option import Option
 from qhybrid.settings.section import Count, Interval, Section
 from qhybrid_circuits.errors import RequestError, UnknownNameError
@@ -210,6 +216,23 @@ class DiffusionSection(Section):
     def weighting(self) -> P2Weighting:
         """The weights of the loss as the diffusion process takes them."""
         return P2Weighting(self.p2_k, self.p2_gamma, self.loss_weights == "likelihood")
+
+    @model_validator(mode="after")
+    def _weighs_what_it_can(self) -> Self:
+        usual = P2Weighting()
+        for key, value in (("p2_k", usual.k), ("p2_gamma", usual.gamma)):
+            if self.schedule == LEARNED_SCHEDULE and getattr(self, key) != value:
+                raise RequestError(
+                    f"diffusion.{key} has no effect on the schedule '{LEARNED_SCHEDULE}', which is "
+                    "trained by the variational bound and its own weights; leave it out"
+                )
+        return self
+
+    @property
+    def in_model(self) -> dict[str, Any]:
+        """What a `ModelSpec` is told of the diffusion."""
+        learned = self.schedule if self.schedule == LEARNED_SCHEDULE else None
+        return {"timesteps": self.timesteps, "variance": self.variance, "schedule": learned}
 
     @property
     def schedule_spec(self) -> ScheduleSpec:

@@ -12,6 +12,7 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from qhybrid.diffusion.specs import LEARNED_SCHEDULE
 from qhybrid.files import shown, user_path, write_text
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import Option, OptionField, value_type
@@ -155,10 +156,13 @@ def merge_values(base: Values, changes: Values) -> Values:
         merged[section] = {**below, **table} if both_tables else table
     _leave_to_the_other_model(base, changes, merged)
     asked = changes.get("diffusion")
-    if isinstance(asked, dict) and "schedule" in asked and "betas" not in asked:
-        # A schedule by name takes the place of the base's list.
+    if isinstance(asked, dict) and "schedule" in asked:
+        # A schedule by name takes the place of the base's list, the learned one of its weights too.
+        replaced = {"betas"} | (
+            {"p2_k", "p2_gamma"} if asked["schedule"] == LEARNED_SCHEDULE else set()
+        )
         table = merged["diffusion"]
-        merged["diffusion"] = {key: value for key, value in table.items() if key != "betas"}
+        merged["diffusion"] = {k: v for k, v in table.items() if k in asked or k not in replaced}
     return merged
 
 

@@ -37,6 +37,7 @@ class DenoisingModule(nn.Module):
         info, count = MODELS[config.model.name].process, len(class_ids) if self._told else None
         self.process = info.build(self.noise_schedule, config.diffusion.weighting, count)
         self.process.distance = config.diffusion.distance
+        self.process.bind(model)
         self._seed, self._generator = config.training.seed, torch.Generator()
 
     def forward(self, images: Tensor, ids: Tensor, number: int) -> Tensor:

@@ -87,8 +87,7 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     spec = ModelSpec(
         **{**config.model.model_dump(), "classes": config.model.classes or names},
         **dataset.spec_fields,
-        variance=config.diffusion.variance,
-        timesteps=config.diffusion.timesteps,
+        **config.diffusion.in_model,
     )
     check_model_memory(spec, copies=5)
     backend = _backend(config)
