@@ -23,7 +23,8 @@ _LASTING = (1002, 1003, 1305, 5201, *range(1100, 1200), *range(1500, 1600), *ran
 def limit_silence() -> None:
     """Let each request of the client fail after a minute of silence, so that it is repeated.
 
-    By itself the client waits for ever. This concerns services that exist already, too.
+    By itself the client waits for ever. This concerns services that exist already, too. Requests
+    that the client repeats by itself are noted; see `posted_again`.
     """
     from qiskit_ibm_runtime.api.session import RetrySession
 
@@ -33,9 +34,30 @@ def limit_silence() -> None:
         if given.get("timeout") is None:
             connect, silence = self._timeout
             given["timeout"] = (connect, silence or SILENCE_SECONDS)
-        return stock(self, method, url, bare, **given)
+        answer = stock(self, method, url, bare, **given)
+        history = getattr(getattr(answer.raw, "retries", None), "history", ())
+        self._repeated = getattr(self, "_repeated", False) or (method == "POST" and bool(history))
+        return answer
 
     RetrySession.request = request
+
+
+def posted_again(service: Any) -> bool:
+    """Return whether the client may have posted something twice since this was asked last.
+
+    It does so by itself where an answer is an error of the service.
+    """
+    clients = getattr(service, "_api_clients", None)
+    if clients is None:
+        return True
+    sessions = [client._session for client in clients.values()]
+    return any([session.__dict__.pop("_repeated", False) for session in sessions])
+
+
+def result_of(job: Any) -> Any:
+    """Return the result of a job that is done, without the client's asking whether it is."""
+    job.wait_for_final_state = lambda **_: None
+    return job.result()
 
 
 def forget_tokens(service: Any) -> None:

@@ -14,6 +14,8 @@ from qhybrid_runtime.hardware.client_internals import (
     is_of_service,
     limit_silence,
     may_pass,
+    posted_again,
+    result_of,
     status_code,
 )
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
@@ -120,8 +122,7 @@ class ServiceClient(JobClient):
             return self._run(self._execution_mode(), pubs, settings, tag=tag, seconds=limit)
 
         job_id = self._keep(self._patiently("submit a job", attempt))
-        # The client itself posts a job again where the answer is an error of the service.
-        return self.find(tag) or job_id
+        return (self.find(tag) if posted_again(self._service) else None) or job_id
 
     def find(self, tag: str) -> str | None:
         """Return the id of the job that was submitted with a tag, or None; cancel copies of it."""
@@ -177,7 +178,7 @@ class ServiceClient(JobClient):
                 )
             self._sleep(pause)
             waited, pause = waited + pause, min(1.5 * pause, _LONGEST_POLL_SECONDS)
-        result = self._patiently(f"fetch the result of job {job_id}", job.result)
+        result = self._patiently(f"fetch the result of job {job_id}", partial(result_of, job))
         return primitive_values(result, pubs, settings)
 
     def spent_seconds(self, job_id: str) -> float | None:
