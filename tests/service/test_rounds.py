@@ -1,7 +1,6 @@
 """Rounds of circuits through the real client, with each fault at each round."""
 
 import json
-import threading
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_runtime.backends.ibm import IbmBackend
 from qhybrid_runtime.hardware import service_client
+from qhybrid_runtime.hardware.jobs import JobEvent
 from qhybrid_runtime.loopback.faults import Fault
 from qhybrid_runtime.loopback.server import LoopbackService
 
@@ -136,8 +136,12 @@ def test_a_device_in_maintenance_is_waited_for(
     qpu = service.account.qpus["ibm_manila"]
     qpu.maintenance = True
     events: list[tuple[str, int | None]] = []
-    device.listen(lambda event: events.append((event.status, event.pending_jobs)))
-    threading.Timer(0.5, lambda: setattr(qpu, "maintenance", False)).start()
+
+    def see(event: JobEvent) -> None:
+        events.append((event.status, event.pending_jobs))
+        qpu.maintenance &= event.status != "QUEUED"
+
+    device.listen(see)
     np.testing.assert_array_equal(run_round(device, ROUNDS[0]), undisturbed[0])
     assert ("QUEUED", 3) in events
 
@@ -242,7 +246,9 @@ def test_what_an_account_or_device_cannot_do_is_named_before_anything_is_submitt
     with pytest.raises(RequestError, match="plan 'open' may not open sessions; use mode 'batch'"):
         opened(mode="session")
     for name in ("ibm_manila", "ibm"):
-        with pytest.raises(RequestError, match=r"no fractional gates.*without --fractional") as told:
+        with pytest.raises(
+            RequestError, match=r"no fractional gates.*without --fractional"
+        ) as told:
             IbmBackend(name, fractional=True)
         assert "save_account" not in str(told.value)
     with pytest.raises(RequestError, match="`fractional` and `twirling` do not go together"):

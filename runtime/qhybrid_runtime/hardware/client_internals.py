@@ -14,6 +14,9 @@ from qhybrid_circuits import QHybridError
 #: Seconds without an answer after which a connection counts as broken.
 SILENCE_SECONDS = 60.0
 
+#: Code of a job whose circuits are not in the gates and couplings of the QPU.
+_MISFIT = 1517
+
 #: Codes of failed jobs that fail whenever they are run: invalid (1002, 1003, 11xx, 15xx, 6xxx to
 #: 8xxx) or too long (1305, 5201), by IBM's registry of error codes.
 _LASTING = (1002, 1003, 1305, 5201, *range(1100, 1200), *range(1500, 1600), *range(6000, 9000))
@@ -60,11 +63,25 @@ def result_of(job: Any) -> Any:
     return job.result()
 
 
-def forget_tokens(service: Any) -> None:
-    """Let the client fetch new access tokens, although its own clock says that they are valid."""
+def renew_tokens(service: Any) -> bool:
+    """Fetch new access tokens, although the client's own clock says that they are valid.
+
+    Returns:
+        Whether the token service answers. While it does not, the client sends the API key instead,
+        which is refused.
+    """
     for client in getattr(service, "_api_clients", {}).values():
         with suppress(AttributeError):
-            client._session.auth.tm.expire_time = 0
+            manager = client._session.auth.tm
+            # Another try right after one that failed would wait for a minute.
+            manager.expire_time = manager.request_time = 0
+            try:
+                manager.get_token()
+            except Exception as error:
+                manager.request_time = 0
+                if may_pass(status_code(error)):
+                    return False
+    return True
 
 
 def usage_of(service: Any, instance: str) -> dict[str, Any]:
@@ -122,6 +139,11 @@ def status_code(error: BaseException) -> int | None:
 def may_pass(code: int | None) -> bool:
     """Return whether a request that was answered with this status may be answered otherwise."""
     return code is None or code >= 500 or code in (408, 425, 429)
+
+
+def is_misfit(job: Any) -> bool:
+    """Return whether a job failed because its circuits do not fit the QPU any more."""
+    return getattr(job, "_reason_code", None) == _MISFIT
 
 
 def fails_again(job: Any) -> bool:

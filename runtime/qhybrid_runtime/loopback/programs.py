@@ -56,7 +56,10 @@ def misfit(program: Any, target: "Target") -> str | None:
     for item in program.items:
         circuit = item.circuit
         for each in circuit.data:
-            name, qubits = each.operation.name, tuple(circuit.find_bit(q).index for q in each.qubits)
+            name, qubits = (
+                each.operation.name,
+                tuple(circuit.find_bit(q).index for q in each.qubits),
+            )
             if name != "barrier" and not target.instruction_supported(name, qubits):
                 return f"the instruction {name} on qubits {qubits}"
     return None

@@ -35,7 +35,9 @@ class ServedQpu:
             RequestError: Fractional gates are asked for, but its two-qubit gate is not cz.
         """
         if fake not in snapshots():
-            raise UnknownNameError("fake device", fake, ("fake_fez", "fake_manila"), more=snapshots())
+            raise UnknownNameError(
+                "fake device", fake, ("fake_fez", "fake_manila"), more=snapshots()
+            )
         short, folder = fake.removeprefix("fake_"), snapshot_folders()[fake]
         self.name, self.mock = f"ibm_{short}", f"mock_{short}"
         self.waiting, self.maintenance = waiting, False
@@ -98,7 +100,10 @@ class ServedQpu:
 
     def recalibrate(self, factor: float) -> None:
         """Multiply all error rates, to 0.5 at most, as a new calibration may."""
-        places = [*self._properties["qubits"], *(g["parameters"] for g in self._properties["gates"])]
+        places = [
+            *self._properties["qubits"],
+            *(g["parameters"] for g in self._properties["gates"]),
+        ]
         for figure in [figure for place in places for figure in place]:
             if figure["name"] in ("gate_error", "readout_error"):
                 figure["value"] = min(0.5, factor * figure["value"])
@@ -109,7 +114,8 @@ class ServedQpu:
         pairs = ([first, second], [second, first])
         configuration, properties = self._configuration, self._properties
         for holder in (configuration, *configuration["gates"]):
-            holder["coupling_map"] = [each for each in holder["coupling_map"] if each not in pairs]
+            coupled = holder.get("coupling_map", [])
+            holder["coupling_map"] = [each for each in coupled if each not in pairs]
         properties["gates"] = [each for each in properties["gates"] if each["qubits"] not in pairs]
         self._changed()
 
