@@ -92,8 +92,8 @@ class ProcessInfo:
         """
         if schedule.name == LEARNED_SCHEDULE and self.learned is None:
             raise RequestError(
-                f"the schedule '{LEARNED_SCHEDULE}' is for models that predict the noise in images, "
-                f"but this is {self.models} that predicts something else; choose another "
+                f"the schedule '{LEARNED_SCHEDULE}' is for models that predict the noise in "
+                f"images, but this is {self.models} that predicts something else; choose another "
                 "diffusion.schedule"
             )
         if schedule.continuous and self.continuous is None:
