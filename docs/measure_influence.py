@@ -1,6 +1,6 @@
 """Train every hybrid and its classical twin at small scale, and measure what their circuits change.
 
-    python docs/measure_influence.py FILE [--steps N] [--seeds N] [--models NAME[:VARIANT] ...]
+    python docs/measure_influence.py FILE [--steps N] [--seeds N] [--models NAME[@VARIANT] ...]
 
 prints the table of models.md. Every run's figures are kept in FILE, as lines of JSON, so that
 another call goes on where one was ended. The images are scikit-learn's 8x8 digits, 1,437 to train
@@ -46,14 +46,14 @@ def split_digits(path: Path) -> Path:
 
 
 def twin(model: str) -> str:
-    """Return NAME-control:VARIANT of NAME:VARIANT."""
-    name, colon, variant = model.partition(":")
-    return name + CONTROL + colon + variant
+    """Return NAME-control@VARIANT of NAME@VARIANT."""
+    name, at, variant = model.partition("@")
+    return name + CONTROL + at + variant
 
 
 def trained(model: str, rate: float, seed: int, steps: int, dataset: Path) -> Session:
     """Train a model, without a run folder; one that has settings of its own keeps them."""
-    name, _, variant = model.partition(":")
+    name, _, variant = model.partition("@")
     batches = {"training.batch_size": 16, "training.learning_rate": rate}
     config = load_config(
         overrides={
@@ -88,7 +88,7 @@ def influence_of(
 
 def measured(model: str, seed: int, steps: int, dataset: Path) -> dict[str, object]:
     """Train a model and return what its circuits change."""
-    kind = model.partition(":")[0].removesuffix(CONTROL).rpartition("-")[2]
+    kind = model.partition("@")[0].removesuffix(CONTROL).rpartition("-")[2]
     session = trained(model, LEARNING_RATES.get(kind, OTHER_RATE), seed, steps, dataset)
     return {"model": model, "seed": seed, "steps": steps, **influence_of(session)}
 
