@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
 from qhybrid.cli.listings import backends, datasets, models
@@ -27,7 +28,18 @@ _LONGEST = 4000
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (train, sample, evaluate, compare, reproduce, report, models, datasets, backends)
+    for command in (
+        train,
+        sample,
+        evaluate,
+        bound,
+        compare,
+        reproduce,
+        report,
+        models,
+        datasets,
+        backends,
+    )
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 
