@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
 from qhybrid.cli.listings import backends, configs, datasets, models
@@ -29,7 +30,7 @@ _LONGEST = 4000
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
-        *(train, sample, evaluate, compare, reproduce, report),
+        *(train, sample, evaluate, bound, compare, reproduce, report),
         *(models, configs, datasets, backends, serve_fake),
     )
 }
