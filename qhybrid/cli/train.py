@@ -71,7 +71,11 @@ def train(
     from qhybrid.cli.console import PatientConsole
 
     console = PatientConsole()
-    told = "" if resume or "name" in requested.get("model", {}) else chosen_model(resolved)
+    told = (
+        ""
+        if resume or "name" in requested.get("model", {})
+        else chosen_model(resolved.model, resolved.data)
+    )
     if told:
         console.print(told, highlight=False, markup=False, soft_wrap=True)
     if grouped:

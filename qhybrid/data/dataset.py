@@ -1,5 +1,7 @@
 """The dataset that training iterates over."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -64,7 +66,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return f"{len(self):,} of {size}, {classes} class{'es' * (classes > 1)}"
 
     @property
-    def spec_fields(self) -> dict[str, int]:
+    def spec_fields(self) -> dict[str, Any]:
         """What a `ModelSpec` is told of the data."""
         return {"image_size": self.image_size, "channels": self.channels}
 

@@ -1,7 +1,6 @@
 """Sets of quantum states: families that are drawn, and states in a file."""
 
 from collections.abc import Callable, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,11 @@ class StateDataset(Dataset[tuple[Tensor, int]]):
     @property
     def described(self) -> str:
         """How many states, of what size."""
-        qubits = self.spec_fields["qubits"]
+        qubits: int = self.spec_fields["qubits"]
         return f"{len(self):,} of {qubits} qubit{'s' * (qubits > 1)}"
 
     @property
-    def spec_fields(self) -> dict[str, int]:
+    def spec_fields(self) -> dict[str, Any]:
         """What a `ModelSpec` is told of the data."""
         return {"qubits": self.images.shape[-1].bit_length() - 1}
 
@@ -115,7 +114,8 @@ def read_family(reading: Reading) -> Vectors:
     rng = np.random.default_rng([_SEED, qubits, reading.split == "test"])
     states = _FAMILIES[family](qubits, centre, rng)
     noise = _gaussian(rng, (COUNT, 1 << qubits)) / (1 << qubits) ** 0.5
-    return states + spread * noise
+    found: Vectors = states + spread * noise
+    return found
 
 
 def _cluster(qubits: int, centre: np.random.Generator, rng: np.random.Generator) -> Vectors:
@@ -138,9 +138,11 @@ def _ising(qubits: int, centre: np.random.Generator, rng: np.random.Generator) -
         raise RequestError("states:ising is a chain of 2 to 4 qubits; set data.qubits to one")
     x, z = np.array([[0.0, 1.0], [1.0, 0.0]]), np.diag([1.0, -1.0])
 
-    def on(operators: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
-        factors = (operators.get(qubit, np.eye(2)) for qubit in reversed(range(qubits)))
-        return reduce(np.kron, factors)
+    def on(operators: Mapping[int, NDArray[np.float64]]) -> NDArray[Any]:
+        matrix: NDArray[Any] = np.eye(1)
+        for qubit in reversed(range(qubits)):
+            matrix = np.kron(matrix, operators.get(qubit, np.eye(2)))
+        return matrix
 
     coupling = sum(on({q: z, q + 1: z}) for q in range(qubits - 1))
     field = sum(on({q: x}) for q in range(qubits))
@@ -202,4 +204,5 @@ def read_states(path: Path, key: str, source: str) -> Vectors:
 
 
 def _gaussian(rng: np.random.Generator, shape: tuple[int, ...]) -> Vectors:
-    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / 2**0.5
+    parts = rng.standard_normal((2, *shape)) / 2**0.5
+    return np.asarray(parts[0] + 1j * parts[1], dtype=np.complex128)

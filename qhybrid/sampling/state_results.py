@@ -42,7 +42,8 @@ class StateResults(Results):
     def array(self, name: str, values: Tensor) -> NDArray[Any]:
         vectors = super().array(name, to_complex(values))
         # Of length 1 in double precision, after single precision on the way.
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[Any] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
     def draw(self, run: SamplingRun, plan: SamplingPlan, shown: Mapping[str, Tensor]) -> None:
         data = plan.config.data

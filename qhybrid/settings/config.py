@@ -45,7 +45,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _mixes_no_kinds(self) -> Self:
-        check_kinds(self)
+        check_kinds(self.model, self.data, self.diffusion, self.quantum, self.evaluation)
         return self
 
     @model_validator(mode="after")

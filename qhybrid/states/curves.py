@@ -46,7 +46,8 @@ def fidelity_curves(process: Any, data: Tensor, frames: Sequence[Tensor]) -> Cur
     added = [mean_fidelity(process.forward.noisy(data, t), data) for t in range(len(frames))]
     vectors = [to_complex(each) for each in reversed(frames)]
     removed = [mean_fidelity(density_matrices(each), data) for each in vectors]
-    lines, bands = {}, {}
+    lines: dict[str, Curve] = {}
+    bands: dict[str, Band] = {}
     for name, curve in ((ADDED, added), (REMOVED, removed)):
         lines[name] = [float(each.mean()) for each in curve]
         middle = torch.tensor(_MIDDLE, dtype=torch.float64)

@@ -1,5 +1,3 @@
-from typing import Any
-
 import torch
 from qiskit.circuit import QuantumCircuit
 from torch import Tensor, nn
@@ -8,7 +6,7 @@ from qhybrid.states.density import check_density_matrices, check_num_qubits, max
 from qhybrid.states.rotations import layered_rotations, rotation_circuit
 from qhybrid.states.tomography import StepTomography
 from qhybrid_circuits.errors import RequestError, ShapeError
-from qhybrid_runtime import Backend, WeightTable, get_backend, quantum_layer
+from qhybrid_runtime import Backend, CircuitBank, WeightTable, get_backend
 
 _FIRST_WEIGHTS = 0.1
 
@@ -76,7 +74,7 @@ class ReverseProcess(nn.Module):
         self._averages = StepTomography(num_qubits, ancillas, self._rotations)
         self._outcomes = StepTomography(num_qubits, ancillas, self._rotations, outcomes=True)
         self.averages, self.outcomes = (
-            quantum_layer(each.circuit, backend, gradient)
+            CircuitBank([each.circuit], backend, gradient)
             for each in (self._averages, self._outcomes)
         )
         self.table = WeightTable(self._averages.circuit, first=2 * num_qubits, choices=(steps,))
@@ -107,7 +105,7 @@ class ReverseProcess(nn.Module):
                 f"Argument `t` must hold a time from 1 to {self.steps} for each of the "
                 f"{len(states)} states, but is {t.tolist()}"
             )
-        times, index = t.unique(return_inverse=True)
+        times, index = torch.unique(t, return_inverse=True)
         return applied(self.channels(times - 1)[index], states)
 
     def channels(self, indices: Tensor | None = None) -> Tensor:
@@ -183,13 +181,13 @@ class ReverseProcess(nn.Module):
         circuit = rotation_circuit(self.num_qubits + self.ancillas, self._rotations)
         return circuit.assign_parameters(self.weights[t - 1].detach().tolist())
 
-    def _run(self, tomography: StepTomography, layer: nn.Module, indices: Tensor | None) -> Tensor:
+    def _run(self, tomography: StepTomography, bank: nn.Module, indices: Tensor | None) -> Tensor:
         weights = self.weights if indices is None else self.table(indices)
         prepared = tomography.angles.to(weights.device)
         shape = (len(weights), len(prepared), -1)
         inputs = torch.cat([prepared.expand(*shape), weights[:, None].expand(*shape)], dim=-1)
         # Single precision would make eigenvalues of states negative.
-        values: Any = layer(inputs.double())
+        (values,) = bank([inputs.double()])
         return tomography.channels(values)
 
     def _check(self, states: Tensor) -> None:
@@ -216,18 +214,21 @@ def with_outcome(parts: Tensor, states: Tensor, uniform: Tensor) -> Tensor:
         states: Density matrices.
         uniform: Numbers in [0, 1) that choose the outcomes, (N,).
     """
-    after = torch.einsum("nk,mkl->nml", states.flatten(1), parts).unflatten(-1, states.shape[1:])
+    after = torch.einsum("nk,mkl->nml", states.flatten(1), parts)
+    after = after.reshape(*after.shape[:2], *states.shape[1:])
     shares = after.diagonal(dim1=-2, dim2=-1).sum(-1).real.clamp(min=0)
     bounds = shares.cumsum(1)
     drawn = (uniform[:, None] * bounds[:, -1:] >= bounds).sum(1).clamp(max=len(parts) - 1)
     every = torch.arange(len(states), device=states.device)
     chosen = after[every, drawn] / shares[every, drawn, None, None]
-    return (chosen + chosen.mH) / 2
+    hermitian: Tensor = (chosen + chosen.mH) / 2
+    return hermitian
 
 
 def applied(channels: Tensor, states: Tensor) -> Tensor:
     """Return states (..., d, d) after channels (..., d * d, d * d)."""
     flat = states.flatten(-2)[..., None, :] @ channels
-    after = flat[..., 0, :].unflatten(-1, states.shape[-2:])
+    after = flat.reshape(*flat.shape[:-2], *states.shape[-2:])
     # Rounding errors would add up to matrices that are not Hermitian.
-    return (after + after.mH) / 2
+    hermitian: Tensor = (after + after.mH) / 2
+    return hermitian

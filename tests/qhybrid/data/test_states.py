@@ -70,7 +70,7 @@ def test_files_of_states(tmp_path: Path) -> None:
         ({"images": states}, "lacks states"),
         ({"states": np.ones((2, 3))}, "must be real or complex"),
         ({"states": np.ones((2, 4), dtype=np.uint8)}, "must be real or complex"),
-        ({"states": np.eye(4) * [1, 0, 1, np.nan]}, "2 rows that are no states"),
+        ({"states": np.diag([1, 0, 1, np.nan])}, "2 rows that are no states"),
         ({"states": np.ones((0, 4))}, "holds no states"),
     ):
         np.savez(path, **held)
