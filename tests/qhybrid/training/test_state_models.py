@@ -68,8 +68,9 @@ def test_the_model_is_told_classes_counted_from_zero(
     assert set(told[:32]) == set(told) == {0, 1}
 
 
-def test_resumed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    constant = {"training.lr_schedule": "constant"}
+@pytest.mark.parametrize("optimizer", ["adam", "qng"])
+def test_resumed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: str) -> None:
+    constant = {"training.lr_schedule": "constant", "training.optimizer": optimizer}
     whole = trained(tmp_path / "whole", 4, **constant)
     stopped = trained(tmp_path / "stopped", 2, **constant)
     before = load_file(stopped.model_file)
