@@ -59,7 +59,7 @@ class LoopbackService:
                 f"cannot listen at port {port}: {problem}; leave --port out, for one that is free"
             ) from problem
         self._server.service = self
-        self.url = "http://127.0.0.1:{}".format(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
