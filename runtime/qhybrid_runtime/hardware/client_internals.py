@@ -53,8 +53,9 @@ def posted_again(service: Any) -> bool:
     clients = getattr(service, "_api_clients", None)
     if clients is None:
         return True
-    repeated = [client._session.__dict__.pop("_repeated", False) for client in clients.values()]
-    return any(repeated)
+    # All of them are asked, so that none remembers it the next time.
+    asked = [client._session.__dict__.pop("_repeated", False) for client in clients.values()]
+    return any(asked)
 
 
 def result_of(job: Any) -> Any:
