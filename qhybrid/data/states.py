@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from qhybrid.data.catalog import Reading, check_split, resolve_dataset
 from qhybrid.data.npz import read_array
-from qhybrid.models.spec import USUAL_STATE_QUBITS
+from qhybrid.models.choices import USUAL_STATE_QUBITS
 from qhybrid.states.density import MOST_QUBITS, density_matrices
 from qhybrid_circuits.errors import RequestError
 

@@ -1,46 +1,16 @@
 """What a model is, in plain values: everything that must be known before torch is imported."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from qhybrid.diffusion.specs import LEARNED, ScheduleSpec
-from qhybrid.kinds import IMAGES
-from qhybrid.models.rows import (
-    FREQUENCIES,
-    MODEL_NAMES,
-    MODELS,
-    Conditions,
-    ModelRow,
-)
-from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
-from qhybrid_circuits.encoding_names import QUBITS as ENCODINGS
-from qhybrid_circuits.encoding_names import check_encoding
+from qhybrid.models.choices import MOST_ANSATZ_LAYERS, SpecFields, listed, resolved
+from qhybrid.models.image_sizes import CHANNELS, multipliers
+from qhybrid.models.rows import MODEL_NAMES, MODELS, ModelRow
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
-_OMITTED: Any = None
-
-NO_CLASSES = "none"
-"""What `classes` are of a model that is told none."""
-
-IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
-    8: (1, 2, 4),
-    16: (1, 2, 3, 4),
-    28: (1, 2, 3, 4),
-    32: (1, 2, 3, 4, 4),
-}
-"""Image size in pixels -> channel multipliers, one a level; every path ends at 2x2."""
-
-CHANNELS: tuple[int, ...] = (1, 3)
-
-MOST_STATE_QUBITS = 4
-"""Qubits of quantum states, and ancillas: matrices of more are slow."""
-
-USUAL_STATE_QUBITS = 2
-"""Where neither the data nor a request says otherwise."""
-
-MOST_DIM, MOST_ANSATZ_LAYERS, MOST_CIRCUITS = 1024, 1000, 100
-"""Far beyond what is trained; larger numbers are typing errors that exhaust memory or patience."""
+MOST_DIM = 1024
+"""Far beyond what is trained: a larger number is a typing error that exhausts the memory."""
 
 
 def own_settings(name: str) -> dict[str, int | str]:
@@ -77,34 +47,8 @@ def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(values)
 
 
-def multipliers(image_size: int) -> tuple[int, ...]:
-    """Channel multipliers of the levels for an image size in pixels.
-
-    Raises:
-        RequestError: The U-Net has no path from this size to its 2x2 vertex.
-    """
-    if image_size not in IMAGE_SIZES:
-        raise RequestError(
-            f"image_size must be one of {_listed(IMAGE_SIZES)}, the sizes with a path to the 2x2 "
-            f"vertex, but is {image_size!r}; resize the images to one of these"
-        )
-    return IMAGE_SIZES[image_size]
-
-
-def level_sizes(image_size: int) -> tuple[int, ...]:
-    """Side length in pixels of the feature maps of each level, e.g. (28, 14, 7, 2).
-
-    Raises:
-        RequestError: The size is not one of `IMAGE_SIZES`.
-    """
-    sizes = [image_size]
-    for _ in multipliers(image_size)[1:]:
-        sizes.append(2 if sizes[-1] == 7 else sizes[-1] // 2)
-    return tuple(sizes)
-
-
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(SpecFields):
     """How to build one model of the zoo.
 
     Most models take images (B, channels, H, W) and times to the noise in them. A model of states
@@ -150,26 +94,6 @@ class ModelSpec:
         RequestError: Another field has a value that is not allowed.
     """
 
-    name: str
-    image_size: int = _OMITTED
-    channels: int = 1
-    dim: int = _OMITTED
-    ansatz_layers: int = _OMITTED
-    variant: str = _OMITTED
-    ansatz: str | None = None
-    encoding: str | None = None
-    topology: str | None = None
-    circuits: int | None = None
-    quanvolution_layers: int | None = None
-    frequencies: str | None = None
-    variance: str | None = None
-    skip: bool | None = None
-    schedule: str | None = None
-    timesteps: int | None = None
-    classes: tuple[str, ...] | None = None
-    qubits: int | None = None
-    ancillas: int | None = None
-
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
         row = MODELS.find(str(self.name), "`qhybrid models` describes them")
@@ -184,7 +108,7 @@ class ModelSpec:
         multipliers(self.image_size)
         if self.channels not in CHANNELS:
             raise RequestError(
-                f"channels must be one of {_listed(CHANNELS)}, but is {self.channels}; convert the "
+                f"channels must be one of {listed(CHANNELS)}, but is {self.channels}; convert the "
                 "images to grey or RGB"
             )
         self._check_size(row)
@@ -192,20 +116,8 @@ class ModelSpec:
         if self.variant not in row.variants:
             hint = f"these are the variants of {self.name}"
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
-        self._check_circuits(row)
-        self._check_quanvolution(row)
-        self._check_frequencies(row)
-        self._check_states(row)
-        if self.variance is not None:
-            row.process.check_variance(self.variance)
-        object.__setattr__(self, "variance", LEARNED if self.variance == LEARNED else None)
-        self._check_own(row)
-        if self.schedule is not None:
-            row.process.check_schedule(ScheduleSpec(self.schedule, 2))
-        told = row.conditions is not None and row.conditions.variant in (None, self.variant)
-        steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
-        object.__setattr__(self, "timesteps", steps)
-        object.__setattr__(self, "classes", classes)
+        for field, value in resolved(self, row).items():
+            object.__setattr__(self, field, value)
 
     def _check_size(self, row: ModelRow) -> None:
         """Refuse widths and numbers of layers that the model cannot have."""
@@ -222,7 +134,7 @@ class ModelSpec:
             )
         if own.dims and self.dim not in own.dims:
             every = own.dims == tuple(range(own.dims[0], own.dims[-1] + 1))
-            allowed = f"{own.dims[0]} to {own.dims[-1]}" if every else f"one of {_listed(own.dims)}"
+            allowed = f"{own.dims[0]} to {own.dims[-1]}" if every else f"one of {listed(own.dims)}"
             raise RequestError(
                 f"dim of {self.name} must be {allowed}, {own.meaning}, but is "
                 f"{self.dim}; {usual} is {own.dim}"
@@ -232,121 +144,6 @@ class ModelSpec:
                 f"ansatz_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {self.ansatz_layers}; "
                 f"{usual} is {own.ansatz_layers}"
             )
-
-    def _check_circuits(self, row: ModelRow) -> None:
-        """Refuse circuits that the model cannot have, and names that do not exist."""
-        for field in ("ansatz", "encoding", "topology", "circuits"):
-            free = row.several if field == "circuits" else row.ansatz is not None
-            if getattr(self, field) is not None and not free:
-                raise RequestError(_fixed(field, self.name))
-        if self.ansatz is not None:
-            ANSATZE.find(str(self.ansatz))
-        if self.encoding is not None:
-            known = check_encoding(str(self.encoding))
-            if known == "basis":
-                raise RequestError(
-                    f"encoding basis takes bits, but the features of {self.name} are real numbers; "
-                    f"choose one of {_listed(name for name in ENCODINGS if name != known)}"
-                )
-            object.__setattr__(self, "encoding", known)
-        circuits: Any = self.circuits
-        if row.several and (type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS):
-            raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {circuits!r}")
-
-    def _check_quanvolution(self, row: ModelRow) -> None:
-        """Refuse layers of circuits that the model does not have, and numbers that are none."""
-        layers: Any = self.quanvolution_layers
-        if layers is None:
-            return
-        if not row.quanvolution:
-            having = _listed(name for name, each in MODELS.built_in.items() if each.quanvolution)
-            raise RequestError(
-                f"quanvolution_layers is a setting of {having}, but {self.name} has no circuits in "
-                "an encoder level; leave it out"
-            )
-        if type(layers) is not int or not 1 <= layers <= MOST_ANSATZ_LAYERS:
-            raise RequestError(
-                f"quanvolution_layers must be 1 to {MOST_ANSATZ_LAYERS}, but is {layers!r}; "
-                "without it they are ansatz_layers"
-            )
-
-    def _check_frequencies(self, row: ModelRow) -> None:
-        """Refuse frequencies of a model without the choice, and fill in the variant's own."""
-        if self.frequencies is None:
-            object.__setattr__(self, "frequencies", row.frequencies.get(self.variant))
-        elif not row.frequencies:
-            free = ", ".join(name for name, each in MODELS.built_in.items() if each.frequencies)
-            raise RequestError(
-                f"frequencies is a setting of {free}, but the time embedding of {self.name} has no "
-                "other; leave it out"
-            )
-        elif self.frequencies not in FREQUENCIES:
-            raise UnknownNameError("frequencies", str(self.frequencies), FREQUENCIES)
-
-    def _check_states(self, row: ModelRow) -> None:
-        """Refuse ancillas of a model that has none to choose, and more qubits than can be."""
-        if row.ancillas is None and self.ancillas is not None:
-            raise RequestError(
-                f"ancillas is a setting of models of quantum states, but {self.name} is none; "
-                "leave it out"
-            )
-        if row.process.kind is IMAGES:
-            object.__setattr__(self, "qubits", None)
-            return
-        if self.qubits is None:
-            object.__setattr__(self, "qubits", USUAL_STATE_QUBITS)
-        for field, least in (("qubits", 1), ("ancillas", 0)):
-            value: Any = getattr(self, field)
-            if type(value) is not int or not least <= value <= MOST_STATE_QUBITS:
-                raise RequestError(
-                    f"{field} of {self.name} must be {least} to {MOST_STATE_QUBITS}, but is "
-                    f"{value!r}"
-                )
-
-    def _check_own(self, row: ModelRow) -> None:
-        """Refuse parts that the model has not to leave out."""
-        if row.skip and not isinstance(self.skip, bool):
-            raise RequestError(f"skip must be true or false, but is {self.skip!r}")
-        if not row.skip and self.skip is not None:
-            with_it = ", ".join(name for name, each in MODELS.built_in.items() if each.skip)
-            raise RequestError(
-                f"skip is a setting of {with_it}, but {self.name} has no such connection to leave "
-                "out; leave the setting out"
-            )
-        optional = row.conditions is not None and row.conditions.optional
-        if self.classes in (NO_CLASSES, (), []) and not optional:
-            raise RequestError(
-                "classes can be none in models that have weights for each class otherwise, such as "
-                f"qbottleneck-unet, but not in {self.name}; leave the setting out"
-            )
-
-    def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...] | None]:
-        """Return time steps and classes."""
-        usual = "its usual ones" if self.row.alone else "the paper's"
-        steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
-        whole = isinstance(steps, int) and not isinstance(steps, bool)
-        if conditions.timesteps is None:
-            steps = None
-        elif not whole or not 2 <= steps <= conditions.most_timesteps:
-            raise RequestError(
-                f"timesteps of {self.name} must be 2 to {conditions.most_timesteps}, but is "
-                f"{steps!r}: each has its own weights; {usual} are {conditions.timesteps}, set "
-                "diffusion.timesteps"
-            )
-        if not conditions.classes:
-            return steps, None
-        classes: Any = conditions.classes if self.classes is None else self.classes
-        if classes in (NO_CLASSES, (), []):
-            return steps, ()
-        if isinstance(classes, int | str):
-            classes = str(classes).split(",")
-        listed = isinstance(classes, list | tuple)
-        names = tuple(str(name).strip() for name in classes) if listed else ()
-        if not names or not all(names):
-            raise RequestError(
-                f"classes of {self.name} must be at least one name, but are {classes!r}"
-            )
-        return steps, names
 
     @property
     def row(self) -> ModelRow:
@@ -415,18 +212,5 @@ class ModelSpec:
             if key not in known:
                 raise UnknownNameError("model setting", str(key), known)
         if "name" not in values:
-            raise RequestError(f"a model needs a name; known: {_listed(MODEL_NAMES)}")
+            raise RequestError(f"a model needs a name; known: {listed(MODEL_NAMES)}")
         return cls(**values)
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _fixed(field: str, name: str) -> str:
-    """Say which models have a setting that one does not have."""
-    several = _listed(each for each, row in MODELS.built_in.items() if row.several)
-    free = several if field == "circuits" else "models whose circuits can be any"
-    return (
-        f"{field} is a setting of {free}, but {name} has circuits of its own, or none; leave it out"
-    )

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.image_sizes import level_sizes
 from qhybrid.models.rows import HO, VASWANI
-from qhybrid.models.spec import level_sizes
 from qhybrid.models.time_embedding import SinusoidalEmbedding
 from qhybrid.models.unet import ImageUNet
 from qhybrid.models.wide_blocks import WideAttention, WideResNetBlock, wide_norm

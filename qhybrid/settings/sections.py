@@ -132,7 +132,7 @@ class DataSection(Section):
     @field_validator("image_size")
     @classmethod
     def _reaches_the_vertex(cls, image_size: int | None) -> int | None:
-        from qhybrid.models.spec import multipliers
+        from qhybrid.models.image_sizes import multipliers
 
         if image_size is not None:
             multipliers(image_size)

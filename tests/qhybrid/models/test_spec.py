@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
+from qhybrid.models.image_sizes import IMAGE_SIZES, level_sizes, multipliers
 from qhybrid.models.rows import MODEL_NAMES, MODELS
-from qhybrid.models.spec import IMAGE_SIZES, ModelSpec, level_sizes, multipliers
+from qhybrid.models.spec import ModelSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 
