@@ -82,4 +82,5 @@ def denoising_loss(
         return simple
     # The bound is a sum over timesteps, of which each image has a random one.
     terms = bound(epsilon, v, images.float(), noise.float(), timesteps, scheduler)
-    return simple + BOUND_WEIGHT * count * terms.mean()
+    hybrid: Tensor = simple + BOUND_WEIGHT * count * terms.mean()
+    return hybrid
