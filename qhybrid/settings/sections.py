@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from qhybrid.diffusion.specs import TRAINED_BETAS, P2Weighting, ScheduleSpec
 from qhybrid.settings.option import Option
 from qhybrid.settings.section import Count, Section
+from qhybrid_circuits.encoding_names import check_encoding
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import is_reference
 
@@ -40,6 +41,11 @@ class ModelSection(Section):
     encoding: str | None = None
     topology: str | None = None
     circuits: Count | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_spelt_as_in_records(cls, encoding: str | None) -> str | None:
+        return None if encoding is None else check_encoding(encoding)
 
     @model_validator(mode="before")
     @classmethod
