@@ -13,6 +13,7 @@ from qhybrid.diffusion.specs import (
 )
 from qhybrid.settings.option import Option
 from qhybrid.settings.section import Count, Interval, Section
+from qhybrid_circuits.encoding_names import check_encoding
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import is_reference
 
@@ -68,6 +69,11 @@ class ModelSection(Section):
                 "data; to train on some of them, set data.classes"
             )
         return classes
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_spelt_as_in_records(cls, encoding: str | None) -> str | None:
+        return None if encoding is None else check_encoding(encoding)
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from qhybrid.models.storage import load_model, save_model
 from qhybrid.models.zoo import build_model
 from qhybrid.report.model_circuits import model_circuits
 from qhybrid.report.subject import find_subject
+from qhybrid.settings.sources import load_config
 from qhybrid_circuits import ANSATZE, VariationalCircuit, build_ansatz
 from qhybrid_circuits.encoding_names import QUBITS
 from qhybrid_circuits.errors import RequestError
@@ -196,6 +197,9 @@ def test_a_saved_model_says_what_was_chosen_and_nothing_else(tmp_path: Path) -> 
     model = build_model(spec)
     save_model(model, spec, tmp_path)
     assert read_spec(tmp_path) == spec == replace(spec, encoding="dense_angle")
+    asked = {f"model.{key}": getattr(spec, key) for key in ("ansatz", "topology")}
+    config = load_config(overrides={**asked, "model.encoding": "dense-angle"})
+    assert config.model.encoding == spec.encoding
     again = load_model(tmp_path)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
