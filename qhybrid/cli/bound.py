@@ -36,17 +36,18 @@ def bound(
     All timesteps are evaluated. Standard output has the terms of the bound; a picture shows them by
     timestep.
     """
-    from rich.progress import Progress
+    from rich.progress import TextColumn
 
     from qhybrid.cli.console import PatientConsole
+    from qhybrid.printing import progress_bar
     from qhybrid.run_folder import open_run
 
     found = open_run(run)
     console = PatientConsole(stderr=True)
     with console.status("loading torch"):
         from qhybrid.evaluation.bound import measure_bound
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("timesteps")
+    with progress_bar(console, TextColumn("timesteps"), TextColumn("")) as bar:
+        task = bar.add_task("bound", total=None)
         result = measure_bound(
             found,
             num_images=num_images,

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from qhybrid.cli import main
 from qhybrid.diffusion.sde import SDES
 from qhybrid.run_folder import Run
+from qhybrid.sampling.plan import plan_sampling
+from qhybrid.sampling.request import SamplingRequest
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
 from qhybrid.training.train import train
@@ -54,8 +56,7 @@ def test_a_run_that_stopped_goes_on_as_one_that_did_not(tmp_path: Path) -> None:
 def test_a_run_is_sampled_and_reported_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    overrides = {"model.name": "1hqconv-qvunet", "model.dim": 10, "training.max_steps": 1}
-    run = str(train(_config("ve-sde", **overrides), out=tmp_path / "run").folder)
+    run = str(train(_config("ve-sde", **{"training.max_steps": 1}), out=tmp_path / "run").folder)
     for sampler in ("pc", "sde", "ode"):
         out = str(tmp_path / sampler)
         given = ["--sampler", sampler, "--steps", "4", "--num-images", "3", "--out", out]
@@ -63,10 +64,10 @@ def test_a_run_is_sampled_and_reported_from_the_command_line(
         with np.load(Path(out, "images.npz")) as arrays:
             assert arrays["images"].shape == (3, 8, 8, 1)
     assert main(["report", run, "--no-health"]) == 0
-    capsys.readouterr()
-    given = ["--backend", "fake_fez", "--sampler", "pc", "--steps", "4", "--hardware-steps", "1"]
-    assert main(["sample", run, *given, "--dry-run"]) == 2
-    assert "must be a multiple of 2 with the sampler pc" in capsys.readouterr().err
+    assert "error" not in capsys.readouterr().err
+    request = SamplingRequest(backend="fake_fez", sampler="pc", steps=4, hardware_steps=1)
+    with pytest.raises(RequestError, match="must be a multiple of 2 with the sampler pc"):
+        plan_sampling(Run(Path(run)), request)
 
 
 @pytest.mark.skipif(
