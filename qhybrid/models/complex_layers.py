@@ -51,6 +51,7 @@ class ModReLU(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (..., 2 * size) to the same shape; 0 stays 0, with finite derivatives."""
-        parts = z.unflatten(-1, (2, len(self.bias)))
+        parts = z.reshape(*z.shape[:-1], 2, len(self.bias))
         length = (parts.square().sum(-2, keepdim=True) + _FLOOR).sqrt()
-        return (parts * (functional.relu(length + self.bias) / length)).flatten(-2)
+        turned: Tensor = parts * (functional.relu(length + self.bias) / length)
+        return turned.flatten(-2)

@@ -1,4 +1,5 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -90,7 +91,7 @@ def _rx(angle: np.ndarray) -> np.ndarray:
 
 
 #: Matrices (2, 2, n_rows) of the gates of one qubit that IBM's QPUs have, up to a phase.
-_MATRICES = {
+_MATRICES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "id": lambda angle: _rz(0 * angle),
     "rx": _rx,
     "rz": _rz,
@@ -112,7 +113,8 @@ def _probability_of_one(
     for name, angle in gates:
         angles = values[angle] if isinstance(angle, Parameter) else np.full(rows, angle or 0.0)
         state = np.einsum("ijr,jr->ir", _MATRICES[name](angles), state)
-        properties = (target[name] or {}).get((qubit,))
+        known: Mapping[Any, Any] = target[name] or {}
+        properties = known.get((qubit,))
         # A depolarizing channel shrinks the Bloch vector by 1 - 2 e for an average infidelity e.
         kept *= 1 - 2 * min(0.5, (properties and properties.error) or 0.0)
     ideal = np.abs(state[1]) ** 2

@@ -73,8 +73,9 @@ def fubini_study_metric(
         Identity(variational), lambda: TangentEvolution(compile_program(variational))
     )
     most, samples = max(1, _NUMBERS_AT_ONCE // evolution.numbers_per_sample), rows.shape[1]
-    for group in torch.arange(len(at), device=at.device).split(max(1, most // samples)):
-        for part in rows[group].split(most, dim=1):
+    every = torch.arange(len(at), device=at.device)
+    for group in torch.split(every, max(1, most // samples)):
+        for part in torch.split(rows[group], most, dim=1):
             columns, order = evolution(part, at[group])
             found = torch.tensor(order, dtype=torch.int64, device=at.device)
             metric[group[:, None, None], found[:, None], found] += _summed(columns, len(group))
@@ -89,8 +90,8 @@ def _summed(columns: Tensor, sets: int) -> Tensor:
     """Return sums (G, m, m) of metrics over states with their derivatives (G * B, 2**n, 1 + m)."""
     overlaps = columns.mH @ columns
     phases = overlaps[:, 0, 1:]
-    metrics = (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real
-    return metrics.unflatten(0, (sets, -1)).sum(1)
+    metrics: Tensor = (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real
+    return metrics.reshape(sets, -1, *metrics.shape[1:]).sum(1)
 
 
 def time_slices(variational: VariationalCircuit) -> list[int | None]:

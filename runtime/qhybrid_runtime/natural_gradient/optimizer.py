@@ -108,7 +108,7 @@ class QuantumNaturalGradient(Optimizer):
             state["metric"] = self._metric(layer, options).to(weight.dtype)
         state["step"] = done + 1
         acting, gradient = _acting(layer.variational, weight), cast(Tensor, weight.grad).double()
-        weight -= _step(state["metric"], gradient, acting, options).to(weight.dtype)
+        weight.sub_(_step(state["metric"], gradient, acting, options).to(weight.dtype))
 
     def _move_rows(self, weight: nn.Parameter, options: dict[str, Any]) -> None:
         rows, state = self._rows[weight], self.state[weight]
