@@ -24,6 +24,7 @@ SMALL = {
     "training.batch_size": 4,
     "training.device": "cpu",
     "sampling.num_images": 1,
+    "sampling.steps": 1,
 }
 
 #: Three denoising steps, a round each.

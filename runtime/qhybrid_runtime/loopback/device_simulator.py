@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -90,7 +90,7 @@ def _rx(angle: np.ndarray) -> np.ndarray:
 
 
 #: Matrices (2, 2, n_rows) of the gates of one qubit that IBM's QPUs have, up to a phase.
-_MATRICES = {
+_MATRICES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "id": lambda angle: _rz(0 * angle),
     "rx": _rx,
     "rz": _rz,
