@@ -121,7 +121,7 @@ def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
         raise QpuLimitError(f"{error}: {run.resume_command(plan.run)}") from error
     except QHybridError as error:
         if plan.on_hardware:
-            raise type(error)(f"{error}; {going_on}") from error
+            raise type(error)(f"{error}; {what}; {going_on}") from error
         if not run.parts_folder.exists():
             run.plan_file.unlink(missing_ok=True)  # so that no empty folder is left
         raise

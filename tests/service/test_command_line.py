@@ -24,6 +24,7 @@ SMALL = {
     "training.batch_size": 4,
     "training.device": "cpu",
     "sampling.num_images": 1,
+    "sampling.steps": 1,
 }
 
 #: Three denoising steps, a round each.
@@ -32,11 +33,14 @@ DEVICE = ["--backend", "ibm_manila", "--num-images", "2", "--steps", "3", "--sho
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(load_config(overrides=SMALL), out=tmp_path_factory.mktemp("runs") / "small")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qhybrid.diffusion.autoencoder.STEPS", 20)
+        return train(load_config(overrides=SMALL), out=tmp_path_factory.mktemp("runs") / "small")
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qhybrid.diffusion.autoencoder.STEPS", 20)
     monkeypatch.setattr(service_client, "_LONGEST_OUTAGE_SECONDS", 0.1)
 
 

@@ -14,6 +14,7 @@ from qhybrid_runtime.backends.ibm import IbmBackend
 from qhybrid_runtime.hardware import service_client
 from qhybrid_runtime.hardware.jobs import JobEvent
 from qhybrid_runtime.loopback.faults import Fault
+from qhybrid_runtime.loopback.programs import read_program
 from qhybrid_runtime.loopback.server import LoopbackService
 
 CIRCUIT, WEIGHTS = ring(2), np.array([0.3, 0.8])
@@ -165,7 +166,7 @@ def test_a_coupling_that_breaks_between_two_rounds_is_named_and_gone_round(
 ) -> None:
     first = opened(tmp_path)
     run_round(first, ROUNDS[0])
-    (item, *_) = service.account.jobs[0].program.items
+    (item, *_) = read_program(service.account.jobs[0].content["params"]).items
     pair = next(
         [item.circuit.find_bit(qubit).index for qubit in each.qubits]
         for each in item.circuit.data

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
@@ -29,7 +30,6 @@ class ServedJob:
 
     Attributes:
         content: What the client posted.
-        program: The client's program.
         mock: Whether it is a dry run, which costs nothing.
         estimated_seconds: QPU time that is expected.
         paid_seconds: QPU time that is charged; 0 until it was run.
@@ -37,7 +37,6 @@ class ServedJob:
     """
 
     content: dict[str, Any]
-    program: Any
     mock: bool
     estimated_seconds: float
     id: str = field(default_factory=lambda: f"d{uuid.uuid4().hex[:19]}")
@@ -112,6 +111,7 @@ class Account:
         self.sessions: dict[str, dict[str, Any]] = {}
         self.outcomes: list[str | int | None] = []
         self._valid: dict[str, float] = {}
+        self._reader = ThreadPoolExecutor(1)
         self._queues: dict[str, SimpleQueue[ServedJob]] = {}
         for qpu in qpus:
             self._queues[qpu.name] = SimpleQueue()
@@ -196,8 +196,11 @@ class Account:
         qpu, name = self.qpu(content["backend"]), content["backend"]
         if qpu is None:
             raise RequestError(f"there is no backend {name}")
-        program = read_program(content["params"])
-        job = ServedJob(content, program, name == qpu.mock, program_seconds(program))
+        # Not in this thread, which ends with the client's connection: circuits that are read later
+        # have been seen to crash Qiskit where a thread that has read some has ended.
+        reading = self._reader.submit(lambda: program_seconds(read_program(content["params"])))
+        seconds = reading.result()
+        job = ServedJob(content, name == qpu.mock, seconds)
         self.jobs.append(job)
         self._queues[qpu.name].put(job)
         if content.get("session_id"):
@@ -228,7 +231,8 @@ class Account:
                 self._execute(job, qpu, outcome)
 
     def _execute(self, job: ServedJob, qpu: ServedQpu, outcome: str | int | None) -> None:
-        limit, wrong = job.content.get("cost"), misfit(job.program, qpu.target)
+        program = read_program(job.content["params"])
+        limit, wrong = job.content.get("cost"), misfit(program, qpu.target)
         if wrong:
             reason = f"{wrong} is not supported by the target system"
             return job.end("Failed", reason, _NOT_OF_TARGET)
@@ -243,7 +247,7 @@ class Account:
             job.paid_seconds = charged
             return job.end("Failed", "the QPU did not answer in time", 9999)
         try:
-            result = run_program(job.program, qpu.target, mock=job.mock)
+            result = run_program(program, qpu.target, mock=job.mock)
         except Exception as error:
             # A server's own mistake must reach the client, as a real server's does.
             return job.end("Failed", f"{type(error).__name__}: {error}", 9998)
