@@ -43,7 +43,7 @@ def test_the_whole_job_is_done_without_network(
     for command in (
         f"train --model 1hqconv-qvunet --out run {TINY}",
         "sample run --num-images 100 --steps 1 --out drawn",
-        "sample run --num-images 1 --steps 1 --backend fake_fez --shots 8 --hardware-steps 0 --yes",
+        "sample run --num-images 1 --steps 1 --backend fake_fez --dry-run",
         "evaluate drawn --num-images 100",
         "report run --target fake_fez --format html --out report.html",
         "backends",
