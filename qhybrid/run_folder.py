@@ -8,6 +8,7 @@ from pathlib import Path
 from qhybrid.files import InFolder, user_path
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.files import LEFTOVER
 
 RUNS = Path("runs")
 """Where runs go unless told otherwise, relative to the working directory."""
@@ -233,7 +234,8 @@ def check_free(folder: Path) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"'{folder}' is a file; choose another --out")
-    if folder.is_dir() and any(folder.iterdir()):
+    # What a killed process had begun to write is in nobody's way.
+    if folder.is_dir() and {*folder.iterdir()} - {*folder.glob(LEFTOVER)}:
         raise RequestError(f"'{folder}' is not empty; choose another --out")
 
 

@@ -35,8 +35,7 @@ def occupied(
         try:
             if resumed is None:
                 check_free(claimed)
-            else:
-                clear_leftovers(claimed)
+            clear_leftovers(claimed)
             yield claimed
         except BaseException:
             if made:

@@ -86,10 +86,13 @@ def departures(config: "Config", asked: Collection[str]) -> str | None:
     """
     from qhybrid.models.rows import MODELS, RECIPES
 
-    paper = MODELS[config.model.name].paper
+    row = MODELS[config.model.name]
+    paper = row.paper
     if paper not in RECIPES:
         return None
     usual, wanted, parts = config.model_dump(mode="json"), read_recipe(RECIPES[paper]), []
+    if MODELS[wanted["model"]["name"]].process.kind is not row.process.kind:
+        return None
     for section in ("training", "diffusion", "ema"):
         own, published = usual[section], wanted.get(section, {})
         differing = [key for key in published if own[key] != published[key]]

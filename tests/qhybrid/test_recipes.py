@@ -114,7 +114,7 @@ def test_departures_of_the_defaults_from_the_paper_are_one_line() -> None:
 @pytest.mark.parametrize("name", MODELS.built_in)
 def test_a_recipe_departs_from_itself_nowhere(name: str) -> None:
     paper = MODELS[name].paper
-    if paper in RECIPES:
+    if paper in RECIPES and name != "qreverse":  # which is trained on quantum states
         assert departures(load_config(RECIPES[paper], {"model.name": name}), ()) is None
     else:
         assert departures(load_config(overrides={"model.name": name}), ()) is None

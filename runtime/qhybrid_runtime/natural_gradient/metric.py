@@ -91,7 +91,7 @@ def _summed(columns: Tensor, sets: int) -> Tensor:
     overlaps = columns.mH @ columns
     phases = overlaps[:, 0, 1:]
     metrics: Tensor = (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real
-    return metrics.reshape(sets, -1, *metrics.shape[1:]).sum(1)
+    return metrics.reshape(sets, len(metrics) // sets, *metrics.shape[1:]).sum(1)
 
 
 def time_slices(variational: VariationalCircuit) -> list[int | None]:

@@ -111,7 +111,7 @@ COUNTS = [
     (
         "qbottleneck-unet",
         {"image_size": 16, "ansatz": "basic_entangling"},
-        824_496 - 100 * 10 * (16 - 4),
+        693_664 - 100 * 10 * (16 - 4),
     ),
 ]
 
@@ -218,7 +218,7 @@ def test_a_saved_model_says_what_was_chosen_and_nothing_else(tmp_path: Path) -> 
         (
             "qbottleneck-unet",
             {"encoding": "angle"},
-            "all Pauli strings of its circuit, .* 16 qubits",
+            "all Pauli strings of its circuit, .* 32 qubits",
         ),
         ("unet", {"encoding": "angle"}, "encoding is a setting of models whose circuits can be"),
         (

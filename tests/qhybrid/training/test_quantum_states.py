@@ -178,7 +178,7 @@ def test_a_file_of_states_is_trained_on(
         ({"evaluation.every": 1}, "--evaluate-every compares images"),
         ({"diffusion.p2_gamma": 1.0}, "diffusion.p2_gamma weighs the noise in images"),
         ({"diffusion.distance": "trac"}, "must be 'fidelity', 'trace' or 'hilbert-schmidt'"),
-        ({"training.optimizer": "qng"}, "has inputs only"),
+        ({"training.optimizer": "qng"}, "are given mixed ones"),
         ({"data.dataset": "states:clustr"}, "did you mean states:cluster"),
         ({"data.dataset": "states:none.npz"}, "no such file"),
     ],
