@@ -16,7 +16,7 @@ from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_vertex import PartlyQuantumConv
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import ModelRow
+from qhybrid.models.row import ModelRow
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import DecoderLevel, UNet
 from qhybrid.models.vertex import Vertex

@@ -20,7 +20,8 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 from torch import nn
 
-from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import HYBRIDS_WITH_CONTROL, MODELS
 from qhybrid.run_folder import Run
 from qhybrid.settings.sources import load_config
 from qhybrid.training.influence import Probe, held_out

@@ -71,22 +71,14 @@ def train(
     from qhybrid.cli.console import PatientConsole
 
     console = PatientConsole()
-    told = (
-        ""
-        if resume or "name" in requested.get("model", {})
-        else chosen_model(resolved.model, resolved.data)
-    )
-    if told:
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
+    if not resume and "name" not in requested.get("model", {}):
+        told = chosen_model(resolved.model, resolved.data)
+        if told:
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
     if grouped:
+        count = 1 if jobs is None else jobs
         train_seeds(
-            resolved,
-            seeds=seeds,
-            out=out,
-            resume=resume,
-            jobs=1 if jobs is None else jobs,
-            console=console,
-            note=note,
+            resolved, seeds=seeds, out=out, resume=resume, jobs=count, console=console, note=note
         )
     elif jobs is not None:
         raise RequestError("--jobs is for a group of runs; give --seeds N too, or leave it out")

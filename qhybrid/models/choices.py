@@ -6,7 +6,8 @@ from typing import Any
 
 from qhybrid.diffusion.specs import LEARNED, ScheduleSpec
 from qhybrid.kinds import IMAGES
-from qhybrid.models.rows import FREQUENCIES, MODELS, Conditions, ModelRow
+from qhybrid.models.row import Conditions, ModelRow
+from qhybrid.models.rows import FREQUENCIES, MODELS
 from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
 from qhybrid_circuits.encoding_names import QUBITS as ENCODINGS
 from qhybrid_circuits.encoding_names import check_encoding

@@ -6,7 +6,8 @@ from typing import Any
 
 from qhybrid.models.choices import MOST_ANSATZ_LAYERS, SpecFields, listed, resolved
 from qhybrid.models.image_sizes import CHANNELS, multipliers
-from qhybrid.models.rows import MODEL_NAMES, MODELS, ModelRow
+from qhybrid.models.row import ModelRow
+from qhybrid.models.rows import MODEL_NAMES, MODELS
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 MOST_DIM = 1024

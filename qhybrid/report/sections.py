@@ -6,7 +6,8 @@ from operator import itemgetter
 from typing import Any
 
 from qhybrid.influence import Figures, in_words, percent
-from qhybrid.models.rows import CONTROL, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import MODELS
 
 Reports = Sequence[Mapping[str, Any]]
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from qhybrid.files import user_path
 from qhybrid.models.model_file import read_spec
-from qhybrid.models.rows import MODELS, ModelRow
+from qhybrid.models.row import ModelRow
+from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run, open_run
 from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE

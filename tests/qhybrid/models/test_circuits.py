@@ -13,7 +13,8 @@ from qiskit.quantum_info import Statevector, pauli_basis
 from qhybrid.models.circuits import bottleneck_circuit, circuit_at
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.quantum_vertex import QuantumVertexConv
-from qhybrid.models.rows import CONTROL, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import load_model, save_model
 from qhybrid.models.zoo import build_model

@@ -11,7 +11,8 @@ from qhybrid.files import sealed
 from qhybrid.models.catalog import catalog
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.quantum_bottleneck import QuantumBottleneckUNet
-from qhybrid.models.rows import CONTROL, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import load_model, save_model
 from qhybrid.models.zoo import build_model

@@ -14,7 +14,8 @@ from qhybrid.models.quantum_vertex import (
     SharedWeightsBlock,
 )
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import CONDITIONAL, CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import CONDITIONAL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import CircuitError, UnknownNameError
