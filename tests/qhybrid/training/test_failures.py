@@ -54,15 +54,14 @@ def test_a_full_disk_is_told_with_what_is_safe_and_the_command_that_goes_on(
     folder, command = tmp_path / "run", f"qhybrid train --resume --out {tmp_path / 'run'}"
     with files_of_at_most(200_000), pytest.raises(WriteError) as first:
         trained(folder)
-    checkpoint = Run(folder).checkpoint(1)
     assert str(first.value) == (
-        f"cannot write '{checkpoint}': File too large; there is no checkpoint yet; make room, then "
-        f"resume with: {command}"
+        f"cannot write '{Run(folder).model_file}': File too large; there is no checkpoint yet; "
+        f"make room, then resume with: {command}"
     )
     assert main([*command.split()[1:], "--set", "training.max_steps=1"]) == 0
     with files_of_at_most(200_000), pytest.raises(WriteError) as second:
         trained(folder, resume=True, **{"training.max_steps": 2})
-    assert "step-0000002.ckpt': File too large; the checkpoint of step 1 is safe" in str(
+    assert "model.safetensors': File too large; the checkpoint of step 1 is safe" in str(
         second.value
     )
     assert os.listdir(Run(folder).checkpoints) == ["step-0000001.ckpt"]
