@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from qhybrid.diffusion.epsilon import EpsilonProcess
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.process import ProcessInfo
-from qhybrid.models import spec as specs
+from qhybrid.models import image_sizes
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_vertex import PartlyQuantumConv
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import ModelRow
+from qhybrid.models.row import ModelRow
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import DecoderLevel, UNet
 from qhybrid.models.vertex import Vertex
@@ -185,12 +185,12 @@ def _at_4x4(spec: ModelSpec, execution: Execution) -> UNet:
         return QuanvResNetBlock(first, second, width, 4 * spec.dim)
 
     vertex = Vertex(block(), VertexAttention(width), block())
-    usual = specs.IMAGE_SIZES
-    specs.IMAGE_SIZES = {**usual, 8: VERTEX_AT_4}  # type: ignore[misc]
+    usual = image_sizes.IMAGE_SIZES
+    image_sizes.IMAGE_SIZES = {**usual, 8: VERTEX_AT_4}  # type: ignore[misc]
     try:
         return UNet(vertex, image_size=8, channels=spec.channels, dim=spec.dim)
     finally:
-        specs.IMAGE_SIZES = usual  # type: ignore[misc]
+        image_sizes.IMAGE_SIZES = usual  # type: ignore[misc]
 
 
 IMAGE = ProcessInfo(ImageProcess)

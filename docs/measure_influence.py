@@ -1,6 +1,6 @@
 """Train every hybrid and its classical twin at small scale, and measure what their circuits change.
 
-    python docs/measure_influence.py FILE [--steps N] [--seeds N] [--models NAME ...]
+    python docs/measure_influence.py FILE [--steps N] [--seeds N] [--models NAME[@VARIANT] ...]
 
 prints the table of models.md. Every run's figures are kept in FILE, as lines of JSON, so that
 another call goes on where one was ended. The images are scikit-learn's 8x8 digits, 1,437 to train
@@ -20,7 +20,8 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 from torch import nn
 
-from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import HYBRIDS_WITH_CONTROL, MODELS
 from qhybrid.run_folder import Run
 from qhybrid.settings.sources import load_config
 from qhybrid.training.influence import Probe, held_out
@@ -45,14 +46,22 @@ def split_digits(path: Path) -> Path:
     return path
 
 
+def twin(model: str) -> str:
+    """Return NAME-control@VARIANT of NAME@VARIANT."""
+    name, at, variant = model.partition("@")
+    return name + CONTROL + at + variant
+
+
 def trained(model: str, rate: float, seed: int, steps: int, dataset: Path) -> Session:
     """Train a model, without a run folder; one that has settings of its own keeps them."""
+    name, _, variant = model.partition("@")
     batches = {"training.batch_size": 16, "training.learning_rate": rate}
     config = load_config(
         overrides={
-            "model.name": model,
+            "model.name": name,
+            **({"model.variant": variant} if variant else {}),
             "data.dataset": str(dataset),
-            **({} if MODELS[model].settings else batches),
+            **({} if MODELS[name].settings else batches),
             "training.epochs": 1000,
             "training.max_steps": steps,
             "training.seed": seed,
@@ -80,7 +89,7 @@ def influence_of(
 
 def measured(model: str, seed: int, steps: int, dataset: Path) -> dict[str, object]:
     """Train a model and return what its circuits change."""
-    kind = model.removesuffix(CONTROL).rpartition("-")[2]
+    kind = model.partition("@")[0].removesuffix(CONTROL).rpartition("-")[2]
     session = trained(model, LEARNING_RATES.get(kind, OTHER_RATE), seed, steps, dataset)
     return {"model": model, "seed": seed, "steps": steps, **influence_of(session)}
 
@@ -92,13 +101,13 @@ def interval(values: list[float], form: str) -> str:
     return "{:{form}} ({:{form}} to {:{form}})".format(*shown, form=form)
 
 
-def rows(found: list[dict[str, dict[str, float]]]) -> Iterator[str]:
-    """Yield the lines of the table."""
+def rows(found: list[dict[str, dict[str, float]]], hybrids: list[str]) -> Iterator[str]:
+    """Yield the lines of the table of these models."""
     ways = ("mean", "shuffled", "random", "zero")
     yield "| model | figure | " + " | ".join(ways) + " |"
     yield "| --- | --- | " + " | ".join("---" for _ in ways) + " |"
-    for hybrid in HYBRIDS_WITH_CONTROL:
-        for model in (hybrid, hybrid + CONTROL):
+    for hybrid in hybrids:
+        for model in (hybrid, twin(hybrid)):
             own = [each for each in found if each["model"] == model]
             for figure, scale, form in (("output", 1, ".1e"), ("loss", 100, "+.3f")) if own else ():
                 cells = [interval([scale * each[w][figure] for each in own], form) for w in ways]
@@ -120,12 +129,13 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         dataset = split_digits(Path(temporary) / "digits.npz")
         for seed in range(asked.seeds):
-            for model in (name + end for name in asked.models for end in ("", CONTROL)):
+            for model in (each for name in asked.models for each in (name, twin(name))):
                 if (model, seed, asked.steps) not in known:
                     found.append(measured(model, seed, asked.steps, dataset))
                     with asked.file.open("a") as file:
                         file.write(json.dumps(found[-1]) + "\n")
-    print("\n".join(rows([each for each in found if each["steps"] == asked.steps])))
+    of_steps = [each for each in found if each["steps"] == asked.steps]
+    print("\n".join(rows(of_steps, asked.models)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Draw images from one trained model in continuous time: with the reverse SDE and with the ODE.
+"""Train one model by score matching in continuous time, and draw from it in four ways.
 
 Run with `python examples/continuous_time.py`; it writes continuous_time.png. Rows: reverse SDE,
-probability-flow ODE, and DDIM. DDIM solves the same ODE at first order, so that the last two rows
-show the same digits.
+reverse SDE with corrections by Langevin dynamics, probability-flow ODE, and DDIM. DDIM solves the
+same ODE at first order, so that the last two rows show the same digits. From the command line:
+`qhybrid train --set diffusion.schedule=ve-sde`.
 """
 
 import sys
@@ -12,29 +13,39 @@ import torch
 
 from qhybrid import ModelSpec, build_model, load_dataset
 from qhybrid.diffusion.images import save_grid
-from qhybrid.diffusion.loss import denoising_loss
+from qhybrid.diffusion.noise import GaussianNoise
+from qhybrid.diffusion.process import EPSILON
 from qhybrid.diffusion.sampling import sample
-from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 
-ROWS = {"sde": 200, "ode": 50, "ddim": 50}
+ROWS = {"sde": 200, "pc": 400, "ode": 50, "ddim": 50}
 
 
 def main(steps: int = 600, out: Path = Path("continuous_time.png")) -> None:
     generator = torch.Generator().manual_seed(0)
     model = build_model(ModelSpec("1hqconv-qvunet", image_size=8), generator=generator)
-    images, schedule = load_dataset("digits").tensor(), ScheduleSpec("cosine", 1000)
-    scheduler, optimizer = noise_scheduler(schedule), torch.optim.Adam(model.parameters(), 5e-3)
+    images, schedule = load_dataset("digits").tensor(), ScheduleSpec("ve-sde")
+    process = EPSILON.build(schedule, P2Weighting())
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     for step in range(steps):
         batch = images[torch.randint(len(images), (32,), generator=generator)]
-        loss = denoising_loss(model, batch, scheduler, P2Weighting(gamma=1), generator)
+        labels = torch.zeros(len(batch))  # the model is told no classes
+        loss = process.loss(model, batch, labels, generator, GaussianNoise())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step % 50 == 0:
             print(f"step {step}: loss {loss.item():.3f}")
     rows = [
-        sample(model, shape=(8, 1, 8, 8), spec=schedule, sampler=name, steps=count, seed=1).images
+        sample(
+            model,
+            shape=(8, 1, 8, 8),
+            spec=schedule,
+            sampler=name,
+            steps=count,
+            seed=1,
+            process=process,
+        ).images
         for name, count in ROWS.items()
     ]
     save_grid(torch.cat(rows), out, columns=8)

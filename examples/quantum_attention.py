@@ -1,7 +1,7 @@
-"""Train quantum attention on one digit, as its paper does: as published, and as it can learn.
+"""Train quantum attention on one digit, as its paper does: as it says, and as it can learn.
 
 Run with `python examples/quantum_attention.py`; it writes quantum_attention.png. Rows: real threes;
-`qattention-unet` as published, whose 48 circuit weights are all dead; the default variant, whose 48
+`qattention-unet` of the paper, whose 48 circuit weights are all dead; the default variant, whose 48
 weights all have an effect; `light-unet`, the paper's classical model, without attention. The models
 see the same batches and draw from the same noise. The printed SSIM is the mean over all pairs of a
 drawn and a real digit.
@@ -22,7 +22,7 @@ from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.evaluation.ssim import mean_ssim
 from qhybrid_runtime.health.model import model_health
 
-MODELS = (("qattention-unet", "published"), ("qattention-unet", "trainable"), ("light-unet", None))
+MODELS = (("qattention-unet", "paper"), ("qattention-unet", "trainable"), ("light-unet", None))
 
 
 def digits_of(spec: ModelSpec, images: Tensor, steps: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Train circuits that turn the maximally mixed state step by step into a cluster of states.
 
+`qhybrid train --dataset states:cluster` does so by command; this is the library without it.
 The states are of two qubits. Run with `python examples/quantum_states.py`; it writes
 quantum_states.png: the mean fidelity with the cluster's centre while noise is added (read from left
 to right) and while it is removed (read from right to left), with a band of the middle 90 % of the

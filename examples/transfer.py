@@ -2,11 +2,10 @@
 
 Run with `python examples/transfer.py`; it writes transfer.png, each row from the same noise. Rows:
 the classical U-Net; continued with a new classical vertex (the paper's control); continued with a
-vertex that has circuits; continued with the classical twins of these circuits. The commands for the
-paper's 19 + 1 epochs are:
+vertex that has circuits; continued with the classical twins of these circuits. The command for the
+paper's 19 + 1 epochs is:
 
-    qhybrid train --config paper --model unet --epochs 19 --out runs/classical
-    qhybrid train --config paper --model 1fqconv-qvunet --epochs 1 --init-from runs/classical
+    qhybrid train --config defalco2024-transfer-mnist
 """
 
 import csv

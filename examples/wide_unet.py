@@ -3,10 +3,9 @@
 Run with `python examples/wide_unet.py`; it writes wide_unet.png, each row from the same noise: the
 classical model; the same model with a circuit of random weights on a tenth of the vertex's
 channels; the same model after training the circuit's 28 weights, with all other weights frozen. The
-commands for the 20 + 5 epochs of the PyTorch report are:
+command for the 20 + 5 epochs of the PyTorch report is:
 
-    qhybrid train --config wide --model wide-unet --out runs/wide
-    qhybrid train --config wide --epochs 5 --init-from runs/wide --freeze classical
+    qhybrid train --config capece-transfer
 """
 
 import sys

@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from qhybrid_circuits.errors import QHybridError, RequestError
-from qhybrid_circuits.files import regular
+from qhybrid_circuits.files import LEFTOVER, regular
 from qhybrid_circuits.files import replacing as replacing
 
 T = TypeVar("T")
@@ -47,6 +47,17 @@ def user_path(path: Path | str) -> Path:
             f"'{path}' cannot be reached: {error.strerror}; check the path"
         ) from error
     return expanded
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a process that was killed had begun to write, in a folder and the folders in it.
+
+    The caller must keep other processes from it; runs in the folder are left to their own.
+    """
+    for path in (*folder.glob(LEFTOVER), *folder.glob(f"*/{LEFTOVER}")):
+        if path.parent == folder or not (path.parent / "config.toml").exists():
+            with suppress(OSError):
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from qhybrid.files import InFolder, user_path
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.files import LEFTOVER
 
 RUNS = Path("runs")
 """Where runs go unless told otherwise, relative to the working directory."""
@@ -58,6 +59,8 @@ class Run:
     """The figures by epoch, of runs that were evaluated while they trained (PNG)."""
     forward_plot = InFolder("forward.png")
     """Training images at times of the diffusion (PNG)."""
+    fidelity_plot = InFolder("fidelity.png")
+    """How noise is added to quantum states and removed, for models of such (PNG)."""
     checkpoints = InFolder("checkpoints")
     """Folder of the full states to resume from."""
     samples = InFolder("samples")
@@ -66,6 +69,11 @@ class Run:
     """Folder of the sampling runs that were not sent elsewhere."""
     tensorboard = InFolder("tensorboard")
     """Folder of the TensorBoard events."""
+
+    @property
+    def pretrained(self) -> "Run":
+        """The run of the model that was trained first, where `transfer.model` names one."""
+        return Run(self.folder / "pretrained")
 
     def config(self) -> Config:
         """Read the configuration that the run was started with.
@@ -226,7 +234,8 @@ def check_free(folder: Path) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"'{folder}' is a file; choose another --out")
-    if folder.is_dir() and any(folder.iterdir()):
+    # What a killed process had begun to write is in nobody's way.
+    if folder.is_dir() and {*folder.iterdir()} - {*folder.glob(LEFTOVER)}:
         raise RequestError(f"'{folder}' is not empty; choose another --out")
 
 

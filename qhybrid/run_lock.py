@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from qhybrid.files import clear_leftovers
 from qhybrid.run_folder import check_free, claim_folder, claim_next
 from qhybrid_circuits.errors import RequestError
 
@@ -34,6 +35,7 @@ def occupied(
         try:
             if resumed is None:
                 check_free(claimed)
+            clear_leftovers(claimed)
             yield claimed
         except BaseException:
             if made:

@@ -19,10 +19,13 @@ class Ansatz:
     Attributes:
         name: The ansatz's name.
         source: The builder, or "module:function" of it, imported when it is first called.
+        encoding: How it takes in one feature an input, where that is known and comes first; None
+            where its inputs are its own affair.
     """
 
     name: str
     source: "str | Callable[..., VariationalCircuit]"
+    encoding: str | None = None
 
     @property
     def builder(self) -> "Callable[..., VariationalCircuit]":
@@ -50,7 +53,12 @@ ANSATZE: tuple[str, ...] = (
     "reupload",
 )
 
-_ROWS = [Ansatz(name, f"qhybrid_circuits.ansatz._{name}:{name}") for name in ANSATZE]
+_ENCODINGS = {"brickwork": "amplitude", "reupload": None}
+
+_ROWS = [
+    Ansatz(name, f"qhybrid_circuits.ansatz._{name}:{name}", _ENCODINGS.get(name, "angle"))
+    for name in ANSATZE
+]
 
 #: All ansätze: the built-in ones, those of installed packages, and any `module:function`.
 REGISTRY = Registry("ansatz", _ROWS, group="qhybrid.ansatze", adapt=_adapt)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from qhybrid_circuits.errors import FileKindError, QHybridError, WriteError
 
+LEFTOVER = f".{'?' * 8}.part*"
+"""Pattern of the names of files that are not whole yet, or were not when the process ended."""
+
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFCHR: "a device",

@@ -72,6 +72,9 @@ def _show(found: "Evaluation", output_format: Format) -> None:
     ]
     show_table(records, tuple(records[0]), output_format)
     near = found.memorization
+    if near is None:
+        typer.echo(f"\nresults  {found.results_file}")
+        return
     typer.echo(
         f"\n{near.share:.2%} ({near.low:.2%} to {near.high:.2%}) of the images are nearer to a "
         f"training image than {1 - near.expected:.0%} of {near.training_images:,} training images "

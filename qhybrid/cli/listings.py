@@ -1,4 +1,4 @@
-"""`qhybrid models`, `datasets` and `backends`: what exists, from tables that need no torch."""
+"""`qhybrid models`, `configs`, `datasets` and `backends`: what exists, made without torch."""
 
 from typing import Annotated
 
@@ -17,6 +17,14 @@ def models(output_format: FormatOption = "table") -> None:
 
     columns = tuple(CatalogEntry.__annotations__)
     show_table([dict(entry) for entry in catalog()], columns, output_format)
+
+
+def configs(output_format: FormatOption = "table") -> None:
+    """List what --config takes: the papers' experiments."""
+    from qhybrid.settings.recipes import recipes
+
+    columns = ("name", "model", "dataset", "epochs", "summary")
+    show_table([each.record() for each in recipes()], columns, output_format)
 
 
 def datasets(output_format: FormatOption = "table") -> None:

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
-from qhybrid.cli.listings import backends, datasets, models
+from qhybrid.cli.listings import backends, configs, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.reproduce import reproduce
 from qhybrid.cli.sample import sample, sample_command
+from qhybrid.cli.serve_fake import serve_fake
 from qhybrid.cli.train import train, train_command
 from qhybrid.openmp import let_waiting_threads_sleep
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
@@ -26,8 +28,11 @@ _LONGEST = 4000
 """Characters of a line on what went wrong; what comes from a damaged file has no end."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command
-    for command in (train, sample, evaluate, compare, reproduce, report, models, datasets, backends)
+    command.__name__.replace("_", "-"): command
+    for command in (
+        *(train, sample, evaluate, bound, compare, reproduce, report),
+        *(models, configs, datasets, backends, serve_fake),
+    )
 }
 """Command name -> function; the functions import what is heavy when they are called."""
 

@@ -89,8 +89,9 @@ def _show_files(sampling: "SamplingRun") -> None:
     from qhybrid.cli.console import PatientConsole
     from qhybrid.printing import print_lines
 
-    files = ("images", "grid", "animation", "manifest")
-    lines = {name: str(getattr(sampling, f"{name}_file")) for name in files}
+    files = ("images", "grid", "animation", "states", "fidelity", "manifest")
+    paths = {name: getattr(sampling, f"{name}_file") for name in files}
+    lines = {name: str(path) for name, path in paths.items() if path.is_file()}
     print_lines(PatientConsole(), lines, width=9)
 
 

@@ -13,7 +13,9 @@ def train(
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option(metavar="FILE.toml|NAME", help="Configuration to start from, e.g. paper."),
+        typer.Option(
+            metavar="FILE.toml|NAME", help="Configuration to start from; see `qhybrid configs`."
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -43,6 +45,8 @@ def train(
     from qhybrid.run_folder import newest_folder, open_run
     from qhybrid.run_group import is_group
     from qhybrid.settings import sources
+    from qhybrid.settings.kind_settings import chosen_model
+    from qhybrid.settings.recipes import departures
     from qhybrid.training.seeds import open_group, train_seeds
     from qhybrid.training.train import resumed_config
     from qhybrid.training.train import train as train_run
@@ -54,6 +58,7 @@ def train(
     base = sources.read_values(config) if config is not None else {}
     assigned = sources.parse_assignments(assignments or [])
     requested = sources.merge_values(base, sources.nest({**assigned, **given}))
+    note = None
     if resume:
         out = newest_folder() if out is None else user_path(out)
         grouped = seeds is not None or is_group(out)
@@ -61,23 +66,24 @@ def train(
         resolved = resumed_config(saved.config(), requested)
     else:
         grouped, resolved = seeds is not None, sources.parse_config(requested)
+        note = departures(resolved, {*assigned, *given}) if config is None else None
 
     from qhybrid.cli.console import PatientConsole
 
     console = PatientConsole()
+    if not resume and "name" not in requested.get("model", {}):
+        told = chosen_model(resolved.model, resolved.data)
+        if told:
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
     if grouped:
+        count = 1 if jobs is None else jobs
         train_seeds(
-            resolved,
-            seeds=seeds,
-            out=out,
-            resume=resume,
-            jobs=1 if jobs is None else jobs,
-            console=console,
+            resolved, seeds=seeds, out=out, resume=resume, jobs=count, console=console, note=note
         )
     elif jobs is not None:
         raise RequestError("--jobs is for a group of runs; give --seeds N too, or leave it out")
     else:
-        train_run(resolved, out=out, resume=resume, console=console)
+        train_run(resolved, out=out, resume=resume, console=console, note=note)
 
 
 def train_command() -> Callable[..., None]:

@@ -21,6 +21,9 @@ DIRECTIONS: Mapping[str, Better | None] = {
     "density": "higher",
     "coverage": "higher",
     "SSIM": None,
+    "fidelity": "higher",
+    "MMD": "lower",
+    "Wasserstein": "lower",
 }
 """Which value of an evaluation's figure is better; None where it is no measure of quality."""
 

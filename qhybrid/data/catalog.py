@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qhybrid.files import user_path
+from qhybrid.kinds import IMAGES, STATES, Kind
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import Registry, is_reference, row_or_function
 
@@ -30,7 +31,8 @@ class DatasetInfo:
         num_classes: Number of classes; None where the files decide.
         offline: Whether it can be read without a network, the first time too.
         splits: The splits that exist.
-        reader: Function (Reading) -> RawImages, or "module:function".
+        reader: Function (Reading) -> RawImages, or "module:function"; of states, complex (N, d).
+        kind: What it holds.
     """
 
     name: str
@@ -41,10 +43,12 @@ class DatasetInfo:
     offline: bool
     splits: tuple[str, ...]
     reader: "str | Callable[[Reading], RawImages]"
+    kind: Kind = IMAGES
 
     def record(self) -> dict[str, Any]:
         """Return what listings show."""
-        return {key: value for key, value in asdict(self).items() if key != "reader"}
+        record = {key: value for key, value in asdict(self).items() if key != "reader"}
+        return {**record, "kind": self.kind.name}
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,17 @@ class Reading:
         split: One of the row's `splits`.
         image_size: Side in pixels that images are going to be resized to; None keeps their own.
         cache_dir: Where downloads are kept; None means $QHYBRID_DATA or ~/.cache/qhybrid.
+        qubits: Of quantum states; None takes the data set's own.
+        spread: Noise on quantum states; None takes the data set's own.
     """
 
     name: str
     path: Path | None
     split: str
-    image_size: int | None
-    cache_dir: str | Path | None
+    image_size: int | None = None
+    cache_dir: str | Path | None = None
+    qubits: int | None = None
+    spread: float | None = None
 
 
 _SPLITS = ("train", "val", "test")
@@ -86,6 +94,17 @@ def _medmnist(name: str, what: str, channels: int, classes: int) -> DatasetInfo:
         reader="qhybrid.data.medmnist:read_medmnist",
     )
 
+
+_family = partial(
+    DatasetInfo,
+    image_size=None,
+    channels=None,
+    num_classes=None,
+    offline=True,
+    splits=("train", "test"),
+    reader="qhybrid.data.states:read_family",
+    kind=STATES,
+)
 
 _ROWS = (
     _grey_classes(
@@ -112,6 +131,9 @@ _ROWS = (
     _medmnist("organcmnist", "23,583 coronal CT slices of organs", 1, 11),
     _medmnist("organsmnist", "25,211 sagittal CT slices of organs", 1, 11),
     _medmnist("chestmnist", "112,120 chest X-rays, without their 14 kinds of findings", 1, 1),
+    _family("states:cluster", "quantum states near a random one"),
+    _family("states:circle", "quantum states cos(a) |0...0> + sin(a) |1...1>"),
+    _family("states:ising", "ground states of an Ising chain in transverse fields"),
 )
 
 
@@ -142,7 +164,23 @@ PATH_FORMS: tuple[DatasetInfo, ...] = (
         splits=("train",),
         reader="qhybrid.data.folder:read_folder",
     ),
+    _on_disk(
+        "states:FILE.npz",
+        "quantum states, complex (N, 2**n) under states, others under test_states",
+        splits=("train", "test"),
+        reader="qhybrid.data.states:read_file",
+        kind=STATES,
+    ),
 )
+
+_OF_STATES = "states:"
+"""What the names of data sets of quantum states begin with."""
+
+
+def absolute_name(name: str) -> str:
+    """Return the name of what is on disk so that it means the same in every folder."""
+    prefix = _OF_STATES if name.startswith(_OF_STATES) else ""
+    return prefix + str(Path(os.path.expanduser(name.removeprefix(prefix))).absolute())
 
 
 def subfolders(path: Path, source: str) -> list[str]:
@@ -174,7 +212,7 @@ def _folder_form(path: Path, source: str) -> DatasetInfo:
 
 
 def dataset_catalog() -> tuple[DatasetInfo, ...]:
-    """List everything that `--dataset` takes: the names, then the two path forms."""
+    """List everything that `--dataset` takes: the names, then the path forms."""
     return (*DATASETS.values(), *PATH_FORMS)
 
 
@@ -203,6 +241,8 @@ def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
     name = os.fspath(name_or_path)
     if name in DATASETS:
         return DatasetSource(name, None, DATASETS[name])
+    if name.startswith(_OF_STATES):
+        return _file_of_states(name)
     path = user_path(name)
     if name and path.is_dir():
         return DatasetSource(name, path, _folder_form(path, name))
@@ -221,3 +261,38 @@ def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
         return DatasetSource(name, None, DATASETS.find(name))
     hint = "or give FILE.npz (MedMNIST layout) or a FOLDER with one subfolder of images per class"
     raise UnknownNameError("dataset", name, DATASETS, hint)
+
+
+def dataset_kind(name: str) -> Kind:
+    """Return what a data set holds; one that is not there any more is what its name says."""
+    try:
+        return resolve_dataset(name).info.kind
+    except RequestError:
+        return STATES if name.startswith(_OF_STATES) else IMAGES
+
+
+def _file_of_states(name: str) -> DatasetSource:
+    path = user_path(name.removeprefix(_OF_STATES))
+    if path.suffix.lower() != ".npz":
+        known = [row.name for row in DATASETS.values() if row.kind is STATES]
+        raise UnknownNameError("dataset of states", name, known, "or give states:FILE.npz")
+    if not path.is_file():
+        raise RequestError(f"dataset '{name}' does not exist: no such file; check the path")
+    return DatasetSource(name, path, PATH_FORMS[2])
+
+
+def check_split(source: DatasetSource, split: str) -> None:
+    """Refuse a split that a data set does not have.
+
+    Raises:
+        UnknownNameError: There are other splits.
+        RequestError: There is one, that of training.
+    """
+    if split in source.info.splits:
+        return
+    if source.info.splits == ("train",):
+        where = "" if source.path is None else "; give the folder of those images itself"
+        raise RequestError(
+            f"dataset '{source.name}' has no '{split}' split; all its images are 'train'{where}"
+        )
+    raise UnknownNameError("split", split, source.info.splits)

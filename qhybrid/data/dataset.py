@@ -1,5 +1,7 @@
 """The dataset that training iterates over."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -55,6 +57,18 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     def channels(self) -> int:
         """1 for grayscale, 3 for RGB."""
         return self.images.shape[3]
+
+    @property
+    def described(self) -> str:
+        """How many images, of what size, of how many classes."""
+        classes = len(self.class_names)
+        size = f"{self.image_size}x{self.image_size}x{self.channels}"
+        return f"{len(self):,} of {size}, {classes} class{'es' * (classes > 1)}"
+
+    @property
+    def spec_fields(self) -> dict[str, Any]:
+        """What a `ModelSpec` is told of the data."""
+        return {"image_size": self.image_size, "channels": self.channels}
 
     def __len__(self) -> int:
         """Return the number of images."""

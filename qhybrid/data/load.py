@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qhybrid.data.catalog import DatasetSource, Reading, resolve_dataset
+from qhybrid.data.catalog import Reading, check_split, resolve_dataset
 from qhybrid.data.classes import select_classes
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.raw import RawImages
 from qhybrid.data.sizes import check_image_size, fit_image_size, fitting_side, resizing_note
-from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid.kinds import IMAGES
+from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 
 LIMIT_SEED = 0
@@ -51,7 +52,12 @@ def load_dataset(
     check_image_size(image_size)
     if limit is not None and limit < 1:
         raise RequestError(f"limit must be at least 1, but is {limit}; leave it out for all images")
-    _check_split(source, split)
+    if source.info.kind is not IMAGES:
+        raise RequestError(
+            f"'{source.name}' holds {source.info.kind.name}, but images are wanted; choose another "
+            "--dataset, see `qhybrid datasets`"
+        )
+    check_split(source, split)
     read = load_reference(source.info.reader)
     raw = read(Reading(source.name, source.path, split, image_size, cache_dir))
     if not isinstance(raw, RawImages):
@@ -81,14 +87,3 @@ def load_dataset(
     # A copy: arrays mapped from files may be read-only, which tensors cannot express.
     tensors = torch.tensor(images), torch.tensor(raw.labels)
     return ImageDataset(*tensors, class_names=raw.class_names, source=raw.source, notes=notes)
-
-
-def _check_split(source: DatasetSource, split: str) -> None:
-    if split in source.info.splits:
-        return
-    if source.info.splits == ("train",):
-        where = "" if source.path is None else "; give the folder of those images itself"
-        raise RequestError(
-            f"dataset '{source.name}' has no '{split}' split; all its images are 'train'{where}"
-        )
-    raise UnknownNameError("split", split, source.info.splits)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhybrid.memory import check_memory
-from qhybrid.models.spec import IMAGE_SIZES
+from qhybrid.models.image_sizes import IMAGE_SIZES
 from qhybrid_circuits.errors import RequestError
 
 *_SMALLER, _LARGEST = sorted(IMAGE_SIZES)

@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights that are trained, with the paper's warm-up."""
+"""The exponential moving average of the weights that are trained."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,9 @@ from qhybrid_circuits.errors import RequestError
 
 __all__ = ["Ema", "EmaSpec"]
 
+BEFORE_THE_FIRST = -2
+"""The latest `update_after_step` of EMAModel with which step 0 is averaged already."""
+
 
 class Ema:
     """Averaged copies of a model's parameters, by diffusers' EMAModel on training's step count.
@@ -25,10 +28,13 @@ class Ema:
         """Start from the model's present parameters; no spec means the defaults."""
         self.spec = spec or EmaSpec()
         self._is_trained = [parameter.requires_grad for parameter in model.parameters()]
+        decay, warmup = self.spec.decay, self.spec.warmup
         self._average = EMAModel(
             self._trained(model),
-            decay=self.spec.decay,
-            update_after_step=self.spec.start,
+            decay=decay,
+            # EMAModel keeps nothing up to here, and without a warm-up rises in another way.
+            min_decay=0.0 if warmup else decay,
+            update_after_step=self.spec.start if warmup else BEFORE_THE_FIRST,
             use_ema_warmup=True,
             inv_gamma=1.0,
             power=self.spec.power,

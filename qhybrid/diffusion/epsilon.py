@@ -9,8 +9,9 @@ from torch import Tensor
 from qhybrid.diffusion.loss import check_weighting, denoising_loss
 from qhybrid.diffusion.noise import NoiseSource, drawn_from
 from qhybrid.diffusion.process import EPSILON, Draw, Process
-from qhybrid.diffusion.samplers import sampling_scheduler
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.samplers import check_sampler, sampling_scheduler
+from qhybrid.diffusion.specs import LEARNED, P2Weighting, ScheduleSpec
+from qhybrid.diffusion.variance import split
 
 
 class EpsilonProcess(Process):
@@ -37,7 +38,10 @@ class EpsilonProcess(Process):
         generator: torch.Generator,
         noise_source: NoiseSource,
     ) -> Tensor:
-        """Return the weighted squared error of the predicted noise."""
+        """Return the weighted squared error of the predicted noise.
+
+        Models that predict variances too have the hybrid loss; see `denoising_loss`.
+        """
         scheduler, weighting = self.scheduler, self.weighting
         return denoising_loss(model, images, scheduler, weighting, generator, noise_source)
 
@@ -46,14 +50,25 @@ class EpsilonProcess(Process):
         return predicted
 
     def chain(self, model: Callable[..., Any], draw: Draw) -> Iterator[Tensor]:
-        """Yield pure noise, then x after each step, (B, C, H, W)."""
+        """Yield pure noise, then x after each step, (B, C, H, W), as the model is given it.
+
+        Predicted variances are those of the sampler `ddpm`; no other one has a use for them.
+        """
+        learned = self.schedule.variance == LEARNED and check_sampler(draw.sampler).ancestral
         scheduler = sampling_scheduler(draw.sampler, self.schedule, draw.steps)
         streams, generators = draw.streams(), draw.generators
-        x = torch.cat([stream.normal((1, *draw.shape)) for stream in streams]).to(draw.device)
-        yield x
-        for t in scheduler.timesteps.tolist():
+        noise = torch.cat([stream.normal((1, *draw.shape)) for stream in streams]).to(draw.device)
+        visited: list[int] = scheduler.timesteps.tolist()
+        x = noise * scheduler.init_noise_sigma
+        given = scheduler.scale_model_input(x, visited[0])
+        yield given
+        for t, following in zip(visited, [*visited[1:], -1], strict=True):
             times = torch.full((len(x),), t, device=draw.device, dtype=torch.long)
-            epsilon = self.epsilon(model(x, times).float(), x, t)
+            predicted, v = split(model(given, times).float(), given.shape[1])
+            epsilon = self.epsilon(predicted, given, t)
+            if learned and v is not None:
+                epsilon = torch.cat([epsilon, v], dim=1)  # as diffusers takes them
             with drawn_from(draw.noise, generators, streams):
                 x = scheduler.step(epsilon, t, x, generator=generators, return_dict=False)[0]
-            yield x
+            given = scheduler.scale_model_input(x, following)
+            yield given

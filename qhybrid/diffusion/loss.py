@@ -8,6 +8,7 @@ from torch import Tensor
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
 from qhybrid.diffusion.schedules import NoiseScheduler
 from qhybrid.diffusion.specs import P2Weighting
+from qhybrid.diffusion.variance import BOUND_WEIGHT, bound, split
 from qhybrid_circuits.errors import RequestError
 
 __all__ = ["P2Weighting", "check_weighting", "denoising_loss", "p2_weights"]
@@ -52,7 +53,8 @@ def denoising_loss(
     """Noise the images to uniformly drawn timesteps and score the predicted noise.
 
     Args:
-        model: Predicts epsilon (B, C, H, W) from x_t and t (B,).
+        model: Predicts epsilon (B, C, H, W) from x_t and t (B,); or (B, 2 C, H, W), epsilon and
+            variances, see `qhybrid.diffusion.variance`.
         images: (B, C, H, W) in [-1, 1].
         scheduler: From `noise_scheduler`.
         weighting: The weight of each timestep.
@@ -62,6 +64,8 @@ def denoising_loss(
 
     Returns:
         The mean over the batch of weight times squared error, itself a mean over pixels; a scalar.
+        For a model that predicts variances, plus 0.001 times the variational bound, in bits per
+        value (Nichol and Dhariwal 2021, equation 16), which has no weight of the timestep.
     """
     count, drawn_on = scheduler.config.num_train_timesteps, generator.device
     drawn = torch.randint(count, images.shape[:1], generator=generator, device=drawn_on)
@@ -70,6 +74,13 @@ def denoising_loss(
     noise = stream.normal(images.shape, images.dtype).to(images.device)
     noisy = scheduler.add_noise(images, noise, timesteps)
     # Under autocast the prediction is bf16, too coarse to be squared and averaged.
-    error = (model(noisy, timesteps).float() - noise.float()).square().flatten(1).mean(1)
+    epsilon, v = split(model(noisy, timesteps).float(), images.shape[1])
+    error = (epsilon - noise.float()).square().flatten(1).mean(1)
     alphas_cumprod = scheduler.alphas_cumprod.to(images.device)[timesteps]
-    return (p2_weights(alphas_cumprod, weighting) * error).mean()
+    simple: Tensor = (p2_weights(alphas_cumprod, weighting) * error).mean()
+    if v is None:
+        return simple
+    # The bound is a sum over timesteps, of which each image has a random one.
+    terms = bound(epsilon, v, images.float(), noise.float(), timesteps, scheduler)
+    hybrid: Tensor = simple + BOUND_WEIGHT * count * terms.mean()
+    return hybrid

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qhybrid.diffusion.schedules import noise_scheduler
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.diffusion.schedules import NoiseScheduler, noise_scheduler
+from qhybrid.diffusion.specs import (
+    LEARNED_SCHEDULE,
+    POSTERIOR,
+    VARIANCES,
+    P2Weighting,
+    ScheduleSpec,
+)
+from qhybrid.kinds import IMAGES, Kind
+from qhybrid.kinds import STATES as QUANTUM_STATES
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.utils.data import Dataset
 
     from qhybrid.diffusion.noise import NoiseSource, NoiseStream
@@ -35,8 +43,16 @@ class ProcessInfo:
         scheduled: Whether the settings under `diffusion` say how much noise there is.
         planes: Channels of the model's input for each channel of an image.
         latents: Whether models take vectors of `dim` latents in the place of images.
+        learned: As `home`, on the schedule that is trained with the model; None where models have
+            none.
         shots: Executions of a circuit as a job unless a request says otherwise; None leaves the
             backend's default.
+        kind: What models are trained on, and what is drawn from them.
+        exact: Whether circuits must run on an exact backend.
+        weighted: Whether the P2 weights of the settings are part of the loss.
+        continuous: The subclass of `Process`, or "module:Class", of such models on a schedule in
+            continuous time; None where there is none.
+        variances: The variances that a step of the reverse process can have.
     """
 
     home: "str | type[Process]"
@@ -47,7 +63,63 @@ class ProcessInfo:
     scheduled: bool = True
     planes: int = 1
     latents: bool = False
+    learned: "str | type[Process] | None" = None
     shots: int | None = None
+    kind: Kind = IMAGES
+    exact: bool = False
+    weighted: bool = True
+    continuous: "str | type[Process] | None" = None
+    variances: tuple[str, ...] = (POSTERIOR,)
+
+    def check_backend(self, name: str, *, exact: bool) -> None:
+        """Refuse a backend with errors for models whose circuits must be exact.
+
+        Raises:
+            RequestError: It has errors.
+        """
+        if self.exact and not exact:
+            raise RequestError(
+                f"{self.models} needs expectation values without errors, of which it makes density "
+                f"matrices, but the backend is '{name}'; use statevector or aer"
+            )
+
+    def check_schedule(self, schedule: ScheduleSpec) -> None:
+        """Refuse a schedule that such models, or the variance, cannot have.
+
+        Raises:
+            RequestError: It is in continuous time and they need whole timesteps, or it is the
+                learned one and there is no bound to train it by.
+        """
+        if schedule.name == LEARNED_SCHEDULE and self.learned is None:
+            raise RequestError(
+                f"the schedule '{LEARNED_SCHEDULE}' is for models that predict the noise in "
+                f"images, but this is {self.models} that predicts something else; choose another "
+                "diffusion.schedule"
+            )
+        if schedule.continuous and self.continuous is None:
+            raise RequestError(
+                f"the schedule '{schedule.name}' is in continuous time, but {self.models} is "
+                "trained at whole timesteps; choose another diffusion.schedule, e.g. linear"
+            )
+        fixed = not schedule.continuous and schedule.name != LEARNED_SCHEDULE
+        if not fixed and schedule.variance != POSTERIOR:
+            raise RequestError(
+                f"diffusion.variance={schedule.variance} is of steps between whole timesteps of a "
+                f"fixed schedule, but this is '{schedule.name}'; leave one of the two out"
+            )
+
+    def check_variance(self, variance: str) -> None:
+        """Refuse a variance that the reverse process of such models cannot have.
+
+        Raises:
+            RequestError: It is none of `variances`.
+        """
+        if variance not in self.variances:
+            raise RequestError(
+                f"the reverse process of {self.models} has the variance "
+                f"{' or '.join(self.variances)}, but was asked for {variance}; leave "
+                "diffusion.variance out"
+            )
 
     def check_sampler(self, schedule: ScheduleSpec, sampler: str, steps: int) -> None:
         """Refuse a sampler, or a number of steps, that cannot draw from such models.
@@ -71,8 +143,16 @@ class ProcessInfo:
     def build(
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
     ) -> "Process":
-        """Return the process on a schedule; the arguments are those of `Process`."""
-        process: Process = load_reference(self.home)(schedule, weighting, classes)
+        """Return the process on a schedule; the arguments are those of `Process`.
+
+        Raises:
+            RequestError: Such models cannot have this schedule.
+        """
+        self.check_schedule(schedule)
+        home = self.continuous if schedule.continuous else self.home
+        if schedule.name == LEARNED_SCHEDULE and self.learned:
+            home = self.learned
+        process: Process = load_reference(home)(schedule, weighting, classes)
         # A subclass without a row of its own would have that of its base.
         process.info = self
         return process
@@ -134,10 +214,12 @@ class Process(ABC):
         schedule: The noise of each timestep.
         weighting: The weight of each timestep in the loss, where the process has any.
         classes: How many classes models are told of; None where they are told of none.
+        distance: What the loss of quantum states measures; None is its usual one.
         scheduler: Adds noise as the schedule says.
     """
 
     info: ProcessInfo
+    distance: str | None = None
 
     def __init__(
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
@@ -145,6 +227,9 @@ class Process(ABC):
         """Set up; see the attributes."""
         self.schedule, self.weighting, self.classes = schedule, weighting, classes
         self.scheduler = noise_scheduler(schedule)
+
+    def bind(self, model: "nn.Module") -> None:  # noqa: B027
+        """Take from the model that is trained what the process needs beside its predictions."""
 
     @abstractmethod
     def loss(
@@ -180,6 +265,10 @@ class Process(ABC):
         times: list[float] = sampling_scheduler(sampler, self.schedule, steps).timesteps.tolist()
         return times
 
+    def present_scheduler(self) -> NoiseScheduler:
+        """Return what adds noise as the schedule is by now; most schedules do not change."""
+        return self.scheduler
+
     def prepare(
         self, model: Callable[..., Any], preparation: Preparation
     ) -> "Dataset[tuple[Tensor, int]] | None":
@@ -206,8 +295,13 @@ class Process(ABC):
         """
 
 
-EPSILON = ProcessInfo("qhybrid.diffusion.epsilon:EpsilonProcess")
-"""Models predict the noise in x_t (Ho et al. 2020)."""
+EPSILON = ProcessInfo(
+    "qhybrid.diffusion.epsilon:EpsilonProcess",
+    continuous="qhybrid.diffusion.score:ScoreProcess",
+    learned="qhybrid.diffusion.learned:LearnedProcess",
+    variances=tuple(VARIANCES),
+)
+"""Models predict the noise in x_t (Ho et al. 2020; Song et al. 2021 in continuous time)."""
 
 STATES = ProcessInfo(
     "qhybrid.diffusion.state_sampling:StateProcess",
@@ -228,3 +322,15 @@ LATENT = ProcessInfo(
     latents=True,
 )
 """Models denoise the latents of an autoencoder (Rombach et al. 2022; Karras et al. 2022)."""
+
+DENSITY = ProcessInfo(
+    "qhybrid.states.process:DensityProcess",
+    models="a model of quantum states",
+    timesteps=8,
+    sampler="ddpm",
+    planes=2,
+    kind=QUANTUM_STATES,
+    exact=True,
+    weighted=False,
+)
+"""Circuits that take depolarized density matrices a step back (Jo et al. 2026, section 2.2)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qhybrid.diffusion.schedules import NoiseScheduler, beta_options, diffusers_scheduler
-from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.diffusion.specs import BETA, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import Registry, load_reference, row_or_function
 
@@ -23,6 +23,8 @@ class SamplerInfo:
         scheduler: Function (ScheduleSpec) -> diffusers scheduler of models that predict epsilon,
             whose `set_timesteps` takes a list; or "module:function".
         options: Further arguments of `scheduler`.
+        evaluations: Evaluations of the model at each time.
+        ancestral: Whether its steps have the variance that the schedule names.
     """
 
     name: str
@@ -31,6 +33,8 @@ class SamplerInfo:
     stochastic: bool
     scheduler: str | Callable[..., NoiseScheduler]
     options: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: int = 1
+    ancestral: bool = False
 
 
 _SOLVER = "qhybrid.diffusion.samplers:dpm_solver"
@@ -42,6 +46,7 @@ _ROWS = (
         None,
         True,
         "qhybrid.diffusion.schedules:noise_scheduler",
+        ancestral=True,
     ),
     SamplerInfo(
         "ddim", "deterministic, first order (Song et al. 2021)", 50, False, _SOLVER, {"order": 1}
@@ -64,10 +69,19 @@ _ROWS = (
     ),
     SamplerInfo(
         "sde",
-        "reverse-time VP-SDE (Song et al. 2021)",
+        "reverse-time SDE (Song et al. 2021)",
         200,
         True,
-        "qhybrid.diffusion.samplers:reverse_sde",
+        "qhybrid.diffusion.reverse_sde:reverse_sde",
+    ),
+    SamplerInfo(
+        "pc",
+        "reverse-time SDE, each step after a correction by Langevin dynamics (Song et al. 2021)",
+        200,
+        True,
+        "qhybrid.diffusion.reverse_sde:reverse_sde",
+        {"corrected": True},
+        evaluations=2,
     ),
     SamplerInfo(
         "ode",
@@ -101,6 +115,22 @@ def check_sampler(name: str) -> SamplerInfo:
         UnknownNameError: No sampler has that name.
     """
     return SAMPLERS.find(name)
+
+
+def check_has_variance(variance: str, sampler: str) -> None:
+    """Refuse a fixed variance other than the usual one where no step of the sampler has it.
+
+    Learned variances are trained with the noise, which every sampler can draw with.
+
+    Raises:
+        RequestError: It would have no effect.
+    """
+    if variance == BETA and not check_sampler(sampler).ancestral:
+        having = ", ".join(name for name, row in SAMPLERS.built_in.items() if row.ancestral)
+        raise RequestError(
+            f"the variance '{variance}' is of the sampler {having}, and has no effect on "
+            f"'{sampler}'; leave it out, or choose the sampler {having}"
+        )
 
 
 def sampler_steps(name: str, spec: ScheduleSpec, steps: int | None = None) -> int:
@@ -146,14 +176,6 @@ def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseSchedu
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
     return scheduler
-
-
-def reverse_sde(spec: ScheduleSpec) -> NoiseScheduler:
-    """Return the solver of the reverse-time SDE."""
-    from qhybrid.diffusion.reverse_sde import ReverseSde
-
-    solver: NoiseScheduler = ReverseSde(**beta_options(spec))
-    return solver
 
 
 def dpm_solver(spec: ScheduleSpec, *, order: int, stochastic: bool = False) -> NoiseScheduler:

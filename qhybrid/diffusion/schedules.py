@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.diffusion.specs import BETA, LEARNED, LEARNED_SCHEDULE, POSTERIOR, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ class NoiseScheduler(Protocol):
     betas: "Tensor"
     alphas_cumprod: "Tensor"
     timesteps: "Tensor"
+    init_noise_sigma: Any
+
+    def scale_model_input(self, sample: "Tensor", timestep: int) -> Any:
+        """Return what the model is given for x (B, C, H, W) at a timestep."""
 
     def add_noise(self, original_samples: "Tensor", noise: "Tensor", timesteps: "Tensor") -> Any:
         """Return x_t (B, C, H, W) for x_0, epsilon and t (B,)."""
@@ -47,6 +51,7 @@ def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
 
 
 _DIFFUSERS_NAMES = {"cosine": "squaredcos_cap_v2"}
+_VARIANCE_TYPES = {POSTERIOR: "fixed_small", BETA: "fixed_large", LEARNED: "learned_range"}
 
 #: alpha-bar below which single precision cannot be relied on.
 _LEAST_ALPHA_BAR = 1e-30
@@ -59,8 +64,13 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
 
     Raises:
         RequestError: A timestep adds no noise, or the last ones leave nothing of the image, in
-            single precision.
+            single precision; or the schedule is learned, and only a model has its betas.
     """
+    if spec.name == LEARNED_SCHEDULE:
+        raise RequestError(
+            f"the schedule '{LEARNED_SCHEDULE}' is trained with a model and has no betas without "
+            "it; take those of the trained model, `model.noise_levels.betas(timesteps)`"
+        )
     return {
         "num_train_timesteps": spec.timesteps,
         "trained_betas": list(_betas(spec)),
@@ -71,6 +81,10 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def _betas(spec: ScheduleSpec) -> tuple[float, ...]:
     """Return the betas by diffusers, checked to keep all samplers finite."""
+    if spec.continuous:
+        from qhybrid.diffusion.sde import sde_of
+
+        spec = ScheduleSpec.of_betas(sde_of(spec).betas(spec.timesteps))
     options: dict[str, Any] = {"beta_schedule": _DIFFUSERS_NAMES.get(spec.name, spec.name)}
     if spec.betas is not None:
         options = {"trained_betas": list(spec.betas)}
@@ -104,12 +118,12 @@ def _check_levels(spec: ScheduleSpec, alpha_bar: "Tensor") -> None:
 def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
     """Build the scheduler of training and of ancestral sampling.
 
-    It predicts epsilon, clips the predicted image to [-1, 1] and uses the posterior variance
-    ("fixed small", Ho et al. 2020, equation 7).
+    It predicts epsilon and clips the predicted image to [-1, 1]. Its steps have the variance that
+    the schedule names; that of the posterior is equation 7 of Ho et al. (2020).
 
     Raises:
         RequestError: The schedule leaves what single precision can hold.
     """
     clipped = {"clip_sample": True, "clip_sample_range": 1.0}
-    options = {**beta_options(spec), "variance_type": "fixed_small", **clipped}
+    options = {**beta_options(spec), "variance_type": _VARIANCE_TYPES[spec.variance], **clipped}
     return diffusers_scheduler("DDPMScheduler", **options)

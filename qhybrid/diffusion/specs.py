@@ -13,6 +13,12 @@ from qhybrid_circuits.errors import RequestError, UnknownNameError
 TRAINED_BETAS = "trained_betas"
 """The schedule whose betas are listed, under diffusers' name for them."""
 
+LEARNED_SCHEDULE = "learned"
+"""The schedule that is trained with the model and held by it."""
+
+MOST_LEARNED = 2000
+"""Its most timesteps: more could not be told apart in single precision."""
+
 SCHEDULES: Mapping[str, str] = {
     "cosine": "alpha-bar follows a squared cosine, offset s = 0.008, betas clipped at 0.999",
     "squaredcos_cap_v2": "diffusers' name of cosine",
@@ -21,12 +27,39 @@ SCHEDULES: Mapping[str, str] = {
     "sigmoid": "betas rise along a sigmoid from beta_start to beta_end",
     "laplace": "the log of the signal-to-noise ratio follows a Laplace distribution",
     TRAINED_BETAS: "betas as listed, one a timestep",
+    "vp-sde": "continuous time: variance-preserving SDE, beta(t) linear as above",
+    "sub-vp-sde": "continuous time: the same with less noise before the end",
+    "ve-sde": "continuous time: variance-exploding SDE, sigma(t) geometric from sigma_min to "
+    "sigma_max",
+    LEARNED_SCHEDULE: "a monotone network that is trained with the model by the variational bound",
 }
 
 BETA_ENDS: Mapping[str, tuple[float, float]] = dict.fromkeys(
     ("linear", "scaled_linear", "sigmoid"), (1e-4, 0.02)
 )
 """The schedules that run from beta_start to beta_end, and the values of these unless given."""
+
+VE_SDE = "ve-sde"
+"""The schedule that runs from one sigma to another."""
+
+SDE_ENDS: Mapping[str, tuple[float, float]] = {
+    "vp-sde": (0.1, 20.0),
+    "sub-vp-sde": (0.1, 20.0),
+    VE_SDE: (0.01, 50.0),
+}
+"""The schedules in continuous time: beta(t), or sigma(t), at t = 0 and 1 unless given.
+
+Those of Song et al. (2021), appendix C; a beta(t) is per unit of time, not per timestep.
+"""
+
+_BETAS, _SIGMAS = ("beta_start", "beta_end"), ("sigma_min", "sigma_max")
+POSTERIOR, BETA, LEARNED = "posterior", "beta", "learned"
+VARIANCES: Mapping[str, str] = {
+    POSTERIOR: "of q(x_(t-1) | x_t, x_0), `fixed small` in Ho et al. (2020)",
+    BETA: "beta_t, `fixed large`",
+    LEARNED: "between both, as a second output of the model says (Nichol and Dhariwal 2021)",
+}
+"""Variances of a step of the reverse process, as the sampler `ddpm` takes it."""
 
 MOST_TIMESTEPS = 100_000
 """A hundred times what is common; the betas of many more would not fit into memory."""
@@ -41,10 +74,14 @@ class ScheduleSpec:
 
     Attributes:
         name: A key of `SCHEDULES`.
-        timesteps: Length T of the diffusion.
-        beta_start: First beta, of schedules in `BETA_ENDS` alone; None is its value there.
+        timesteps: Length T of the diffusion; in continuous time, of the times that are sampled at.
+        beta_start: First beta, of schedules in `BETA_ENDS` and of `vp-sde` and `sub-vp-sde` alone;
+            None is its value there.
         beta_end: Last beta, of the same.
         betas: Those of the schedule `trained_betas`, as many as timesteps; None with any other.
+        sigma_min: sigma(0), of `ve-sde` alone; None is its value in `SDE_ENDS`.
+        sigma_max: sigma(1), of the same.
+        variance: A key of `VARIANCES`.
     """
 
     name: str = "cosine"
@@ -52,32 +89,31 @@ class ScheduleSpec:
     beta_start: float | None = None
     beta_end: float | None = None
     betas: tuple[float, ...] | None = None
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    variance: str = POSTERIOR
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            UnknownNameError: No schedule has that name.
+            UnknownNameError: No schedule, or no variance, has that name.
             RequestError: A value out of its range.
         """
         if self.name not in SCHEDULES:
             raise UnknownNameError("schedule", self.name, SCHEDULES)
+        if self.variance not in VARIANCES:
+            raise UnknownNameError("variance", str(self.variance), VARIANCES)
         if not 2 <= self.timesteps <= MOST_TIMESTEPS:
             raise RequestError(
                 f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "
                 f"{self.timesteps}"
             )
-        given = {"beta_start": self.beta_start, "beta_end": self.beta_end}
-        names = [name for name, value in given.items() if value is not None]
-        if self.ends is None and names:
+        self._check_ends()
+        if self.name == LEARNED_SCHEDULE and self.timesteps > MOST_LEARNED:
             raise RequestError(
-                f"{names[0]} is of the schedules {', '.join(BETA_ENDS)}, and would have no effect "
-                f"on '{self.name}'; leave it out, or choose one of them"
-            )
-        if self.ends is not None and not 0 < self.ends[0] <= self.ends[1] < 1:
-            raise RequestError(
-                "betas must satisfy 0 < beta_start <= beta_end < 1, but they are "
-                f"{self.ends[0]} and {self.ends[1]}"
+                f"timesteps of the schedule '{LEARNED_SCHEDULE}' must be at most {MOST_LEARNED}, "
+                f"but is {self.timesteps}; set diffusion.timesteps, or choose another schedule"
             )
         self._check_betas()
 
@@ -91,15 +127,47 @@ class ScheduleSpec:
         return cls(TRAINED_BETAS, len(betas), betas=tuple(betas))
 
     @property
+    def continuous(self) -> bool:
+        """Whether it is an SDE, whose models are trained at all times and not at T of them."""
+        return self.name in SDE_ENDS
+
+    @property
     def ends(self) -> tuple[float, float] | None:
-        """The first beta and the last, or None where the schedule does not run between two."""
-        if self.name not in BETA_ENDS:
+        """The first beta and the last, or None where the schedule does not run between two.
+
+        In continuous time those at t = 0 and 1; sigma in the place of beta in `ve-sde`.
+        """
+        usual = SDE_ENDS.get(self.name, BETA_ENDS.get(self.name))
+        if usual is None:
             return None
-        start, end = BETA_ENDS[self.name]
-        return (
-            start if self.beta_start is None else self.beta_start,
-            end if self.beta_end is None else self.beta_end,
-        )
+        start, end = (getattr(self, name) for name in self._end_names)
+        return usual[0] if start is None else start, usual[1] if end is None else end
+
+    @property
+    def _end_names(self) -> tuple[str, str]:
+        return _SIGMAS if self.name == VE_SDE else _BETAS
+
+    def _check_ends(self) -> None:
+        """Refuse ends of another schedule, and those that are no ends."""
+        takers = {_SIGMAS: (VE_SDE,), _BETAS: (*BETA_ENDS, *(n for n in SDE_ENDS if n != VE_SDE))}
+        for names, schedules in takers.items():
+            given = [name for name in names if getattr(self, name) is not None]
+            if given and self.name not in schedules:
+                raise RequestError(
+                    f"{given[0]} is of the schedules {', '.join(schedules)}, and would have no "
+                    f"effect on '{self.name}'; leave it out, or choose one of them"
+                )
+        if self.ends is None:
+            return
+        start, end = self.ends
+        grows = start < end if self.name == VE_SDE else start <= end
+        if not (start > 0 and grows and end < (math.inf if self.continuous else 1)):
+            first, last = self._end_names
+            sign, limit = "<" if self.name == VE_SDE else "<=", "" if self.continuous else " < 1"
+            raise RequestError(
+                f"{first.split('_')[0]}s must satisfy 0 < {first} {sign} {last}{limit}, but they "
+                f"are {start} and {end}"
+            )
 
     def _check_betas(self) -> None:
         if self.name == TRAINED_BETAS and self.betas is None:
@@ -134,10 +202,13 @@ class P2Weighting:
         k: Keeps the weight finite where the signal-to-noise ratio vanishes.
         gamma: How strongly nearly clean images are weighted down; 0 gives the plain mean squared
             error.
+        likelihood: In continuous time alone, weigh the squared error of the score by g(t)^2
+            instead (Song et al. 2021, "Maximum likelihood training", theorem 1).
     """
 
     k: float = 1.0
     gamma: float = 0.5
+    likelihood: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -157,18 +228,22 @@ class EmaSpec:
 
     At a zero-based training step s that is a multiple of `every`, the average keeps the share
     min(decay, 1 - (1 + n)^-power) of itself, with n = s - start - 1, and nothing while n <= 0.
+    Without the warm-up it keeps `decay` of itself at every update, the first one included, and so
+    a part of the weights that training began with; `start` and `power` are then of no account.
 
     Attributes:
         decay: Largest share that is kept.
         every: Training steps between updates.
         start: Last step at which the weights are plainly copied.
         power: Speed of the warm-up.
+        warmup: Whether there is one.
     """
 
     decay: float = 0.99
     every: int = 1
     start: int = 20
     power: float = 2 / 3
+    warmup: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.process import STATES, Draw, Process
-from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.diffusion.state_process import (
     check_not_black,
     complex_noise,
@@ -27,16 +26,11 @@ class StateProcess(Process):
     length of x_(t-1) is sqrt(d) in the mean, see `state_process`, and the noise has the rest of it.
     In 256 dimensions lengths differ from that by some percent.
 
-    Image i is of class i modulo the number of classes.
+    Image i is of class i modulo the number of classes; a model that is told none is given class 0.
+    The infidelity has no weights.
     """
 
     info = STATES
-
-    def __init__(
-        self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
-    ) -> None:
-        """Set up; the infidelity has no weights, and there is one class where None is given."""
-        super().__init__(schedule, weighting, 1 if classes is None else classes)
 
     def loss(
         self,
@@ -53,9 +47,11 @@ class StateProcess(Process):
         """Refuse images that are all black, a vector of zeros."""
         check_not_black(pixels)
 
-    def labels(self, indices: range) -> Tensor:
-        """Return the class of each image, (B,)."""
-        return torch.arange(indices.start, indices.stop) % (self.classes or 1)
+    def labels(self, indices: range) -> Tensor | None:
+        """Return the class of each image, (B,); None where the model is told none."""
+        if self.classes is None:
+            return None
+        return torch.arange(indices.start, indices.stop) % self.classes
 
     def chain(self, model: Callable[..., Any], draw: Draw) -> Iterator[Tensor]:
         """Yield pure noise, then x after each step, as images (B, C, H, W) in [-1, 1].
@@ -68,7 +64,10 @@ class StateProcess(Process):
         def drawn() -> Tensor:
             return torch.cat([complex_noise(stream, one) for stream in streams]).to(draw.device)
 
-        labels = self.labels(draw.indices).to(draw.device)
+        labels = self.labels(draw.indices)
+        if labels is None:
+            labels = torch.zeros(len(draw.indices), dtype=torch.int64)
+        labels = labels.to(draw.device)
         _, to_current, variance = posterior(self.scheduler.alphas_cumprod)
         x = drawn()
         yield to_images(x)

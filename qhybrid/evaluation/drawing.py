@@ -47,7 +47,7 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     stem = f"evaluate-{digest.hexdigest()[:10]}"
     known = [SamplingRun(folder) for folder in sorted(run.samplings.glob(f"{stem}-*"))]
     for sampling in known:
-        if sampling.manifest_file.is_file() and sampling.images_file.is_file():
+        if sampling.manifest_file.is_file() and sampling.drawn_file.is_file():
             return sampling
     unfinished = [sampling for sampling in known if sampling.plan_file.is_file()]
     if unfinished:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qhybrid.data.catalog import dataset_kind
 from qhybrid.evaluation.drawing import check_drawing
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.evaluation.subject import Subject, find_subject
 from qhybrid.files import user_path
-from qhybrid.run_folder import check_free
+from qhybrid.models.rows import MODELS
+from qhybrid.run_folder import Run, check_free
 from qhybrid.settings.sections import DataSection
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.plugins import load_reference
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +48,8 @@ def evaluate(
     request.check()
     found = None if isinstance(subject, np.ndarray) else find_subject(subject)
     data = _real_images(found, request)
+    if found is not None and found.run is not None:
+        _check_kind(found.run, data)
     if found is not None and found.kind == "run" and found.run is not None:
         check_drawing(found.run, request)
     elif request.drawing():
@@ -55,10 +60,21 @@ def evaluate(
     if out is not None:
         check_free(user_path(out))
     with nullcontext() if console is None else console.status("loading torch"):
-        from qhybrid.evaluation.session import run_evaluation
+        run_evaluation = load_reference(dataset_kind(data.dataset).evaluation)
 
     images = subject if isinstance(subject, np.ndarray) else None
-    return run_evaluation(found, images, data, request, out, console)
+    evaluation: Evaluation = run_evaluation(found, images, data, request, out, console)
+    return evaluation
+
+
+def _check_kind(run: Run, data: DataSection) -> None:
+    """Refuse to compare images with quantum states."""
+    process, held = MODELS[run.config().model.name].process, dataset_kind(data.dataset)
+    if held is not process.kind:
+        raise RequestError(
+            f"'{run.folder}' draws {process.kind.name}, but '{data.dataset}' holds {held.name}; "
+            "leave --dataset out, or name another"
+        )
 
 
 def _real_images(subject: Subject | None, request: EvaluationRequest) -> DataSection:

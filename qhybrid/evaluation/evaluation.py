@@ -45,7 +45,7 @@ class Evaluation:
         subject: What was evaluated.
         dataset: The real images.
         figures: All figures.
-        memorization: How near images are to training images.
+        memorization: How near images are to training images; None of quantum states.
         features: Where the features come from, by their names.
         notes: Warnings.
         folder: Where the results lie.
@@ -54,7 +54,7 @@ class Evaluation:
     subject: str
     dataset: str
     figures: tuple[FigureResult, ...]
-    memorization: Memorization
+    memorization: Memorization | None
     features: Mapping[str, str]
     notes: tuple[str, ...]
     folder: Path
@@ -77,11 +77,12 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as `--format json` prints them."""
         files = {"picture": str(self.picture_file), "nearest": str(self.nearest_file)}
+        near = self.memorization
         return {
             "subject": self.subject,
             "dataset": self.dataset,
             "figures": [asdict(figure) for figure in self.figures],
-            "memorization": {**self.memorization.to_dict(), **files},
+            "memorization": None if near is None else {**near.to_dict(), **files},
             "features": dict(self.features),
             "notes": list(self.notes),
         }

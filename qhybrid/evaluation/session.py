@@ -1,7 +1,6 @@
 """One evaluation: images, real images, features, figures, and a folder of results."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -21,11 +20,12 @@ from qhybrid.evaluation.inputs import check_pixels, fit_reference, read_file, re
 from qhybrid.evaluation.memorization import memorization
 from qhybrid.evaluation.reals import RealImages, load_reals
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.results_folder import claimed
 from qhybrid.evaluation.subject import Subject
 from qhybrid.files import write_json
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import print_lines
-from qhybrid.run_folder import claim_folder, claim_next, open_run
+from qhybrid.run_folder import open_run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.settings.sections import DataSection
 from qhybrid.torch_device import choose_device
@@ -33,9 +33,6 @@ from qhybrid_circuits.plugins import load_reference
 
 STEADY_IMAGES = 2048
 """With fewer images than features of Inception, covariances are singular and FID says little."""
-
-EVALUATIONS = Path("evaluations")
-"""Where results go that belong to no sampling run."""
 
 
 def run_evaluation(
@@ -68,19 +65,20 @@ def run_evaluation(
         subject = replace(subject, kind="sampling", path=sampling.folder)
         pixels = _fit(_read(subject, None, request), reals)
     generated = torch.tensor(pixels[:count])
-    with _claimed(subject, out) as folder:
+    with claimed(subject, out) as folder:
         known = (comparison(each, reals, request.reference, console) for each in extractors)
         results = [list(each.figures(generated, console)) for each in known]
+        near = memorization(generated, reals.training, resample(count))
         found = Evaluation(
             subject="an array" if subject is None else str(subject.path),
             dataset=reals.source,
             figures=tuple(dict.fromkeys(chain.from_iterable(results))),
-            memorization=memorization(generated, reals.training, resample(count)),
+            memorization=near,
             features={each.row.name: each.note for each in extractors},
             notes=(*_warnings(len(pixels), count, request), *reals.notes),
             folder=folder,
         )
-        found.memorization.save(generated, reals.training, found.picture_file, found.nearest_file)
+        near.save(generated, reals.training, found.picture_file, found.nearest_file)
         write_json(found.results_file, found.to_dict())
     return found
 
@@ -116,20 +114,3 @@ def _warnings(found: int, count: int, request: EvaluationRequest) -> Iterator[st
         yield f"note: the first {count:,} of {found:,} images were taken; see --num-images"
     elif count < request.num_images:
         yield f"note: there are {count:,} generated images instead of {request.num_images:,}"
-
-
-@contextmanager
-def _claimed(subject: Subject | None, out: Path | str | None) -> Iterator[Path]:
-    """Create the folder of the results; an empty one is removed when something goes wrong."""
-    if out is not None:
-        folder = claim_folder(Path(out))
-    elif subject is not None and subject.kind == "sampling":
-        folder = claim_next(subject.path, "evaluation")
-    else:
-        folder = claim_next(EVALUATIONS, "array" if subject is None else subject.label)
-    try:
-        yield folder
-    except BaseException:
-        with suppress(OSError):
-            folder.rmdir()
-        raise

@@ -58,11 +58,11 @@ def find_subject(path: Path | str) -> Subject:
                 "folder of images, or FILE.npz with uint8 (N, H, W, C) under `images`"
             )
         beside = SamplingRun(path.parent)
-        if path == beside.images_file and beside.manifest_file.is_file():
+        if path == beside.drawn_file and beside.manifest_file.is_file():
             return Subject("sampling", path.parent, _run_of(beside))
         return Subject("file", path, None)
     sampling = SamplingRun(path)
-    if sampling.images_file.is_file():
+    if sampling.drawn_file.is_file():
         return Subject("sampling", path, _run_of(sampling))
     if sampling.plan_file.is_file() or sampling.manifest_file.is_file():
         raise RequestError(

@@ -56,7 +56,7 @@ def check_model_memory(spec: ModelSpec, copies: int) -> None:
     """Refuse a model whose weights do not fit into the memory, before it is built.
 
     The number of weights is estimated from the published model's: it grows with the square of
-    `dim`. Models of other packages were not measured, and pass.
+    `dim`, or of the numbers in a state. Models of other packages were not measured, and pass.
 
     Args:
         spec: Which model, at what size.
@@ -66,7 +66,13 @@ def check_model_memory(spec: ModelSpec, copies: int) -> None:
     Raises:
         RequestError: They do not fit.
     """
-    measured = next((e["parameters"] for e in catalog() if e["name"] == spec.name), None)
-    weights = (measured or 0) * (spec.dim / spec.row.size.dim) ** 2
-    what = f"{spec.name} with dim {spec.dim}, about {weights:,.0f} parameters,"
-    check_memory(4 * copies * weights, what, "choose a smaller model.dim")
+    measured = next((e["parameters"] for e in catalog() if e["name"] == spec.name), None) or 0
+    if spec.row.process.planes > 1:  # linear layers as wide as a state
+        width, own = spec.channels * spec.image_size**2, spec.row.size.image_size**2
+        what, instead = f"states of {width:,} amplitudes", "choose a smaller data.image_size"
+    else:
+        width, own = spec.dim, spec.row.size.dim
+        what, instead = f"dim {spec.dim}", "choose a smaller model.dim"
+    weights = measured * (width / own) ** 2
+    what = f"{spec.name} with {what}, about {weights:,.0f} parameters,"
+    check_memory(4 * copies * weights, what, instead)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.rows import HO
 from qhybrid.models.time_embedding import SinusoidalEmbedding
 from qhybrid.models.unet import ImageUNet
 
@@ -35,16 +36,26 @@ class LightUNet(ImageUNet):
     """
 
     def __init__(
-        self, attention: nn.Module | None, *, image_size: int, channels: int, dim: int
+        self,
+        attention: nn.Module | None,
+        *,
+        image_size: int,
+        channels: int,
+        dim: int,
+        frequencies: str = HO,
     ) -> None:
-        """Build from `dim` channels at the image's size to `4 * dim` at a quarter of it."""
+        """Build from `dim` channels at the image's size to `4 * dim` at a quarter of it.
+
+        The frequencies of the time embedding are one of `qhybrid.models.rows.FREQUENCIES`.
+        """
         super().__init__(image_size, channels)
         width = 4 * dim
         self.stem = nn.Conv2d(channels, dim, kernel_size=3, padding=1)
         self.downsamples = nn.ModuleList(
             nn.Conv2d(wide, 2 * wide, kernel_size=3, stride=2, padding=1) for wide in (dim, 2 * dim)
         )
-        self.time = nn.Sequential(SinusoidalEmbedding(width), nn.Linear(width, width))
+        embedding = SinusoidalEmbedding(width, frequencies=frequencies)
+        self.time = nn.Sequential(embedding, nn.Linear(width, width))
         self.block = LightResNetBlock(width)
         self.attention = attention
         self.upsamples = nn.ModuleList(

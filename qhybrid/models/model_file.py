@@ -35,7 +35,7 @@ def read_spec(folder: Path | str) -> ModelSpec:
             f"{FORMAT}; update qhybrid"
         )
     try:
-        return ModelSpec.from_dict(values["spec"])
+        return ModelSpec.from_record(values["spec"])
     except RequestError as error:
         raise RequestError(f"'{path}': {error}") from error
 

@@ -1,4 +1,4 @@
-"""The network of Jo et al. (2026): a circuit between a linear encoder and decoder of states."""
+"""The network of Jo et al. (2026): a circuit between an encoder and a decoder of states."""
 
 from typing import Unpack, cast
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qhybrid.models.complex_layers import ComplexLinear, ModReLU
 from qhybrid.models.control import Options, circuit_bank
 from qhybrid.models.unet import check_images
 from qhybrid_circuits import VariationalCircuit
@@ -44,7 +45,7 @@ class QuantumBottleneck(nn.Module):
         Args:
             circuit: Its inputs are the amplitudes, then what the table has weights for.
             backend: Where the circuit runs.
-            amplitudes: Inputs that are data.
+            amplitudes: Inputs that are data: amplitudes, or both parts of complex ones.
             observables: Trained observables.
             timesteps: Time steps with weights of their own.
             classes: Classes with weights of their own.
@@ -72,26 +73,29 @@ class QuantumBottleneckUNet(nn.Module):
     meaning. Its tensor (B, 2 * channels, H, W) has the real parts, then the imaginary parts.
 
     Attributes:
+        encoder: From both parts of a state to what the vertex takes.
         vertex: The module at the bottleneck: amplitudes, times and classes to features.
+        decoder: From the features, with the state beside them where it is skipped to, to a state.
+        skip: Whether what the circuit cannot hold of the state goes past it, to the decoder.
     """
 
     def __init__(
-        self, vertex: nn.Module, *, image_size: int, channels: int, amplitudes: int, features: int
+        self,
+        encoder: nn.Module,
+        vertex: nn.Module,
+        *,
+        image_size: int,
+        channels: int,
+        features: int,
+        skip: bool = True,
     ) -> None:
-        """Build the linear ends of a vertex that leads from `amplitudes` to `features` numbers."""
+        """Build the decoder of a vertex that has `features` outputs."""
         super().__init__()
         self.shape = (2 * channels, image_size, image_size)
         width = 2 * channels * image_size**2
-        self.encoder = nn.Sequential(
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, amplitudes),
-            nn.LayerNorm(amplitudes),
-        )
-        self.vertex = vertex
-        # What the circuit cannot hold of the input goes past it.
+        self.encoder, self.vertex, self.skip = encoder, vertex, skip
         self.decoder = nn.Sequential(
-            nn.Linear(features + width, width), nn.ReLU(), nn.Linear(width, width)
+            nn.Linear(features + width * skip, width), nn.ReLU(), nn.Linear(width, width)
         )
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -118,6 +122,33 @@ class QuantumBottleneckUNet(nn.Module):
             )
         states = functional.normalize(x.flatten(1), dim=1)
         features = self.vertex(self.encoder(states), time, labels)
-        predicted = self.decoder(torch.cat([features, states], dim=1))
+        known = torch.cat([features, states], dim=1) if self.skip else features
+        predicted = self.decoder(known)
         # Under autocast it is bf16, too coarse for a vector of length 1.
         return functional.normalize(predicted.to(x.dtype), dim=1).view_as(x)
+
+
+def complex_encoder(width: int, amplitudes: int) -> nn.Sequential:
+    """Return the paper's encoder, of vectors of `width` complex numbers to complex amplitudes.
+
+    Sections 3.6 and 3.2: `ComplexLinear` layers "that preserve phase information", and the vector
+    normalized. Their number, widths and activation are open; here they are the released network's,
+    two layers of which the first keeps the width, with an activation that keeps phases too. The
+    squares of both parts of all amplitudes have mean 1.
+    """
+    return nn.Sequential(
+        ComplexLinear(width, width),
+        ModReLU(width),
+        ComplexLinear(width, amplitudes),
+        nn.RMSNorm(2 * amplitudes, elementwise_affine=False),
+    )
+
+
+def real_encoder(width: int, amplitudes: int) -> nn.Sequential:
+    """Return the released code's encoder, of `width` real numbers to real amplitudes."""
+    return nn.Sequential(
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, amplitudes),
+        nn.LayerNorm(amplitudes),
+    )

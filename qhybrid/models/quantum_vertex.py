@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack, cast
 
 import torch
@@ -46,17 +46,30 @@ def circuit_channels(circuits: Sequence[VariationalCircuit], channels: int) -> l
     return counts
 
 
+def _standardized(channels: int) -> nn.Conv2d:
+    return standardized_conv3x3(channels, channels)
+
+
 class PartlyQuantumConv(nn.Module, ABC):
     """Circuits on the first channels of a feature map, a 3x3 convolution on the others.
 
     Attributes:
         quantum_channels: Channels that circuits take.
-        classical: The weight-standardized convolution of the other channels; None without any.
+        classical: The convolution of the other channels; None without any.
         gain: What the circuits' outputs are multiplied by.
     """
 
-    def share(self, quantum_channels: int, channels: int, *, scaled: bool = False) -> None:
+    def share(
+        self,
+        quantum_channels: int,
+        channels: int,
+        *,
+        scaled: bool = False,
+        convolution: Callable[[int], nn.Conv2d] = _standardized,
+    ) -> None:
         """Leave to a convolution what circuits do not take of the channels.
+
+        `convolution` makes it of the number of these channels; weight-standardized if omitted.
 
         An output of the convolution is a sum over `fan_in` inputs with weights of variance 1, and
         so sqrt(fan_in) times as large as they are, where an expectation value is at most 1. The
@@ -64,12 +77,15 @@ class PartlyQuantumConv(nn.Module, ABC):
         this factor.
         """
         self.quantum_channels, rest = quantum_channels, channels - quantum_channels
-        self.classical = standardized_conv3x3(rest, rest) if rest else None
+        self.classical = convolution(rest) if rest else None
         fan_in = self.classical.weight[0].numel() if self.classical else 1
         self.gain = math.sqrt(fan_in) if scaled else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x of shape (B, channels, H, W) to the same shape, the circuits' channels first."""
+        """Map x of shape (B, channels, H, W) to (B, C, H, W), the circuits' channels first.
+
+        C is the number of channels too, unless the convolution of the others changes theirs.
+        """
         return self.join(self.measure(x), x)
 
     @abstractmethod
@@ -103,16 +119,18 @@ class QuantumVertexConv(PartlyQuantumConv):
         *,
         pixel_major: bool = False,
         scaled: bool = False,
+        convolution: Callable[[int], nn.Conv2d] = _standardized,
         **options: Unpack[Options],
     ) -> None:
         """Give each circuit the next `num_inputs / 4` channels.
 
         Args:
             circuits: In the order of the channels that they take; at least one.
-            channels: Channels of the input and of the output.
+            channels: Channels of the input; those of the output unless `convolution` changes them.
             backend: Where the circuits run.
             pixel_major: Flatten as the released code does.
             scaled: See `share`.
+            convolution: See `share`.
             **options: See `Options`.
 
         Raises:
@@ -122,7 +140,8 @@ class QuantumVertexConv(PartlyQuantumConv):
         self.circuit_channels = circuit_channels(circuits, channels)
         self.pixel_major = pixel_major
         self.bank = circuit_bank(circuits, backend, **options)
-        self.share(sum(self.circuit_channels), channels, scaled=scaled)
+        taken = sum(self.circuit_channels)
+        self.share(taken, channels, scaled=scaled, convolution=convolution)
 
     def measure(self, x: Tensor, weights: Mapping[int, Tensor] | None = None) -> Tensor:
         """Evaluate the circuits, in one round.

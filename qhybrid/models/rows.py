@@ -1,125 +1,51 @@
 """The table of models: everything that must be known of one before torch is imported."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from typing import Any
 
-from qhybrid.diffusion.process import EPSILON, LATENT, STATES, ProcessInfo
+from qhybrid.diffusion.process import DENSITY, LATENT, STATES
+from qhybrid.models.row import VARIANTS, Conditions, ModelRow, Size
 from qhybrid_circuits.plugins import Registry, row_or_function
-
-CONTROL = "-control"
-"""Ending of a hybrid's classical twin: as many weights in the place of each circuit."""
-
-VARIANTS: tuple[str, ...] = ("paper", "released")
-"""`paper` follows the publication, `released` the code that its authors published."""
 
 SCALED = "scaled"
 SCALED_VARIANTS: tuple[str, ...] = ("paper", SCALED, "released")
 """`scaled` is ours: `paper`, but what circuits say is as large as the convolution beside them."""
 
-ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "published")
-"""`published` has the paper's circuit, whose weights do nothing, `trainable` one whose weights act.
+ONE_BLOCK = "one-block"
+QUANV_VARIANTS: tuple[str, ...] = ("paper", ONE_BLOCK, "released")
+"""`one-block` has quanvolution in one block of the level, as the paper's text says, not in both."""
 
-Paper and code agree on the circuit, so that it is in neither variant's name; `published` also
-detaches the circuit's input, as the code does.
+REPLACING = "replacing"
+WIDE_VARIANTS: tuple[str, ...] = ("paper", REPLACING, "released")
+"""`replacing` has circuits in the place of convolutions, as the report's text says; `paper` has one
+circuit in front of them, as the report's code."""
+
+ATTENTION_VARIANTS: tuple[str, ...] = ("trainable", "paper", "released")
+"""`trainable` is ours: its circuit's weights act; those of the paper's circuit do nothing.
+
+`paper` trains what comes before that circuit through it, `released` detaches it, as the code does.
 """
+
+SCHEDULE_MODULE = "noise_levels"
+"""The submodule of a model that is the noise schedule trained with it, where there is one."""
+
+HO, CHEN, VASWANI = "ho2020", "chen2025", "vaswani2017"
+FREQUENCIES: tuple[str, ...] = (HO, CHEN)
+"""Of the time embedding: those of Ho et al. (2020), or equation 5 of Chen et al. (2025)."""
 
 CONDITIONAL = "conditional"
 LATENT_VARIANTS: tuple[str, ...] = ("unconditional", CONDITIONAL)
 """A `conditional` model is told which class an image is to be of."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """The published size of a model, and what other widths it can have.
-
-    Attributes:
-        dim: Width of the first level.
-        ansatz_layers: Layers of its circuits.
-        image_size: Side of the images in pixels.
-        divisor: What `dim` must be a multiple of.
-        dims: The only widths that it can have; all where empty.
-        meaning: What these are, for messages.
-    """
-
-    dim: int = 10
-    ansatz_layers: int = 3
-    image_size: int = 28
-    divisor: int = 1
-    dims: tuple[int, ...] = ()
-    meaning: str = ""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What a model has weights for, and so must be told when it is built.
-
-    Attributes:
-        classes: Usual names of the classes.
-        timesteps: Published length of the diffusion; None where weights do not depend on it.
-        most_timesteps: The longest.
-        variant: The only variant that has such weights; None where all have.
-    """
-
-    classes: tuple[str, ...]
-    timesteps: int | None = None
-    most_timesteps: int = 0
-    variant: str | None = None
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """All that is known of a model; nothing elsewhere asks which model it has.
-
-    Attributes:
-        name: What `--model` takes.
-        builder: Function (ModelSpec, Execution, **options) -> module, or "module:function".
-        summary: One line on what it is.
-        paper: Where it was published.
-        options: Further arguments of `builder`.
-        circuits: Whether it has circuits; a built-in model that has any has a classical twin.
-        circuit_weights: Whether its circuits have weights of their own, not only inputs.
-        control: Whether it is such a twin.
-        size: Its published size.
-        variants: Its variants, the default first.
-        process: What it predicts, how it is trained and which samplers can draw from it.
-        conditions: What it has weights for; None for models that need not be told.
-        ansatz: The ansatz of its circuits where any other, and any number of circuits, may take
-            its place; None where they are fixed.
-        settings: Its own defaults, section -> key -> value, of settings beside `model`.
-    """
-
-    name: str
-    builder: str | Callable[..., Any]
-    summary: str = ""
-    paper: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    circuits: bool = False
-    circuit_weights: bool = True
-    control: bool = False
-    size: Size = Size()
-    variants: tuple[str, ...] = VARIANTS
-    process: ProcessInfo = EPSILON
-    conditions: Conditions | None = None
-    ansatz: str | None = None
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def twin(self) -> "ModelRow":
-        """The classical twin: the same model with layers of as many weights for circuits."""
-        return replace(
-            self,
-            name=self.name + CONTROL,
-            summary=f"Classical twin of {self.name}: a cosine layer of as many weights for each "
-            "circuit",
-            paper="ours",
-            circuits=False,
-            control=True,
-        )
-
-
 _DE_FALCO, _CAPECE = "De Falco et al. 2024", "Capece (PyTorch report)"
 _CHEN, _JO = "Chen et al. 2025", "Jo et al. 2026"
+RECIPES: Mapping[str, str] = {
+    _DE_FALCO: "defalco2024",
+    _CAPECE: "capece-scratch",
+    _CHEN: "chen2025-mnist",
+    _JO: "jo2026",
+}
+"""Paper -> the configuration that has its settings."""
 _LATENT = Size(
     dim=12, dims=tuple(range(2, 17)), meaning="the latents of an image, and qubits of a circuit"
 )
@@ -133,6 +59,10 @@ _LATENT_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     },
     "ema": {"decay": 0.995},
     "sampling": {"sampler": "dpm++", "steps": 8},
+}
+_REVERSE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "data": {"dataset": "states:cluster"},
+    "training": {"learning_rate": 2e-2, "epochs": 20},
 }
 _WIDE, _LIGHT = Size(dim=32, ansatz_layers=1, divisor=8), Size(dim=32)
 
@@ -164,6 +94,8 @@ ROWS: tuple[ModelRow, ...] = (
         "Classical U-Net of widths 32 to 128 without attention and with one skip",
         _CHEN,
         size=_LIGHT,
+        # Not Chen et al.'s, so that runs of earlier versions keep their meaning.
+        frequencies=dict.fromkeys(VARIANTS, HO),
     ),
     *(
         ModelRow(
@@ -173,8 +105,10 @@ ROWS: tuple[ModelRow, ...] = (
             _DE_FALCO,
             {"ansatz": ansatz, "circuits": circuits},
             circuits=True,
+            ansatz=ansatz,
             # With more circuits they fill groups of channels, which are normalized by themselves.
             variants=SCALED_VARIANTS if circuits == 1 else VARIANTS,
+            ansatz_variants={SCALED: "paper"},
         )
         for ansatz, title in _ANSATZE.items()
         for prefix, circuits, summary in _QVUNETS
@@ -187,6 +121,10 @@ ROWS: tuple[ModelRow, ...] = (
             _DE_FALCO,
             {"ansatz": ansatz},
             circuits=True,
+            variants=QUANV_VARIANTS,
+            ansatz_variants={ONE_BLOCK: "paper"},
+            quanvolution=True,
+            ansatz=ansatz,
         )
         for prefix, (ansatz, title) in zip(("", "fqconv-"), _ANSATZE.items(), strict=True)
     ),
@@ -199,6 +137,9 @@ ROWS: tuple[ModelRow, ...] = (
             {"ansatz": ansatz},
             circuits=True,
             size=_WIDE,
+            variants=WIDE_VARIANTS,
+            ansatz_variants={REPLACING: "paper"},
+            ansatz=ansatz,
         )
         for ansatz, title in _ANSATZE.items()
     ),
@@ -210,6 +151,10 @@ ROWS: tuple[ModelRow, ...] = (
         circuits=True,
         size=_LIGHT,
         variants=ATTENTION_VARIANTS,
+        ansatz_variants={"paper": "published", "released": "published"},
+        former={"published": "released"},
+        frequencies={"trainable": HO, "paper": CHEN, "released": HO},
+        ansatz="qattention",
     ),
     ModelRow(
         "qbottleneck-unet",
@@ -218,7 +163,6 @@ ROWS: tuple[ModelRow, ...] = (
         "vectors",
         _JO,
         circuits=True,
-        circuit_weights=False,
         size=Size(
             dim=16,
             ansatz_layers=10,
@@ -226,9 +170,12 @@ ROWS: tuple[ModelRow, ...] = (
             dims=(4, 8, 16, 32),
             meaning="the amplitudes of 2 to 5 qubits",
         ),
-        variants=("paper",),
         process=STATES,
-        conditions=Conditions(tuple("0123456789"), timesteps=10, most_timesteps=1000),
+        conditions=Conditions(
+            tuple("0123456789"), optional=True, timesteps=10, most_timesteps=1000
+        ),
+        skip=True,
+        ansatz="brickwork",
     ),
     ModelRow(
         "latent-mlp",
@@ -252,15 +199,31 @@ ROWS: tuple[ModelRow, ...] = (
         process=LATENT,
         conditions=Conditions(tuple("0123456789"), variant=CONDITIONAL),
         ansatz="reupload",
+        several=True,
         settings=_LATENT_SETTINGS,
+    ),
+    ModelRow(
+        "qreverse",
+        "qhybrid.models.quantum_reverse:qreverse",
+        "Quantum states of 2 qubits, 8 time steps: a circuit with an ancilla takes noise back",
+        _JO,
+        circuits=True,
+        natural=False,
+        variants=("paper",),
+        process=DENSITY,
+        conditions=Conditions((), timesteps=8, most_timesteps=100),
+        settings=_REVERSE_SETTINGS,
+        ancillas=1,
+        alone=True,
     ),
 )
 """The built-in models without their classical twins."""
 
 
-HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in ROWS if row.circuits)
+_WITH_CONTROL = tuple(row for row in ROWS if row.circuits and not row.alone)
+HYBRIDS_WITH_CONTROL: tuple[str, ...] = tuple(row.name for row in _WITH_CONTROL)
 
-_TWINS = tuple(row.twin for row in ROWS if row.circuits)
+_TWINS = tuple(row.twin for row in _WITH_CONTROL)
 
 MODELS: Registry[ModelRow] = Registry(
     "model",

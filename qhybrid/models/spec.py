@@ -1,27 +1,17 @@
 """What a model is, in plain values: everything that must be known before torch is imported."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from qhybrid.models.rows import MODEL_NAMES, MODELS, SCALED, Conditions, ModelRow
-from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
+from qhybrid.models.choices import MOST_ANSATZ_LAYERS, SpecFields, listed, resolved
+from qhybrid.models.image_sizes import CHANNELS, multipliers
+from qhybrid.models.row import ModelRow
+from qhybrid.models.rows import MODEL_NAMES, MODELS
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
-_OMITTED: Any = None
-
-IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
-    8: (1, 2, 4),
-    16: (1, 2, 3, 4),
-    28: (1, 2, 3, 4),
-    32: (1, 2, 3, 4, 4),
-}
-"""Image size in pixels -> channel multipliers, one a level; every path ends at 2x2."""
-
-CHANNELS: tuple[int, ...] = (1, 3)
-
-MOST_DIM, MOST_ANSATZ_LAYERS, MOST_CIRCUITS = 1024, 1000, 100
-"""Far beyond what is trained; larger numbers are typing errors that exhaust memory or patience."""
+MOST_DIM = 1024
+"""Far beyond what is trained: a larger number is a typing error that exhausts the memory."""
 
 
 def own_settings(name: str) -> dict[str, int | str]:
@@ -33,37 +23,33 @@ def own_settings(name: str) -> dict[str, int | str]:
     size = row.size
     own: dict[str, int | str] = {"dim": size.dim, "ansatz_layers": size.ansatz_layers}
     own["variant"] = row.variants[0]
-    return own if row.ansatz is None else {**own, "ansatz": row.ansatz, "circuits": 1}
+    if row.skip:
+        own["skip"] = True
+    if row.ancillas is not None:
+        own["ancillas"] = row.ancillas
+    return {**own, "ansatz": str(row.ansatz), "circuits": 1} if row.several else own
 
 
-def multipliers(image_size: int) -> tuple[int, ...]:
-    """Channel multipliers of the levels for an image size in pixels.
+def present_variant(name: str, variant: Any) -> Any:
+    """Return what a variant is called today; the records of old runs have former names."""
+    former = MODELS.get(name, ModelRow(name, "")).former
+    return former.get(variant, variant) if isinstance(variant, str) else variant
 
-    Raises:
-        RequestError: The U-Net has no path from this size to its 2x2 vertex.
+
+def as_recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record of a model means today.
+
+    Before models had a skip connection that could be left out, the variant `paper` of such models
+    was what `released` is now.
     """
-    if image_size not in IMAGE_SIZES:
-        raise RequestError(
-            f"image_size must be one of {_listed(IMAGE_SIZES)}, the sizes with a path to the 2x2 "
-            f"vertex, but is {image_size!r}; resize the images to one of these"
-        )
-    return IMAGE_SIZES[image_size]
-
-
-def level_sizes(image_size: int) -> tuple[int, ...]:
-    """Side length in pixels of the feature maps of each level, e.g. (28, 14, 7, 2).
-
-    Raises:
-        RequestError: The size is not one of `IMAGE_SIZES`.
-    """
-    sizes = [image_size]
-    for _ in multipliers(image_size)[1:]:
-        sizes.append(2 if sizes[-1] == 7 else sizes[-1] // 2)
-    return tuple(sizes)
+    row = MODELS.get(str(values.get("name")), ModelRow("", ""))
+    if row.skip and "skip" not in values and values.get("variant") == "paper":
+        return {**values, "variant": "released"}
+    return dict(values)
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(SpecFields):
     """How to build one model of the zoo.
 
     Most models take images (B, channels, H, W) and times to the noise in them. A model of states
@@ -81,28 +67,33 @@ class ModelSpec:
         ansatz_layers: Layers of its circuits; ignored by models without circuits. Omitted: the
             published size.
         variant: One of the model's `variants`. Omitted: the first of them.
-        ansatz: A name of `qhybrid_circuits.ANSATZE`, or `module:function`, of models whose circuits
-            can be any; None for other models. Omitted: the model's own.
-        circuits: Circuits of that ansatz side by side, of the same models.
+        ansatz: A name of `qhybrid_circuits.ANSATZE`, or `module:function`, that takes the place of
+            the model's own; None is its own.
+        encoding: A key of `qhybrid_circuits.encoding.ENCODINGS` in the place of the ansatz's own.
+        topology: The ansatz's pairs of qubits, e.g. `heavy-hex`; None is its usual ones.
+        circuits: Circuits side by side, of models that may have several; None for others.
+        quanvolution_layers: Layers of the circuits in an encoder level, of models that have such;
+            None for other models. Omitted: `ansatz_layers`.
+        frequencies: Of the time embedding, one of `FREQUENCIES`, of models that have the choice;
+            None for other models. Omitted: the variant's own.
+        variance: `learned` of a model that predicts the variances of the reverse process beside the
+            noise, (B, 2 * channels, H, W); None for others, whose variances are fixed.
+        skip: Whether the decoder of `qbottleneck-unet` reads the input beside the features of the
+            circuit; None for other models.
+        schedule: `learned` for a model that holds the noise schedule that is trained with it; None
+            for others.
         timesteps: Length of the diffusion that a model of states is for, since it has weights for
             each time step; None for other models.
-        classes: Names of the classes that it is for likewise; None for other models.
+        classes: Names of the classes that it is for likewise, a few or `none`: (), the same weights
+            for all; None for other models.
+        qubits: Of quantum states, 1 to 4; None for models of images. Omitted: 2.
+        ancillas: Of the circuits of the same models, 0 to 4 and no more than qubits. Omitted: the
+            model's own.
 
     Raises:
         UnknownNameError: No model has this name.
         RequestError: Another field has a value that is not allowed.
     """
-
-    name: str
-    image_size: int = _OMITTED
-    channels: int = 1
-    dim: int = _OMITTED
-    ansatz_layers: int = _OMITTED
-    variant: str = _OMITTED
-    ansatz: str | None = None
-    circuits: int | None = None
-    timesteps: int | None = None
-    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -118,18 +109,16 @@ class ModelSpec:
         multipliers(self.image_size)
         if self.channels not in CHANNELS:
             raise RequestError(
-                f"channels must be one of {_listed(CHANNELS)}, but is {self.channels}; convert the "
+                f"channels must be one of {listed(CHANNELS)}, but is {self.channels}; convert the "
                 "images to grey or RGB"
             )
         self._check_size(row)
+        object.__setattr__(self, "variant", present_variant(self.name, self.variant))
         if self.variant not in row.variants:
             hint = f"these are the variants of {self.name}"
             raise UnknownNameError("variant", str(self.variant), row.variants, hint)
-        self._check_circuits(row)
-        told = row.conditions is not None and row.conditions.variant in (None, self.variant)
-        steps, classes = self._checked(row.conditions) if row.conditions and told else (None, None)
-        object.__setattr__(self, "timesteps", steps)
-        object.__setattr__(self, "classes", classes)
+        for field, value in resolved(self, row).items():
+            object.__setattr__(self, field, value)
 
     def _check_size(self, row: ModelRow) -> None:
         """Refuse widths and numbers of layers that the model cannot have."""
@@ -146,7 +135,7 @@ class ModelSpec:
             )
         if own.dims and self.dim not in own.dims:
             every = own.dims == tuple(range(own.dims[0], own.dims[-1] + 1))
-            allowed = f"{own.dims[0]} to {own.dims[-1]}" if every else f"one of {_listed(own.dims)}"
+            allowed = f"{own.dims[0]} to {own.dims[-1]}" if every else f"one of {listed(own.dims)}"
             raise RequestError(
                 f"dim of {self.name} must be {allowed}, {own.meaning}, but is "
                 f"{self.dim}; {usual} is {own.dim}"
@@ -157,54 +146,20 @@ class ModelSpec:
                 f"{usual} is {own.ansatz_layers}"
             )
 
-    def _check_circuits(self, row: ModelRow) -> None:
-        """Refuse circuits of a model that has its own, and ansätze that do not exist."""
-        for field in ("ansatz", "circuits"):
-            if row.ansatz is None and getattr(self, field) is not None:
-                free = ", ".join(name for name, each in MODELS.built_in.items() if each.ansatz)
-                raise RequestError(
-                    f"{field} is a setting of {free}, but {self.name} has circuits of its own, or "
-                    "none; leave it out"
-                )
-        if row.ansatz is None:
-            return
-        ANSATZE.find(str(self.ansatz))
-        circuits: Any = self.circuits
-        if type(circuits) is not int or not 1 <= circuits <= MOST_CIRCUITS:
-            raise RequestError(f"circuits must be 1 to {MOST_CIRCUITS}, but is {circuits!r}")
-
-    def _checked(self, conditions: Conditions) -> tuple[int | None, tuple[str, ...]]:
-        """Return time steps and classes."""
-        steps: Any = conditions.timesteps if self.timesteps is None else self.timesteps
-        whole = isinstance(steps, int) and not isinstance(steps, bool)
-        if conditions.timesteps is None:
-            steps = None
-        elif not whole or not 2 <= steps <= conditions.most_timesteps:
-            raise RequestError(
-                f"timesteps of {self.name} must be 2 to {conditions.most_timesteps}, but is "
-                f"{steps!r}: each has its own weights; the paper's are {conditions.timesteps}, set "
-                "diffusion.timesteps"
-            )
-        classes: Any = conditions.classes if self.classes is None else self.classes
-        if isinstance(classes, int | str):
-            classes = str(classes).split(",")
-        listed = isinstance(classes, list | tuple)
-        names = tuple(str(name).strip() for name in classes) if listed else ()
-        if not names or not all(names):
-            raise RequestError(
-                f"classes of {self.name} must be at least one name, but are {classes!r}"
-            )
-        return steps, names
-
     @property
     def row(self) -> ModelRow:
         """The model's row."""
         return MODELS[self.name]
 
     @property
+    def has_own_circuits(self) -> bool:
+        """Whether its circuits are those that the model has where nothing else is asked for."""
+        return self.ansatz in (None, self.row.ansatz) and not (self.encoding or self.topology)
+
+    @property
     def ansatz_variant(self) -> str:
-        """Variant of its circuits, which a scale beside them does not change."""
-        return "paper" if self.variant == SCALED else self.variant
+        """Variant of its own ansatz."""
+        return self.row.ansatz_variants.get(self.variant, self.variant)
 
     @property
     def vertex_channels(self) -> int:
@@ -212,15 +167,38 @@ class ModelSpec:
         return self.dim * multipliers(self.image_size)[-1]
 
     @property
+    def drawn_shape(self) -> tuple[int, int, int]:
+        """Shape (C, H, W) of what is drawn: an image, or (2, d, 1) of a quantum state."""
+        if self.qubits is not None:
+            return 2, 1 << self.qubits, 1
+        return self.channels, self.image_size, self.image_size
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of what the model takes for one image: (C, H, W), or (dim,) of latents."""
+        if self.qubits is not None:
+            return self.drawn_shape
         if self.row.process.latents:
             return (self.dim,)
         return self.row.process.planes * self.channels, self.image_size, self.image_size
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, e.g. for JSON; without those that the model does not have."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        of_images = ("image_size", "channels", "dim") if self.qubits is not None else ()
+        values = asdict(self).items()
+        return {
+            name: value for name, value in values if value is not None and name not in of_images
+        }
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> "ModelSpec":
+        """Build a specification from what `to_dict` gave in this version or an earlier one.
+
+        Raises:
+            UnknownNameError: As `from_dict` does.
+            RequestError: As `from_dict` does.
+        """
+        return cls.from_dict(as_recorded(values))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelSpec":
@@ -235,9 +213,5 @@ class ModelSpec:
             if key not in known:
                 raise UnknownNameError("model setting", str(key), known)
         if "name" not in values:
-            raise RequestError(f"a model needs a name; known: {_listed(MODEL_NAMES)}")
+            raise RequestError(f"a model needs a name; known: {listed(MODEL_NAMES)}")
         return cls(**values)
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(map(str, values))

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.rows import CHEN, HO, VASWANI
+
 MAX_PERIOD = 10_000.0
 
 
@@ -17,13 +19,23 @@ class SinusoidalEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, features: int) -> None:
-        """Fix the frequencies, from 1 down to 1 / 10000."""
+    def __init__(self, features: int, *, frequencies: str = HO) -> None:
+        """Fix the frequencies 10000^-e.
+
+        The exponents e of `features // 2` frequencies are evenly spaced: from 0 to 1 (Ho et al.
+        2020), from 0 to one step before 1 (Vaswani et al. 2017, section 3.5), or from one step
+        after 0 to 1 (Chen et al. 2025, equation 5).
+        """
         super().__init__()
         half = features // 2
-        steps = torch.arange(half) / max(half - 1, 1)
-        frequencies = torch.exp(-math.log(MAX_PERIOD) * steps)
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        exponents = {
+            HO: torch.arange(half) / max(half - 1, 1),
+            VASWANI: torch.arange(half) / half,
+            CHEN: torch.arange(1, half + 1) / half,
+        }
+        steps = exponents[frequencies]
+        rates = torch.exp(-math.log(MAX_PERIOD) * steps)
+        self.register_buffer("frequencies", rates, persistent=False)
         self.padding = features - 2 * half
 
     def forward(self, time: Tensor) -> Tensor:

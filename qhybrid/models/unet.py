@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qhybrid.models.attention import LinearAttention
+from qhybrid.models.image_sizes import level_sizes, multipliers
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.spec import level_sizes, multipliers
 from qhybrid.models.time_embedding import TimeEmbedding
 from qhybrid_circuits.errors import ShapeError
 

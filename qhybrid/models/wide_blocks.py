@@ -1,5 +1,7 @@
 """What the wide U-Net is made of: residual blocks and attention, normalized before they act."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +15,15 @@ HYBRIDIZATION = 0.1
 """Share of the channels at the vertex that circuits take."""
 
 
+Convolution = Callable[[int, int], nn.Module]
+"""Makes a convolution from so many channels to so many."""
+
+
+def wide_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the size."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+
+
 def wide_norm(channels: int) -> nn.GroupNorm:
     """Group normalization with 8 groups, or the most under 8 that divide the channels."""
     return group_norm(channels, MAX_GROUPS)
@@ -21,14 +32,20 @@ def wide_norm(channels: int) -> nn.GroupNorm:
 class WideResNetBlock(nn.Module):
     """Two convolutions, the time added between them, and a 1x1 convolution around them."""
 
-    def __init__(self, in_channels: int, out_channels: int, time_features: int) -> None:
-        """Build from `in_channels` to `out_channels`."""
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        time_features: int,
+        convolution: Convolution = wide_conv,
+    ) -> None:
+        """Build from `in_channels` to `out_channels` around two convolutions."""
         super().__init__()
         self.first_norm = wide_norm(in_channels)
-        self.first = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.first = convolution(in_channels, out_channels)
         self.time = nn.Linear(time_features, out_channels)
         self.second_norm = wide_norm(out_channels)
-        self.second = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.second = convolution(out_channels, out_channels)
         self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
     def forward(self, x: Tensor, time: Tensor, read: Tensor | None = None) -> Tensor:
@@ -63,7 +80,8 @@ class WideVertex(nn.Module):
 
     The circuit reads a tenth of a block's input channels, a group after the other, and its outputs
     take their place before the block's convolutions; it replaces none of these, so that they can
-    come from a trained classical model. Both blocks share one circuit.
+    come from a trained classical model. Both blocks share one circuit. Or circuits are in the
+    convolutions of the blocks, which are made by `convolution`.
 
     Attributes:
         circuit: The circuit, or None.
@@ -75,12 +93,13 @@ class WideVertex(nn.Module):
         out_channels: int,
         time_features: int,
         circuit: PatchCircuit | None = None,
+        convolution: Convolution = wide_conv,
     ) -> None:
         """Build from `in_channels` to `out_channels`."""
         super().__init__()
-        self.first = WideResNetBlock(in_channels, out_channels, time_features)
+        self.first = WideResNetBlock(in_channels, out_channels, time_features, convolution)
         self.attention = WideAttention(out_channels)
-        self.second = WideResNetBlock(out_channels, out_channels, time_features)
+        self.second = WideResNetBlock(out_channels, out_channels, time_features, convolution)
         self.circuit = circuit
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qhybrid.models.spec import level_sizes
+from qhybrid.models.image_sizes import level_sizes
+from qhybrid.models.rows import HO, VASWANI
 from qhybrid.models.time_embedding import SinusoidalEmbedding
 from qhybrid.models.unet import ImageUNet
 from qhybrid.models.wide_blocks import WideAttention, WideResNetBlock, wide_norm
@@ -51,8 +52,16 @@ class WideUNet(ImageUNet):
             (B, C, 2, 2) and (B, 4 * dim) -> (B, C', 2, 2).
     """
 
-    def __init__(self, vertex: nn.Module, *, image_size: int, channels: int, dim: int) -> None:
-        """Build the levels around the vertex.
+    def __init__(
+        self,
+        vertex: nn.Module,
+        *,
+        image_size: int,
+        channels: int,
+        dim: int,
+        released: bool = False,
+    ) -> None:
+        """Build the levels around the vertex; `released` has the time frequencies of the code.
 
         Raises:
             RequestError: The image size has no path to 2x2.
@@ -62,7 +71,7 @@ class WideUNet(ImageUNet):
         levels = range(len(sizes) - 1)
         features = 4 * dim
         self.time = nn.Sequential(
-            SinusoidalEmbedding(features),
+            SinusoidalEmbedding(features, frequencies=VASWANI if released else HO),
             nn.Linear(features, features),
             nn.SiLU(),
             nn.Linear(features, features),

@@ -1,9 +1,8 @@
 """Builders of the models; `qhybrid.models.rows` has the table of them."""
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -11,14 +10,21 @@ import torch
 from torch import nn
 
 from qhybrid.diffusion.autoencoder import Autoencoder
+from qhybrid.diffusion.learned_schedule import LearnedSchedule
 from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
+from qhybrid.models.circuits import bottleneck_circuit, circuit_at, refuse_chosen
 from qhybrid.models.control import Options
 from qhybrid.models.latent import CircuitDenoiser, LatentDiffusion, check_fit
 from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quantum_attention import QuantumAttention
-from qhybrid.models.quantum_bottleneck import QuantumBottleneck, QuantumBottleneckUNet
+from qhybrid.models.quantum_bottleneck import (
+    QuantumBottleneck,
+    QuantumBottleneckUNet,
+    complex_encoder,
+    real_encoder,
+)
 from qhybrid.models.quantum_vertex import (
     PIXELS,
     QuantumResNetBlock,
@@ -28,15 +34,16 @@ from qhybrid.models.quantum_vertex import (
 )
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import SCALED
+from qhybrid.models.rows import HO, ONE_BLOCK, REPLACING, SCALED, SCHEDULE_MODULE
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
+from qhybrid.models.variance_head import add_variances
 from qhybrid.models.vertex import Vertex
-from qhybrid.models.wide_blocks import WideVertex
+from qhybrid.models.wide_blocks import WideVertex, quantum_channels, wide_conv
 from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
 from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid_circuits import VariationalCircuit
-from qhybrid_circuits.ansatz import ansatz_builder, build_ansatz
+from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import Backend, get_backend
 
@@ -45,8 +52,6 @@ QUANVOLUTION_LEVEL = 1
 ATTENTION_QUBITS = 16
 LATENT_HIDDEN = 256
 """Units of both hidden layers of the classical denoiser of latents."""
-BASIC_ENTANGLING_LAYERS = 4
-"""The paper says 3; its parameter counts and its code say 4."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,17 @@ def build_model(
 
     Raises:
         CircuitError: The vertex is too narrow for the model's circuits.
-        RequestError: The weights do not fit into the memory.
+        RequestError: The weights do not fit into the memory, or the model cannot learn variances.
     """
     row = spec.row
     check_model_memory(spec, copies=1)
     execution = Execution(backend or get_backend("statevector"), gradient, generator, row.control)
     with _initialized_from(generator):
         model: nn.Module = load_reference(row.builder)(spec, execution, **row.options)
+    if spec.variance is not None:
+        add_variances(model, spec.name)
+    if spec.schedule is not None:
+        model.add_module(SCHEDULE_MODULE, LearnedSchedule())
     return model
 
 
@@ -148,10 +157,16 @@ def _quantum_block(
 
 
 def quanvunet(spec: ModelSpec, execution: Execution, *, ansatz: str) -> UNet:
-    """A QVU-Net of one circuit, with quanvolution in the blocks of the second encoder level."""
+    """A QVU-Net of one circuit, with quanvolution in the blocks of the second encoder level.
+
+    The paper speaks of one block and does not say which: it is the first of the level.
+    """
     model = qvunet(spec, execution, ansatz=ansatz, circuits=1)
     level = cast("EncoderLevel", model.encoder[QUANVOLUTION_LEVEL])
-    level.first, level.second = (_quanvolutional_block(spec, execution, ansatz) for _ in range(2))
+    spec = replace(spec, ansatz_layers=spec.quanvolution_layers or spec.ansatz_layers)
+    level.first = _quanvolutional_block(spec, execution, ansatz)
+    if spec.variant != ONE_BLOCK:
+        level.second = _quanvolutional_block(spec, execution, ansatz)
     return model
 
 
@@ -170,10 +185,34 @@ def _quanvolutional_block(spec: ModelSpec, execution: Execution, ansatz: str) ->
 
 def wide_unet(spec: ModelSpec, execution: Execution, *, ansatz: str | None = None) -> WideUNet:
     """The wide U-Net, perhaps with one circuit shared by all that is quantum in its vertex."""
-    widths = wide_widths(spec.image_size, spec.dim)
-    circuit = None if ansatz is None else _shared_circuit(spec, execution, ansatz, widths[-2])
-    vertex = WideVertex(widths[-1], widths[-2], 4 * spec.dim, circuit)
-    return WideUNet(vertex, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
+    widths, features = wide_widths(spec.image_size, spec.dim), 4 * spec.dim
+    if ansatz is not None and spec.variant == REPLACING:
+        conv = partial(_replacing_conv, spec, execution, ansatz)
+        vertex = WideVertex(widths[-1], widths[-2], features, convolution=conv)
+    else:
+        circuit = None if ansatz is None else _shared_circuit(spec, execution, ansatz, widths[-2])
+        vertex = WideVertex(widths[-1], widths[-2], features, circuit)
+    return WideUNet(
+        vertex,
+        image_size=spec.image_size,
+        channels=spec.channels,
+        dim=spec.dim,
+        released=spec.variant == "released",
+    )
+
+
+def _replacing_conv(
+    spec: ModelSpec, execution: Execution, ansatz: str, in_channels: int, out_channels: int
+) -> QuantumVertexConv:
+    """Return a convolution in which circuits take a tenth of the channels: 4 of them 12 of 128."""
+    taken = quantum_channels(out_channels, ANSATZ_CHANNELS)
+    return QuantumVertexConv(
+        [_ansatz(spec, ansatz)] * (taken // ANSATZ_CHANNELS),
+        in_channels,
+        execution.backend,
+        convolution=lambda rest: wide_conv(rest, out_channels - taken),
+        **execution.options,
+    )
 
 
 def _shared_circuit(
@@ -182,6 +221,7 @@ def _shared_circuit(
     if spec.variant != "released":
         circuit = _ansatz(spec, ansatz)
         return PatchCircuit(circuit, channels, execution.backend, **execution.options)
+    refuse_chosen(spec)
     circuit = released_circuit(ansatz, spec.ansatz_layers)
     made = MixingPatchCircuit(circuit, channels, execution.backend, **execution.options)
     made.reset_weights(execution.generator)
@@ -190,16 +230,20 @@ def _shared_circuit(
 
 def light_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     """The light U-Net without attention: the paper's classical model."""
-    return LightUNet(None, image_size=spec.image_size, channels=spec.channels, dim=spec.dim)
+    return LightUNet(
+        None,
+        image_size=spec.image_size,
+        channels=spec.channels,
+        dim=spec.dim,
+        frequencies=spec.frequencies or HO,
+    )
 
 
 def qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
     """The light U-Net with quantum attention at its bottleneck."""
-    circuit = build_ansatz(
-        "qattention", qubits=ATTENTION_QUBITS, layers=spec.ansatz_layers, variant=spec.variant
-    )
+    circuit = circuit_at(spec, "qattention", size=ATTENTION_QUBITS, exact=False)
     model = light_unet(spec, execution)
-    backend, detached = execution.backend, spec.variant == "published"
+    backend, detached = execution.backend, spec.variant == "released"
     model.attention = QuantumAttention(
         circuit, 4 * spec.dim, backend, detached=detached, **execution.options
     )
@@ -208,23 +252,31 @@ def qattention_unet(spec: ModelSpec, execution: Execution) -> LightUNet:
 
 def qbottleneck_unet(spec: ModelSpec, execution: Execution) -> QuantumBottleneckUNet:
     """Linear layers around a circuit with weights for each time step and class."""
-    if spec.timesteps is None or spec.classes is None:
+    if spec.timesteps is None or spec.classes is None or spec.skip is None:
         raise ValueError(f"{spec.name} is a model of states")
+    real = spec.variant == "released"
     circuit = build_ansatz(
-        "brickwork", qubits=spec.dim.bit_length() - 1, layers=spec.ansatz_layers, angles="inputs"
+        "brickwork",
+        qubits=spec.dim.bit_length() - 1,
+        layers=spec.ansatz_layers,
+        angles="inputs",
+        amplitudes="real" if real else "complex",
     )
+    amplitudes = spec.dim if real else 2 * spec.dim
     vertex = QuantumBottleneck(
-        circuit,
+        bottleneck_circuit(spec, circuit, amplitudes),
         execution.backend,
-        amplitudes=spec.dim,
+        amplitudes=amplitudes,
         observables=spec.dim,
         timesteps=spec.timesteps,
-        classes=len(spec.classes),
+        classes=max(1, len(spec.classes)),
         **execution.options,
     )
     size, channels, dim = spec.image_size, spec.channels, spec.dim
+    width = channels * size**2
+    encoder = real_encoder(2 * width, dim) if real else complex_encoder(width, dim)
     return QuantumBottleneckUNet(
-        vertex, image_size=size, channels=channels, amplitudes=dim, features=dim
+        encoder, vertex, image_size=size, channels=channels, features=dim, skip=spec.skip
     )
 
 
@@ -241,11 +293,8 @@ def latent_mlp(spec: ModelSpec, execution: Execution) -> LatentDiffusion:
 
 def qlatent(spec: ModelSpec, execution: Execution) -> LatentDiffusion:
     """A denoiser of latents that is circuits between two linear maps."""
-    name = str(spec.ansatz)
-    sizes = {"qubits": spec.dim, "channels": -(-spec.dim // PIXELS), "layers": spec.ansatz_layers}
-    taken = inspect.signature(ansatz_builder(name)).parameters
-    circuit = build_ansatz(name, **{key: size for key, size in sizes.items() if key in taken})
-    check_fit(circuit, name, spec.dim)
+    circuit = circuit_at(spec, "reupload", size=spec.dim, exact=False)
+    check_fit(circuit, str(spec.ansatz), spec.dim)
 
     def vertex(features: int) -> nn.Module:
         return CircuitDenoiser(
@@ -270,14 +319,12 @@ def _of_latents(spec: ModelSpec, vertex: Callable[[int], nn.Module]) -> LatentDi
 def _full_vertex(spec: ModelSpec, ansatz: str) -> list[VariationalCircuit]:
     """Circuits of 3 channels, then one basic entangling circuit per channel that is left."""
     many, rest = divmod(spec.vertex_channels, ANSATZ_CHANNELS)
-    last = build_ansatz("basic_entangling", qubits=PIXELS, layers=BASIC_ENTANGLING_LAYERS)
+    last = circuit_at(spec, "basic_entangling", size=PIXELS, fixed=True)
     return [_ansatz(spec, ansatz)] * many + [last] * rest
 
 
 def _ansatz(spec: ModelSpec, name: str) -> VariationalCircuit:
-    return build_ansatz(
-        name, channels=ANSATZ_CHANNELS, layers=spec.ansatz_layers, variant=spec.ansatz_variant
-    )
+    return circuit_at(spec, name, size=ANSATZ_CHANNELS * PIXELS)
 
 
 @contextmanager

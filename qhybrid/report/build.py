@@ -59,7 +59,7 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
         **step_counts(circuits),
         "health": circuits.health if request.health else None,
         **(_influence(subject, circuits, record) if request.health else _NO_INFLUENCE),
-        "sampling": sampling_cost(circuits, plan) if circuits.rounds else None,
+        "sampling": sampling_cost(circuits, plan) if circuits.rounds and billed(subject) else None,
     }
     content = {
         "qhybrid": __version__,
@@ -76,6 +76,11 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
         "skipped": skipped,
     }
     return Report(content, circuits, tuple(devices))
+
+
+def billed(subject: Subject) -> bool:
+    """Return whether a QPU could draw from a model, so that there is a bill."""
+    return subject.spec is None or not subject.spec.row.process.exact
 
 
 def _influence(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qhybrid.models.control import circuit_places
+from qhybrid.models.rows import SCHEDULE_MODULE
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import load_model
 from qhybrid.models.zoo import build_model
@@ -52,20 +53,28 @@ def model_circuits(subject: Subject) -> SubjectCircuits:
     spec = subject.spec
     if spec is None:
         raise ValueError("an ansatz has no model")
-    model = (load_model(subject.run.folder) if subject.run else random_model(spec)).double()
+    model = load_model(subject.run.folder) if subject.run else random_model(spec)
+    model = without_schedule(model).double()
     rounds = _watch(model, *one_image(model, spec))
     uses, parts = _sorted_by_structure(rounds, spec)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     places = circuit_places(model)
     found = None
-    if places:
+    if places and not spec.row.alone:
         found = influence(model, _noise(model, spec), modules=places, seed=1).to_dict()
     return SubjectCircuits(uses, parts, parameters, examine(model, spec).to_dict(), found)
 
 
 def random_model(spec: ModelSpec) -> nn.Module:
     """Build a model with the weights that belong to `SEED`; torch's random state stays as it is."""
-    return build_model(spec, get_backend("statevector"), None, torch.Generator().manual_seed(SEED))
+    generator = torch.Generator().manual_seed(SEED)
+    return without_schedule(build_model(spec, get_backend("statevector"), None, generator))
+
+
+def without_schedule(model: nn.Module) -> nn.Module:
+    """Return a model without a learned noise schedule, which it does not use on images itself."""
+    model._modules.pop(SCHEDULE_MODULE, None)
+    return model
 
 
 def examine(model: nn.Module, spec: ModelSpec) -> ModelHealth:
@@ -141,6 +150,8 @@ def _sorted_by_structure(
         order = list(structures)
         parts.append(tuple(RoundPart(order.index(key), n, s) for (key, s), n in counts.items()))
     settings = {"layers": spec.ansatz_layers, "variant": spec.ansatz_variant}
+    if spec.topology is not None:
+        settings["topology"] = spec.topology
     uses = []
     for structure in structures.values():
         variational = structure.layer.variational

@@ -6,7 +6,8 @@ from operator import itemgetter
 from typing import Any
 
 from qhybrid.influence import Figures, in_words, percent
-from qhybrid.models.rows import CONTROL
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import MODELS
 
 Reports = Sequence[Mapping[str, Any]]
 
@@ -136,6 +137,11 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
     if content["subject"]["kind"] == "run" and model["influence"]:
         control = content["subject"]["model"].endswith(CONTROL)
         found.append(in_words(model["influence"], control=control))
+    row = None if model is None else MODELS.get(content["subject"]["model"])
+    if row is not None and row.alone:
+        found.append("the model is nothing but circuits: their influence on it is not measured")
+    if row is not None and row.process.exact:
+        found.append("no QPU draws from it, which needs exact values: there is no bill")
     if not content["reports"]:
         found.append("the model has no circuits: there is nothing to run on a device")
     elif all(report["target"] is None for report in content["reports"]):
@@ -257,7 +263,7 @@ def _topologies(reports: Reports) -> Section:
         **_SUCCESS,
         "gates saved or added": "{0[change]:+d}".format,
     }
-    note = "other circuits with as many weights, to be trained as such: topology=NAME"
+    note = "other circuits with as many weights, to be trained as such: --set model.topology=NAME"
     return _table("With other pairs of qubits", rows, columns, 3, note)
 
 

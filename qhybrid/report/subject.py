@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from qhybrid.files import user_path
 from qhybrid.models.model_file import read_spec
-from qhybrid.models.rows import MODELS, ModelRow
+from qhybrid.models.row import ModelRow
+from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run, open_run
 from qhybrid_circuits.ansatz_registry import REGISTRY as ANSATZE
@@ -76,7 +77,7 @@ def find_subject(name: str, assignments: Mapping[str, Any] | None = None) -> Sub
 
 
 def parse_settings(assignments: list[str]) -> dict[str, Any]:
-    """Return the values of KEY=VALUE texts; whole numbers are numbers, all else stays text.
+    """Return the values of KEY=VALUE texts; whole numbers and truth values are that, not text.
 
     Raises:
         RequestError: A text has no `=`.
@@ -86,7 +87,8 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RequestError(f"--set must be KEY=VALUE, but is '{text}'; e.g. --set layers=2")
-        settings[key.strip()] = value.strip()
+        truth = {"true": True, "false": False}
+        settings[key.strip()] = truth.get(value.strip().lower(), value.strip())
         with suppress(ValueError):
             settings[key.strip()] = int(value)
     return settings

@@ -20,6 +20,7 @@ class LastStepsElsewhere(nn.Module):
         super().__init__()
         self.first, self.last = first, last
         self.autoencoder = getattr(last, "autoencoder", None)
+        self.noise_levels = getattr(last, "noise_levels", None)
         self._times = frozenset(times)
 
     def forward(self, x: Tensor, t: Tensor, *labels: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from rich.progress import Progress
 
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.models.model_file import read_spec
+from qhybrid.models.rows import MODELS
 from qhybrid.sampling.denoiser import denoiser
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.parts import Artist
@@ -36,7 +37,8 @@ class DrawingBar:
         total = sum(map(len, plan.parts))
         self._progress, self._before, self._drawn = progress, done, 0.0
         self._began = time.perf_counter()
-        name = f"{total:,} images with {plan.sampler}"
+        kind = MODELS[plan.config.model.name].process.kind.name
+        name, self._unit = f"{total:,} {kind} with {plan.sampler}", kind.split()[-1]
         self._task = progress.add_task(name, total=total, completed=done, speed="", job="")
 
     def add(self, images: float) -> None:
@@ -47,7 +49,7 @@ class DrawingBar:
         """Say how many images were drawn by now in this session."""
         self._drawn = drawn
         speed = drawn / max(time.perf_counter() - self._began, 1e-9)
-        text = f"{speed:.3g} images/s"
+        text = f"{speed:.3g} {self._unit}/s"
         self._progress.update(self._task, completed=self._before + drawn, speed=text)
 
 

@@ -30,6 +30,10 @@ class SamplingRun:
     """The images side by side (PNG)."""
     animation_file = InFolder("denoising.gif")
     """From noise to images (GIF)."""
+    states_file = InFolder("states.npz")
+    """Quantum states, where the model draws such: complex128 (N, d) under the key `states`."""
+    fidelity_file = InFolder("fidelity.png")
+    """Their fidelity with the states of the data at each step (PNG)."""
     manifest_file = InFolder("manifest.json")
     """How the images were made (JSON)."""
     noise_file = InFolder("noise.npz")
@@ -40,6 +44,11 @@ class SamplingRun:
     """The images that are drawn so far, until all are."""
     jobs_folder = InFolder("jobs")
     """The record of all jobs on a QPU."""
+
+    @property
+    def drawn_file(self) -> Path:
+        """The file of what was drawn: of quantum states where it is there, else of images."""
+        return self.states_file if self.states_file.is_file() else self.images_file
 
     def part_file(self, part: range) -> Path:
         """The images with these numbers (safetensors)."""

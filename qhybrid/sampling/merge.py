@@ -16,6 +16,7 @@ from qhybrid.run_lock import occupied
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.parts import save_plan
 from qhybrid.sampling.plan import SamplingPlan, plan_sampling
+from qhybrid.sampling.results import results_of
 from qhybrid_circuits.errors import RequestError
 
 
@@ -52,11 +53,12 @@ def merge_shards(
     with occupied(folder, "sampling into", root=run.samplings, stem=whole.sampler) as path:
         merged = SamplingRun(path)
         first = shards[0][0]
-        with replacing(merged.images_file) as temporary:
-            np.savez_compressed(temporary, **arrays)
-        for name in ("grid_file", "animation_file"):
-            with replacing(getattr(merged, name)) as temporary:
-                shutil.copyfile(getattr(first, name), temporary)
+        results = results_of(whole)
+        results.write(merged, arrays)
+        for name in results.pictures:
+            if getattr(first, name).is_file():
+                with replacing(getattr(merged, name)) as temporary:
+                    shutil.copyfile(getattr(first, name), temporary)
         save_plan(merged, whole)
         write_json(merged.manifest_file, _manifest(run, [sampling for sampling, _ in shards]))
     return merged
@@ -114,17 +116,18 @@ def _check_complete(plans: Sequence[SamplingPlan]) -> None:
 
 def _arrays(shards: Sequence[SamplingRun], plans: Sequence[SamplingPlan]) -> dict[str, Any]:
     """Return all images, and labels where there are any, in order; they are in memory once."""
-    names = ("images",) if plans[0].classes is None else ("images", "labels")
+    results = results_of(plans[0])
+    names = (results.key,) if plans[0].classes is None else (results.key, "labels")
     arrays: dict[str, Any] = {}
-    layout, done = "a shard has uint8 (N, H, W, C) under 'images'", 0
+    layout, done = f"a shard has '{results.key}'", 0
     for sampling, plan in zip(shards, plans, strict=True):
         count = sum(map(len, plan.parts))
         for name in names:
-            values = read_array(sampling.images_file, name, str(sampling.images_file), layout)
+            file = results.file(sampling)
+            values = read_array(file, name, str(file), layout)
             if len(values) != count:
                 raise RequestError(
-                    f"'{sampling.images_file}' has {len(values)} {name} instead of {count}; draw "
-                    "the shard again"
+                    f"'{file}' has {len(values)} {name} instead of {count}; draw the shard again"
                 )
             shape = (plan.num_images, *values.shape[1:])
             arrays.setdefault(name, np.empty(shape, values.dtype))[done : done + count] = values

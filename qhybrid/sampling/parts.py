@@ -5,24 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from qhybrid.data.dataset import scale_pixels
-from qhybrid.diffusion.images import save_gif, save_grid, to_uint8
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.specs import P2Weighting
-from qhybrid.files import replacing, sealed, write_json
+from qhybrid.files import sealed, write_json
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.storage import read_tensors, write_tensors
 from qhybrid.sampling.folder import SamplingRun
-from qhybrid.sampling.plan import GRID_IMAGES, SamplingPlan
+from qhybrid.sampling.plan import SamplingPlan
+from qhybrid.sampling.results import results_of
 from qhybrid_circuits.errors import QHybridError
 from qhybrid_runtime import continue_at
-
-FRAMES = 32
-"""Moments that the animation shows."""
 
 
 def save_plan(run: SamplingRun, plan: SamplingPlan) -> None:
@@ -64,12 +59,14 @@ class Artist:
         """
         plan, spec = self.plan, read_spec(self.plan.run.folder)
         classes = None if plan.classes is None else len(plan.classes)
+        results = results_of(plan)
+        frames = plan.steps + 1 if results.frames is None else results.frames
         if not plan.on_hardware:
             # The errors of noisy simulators depend on the part, and not on what was drawn before.
             continue_at(self.model, part.start)
         found = sample(
             self.model,
-            shape=(len(part), spec.channels, spec.image_size, spec.image_size),
+            shape=(len(part), *spec.drawn_shape),
             spec=plan.schedule,
             sampler=plan.sampler,
             steps=plan.steps,
@@ -78,7 +75,7 @@ class Artist:
             device=self.device,
             batch_size=plan.batch_size,
             on_step=lambda _, total: drawn(len(part) / total),
-            keep=FRAMES if part == plan.parts[0] else 0,
+            keep=frames if part == plan.parts[0] else 0,
             noise=self.noise,
             process=spec.row.process.build(plan.schedule, P2Weighting(), classes),
         )
@@ -87,55 +84,45 @@ class Artist:
                 f"the model of '{plan.run.folder}' draws values that are not numbers; train it "
                 "again with a lower training.learning_rate"
             )
-        tensors = {"images": _bytes(found.images)}
-        if found.labels is not None:
-            tensors["labels"] = found.labels
-        if found.frames is not None:
-            tensors["frames"] = torch.stack([_bytes(each[:GRID_IMAGES]) for each in found.frames])
-        write_tensors(self.run.part_file(part), tensors, {})
+        write_tensors(self.run.part_file(part), results.tensors(found), {})
 
 
-def read_part(run: SamplingRun, part: range) -> dict[str, Tensor] | None:
+def read_part(run: SamplingRun, plan: SamplingPlan, part: range) -> dict[str, Tensor] | None:
     """Return the tensors of a part, None where they are not there or damaged.
 
-    They are uint8 `images` (N, H, W, C), `labels` (N,) where the model was told classes, and in the
-    first part `frames` (F, M, H, W, C) of its first M images.
+    They are what `Results.tensors` says: of images, uint8 `images` (N, H, W, C), `labels` (N,)
+    where the model was told classes, and in the first part `frames` (F, M, H, W, C) of its first M
+    images.
     """
     try:
         tensors, _ = read_tensors(run.part_file(part))
     except Exception:  # whatever a damaged file raises: it is drawn again
         return None
-    return tensors if len(tensors.get("images", ())) == len(part) else None
+    return tensors if len(tensors.get(results_of(plan).key, ())) == len(part) else None
 
 
 def assemble(run: SamplingRun, plan: SamplingPlan) -> None:
-    """Write images.npz, the grid and the animation from the parts, which are all there.
+    """Write the npz file and the pictures from the parts, which are all there.
 
     Raises:
         QHybridError: A part is missing or damaged all the same.
         WriteError: The disk is full, or refuses.
     """
     total, arrays = sum(map(len, plan.parts)), dict[str, Any]()
-    done = 0
+    done, results = 0, results_of(plan)
     for part in plan.parts:
-        tensors = read_part(run, part)
+        tensors = read_part(run, plan, part)
         if tensors is None:
             raise QHybridError(f"'{run.part_file(part)}' has changed since it was written")
         if not done:
-            shown = {name: tensors[name] for name in ("images", "frames")}
-        for name in ("images", "labels"):
+            shown = {name: tensors[name] for name in (results.key, "frames")}
+        for name in (results.key, "labels"):
             if name not in tensors:
                 continue
-            values = tensors[name].numpy()
+            values = results.array(name, tensors[name])
             # Filled part by part: the images are in memory once.
             whole = arrays.setdefault(name, np.empty((total, *values.shape[1:]), values.dtype))
             whole[done : done + len(part)] = values
         done += len(part)
-    with replacing(run.images_file) as temporary:
-        np.savez_compressed(temporary, **arrays)
-    save_grid(scale_pixels(shown["images"][:GRID_IMAGES]), run.grid_file)
-    save_gif([scale_pixels(frame) for frame in shown["frames"]], run.animation_file)
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return torch.from_numpy(to_uint8(images))
+    results.write(run, arrays)
+    results.draw(run, plan, shown)

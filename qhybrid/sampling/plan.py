@@ -2,9 +2,7 @@
 
 import hashlib
 import math
-import os
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,16 @@ from qhybrid.models.model_file import read_spec
 from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
+from qhybrid.sampling.execution import (
+    check_execution,
+    hardware_steps,
+    processes,
+    shard_of,
+    with_shots,
+)
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.sampling.variance import with_variance
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.info import BackendInfo
@@ -32,9 +38,6 @@ IMAGES, BATCH_SIZE = 64, 256
 
 GRID_IMAGES = 100
 """The most images on the grid and in the animation; images.npz has all."""
-
-MOST_SHOTS = 10_000_000
-"""More than any service executes at once."""
 
 DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
 """What is taken on a QPU unless told otherwise: every step is paid for."""
@@ -115,6 +118,8 @@ class SamplingPlan:
         values["noise_pool"] = None if self.shares_pool else self.noise.pool
         if self.epoch is not None:
             values["epoch"] = self.epoch
+        if self.schedule != self.config.diffusion.schedule_spec:
+            values["variance"] = self.schedule.variance
         if self.shard != (1, 1):
             values["shard"] = "{}/{}".format(*self.shard)
         return {**values, **self.execution.given()}
@@ -160,19 +165,13 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         raise RequestError(f"--seed must be 0 or more, but is {seed}")
     backend = config.quantum.backend if request.backend is None else request.backend
     info = check_backend_name(backend)
-    _check_execution(info, request)
+    MODELS[config.model.name].process.check_backend(backend, exact=info.exact)
+    check_execution(info, request)
     noise, shares_pool = _noise(run, config, request, backend)
     schedule = config.diffusion.schedule_spec
     sampler, steps = _sampler(config, schedule, request, info)
-    hardware_steps = steps if request.hardware_steps is None else request.hardware_steps
-    if not 1 <= hardware_steps <= steps:
-        raise RequestError(
-            f"--hardware-steps must be 1 to the {steps} steps of the sampler, but is "
-            f"{hardware_steps}"
-        )
-    execution, shots = request.execution, MODELS[config.model.name].process.shots
-    if execution.shots is None and info.runs_jobs and shots is not None:
-        execution = replace(execution, shots=shots)
+    schedule = with_variance(schedule, request.variance, spec, sampler)
+    shots = MODELS[config.model.name].process.shots
     plan = SamplingPlan(
         run=run,
         config=config,
@@ -185,15 +184,15 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
         noise=noise,
         shares_pool=shares_pool,
         batch_size=batch_size,
-        processes=_processes(request, info),
+        processes=processes(request, info),
         epoch=request.epoch,
-        shard=_shard(request, info),
+        shard=shard_of(request, info),
         device=request.device,
-        execution=execution,
-        hardware_steps=hardware_steps,
+        execution=with_shots(request.execution, info, shots),
+        hardware_steps=hardware_steps(request, sampler, steps),
         max_qpu_seconds=request.max_qpu_seconds,
         max_wait_seconds=request.max_wait_seconds,
-        classes=spec.classes,
+        classes=spec.classes or None,
     )
     _check_shard(plan)
     return plan
@@ -210,40 +209,6 @@ def _check_shard(plan: SamplingPlan) -> None:
         )
 
 
-def _processes(request: SamplingRequest, info: BackendInfo) -> int:
-    count, cores = request.processes, os.cpu_count() or 1
-    if count is None:
-        return 1
-    if not 1 <= count <= cores:
-        raise RequestError(
-            f"--processes must be 1 to {cores}, the processors there are, but is {count}"
-        )
-    if count > 1 and info.runs_jobs:
-        raise RequestError(
-            f"--processes is for simulators, but the backend '{info.name}' takes all images at "
-            "once; leave it out"
-        )
-    return count
-
-
-def _shard(request: SamplingRequest, info: BackendInfo) -> tuple[int, int]:
-    """Return K and N of `K/N`."""
-    if request.shard is None:
-        return 1, 1
-    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", request.shard.strip())
-    number, shards = (int(text) for text in found.groups()) if found else (0, 0)
-    if not 1 <= number <= shards:
-        raise RequestError(
-            f"--shard must be K/N with K from 1 to N, e.g. 1/3, but is '{request.shard}'"
-        )
-    if info.runs_jobs:
-        raise RequestError(
-            f"--shard is for simulators, but the backend '{info.name}' takes all images at once; "
-            "leave it out"
-        )
-    return number, shards
-
-
 def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
     """Return the number of images, which the memory holds, and that of a batch."""
     count = IMAGES if request.num_images is None else request.num_images
@@ -254,8 +219,8 @@ def _counts(spec: ModelSpec, request: SamplingRequest) -> tuple[int, int]:
     # As bytes, and those of a batch as floats.
     check_memory(
         (count + 4 * min(count, batch_size))
-        * (spec.row.process.planes * spec.channels * spec.image_size**2),
-        f"{count:,} images of {spec.image_size}x{spec.image_size}",
+        * (spec.row.process.planes * math.prod(spec.drawn_shape)),
+        f"{count:,} {spec.row.process.kind.name} of {'x'.join(map(str, spec.drawn_shape[1:]))}",
         "draw fewer --num-images at a time, each time with another --seed",
     )
     return count, batch_size
@@ -293,34 +258,6 @@ def _sampler(
     return sampler.name, steps
 
 
-def _check_execution(info: BackendInfo, request: SamplingRequest) -> None:
-    """Refuse options that are out of range or have no meaning on the backend."""
-    execution, limits = request.execution, ("max_qpu_seconds", "max_wait_seconds")
-    for name, value, least, most in (
-        ("shots", execution.shots, 1, MOST_SHOTS),
-        ("resilience-level", execution.resilience_level, 0, 2),
-    ):
-        if value is not None and not least <= value <= most:
-            raise RequestError(f"--{name} must be {least} to {most:,}, but is {value}")
-    for name in limits:
-        limit = getattr(request, name)
-        if limit is not None and not (math.isfinite(limit) and limit >= 0):
-            flag = name.replace("_", "-")
-            raise RequestError(f"--{flag} must be a number from 0, but is {limit}")
-    if execution.primitive == "sampler" and execution.resilience_level:
-        raise RequestError(
-            f"--resilience-level {execution.resilience_level} is the estimator's, but --primitive "
-            "is sampler; leave one of them out"
-        )
-    others = [n for n in (*limits, "hardware_steps") if getattr(request, n) is not None]
-    refused = [name for name in (*execution.given(), *others) if name not in info.takes]
-    if refused:
-        raise RequestError(
-            f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
-            f"{info.refusal}; leave it out, or choose another --backend"
-        )
-
-
 def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     """Return what a run's model is; refuse a run without one, or with that of another run.
 
@@ -328,10 +265,12 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
     """
     run.weights_file(epoch)
     spec = read_spec(run.folder)
-    described = config.model.model_dump()
-    if spec.timesteps is not None:
-        described["timesteps"] = config.diffusion.timesteps
-    for key, wanted in described.items():
+    # The names of the classes are the data's.
+    given = {"classes": config.model.classes is not None, "timesteps": spec.timesteps is not None}
+    keys = {*type(config.model).model_fields, *config.diffusion.in_model}
+    described = ModelSpec(**config.model.model_dump(), **config.diffusion.in_model)
+    for key in sorted(key for key in keys if given.get(key, True)):
+        wanted = getattr(described, key)
         if getattr(spec, key) != wanted:
             raise RequestError(
                 f"'{run.folder}' holds another model than its config.toml describes: {key} is "

@@ -78,6 +78,7 @@ class SamplingRequest:
         sampler: A key of `qhybrid.diffusion.SAMPLERS`.
         steps: Model evaluations per image. Without it, a sampler that is not the configured one
             takes its own default, and a QPU 10.
+        variance: Of a step of the sampler `ddpm`: a key of `qhybrid.diffusion.specs.VARIANCES`.
         backend: Where the circuits run.
         seed: Of the noise: the same seed gives the same images on an exact backend.
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`.
@@ -105,6 +106,10 @@ class SamplingRequest:
     ] = None
     steps: Annotated[
         int | None, Option("Denoising steps [the run's, or the sampler's; 10].", metavar="N")
+    ] = None
+    variance: Annotated[
+        str | None,
+        Option("Of a step of ddpm: posterior, beta, learned [the run's].", metavar="NAME"),
     ] = None
     backend: Annotated[
         str | None, Option("Where circuits run [the training run's backend].", metavar="NAME")

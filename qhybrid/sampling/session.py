@@ -17,6 +17,7 @@ from torch import nn
 
 from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.diffusion.samplers import check_sampler
 from qhybrid.environment import git_revision, package_versions
 from qhybrid.files import write_json
 from qhybrid.models.model_file import read_spec
@@ -120,7 +121,7 @@ def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
         raise QpuLimitError(f"{error}: {run.resume_command(plan.run)}") from error
     except QHybridError as error:
         if plan.on_hardware:
-            raise type(error)(f"{error}; {going_on}") from error
+            raise type(error)(f"{error}; {what}; {going_on}") from error
         if not run.parts_folder.exists():
             run.plan_file.unlink(missing_ok=True)  # so that no empty folder is left
         raise
@@ -184,7 +185,7 @@ def _fill(
     began = time.perf_counter()
     announce = partial(console.print, highlight=False, markup=False)
     noise = open_noise(plan.noise, plan.pool_file(run), seed=plan.seed, announce=announce)
-    missing = [part for part in plan.parts if read_part(run, part) is None]
+    missing = [part for part in plan.parts if read_part(run, plan, part) is None]
     done = sum(map(len, plan.parts)) - sum(map(len, missing))
     columns = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[job]}")
     with (
@@ -243,6 +244,7 @@ def _write_manifest(
             "seed": plan.seed,
             "sampler": plan.sampler,
             "steps": plan.steps,
+            **_variance(plan),
             **_noise(plan),
             "backend": plan.backend,
             "device": device,
@@ -252,6 +254,11 @@ def _write_manifest(
             "git_revision": git_revision(),
         },
     )
+
+
+def _variance(plan: SamplingPlan) -> dict[str, Any]:
+    """Return what the manifest says of the variance of a step."""
+    return {"variance": plan.schedule.variance} if check_sampler(plan.sampler).ancestral else {}
 
 
 def _noise(plan: SamplingPlan) -> dict[str, Any]:

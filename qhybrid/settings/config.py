@@ -4,7 +4,9 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from qhybrid.diffusion.samplers import check_has_variance
 from qhybrid.diffusion.specs import NoiseSpec
+from qhybrid.settings.kind_settings import check_kinds
 from qhybrid.settings.process_settings import with_process_settings
 from qhybrid.settings.section import Section
 from qhybrid.settings.sections import (
@@ -42,6 +44,11 @@ class Config(Section):
     evaluation: EvaluationSection = EvaluationSection()
 
     @model_validator(mode="after")
+    def _mixes_no_kinds(self) -> Self:
+        check_kinds(self.model, self.data, self.diffusion, self.quantum, self.evaluation)
+        return self
+
+    @model_validator(mode="after")
     def _has_a_metric(self) -> Self:
         from qhybrid.models.rows import MODELS
         from qhybrid_runtime.backends.registry import check_backend_name
@@ -55,10 +62,10 @@ class Config(Section):
                 f"optimizer 'qng' is for the weights of circuits, but {self.model.name} has no "
                 f"circuits; {instead}, or a hybrid that `qhybrid models` lists"
             )
-        if not row.circuit_weights:
+        if not row.natural:
             raise RequestError(
-                "optimizer 'qng' is for the weights of circuits, but the circuit of "
-                f"{self.model.name} has inputs only; {instead}"
+                "optimizer 'qng' takes the metric of circuits on pure states, but those of "
+                f"{self.model.name} are given mixed ones; {instead}"
             )
         if self.quantum.noise_aware is not None:
             raise RequestError(
@@ -103,6 +110,9 @@ class Config(Section):
                     f"diffusion.{key} has no effect on {self.model.name}, whose noise is that of "
                     "EDM (Karras et al. 2022) at every level; leave it out"
                 )
+        process.check_schedule(diffusion.schedule_spec)
+        process.check_variance(diffusion.variance)
+        check_has_variance(diffusion.variance, sampling.sampler)
         process.check_sampler(diffusion.schedule_spec, sampling.sampler, sampling.steps)
         if self.sampling.steps > self.diffusion.timesteps:
             raise ValueError(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qhybrid.diffusion.specs import ScheduleSpec
+from qhybrid.settings.kind_settings import usual_model
 
 
 def with_process_settings(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -14,6 +15,10 @@ def with_process_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     from qhybrid.models.rows import MODELS
 
     model = values.get("model", {})
+    if isinstance(model, Mapping) and "name" not in model:
+        usual = usual_model(values.get("data"))
+        model = model if usual is None else {**model, "name": usual}
+        values = values if usual is None else {**values, "model": model}
     name = model.get("name") if isinstance(model, Mapping) else getattr(model, "name", None)
     row = MODELS.get(name) if isinstance(name, str) else None
     if row is None:

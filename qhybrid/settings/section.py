@@ -1,8 +1,8 @@
 """What every table of the configuration is made of."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 LARGEST = 10**9
@@ -22,8 +22,9 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_no_truth_value(cls, value: Any) -> Any:
-        """No key is a switch, and pydantic would take `true` for the number 1."""
-        if isinstance(value, bool):
+    def _is_no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse truth values of keys that are no switch: pydantic would take `true` for 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
             raise PydanticCustomError("truth_value", "must not be true or false")
         return value

@@ -6,28 +6,23 @@ import logging
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from qhybrid.diffusion.specs import LEARNED_SCHEDULE
 from qhybrid.files import shown, user_path, write_text
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import Option, OptionField, value_type
+from qhybrid.settings.recipes import OLD_NAMES, is_recipe, read_recipe, recipe_names
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 _SEAL = "# SHA-256 of all above: "
 
 Values = dict[str, Any]
 """Section -> key -> value, as TOML gives it: only what was asked for, no defaults."""
-
-
-def config_names() -> tuple[str, ...]:
-    """Names of the configurations that come with qhybrid."""
-    names = (entry.name for entry in files("qhybrid.configs").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def config_sections() -> dict[str, type[BaseModel]]:
@@ -80,9 +75,9 @@ def read_values(source: str | Path) -> Values:
         RequestError: There is no such file, or it is not TOML.
     """
     path = user_path(source)
-    if not path.is_file() and str(source) in config_names():
-        text = files("qhybrid.configs").joinpath(f"{source}.toml").read_text(encoding="utf-8")
-    elif path.is_file():
+    if not path.is_file() and is_recipe(str(source)):
+        return read_recipe(str(source))
+    if path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -90,16 +85,21 @@ def read_values(source: str | Path) -> Values:
     elif path.suffix == ".toml" or path.parent != Path():
         raise RequestError(
             f"there is no configuration file '{source}'; give a TOML file or one of the names "
-            f"{', '.join(config_names())}"
+            f"{', '.join(recipe_names())}"
         )
     else:
         raise UnknownNameError(
-            "configuration", str(source), config_names(), "or give the path of a TOML file"
+            "configuration",
+            str(source),
+            recipe_names(),
+            "`qhybrid configs` describes them; or give the path of a TOML file",
+            OLD_NAMES,
         )
     try:
-        return tomllib.loads(text)
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of syntax, of long numbers, of deep brackets
         raise RequestError(f"'{source}' is not valid TOML: {error}; correct it there") from error
+    return _as_recorded(values) if _SEAL in text else values
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -154,12 +154,28 @@ def merge_values(base: Values, changes: Values) -> Values:
         below = merged.get(section, {})
         both_tables = isinstance(below, dict) and isinstance(table, dict)
         merged[section] = {**below, **table} if both_tables else table
+    _leave_to_the_other_model(base, changes, merged)
     asked = changes.get("diffusion")
-    if isinstance(asked, dict) and "schedule" in asked and "betas" not in asked:
-        # A schedule by name takes the place of the base's list.
+    if isinstance(asked, dict) and "schedule" in asked:
+        # A schedule by name takes the place of the base's list, the learned one of its weights too.
+        replaced = {"betas"} | (
+            {"p2_k", "p2_gamma"} if asked["schedule"] == LEARNED_SCHEDULE else set()
+        )
         table = merged["diffusion"]
-        merged["diffusion"] = {key: value for key, value in table.items() if key != "betas"}
+        merged["diffusion"] = {k: v for k, v in table.items() if k in asked or k not in replaced}
     return merged
+
+
+def _leave_to_the_other_model(base: Values, changes: Values, merged: Values) -> None:
+    """Drop a variant of the base's model that the model in its place does not have."""
+    from qhybrid.models.rows import MODELS
+
+    before, asked = base.get("model"), changes.get("model")
+    if not isinstance(before, dict) or not isinstance(asked, dict) or "variant" in asked:
+        return
+    row = MODELS.get(str(asked.get("name")))
+    if row is not None and before.get("variant") not in (None, *row.variants):
+        merged["model"].pop("variant")
 
 
 def parse_config(values: Values) -> Config:
@@ -187,13 +203,21 @@ def saved_config(path: Path) -> Config:
         RequestError: The file is damaged.
     """
     try:
-        config = parse_config(read_values(path))
+        config = parse_config(_as_recorded(read_values(path)))
     except RequestError as error:
         if str(path) in str(error):
             raise
         raise RequestError(f"'{path}': {error}") from error
     warn_of_changes(path)
     return config
+
+
+def _as_recorded(values: Values) -> Values:
+    """Return what the values of a `config.toml`, maybe of an earlier version, mean today."""
+    from qhybrid.models.spec import as_recorded
+
+    model = values.get("model")
+    return {**values, "model": as_recorded(model)} if isinstance(model, dict) else values
 
 
 @cache
@@ -224,6 +248,8 @@ def _in_one_line(error: ValidationError) -> RequestError:
     if isinstance(cause, ValueError):
         named = key.rpartition(".")[2] in str(cause)
         return RequestError(str(cause) if named else f"{key}: {cause}")
+    if first["type"] in ("bool_parsing", "bool_type"):
+        return RequestError(f"{key} must be true or false, but is {shown(value)}")
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return RequestError(f"{key} must be a table of keys, but is {shown(value)}")
     section, _, name = key.partition(".")
@@ -232,6 +258,8 @@ def _in_one_line(error: ValidationError) -> RequestError:
         return RequestError(
             f"{key} must be {len(default)} numbers, e.g. {list(default)}, but is {shown(value)}"
         )
+    if first["type"].startswith("bool"):
+        return RequestError(f"{key} must be true or false, but is {shown(value)}")
     requirement = first["msg"].replace("Input should", "must", 1).replace("tuple", "list")
     return RequestError(f"{key} {requirement[:1].lower()}{requirement[1:]}, but is {shown(value)}")
 

@@ -165,27 +165,33 @@ class EmaSection(Section):
         every: Optimizer steps between updates.
         start: Last optimizer step at which the weights are plainly copied.
         power: Speed of the warm-up.
+        warmup: Whether the share rises to `decay`; without, it is `decay` from the first update on,
+            and `start` and `power` are of no account.
     """
 
     decay: Annotated[float, Field(ge=0, lt=1)] = EmaSpec.decay
     every: Count = EmaSpec.every
     start: Interval = EmaSpec.start
     power: Annotated[float, Field(gt=0, le=1)] = EmaSpec.power
+    warmup: bool = EmaSpec.warmup
 
     @property
     def spec(self) -> EmaSpec:
         """The average as the training loop takes it."""
-        return EmaSpec(self.decay, self.every, self.start, self.power)
+        return EmaSpec(self.decay, self.every, self.start, self.power, self.warmup)
 
 
 class TransferSection(Section):
-    """The run whose weights this one starts from, see `qhybrid.training.transfer`.
+    """The run or model whose weights this one starts from, see `qhybrid.training.transfer`.
 
     Its EMA weights are taken: those of model.safetensors, which its samples were drawn with. The
     optimizer starts afresh.
 
     Attributes:
         init_from: Folder of a training run; None starts all weights at random.
+        model: A model that is trained first, in the folder `pretrained` of the run, with the same
+            settings; its weights are taken then. It takes the place of `init_from`.
+        epochs: Of that model; None is `training.epochs`.
         freeze: `classical` leaves the weights that were taken as they are, but for circuits'; None
             trains them too.
         vertex: `new` starts the vertex at random, `taken` takes what fits of it; None is `taken`
@@ -195,6 +201,8 @@ class TransferSection(Section):
     init_from: Annotated[
         str | None, Option("Start from a run's weights, all but the vertex's.", metavar="RUN")
     ] = None
+    model: str | None = None
+    epochs: Count | None = None
     freeze: Annotated[
         Literal["classical"] | None,
         Option("Leave the weights taken as they are, but for circuits'."),
@@ -208,7 +216,17 @@ class TransferSection(Section):
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Self:
-        if self.init_from is None and (self.freeze or self.vertex):
+        if self.model is not None and self.init_from is not None:
+            raise RequestError(
+                "transfer.model trains a model to start from, and --init-from names a run to start "
+                "from; leave one of the two out"
+            )
+        if self.model is None and self.epochs is not None:
+            raise RequestError(
+                "transfer.epochs needs a model to train first; give one with --set transfer.model="
+                "NAME"
+            )
+        if self.init_from is None and self.model is None and (self.freeze or self.vertex):
             raise RequestError(
                 f"transfer.{'freeze' if self.freeze else 'vertex'} needs a run to start from; give "
                 "one with --init-from RUN"

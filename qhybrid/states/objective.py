@@ -1,9 +1,10 @@
 import torch
 from torch import Tensor
 
+from qhybrid.states.density import maximally_mixed
 from qhybrid.states.depolarizing import DepolarizingProcess
 from qhybrid.states.losses import STATE_LOSSES, StateLoss
-from qhybrid.states.reverse import ReverseProcess
+from qhybrid.states.reverse import ReverseProcess, applied, chained
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 
@@ -63,6 +64,27 @@ def state_generation_loss(
     """
     measure = _measure(loss)
     return measure(reverse.chain()[-1], states.mean(0))
+
+
+def state_loss(
+    reverse: ReverseProcess,
+    process: DepolarizingProcess,
+    states: Tensor,
+    generator: torch.Generator,
+    *,
+    loss: str = "fidelity",
+) -> Tensor:
+    """Return the sum of both losses; the circuits run once, in one round.
+
+    The arguments are those of `state_denoising_loss`.
+    """
+    channels, measure = reverse.channels(), _measure(loss)
+    t = torch.randint(1, process.steps + 1, (len(states),), generator=generator)
+    t = t.to(states.device)
+    denoised = applied(channels[t - 1], process.noisy(states, t))
+    denoising = measure(denoised, process.noisy(states, t - 1)).mean()
+    noise = maximally_mixed(reverse.num_qubits).to(states.device)
+    return denoising + measure(chained(channels, noise)[-1], states.mean(0))
 
 
 def _measure(loss: str) -> StateLoss:

@@ -3,8 +3,10 @@ from qiskit.circuit import QuantumCircuit
 from torch import Tensor, nn
 
 from qhybrid.states.density import check_density_matrices, check_num_qubits, maximally_mixed
-from qhybrid.states.rotations import RotationTable, layered_rotations, rotation_circuit
+from qhybrid.states.rotations import layered_rotations, rotation_circuit
+from qhybrid.states.tomography import StepTomography
 from qhybrid_circuits.errors import RequestError, ShapeError
+from qhybrid_runtime import Backend, CircuitBank, WeightTable, get_backend
 
 _FIRST_WEIGHTS = 0.1
 
@@ -17,8 +19,11 @@ class ReverseProcess(nn.Module):
     Averaged over outcomes rho becomes the sum of K_m rho K_m^+, which can lower the entropy of rho;
     a unitary alone cannot.
 
+    The circuits run on a backend, all steps in one round: what a step does to any state follows
+    from the Pauli expectation values of 4**n product states, see `StepTomography`.
+
     Attributes:
-        weights: Angles in radians, shape (T, n_rotations), float64.
+        table: Its `weight` holds the angles in radians, shape (T, n_rotations), float64.
     """
 
     def __init__(
@@ -28,7 +33,9 @@ class ReverseProcess(nn.Module):
         *,
         ancillas: int = 1,
         layers: int = 3,
-        generator: torch.Generator,
+        backend: Backend | None = None,
+        gradient: str | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
         """Start near the identity.
 
@@ -38,10 +45,12 @@ class ReverseProcess(nn.Module):
             ancillas: Qubits that are appended and measured at each step; the most significant
                 ones. 0 makes the steps unitary.
             layers: Repetitions of the rotations in each step.
-            generator: Draws the first weights.
+            backend: Where the circuits run, which must be exact; `statevector` if omitted.
+            gradient: A gradient method of the backend; its best one if omitted.
+            generator: Draws the first weights; torch's own if omitted.
 
         Raises:
-            RequestError: A number out of its range.
+            RequestError: A number out of its range, or a backend that is not exact.
         """
         super().__init__()
         check_num_qubits(num_qubits)
@@ -54,12 +63,28 @@ class ReverseProcess(nn.Module):
                 raise RequestError(
                     f"Argument `{name}` must be from {least} to {most}, but is {value}"
                 )
+        backend = backend or get_backend("statevector")
+        if not backend.exact:
+            raise RequestError(
+                f"Argument `backend` must be exact, but '{backend.name}' is not: density matrices "
+                "from values with errors may be none; use statevector or aer"
+            )
         self.num_qubits, self.steps, self.ancillas = num_qubits, steps, ancillas
-        self._rotations = layered_rotations(num_qubits + ancillas, layers)
-        self._table = RotationTable(num_qubits + ancillas, self._rotations)
-        shape = (steps, len(self._rotations))
-        first = _FIRST_WEIGHTS * torch.randn(shape, dtype=torch.float64, generator=generator)
-        self.weights = nn.Parameter(first)
+        self._rotations = layered_rotations(num_qubits, ancillas, layers)
+        self._averages = StepTomography(num_qubits, ancillas, self._rotations)
+        self._outcomes = StepTomography(num_qubits, ancillas, self._rotations, outcomes=True)
+        self.averages, self.outcomes = (
+            CircuitBank([each.circuit], backend, gradient)
+            for each in (self._averages, self._outcomes)
+        )
+        self.table = WeightTable(self._averages.circuit, first=2 * num_qubits, choices=(steps,))
+        first = torch.randn(self.weights.shape, dtype=torch.float64, generator=generator)
+        self.table.weight = nn.Parameter(_FIRST_WEIGHTS * first)
+
+    @property
+    def weights(self) -> Tensor:
+        """Angles in radians, shape (T, n_rotations), float64."""
+        return self.table.weight
 
     def forward(self, states: Tensor, t: Tensor) -> Tensor:
         """Return the estimates (B, d, d) of rho_(t-1), averaged over the ancillas' outcomes.
@@ -80,13 +105,23 @@ class ReverseProcess(nn.Module):
                 f"Argument `t` must hold a time from 1 to {self.steps} for each of the "
                 f"{len(states)} states, but is {t.tolist()}"
             )
-        return _averaged(self.kraus()[t - 1], states)
+        times, index = torch.unique(t, return_inverse=True)
+        return applied(self.channels(times - 1)[index], states)
 
-    def kraus(self) -> Tensor:
-        """Return the Kraus operators of all steps, shape (T, 2**ancillas, d, d)."""
-        outcomes, dimension = 1 << self.ancillas, 1 << self.num_qubits
-        unitaries = self._table.unitaries(self.weights)
-        return unitaries.view(-1, outcomes, dimension, outcomes, dimension)[:, :, :, 0, :]
+    def channels(self, indices: Tensor | None = None) -> Tensor:
+        """Return what steps do, averaged over outcomes, in one round of circuits.
+
+        Args:
+            indices: Of the steps, from 0; None for all.
+
+        Returns:
+            Matrices E (T, d * d, d * d): rho, flattened row by row, becomes rho @ E.
+        """
+        return self._run(self._averages, self.averages, indices)[:, 0]
+
+    def instruments(self) -> Tensor:
+        """Return what all steps do with each outcome, (T, 2**ancillas, d * d, d * d)."""
+        return self._run(self._outcomes, self.outcomes, None)
 
     def chain(self, states: Tensor | None = None) -> Tensor:
         """Run all steps, averaged over outcomes.
@@ -104,10 +139,7 @@ class ReverseProcess(nn.Module):
         if states is None:
             states = maximally_mixed(self.num_qubits).to(self.weights.device)
         self._check(states)
-        passed = [states]
-        for kraus in reversed(self.kraus().unbind(0)):
-            passed.append(_averaged(kraus, passed[-1]))
-        return torch.stack(passed)
+        return chained(self.channels(), states)
 
     @torch.no_grad()
     def sample(self, states: Tensor, generator: torch.Generator) -> Tensor:
@@ -132,13 +164,10 @@ class ReverseProcess(nn.Module):
             raise ShapeError(
                 f"Argument `states` must have shape (N, d, d), but has {tuple(states.shape)}"
             )
+        uniform = torch.rand(self.steps, len(states), dtype=torch.float64, generator=generator)
         passed = [states]
-        for kraus in reversed(self.kraus().unbind(0)):
-            after = kraus @ passed[-1][:, None] @ kraus.mH
-            shares = after.diagonal(dim1=-2, dim2=-1).sum(-1).real.clamp(min=0)
-            drawn = torch.multinomial(shares.cpu(), 1, generator=generator).to(shares.device)[:, 0]
-            every = torch.arange(len(states), device=shares.device)
-            passed.append(after[every, drawn] / shares[every, drawn, None, None])
+        for parts, drawn in zip(self.instruments().flip(0), uniform.to(states.device), strict=True):
+            passed.append(with_outcome(parts, passed[-1], drawn))
         return torch.stack(passed)
 
     def circuit(self, t: int) -> QuantumCircuit:
@@ -152,6 +181,15 @@ class ReverseProcess(nn.Module):
         circuit = rotation_circuit(self.num_qubits + self.ancillas, self._rotations)
         return circuit.assign_parameters(self.weights[t - 1].detach().tolist())
 
+    def _run(self, tomography: StepTomography, bank: nn.Module, indices: Tensor | None) -> Tensor:
+        weights = self.weights if indices is None else self.table(indices)
+        prepared = tomography.angles.to(weights.device)
+        shape = (len(weights), len(prepared), -1)
+        inputs = torch.cat([prepared.expand(*shape), weights[:, None].expand(*shape)], dim=-1)
+        # Single precision would make eigenvalues of states negative.
+        (values,) = bank([inputs.double()])
+        return tomography.channels(values)
+
     def _check(self, states: Tensor) -> None:
         if check_density_matrices("states", states) != self.num_qubits:
             raise ShapeError(
@@ -160,6 +198,37 @@ class ReverseProcess(nn.Module):
             )
 
 
-def _averaged(kraus: Tensor, states: Tensor) -> Tensor:
-    """Return the sum over m of K_m rho K_m^+, for K (..., M, d, d) and rho (..., d, d)."""
-    return (kraus @ states[..., None, :, :] @ kraus.mH).sum(-3)
+def chained(channels: Tensor, states: Tensor) -> Tensor:
+    """Return rho_T to rho_0, (T + 1, ..., d, d), of rho_T (..., d, d) and all steps' channels."""
+    passed = [states]
+    for channel in channels.flip(0):
+        passed.append(applied(channel, passed[-1]))
+    return torch.stack(passed)
+
+
+def with_outcome(parts: Tensor, states: Tensor, uniform: Tensor) -> Tensor:
+    """Return what states (N, d, d) become where each step's outcome is drawn.
+
+    Args:
+        parts: What the step does with each outcome, (M, d * d, d * d).
+        states: Density matrices.
+        uniform: Numbers in [0, 1) that choose the outcomes, (N,).
+    """
+    after = torch.einsum("nk,mkl->nml", states.flatten(1), parts)
+    after = after.reshape(*after.shape[:2], *states.shape[1:])
+    shares = after.diagonal(dim1=-2, dim2=-1).sum(-1).real.clamp(min=0)
+    bounds = shares.cumsum(1)
+    drawn = (uniform[:, None] * bounds[:, -1:] >= bounds).sum(1).clamp(max=len(parts) - 1)
+    every = torch.arange(len(states), device=states.device)
+    chosen = after[every, drawn] / shares[every, drawn, None, None]
+    hermitian: Tensor = (chosen + chosen.mH) / 2
+    return hermitian
+
+
+def applied(channels: Tensor, states: Tensor) -> Tensor:
+    """Return states (..., d, d) after channels (..., d * d, d * d)."""
+    flat = states.flatten(-2)[..., None, :] @ channels
+    after = flat.reshape(*flat.shape[:-2], *states.shape[-2:])
+    # Rounding errors would add up to matrices that are not Hermitian.
+    hermitian: Tensor = (after + after.mH) / 2
+    return hermitian

@@ -56,20 +56,22 @@ class CheckpointKeeper(StepHook):
             raise Interrupted(state.step, self._run.folder)
 
     def save(self, state: TrainingState) -> None:
-        """Write a checkpoint and the model file, then drop the oldest checkpoints.
+        """Write the model file and a checkpoint, then drop the oldest checkpoints.
+
+        The checkpoint comes last: a run that is resumed at its end has the model of that step.
 
         Raises:
             TrainingDiverged: A loss or a weight is not finite: nothing is written.
         """
         self._check_finite(state)
         with self._stop.held_off(), state.clock.paused():
+            with state.ema.swapped(state.model):
+                save_model(state.model, self._spec, self._run.folder)
             # In memory first: torch does not say of a write that failed why it did.
             content = io.BytesIO()
             with replacing(self._run.checkpoint(state.step)) as temporary:
                 torch.save(sealed({"format": FORMAT, **state.state_dict()}), content)
                 temporary.write_bytes(content.getbuffer())
-            with state.ema.swapped(state.model):
-                save_model(state.model, self._spec, self._run.folder)
             for old in self._run.saved_checkpoints()[: -self._keep]:
                 old.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ from qhybrid.diffusion.sampling import sample
 from qhybrid.models.control import circuit_places
 from qhybrid.settings.sections import DataSection
 from qhybrid.training.held_out import unseen_images
+from qhybrid.training.metrics_file import INFLUENCE
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.state import TrainingState
 from qhybrid_runtime import get_backend
@@ -74,6 +75,8 @@ class Probe:
     Attributes:
         split: Where the images are from.
     """
+
+    column = INFLUENCE
 
     def __init__(
         self, module: DenoisingModule, held: HeldOut, places: Sequence[nn.Module] | None = None

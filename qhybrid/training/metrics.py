@@ -2,16 +2,29 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
 from qhybrid.run_folder import Run
 from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.clock import Pace
-from qhybrid.training.influence import Probe
-from qhybrid.training.metrics_file import COLUMNS, INFLUENCE, MetricsFile, Row
+from qhybrid.training.metrics_file import COLUMNS, MetricsFile, Row
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid_circuits.files import writing
+
+
+class Probe(Protocol):
+    """Measures one figure of the model at the end of each epoch.
+
+    Attributes:
+        column: Its name in metrics.csv.
+    """
+
+    column: str
+
+    def logged(self, state: TrainingState) -> float:
+        """Return the figure of the averaged weights."""
 
 
 class MetricsLog(StepHook):
@@ -23,12 +36,9 @@ class MetricsLog(StepHook):
     def __init__(
         self, run: Run, *, every: int, figures: tuple[str, ...] = (), probe: Probe | None = None
     ) -> None:
-        """Set up for `every` steps between rows, and columns of figures.
-
-        A probe measures the circuits' influence.
-        """
+        """Set up for `every` steps between rows, and columns of figures, the probe's among them."""
         self._run, self._every, self._probe = run, every, probe
-        self._figures = figures if probe is None else (INFLUENCE, *figures)
+        self._figures = figures if probe is None else (probe.column, *figures)
 
     @contextmanager
     def running(self, state: TrainingState) -> Iterator[None]:
@@ -61,8 +71,9 @@ class MetricsLog(StepHook):
         written["steps_per_second"] = f"{pace:.4g}"
         events = dict(zip(COLUMNS[2:], (loss, rate, pace), strict=True))
         if self._probe and epoch_ends:
-            events[INFLUENCE] = self._probe.logged(state)
-            written[INFLUENCE] = f"{events[INFLUENCE]:.4g}"
+            column = self._probe.column
+            events[column] = self._probe.logged(state)
+            written[column] = f"{events[column]:.4g}"
         self._append(state, written)
         self._add_events(state, events)
 

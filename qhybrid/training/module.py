@@ -24,7 +24,8 @@ class DenoisingModule(nn.Module):
     def __init__(self, model: nn.Module, dataset: ImageDataset, config: Config) -> None:
         """Put a network together with the process that its row names.
 
-        The data set's classes are told to the model as numbers from 0.
+        The data set's classes are told to the model as numbers from 0, all as 0 to a model that is
+        to know none.
         """
         super().__init__()
         self.model, self.noise_schedule = model, config.diffusion.schedule_spec
@@ -32,8 +33,11 @@ class DenoisingModule(nn.Module):
         self._class_ids: Tensor
         class_ids = torch.tensor(sorted(dataset.class_names))
         self.register_buffer("_class_ids", class_ids, persistent=False)
-        info = MODELS[config.model.name].process
-        self.process = info.build(self.noise_schedule, config.diffusion.weighting, len(class_ids))
+        self._told = config.model.classes is None
+        info, count = MODELS[config.model.name].process, len(class_ids) if self._told else None
+        self.process = info.build(self.noise_schedule, config.diffusion.weighting, count)
+        self.process.distance = config.diffusion.distance
+        self.process.bind(model)
         self._seed, self._generator = config.training.seed, torch.Generator()
 
     def forward(self, images: Tensor, ids: Tensor, number: int) -> Tensor:
@@ -52,4 +56,4 @@ class DenoisingModule(nn.Module):
 
     def classes_of(self, ids: Tensor) -> Tensor:
         """Return the numbers, from 0, of the classes that the data set calls `ids`, (B,)."""
-        return torch.searchsorted(self._class_ids, ids)
+        return torch.searchsorted(self._class_ids, ids) if self._told else torch.zeros_like(ids)

@@ -23,13 +23,17 @@ class Interrupted(QHybridError):
 class TrainingDiverged(QHybridError):
     """The loss, or a weight, is no longer a finite number."""
 
-    def __init__(self, step: int, checkpoint: Path | None) -> None:
-        """Say at which optimizer step it happened first, and which checkpoint is left."""
+    def __init__(self, step: int, checkpoint: Path | None, where: str = "") -> None:
+        """Say at which optimizer step it happened first, and which checkpoint is left.
+
+        `where` says in which tensor, if that is known.
+        """
         self.step, self.checkpoint = step, checkpoint
         left = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint yet"
+        first = f", first in {where}" if where else ""
         super().__init__(
-            f"the loss stopped being a finite number at step {step} ({left}); start again with a "
-            "lower --set training.learning_rate=... or with --set training.gradient_clip=1.0"
+            f"the loss stopped being a finite number at step {step}{first} ({left}); start again "
+            "with a lower --set training.learning_rate=... or with --set training.gradient_clip=1.0"
         )
 
 

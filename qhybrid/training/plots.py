@@ -11,6 +11,7 @@ import torch
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.diffusion.images import to_uint8
 from qhybrid.diffusion.process import Process
+from qhybrid.diffusion.specs import LEARNED_SCHEDULE
 from qhybrid.files import read_json, reading, replacing
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
@@ -44,6 +45,8 @@ class Plots(StepHook):
             plot_forward(self._dataset, state.module.process, self._run.forward_plot)
         yield
         self._draw(state)
+        if state.module.noise_schedule.name == LEARNED_SCHEDULE:
+            plot_forward(self._dataset, state.module.process, self._run.forward_plot)
 
     def after_step(self, state: TrainingState) -> None:
         """Draw anew what an evaluation has changed; the last one is followed by the end."""
@@ -52,8 +55,15 @@ class Plots(StepHook):
                 self._draw(state)
 
     def _draw(self, state: TrainingState) -> None:
-        plot_loss(self._run, state.plan)
         plot_figures(self._run)
+        plot_loss(self._run, state.plan)
+
+
+def plots_are_current(run: Run) -> bool:
+    """Whether the plots, of which that of the loss is drawn last, show all that metrics.csv has."""
+    plot, metrics = run.loss_plot, run.metrics_file
+    known = plot.is_file() and metrics.is_file()
+    return known and plot.stat().st_mtime_ns >= metrics.stat().st_mtime_ns
 
 
 def plot_loss(run: Run, plan: StepPlan) -> None:
@@ -137,9 +147,9 @@ def plot_forward(dataset: ImageDataset, process: Process, path: Path) -> None:
     last = process.schedule.timesteps
     times = torch.linspace(0, last, min(STRIP_TIMES, last + 1)).round().long()
     # Time 0 is the image; a scheduler counts from 0 what follows.
-    strip = [images]
+    scheduler, strip = process.present_scheduler(), [images]
     for time in times[1:]:
-        strip.append(process.scheduler.add_noise(images, noise, (time - 1).expand(len(images))))
+        strip.append(scheduler.add_noise(images, noise, (time - 1).expand(len(images))))
     # (K, N, C, S, S) to a picture of N rows and K columns.
     size, labels = dataset.image_size, [f"t = {int(time)}" for time in times]
     rows, columns = len(images), len(labels)

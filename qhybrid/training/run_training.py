@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
-from qhybrid.influence import InfluenceRecord
+from qhybrid.influence import InfluenceRecord, read_influence
 from qhybrid.models.control import circuit_places
 from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
@@ -25,27 +25,35 @@ from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
+from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
+from qhybrid.training.metrics import Probe as EpochProbe
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
-from qhybrid.training.plots import Plots
+from qhybrid.training.plots import Plots, plots_are_current
 from qhybrid.training.precision import Bf16
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
-from qhybrid.training.samples import SampleGrids
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
-from qhybrid.training.summary import show_end, show_start
+from qhybrid.training.summary import show_end, show_note, show_start
 from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
+from qhybrid_circuits.plugins import load_reference
+from qhybrid_runtime.backends.registry import check_backend_name
 
 
 def run_training(
-    config: Config, *, folder: Path | None, resumed: Run | None, console: Console | None
+    config: Config,
+    *,
+    folder: Path | None,
+    resumed: Run | None,
+    console: Console | None,
+    note: str | None = None,
 ) -> Run:
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
@@ -67,8 +75,11 @@ def run_training(
         run = resumed or Run(path)
         if resumed is not None:
             _resume(run, session)
-        with _kept(run):
-            _train(run, session, yardstick, console, resumed=resumed is not None)
+        with _kept(run), _located(run, session, console):
+            if note is not None:
+                show_note(console, note)
+            begun = resumed is not None and run.environment_file.is_file()
+            _train(run, session, yardstick, console, resumed=begun)
     return run
 
 
@@ -103,7 +114,9 @@ def _probe(session: Session) -> Probe | None:
 
     One image is its own mean: nothing can be measured on it.
     """
-    if not circuit_places(session.state.model) or len(session.dataset) < 2:
+    if session.spec.row.alone or not circuit_places(session.state.model):
+        return None
+    if len(session.dataset) < 2:
         return None
     module = session.state.module
     return Probe(module, held_out(session.config.data, session.dataset, module))
@@ -136,13 +149,40 @@ def _kept(run: Run) -> Iterator[None]:
         raise WriteError(f"{error}; {kept}; {following}") from error
 
 
+@contextmanager
+def _located(run: Run, session: Session, console: Console) -> Iterator[None]:
+    """Say in which tensor the first number was that is not finite, where a run diverges."""
+    try:
+        yield
+    except TrainingDiverged as error:
+        checkpoint = run.newest_checkpoint()
+        again = build_session(session.config, run)
+        if checkpoint is not None:
+            load_checkpoint(checkpoint, again.state)
+        count = error.step - again.state.step
+        if count > MOST_STEPS or check_backend_name(session.config.quantum.backend).runs_jobs:
+            raise
+        console.print(f"diverged: doing the last {count} steps again to find where", markup=False)
+        again.state.module.noise = session.state.module.noise
+        watch, images = Watch(error.step), prepare(run, again, Console(quiet=True))
+        with suppress(Found):
+            _fit(run, again, images, (watch,), StopSignal(run))
+        if watch.angles is not None:
+            console.print(f"circuits: weights of at most {watch.angles:.3g} before", markup=False)
+        if not watch.step:
+            raise
+        where = f"{watch.where} at step {watch.step}"
+        raise TrainingDiverged(error.step, checkpoint, where) from error
+
+
 def _resume(run: Run, session: Session) -> None:
     plan, done = session.state.plan, run.newest_step()
     checkpoint = run.newest_checkpoint()
     if checkpoint is not None:
         load_checkpoint(checkpoint, session.state)
     evaluated = {int(row["step"]) for row in read_metrics(run.metrics_file) if not row["loss"]}
-    if done >= plan.total_steps and (not session.config.evaluation.every or done in evaluated):
+    is_evaluated = not session.config.evaluation.every or done in evaluated
+    if done >= plan.total_steps and is_evaluated and _is_described(run, session):
         more = f"more --epochs than {plan.epochs}"
         if plan.max_steps == plan.total_steps:
             more = f"--set training.max_steps=N with N above {done}"
@@ -150,6 +190,14 @@ def _resume(run: Run, session: Session) -> None:
             f"the run '{run.folder}' has done all of its {done} steps; give {more} to extend it, "
             "or draw from it with `qhybrid sample`"
         )
+
+
+def _is_described(run: Run, session: Session) -> bool:
+    """Whether what is made of a finished run was made: a process that was killed may not have."""
+    if not plots_are_current(run):
+        return False
+    record = read_influence(run)
+    return _probe(session) is None or (record is not None and record.step == run.newest_step())
 
 
 def _describe(run: Run, session: Session, *, resumed: bool) -> None:
@@ -179,18 +227,19 @@ def _hooks(
     stop: StopSignal,
 ) -> Sequence[StepHook]:
     """Return what acts after each step, in order."""
-    config, size = session.config, session.dataset.image_size
+    config = session.config
     columns = () if yardstick is None else yardstick.columns
-    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=probe)
+    pictures = load_reference(session.kind.pictures)(run, session, stop)
+    measured: EpochProbe | None = probe or pictures.probe
+    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=measured)
     display = ProgressDisplay(console, run, stop)
     keeper = CheckpointKeeper(run, session.spec, config.training, stop)
-    grids = SampleGrids(run, config, (session.dataset.channels, size, size), stop)
     plots = Plots(run, config, session.dataset)
     if yardstick is None:
-        return log, grids, display, keeper, plots
+        return log, pictures, display, keeper, plots
     # After the checkpoint, so that a long evaluation that is stopped costs no steps.
     figures = Evaluations(run, config, yardstick, log, keeper, display, stop, console)
-    return log, grids, display, keeper, figures, plots
+    return log, pictures, display, keeper, figures, plots
 
 
 def _fit(

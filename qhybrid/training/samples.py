@@ -3,7 +3,7 @@
 from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.sampling import sample
 from qhybrid.run_folder import Run
-from qhybrid.settings.config import Config
+from qhybrid.training.session import Session
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 
@@ -13,14 +13,19 @@ class _Abandoned(Exception):
 
 
 class SampleGrids(StepHook):
-    """Draws the same noise with the EMA weights of every epoch, so that grids can be compared."""
+    """Draws the same noise with the EMA weights of every epoch, so that grids can be compared.
 
-    def __init__(
-        self, run: Run, config: Config, image_shape: tuple[int, int, int], stop: StopSignal
-    ) -> None:
-        """Set up for images of `image_shape`, (C, H, W); a stop ends a grid early."""
+    Attributes:
+        probe: No figure of its own.
+    """
+
+    probe = None
+
+    def __init__(self, run: Run, session: Session, stop: StopSignal) -> None:
+        """Set up; a stop ends a grid early."""
+        config = session.config
         self._run, self._settings, self._seed = run, config.sampling, config.training.seed
-        self._shape = (config.sampling.num_images, *image_shape)
+        self._shape = (config.sampling.num_images, *session.spec.drawn_shape)
         self._stop = stop
 
     def after_step(self, state: TrainingState) -> None:

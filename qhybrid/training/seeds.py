@@ -31,6 +31,7 @@ def train_seeds(
     resume: bool = False,
     jobs: int = 1,
     console: "Console | None" = None,
+    note: str | None = None,
 ) -> Group:
     """Train a model with several seeds: `training.seed` and those that follow it.
 
@@ -45,6 +46,7 @@ def train_seeds(
         jobs: How many runs are trained at a time, each in a process that has its share of the
             cores; with 1 they are trained in turn, in this process.
         console: Where progress is shown; None shows nothing.
+        note: A line that is shown at the start.
 
     Raises:
         RequestError: The request is wrong.
@@ -73,6 +75,8 @@ def train_seeds(
             save_config(config, group.config_file)
             for seed in wanted:
                 group.run(seed).folder.mkdir(exist_ok=True)
+            if note is not None:
+                _say(console, f"note: {note}")
             _train(group, configs, jobs, console)
     if console is not None:
         from qhybrid.printing import print_lines

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from qhybrid.data.dataset import ImageDataset
-from qhybrid.data.load import load_dataset
+from qhybrid.kinds import IMAGES, Kind
 from qhybrid.models.catalog import check_model_memory
 from qhybrid.models.model_file import SPEC_FILE, read_spec
+from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid.run_folder import Run, open_run
@@ -23,6 +25,7 @@ from qhybrid.training.state import TrainingState
 from qhybrid.training.transfer import start_from
 from qhybrid.training.transfer_record import TransferRecord
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.registry import check_backend_name
 
@@ -37,7 +40,7 @@ class Session:
     Attributes:
         config: The run's configuration.
         backend: Where the circuits run; to be closed at the end.
-        dataset: The images.
+        dataset: The images, or what else the model is trained on.
         spec: What the model is built from.
         state: The model and all else that training changes.
         device: `cpu` or `cuda`.
@@ -53,6 +56,11 @@ class Session:
     device: str
     gradient: str
     transfer: TransferRecord | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the model is trained on."""
+        return self.spec.row.process.kind
 
     def batches(self, images: Dataset[tuple[Tensor, int]]) -> DataLoader[tuple[Tensor, int]]:
         """Return the batches of prepared images from the present step to the end of the run."""
@@ -73,23 +81,13 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
         RequestError: The device, the data, the model or the weights to start from cannot be had.
     """
     device = choose_device(config.training.device)
-    data, settings = config.data, config.training
-    # Grey images in colour files are read as grey, but a model that took them as RGB goes on so.
-    known = resumed is not None and (resumed.folder / SPEC_FILE).is_file()
-    channels = read_spec(resumed.folder).channels if resumed and known else None
-    dataset = load_dataset(
-        data.dataset,
-        classes=data.classes,
-        image_size=data.image_size,
-        limit=data.limit,
-        channels=channels,
-    )
+    settings = config.training
+    dataset = _load(config, resumed)
+    names = tuple(dataset.class_names[label] for label in sorted(dataset.class_names))
     spec = ModelSpec(
-        **config.model.model_dump(),
-        image_size=dataset.image_size,
-        channels=dataset.channels,
-        timesteps=config.diffusion.timesteps,
-        classes=tuple(dataset.class_names[label] for label in sorted(dataset.class_names)),
+        **{**config.model.model_dump(), "classes": config.model.classes or names},
+        **dataset.spec_fields,
+        **config.diffusion.in_model,
     )
     check_model_memory(spec, copies=5)
     backend = _backend(config)
@@ -106,6 +104,17 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     state = TrainingState(module.to(device), config, plan)
     gradient = config.quantum.gradient or backend.gradients[0]
     return Session(config, backend, dataset, spec, state, device, gradient, transfer)
+
+
+def _load(config: Config, resumed: Run | None) -> ImageDataset:
+    """Return what is trained on, which the loader of its kind reads."""
+    data, kind = config.data, MODELS[config.model.name].process.kind
+    options: dict[str, Any] = {key: getattr(data, key) for key in kind.settings}
+    if kind is IMAGES and resumed is not None and (resumed.folder / SPEC_FILE).is_file():
+        # Grey images in colour files are read as grey, but a model that took them as RGB goes on.
+        options["channels"] = read_spec(resumed.folder).channels
+    dataset: ImageDataset = load_reference(kind.loader)(data.dataset, limit=data.limit, **options)
+    return dataset
 
 
 def check_same_images(data: DataSection, source: Run) -> None:

@@ -22,20 +22,19 @@ def show_start(console: Console, run: Run, session: Session) -> None:
     if session.spec.row.process.latents:
         denoiser = sum(p.numel() for p in model.parameters() if p.requires_grad)
         parameters = f"{denoiser:,} parameters, and an autoencoder of {count - denoiser:,}"
-    size, channels = dataset.image_size, dataset.channels
     epochs, steps = _counted(plan.epochs, "epoch"), _counted(plan.total_steps, "step")
-    batch = _counted(plan.batch_size, "image")
+    kind = session.kind.name
+    batch = _counted(plan.batch_size, kind.removesuffix("s"))
     if plan.accumulate > 1:
-        batch = f"{plan.batch_size}x{plan.accumulate} images"
+        batch = f"{plan.batch_size}x{plan.accumulate} {kind}"
     step = run.newest_step()
     print_lines(
         console,
         {
             "model": f"{config.model.name}, {parameters}",
-            "images": (
-                f"{config.data.dataset}, {len(dataset):,} of {size}x{size}x{channels}, "
-                f"{_counted(len(dataset.class_names), 'class', 'classes')}"
-            ),
+            "images"
+            if kind == "images"
+            else "states": f"{config.data.dataset}, {dataset.described}",
             "backend": _backend(session),
             **_natural_gradient(session.config),
             "device": f"{session.device}, precision {config.training.precision}",
@@ -45,7 +44,12 @@ def show_start(console: Console, run: Run, session: Session) -> None:
         },
     )
     for note in dataset.notes:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        show_note(console, note)
+
+
+def show_note(console: Console, note: str) -> None:
+    """Print a remark that is no error."""
+    console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_end(console: Console, run: Run, session: Session, record: InfluenceRecord | None) -> None:
@@ -54,7 +58,9 @@ def show_end(console: Console, run: Run, session: Session, record: InfluenceReco
     grid = run.sample_grid(plan.epoch_of(plan.total_steps))
     following = f"qhybrid sample {shlex.quote(str(run.folder))}"
     plots = ", ".join(
-        str(path) for path in (run.loss_plot, run.figures_plot, run.forward_plot) if path.is_file()
+        str(path)
+        for path in (run.loss_plot, run.figures_plot, run.forward_plot, run.fidelity_plot)
+        if path.is_file()
     )
     lines = {"samples": str(grid), "plots": plots, "model": str(run.model_file), "next": following}
     if record is not None:
@@ -76,6 +82,8 @@ def _backend(session: Session) -> str:
     sizes = [each.variational.num_qubits for each in modules if isinstance(each, QuantumLayer)]
     if entry is None or not sizes:
         return text
+    if session.spec.row.alone:
+        return f"{text}, {max(sizes)} qubits"
     circuits = (entry["circuits_per_step"] or 0) * (session.spec.circuits or 1)
     return f"{text}, {max(sizes)} qubits, {_counted(circuits, 'circuit')} per denoising step"
 

@@ -11,6 +11,7 @@ from qhybrid.files import user_path
 from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
+from qhybrid.training.stages import first_stage, train_first
 from qhybrid.training.transfer_record import source_run
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.registry import check_backend_name
@@ -47,6 +48,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     console: "Console | None" = None,
+    note: str | None = None,
 ) -> Run:
     """Train a model and leave everything about it in a run folder.
 
@@ -59,6 +61,7 @@ def train(
         out: The run's folder; None takes `runs/MODEL-DATASET-N`, or the newest run to resume.
         resume: Continue the run in the folder instead of starting one.
         console: Where progress is shown; None shows nothing.
+        note: A line that is shown at the start.
 
     Raises:
         RequestError: The request is wrong, e.g. the folder holds a run already.
@@ -79,7 +82,9 @@ def train(
     with nullcontext() if console is None else console.status("loading torch and lightning"):
         from qhybrid.training.run_training import run_training
 
-    return run_training(config, folder=folder, resumed=run, console=console)
+    if config.transfer.model is not None:
+        run = train_first(config, train, folder=folder, resumed=run, console=console)
+    return run_training(config, folder=folder, resumed=run, console=console, note=note)
 
 
 def _check_evaluation(config: Config) -> None:
@@ -105,6 +110,8 @@ def check_sources(config: Config, *, resumed: bool) -> None:
     _check_evaluation(config)
     if config.transfer.init_from is not None and not resumed:
         source_run(config.transfer.init_from)
+    if config.transfer.model is not None:
+        first_stage(config)
 
 
 def resumed_config(saved: Config, requested: Values) -> Config:

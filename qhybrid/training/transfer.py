@@ -38,6 +38,8 @@ def start_from(
         RequestError: The other run cannot be used, shares no weights with the model, has changed
             since this run was started, or nothing would be left to train.
     """
+    if settings.model is not None and resumed is not None:
+        settings = settings.model_copy(update={"init_from": str(resumed.pretrained.folder)})
     if settings.init_from is None:
         return None
     saved = resumed.transfer_file if resumed is not None else None
@@ -62,7 +64,7 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
     found = read_weights(run.model_file)[0]
     state, circuits = model.state_dict(), circuit_weights(model)
     # A circuit's weights mean the same in the same model alone; other circuits may have as many.
-    kinds = [(each.name, each.variant, each.ansatz_layers, each.ansatz) for each in (spec, theirs)]
+    kinds = [_circuits_of(each) for each in (spec, theirs)]
     left = set() if kinds[0] == kinds[1] else circuits
     if not settings.takes_vertex:
         left |= {name for name in state if name.startswith(VERTEX)}
@@ -96,6 +98,12 @@ def _take(model: nn.Module, spec: ModelSpec, settings: TransferSection) -> Trans
         weights=sum(state[name].numel() for name in taken),
         trained=trained,
     )
+
+
+def _circuits_of(spec: ModelSpec) -> tuple[object, ...]:
+    """Return all that says what a weight of a model's circuits means."""
+    chosen = (spec.ansatz or spec.row.ansatz, spec.encoding, spec.topology)
+    return (spec.name, spec.variant, spec.ansatz_layers, *chosen)
 
 
 def circuit_weights(model: nn.Module) -> set[str]:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import rustworkx
 from qiskit.quantum_info import Statevector
 
 from qhybrid_circuits import CircuitError, VariationalCircuit
-from qhybrid_circuits.ansatz import fqconv, hqconv
+from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
 
 Builder = Callable[..., VariationalCircuit]
 
@@ -71,8 +72,18 @@ def test_every_weight_acts(builder: Builder, topology: str) -> None:
         assert np.abs(outputs(moved) - outputs(weights)).max() > 1e-7, index
 
 
+@pytest.mark.parametrize("topology", ["heavy-hex", "line"])
+def test_an_open_ring_is_a_line_with_as_many_weights(topology: Any) -> None:
+    paper, ours = basic_entangling(), basic_entangling(topology=topology)
+    assert ours.num_weights == paper.num_weights
+    assert is_native(pairs(ours), rustworkx.generators.path_graph(12))
+    assert len(paper.circuit.data) - len(ours.circuit.data) == 4
+
+
 def test_unknown_topology() -> None:
     with pytest.raises(CircuitError, match="'paper', 'heavy-hex' or 'line', but is 'ring'"):
         hqconv(topology="ring")
     with pytest.raises(CircuitError, match="'fqconv'"):
         fqconv(topology="ring")
+    with pytest.raises(CircuitError, match="'basic_entangling'"):
+        basic_entangling(topology="ring")

@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 
 from qhybrid.models.catalog import catalog
-from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import HYBRIDS_WITH_CONTROL
 
 DOCS = Path(__file__).parents[2] / "docs"
 

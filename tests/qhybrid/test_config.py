@@ -6,9 +6,9 @@ import pytest
 import qhybrid
 from qhybrid.diffusion.specs import ScheduleSpec
 from qhybrid.settings.config import Config
+from qhybrid.settings.recipes import recipe_names
 from qhybrid.settings.sources import (
     config_keys,
-    config_names,
     load_config,
     parse_assignments,
     save_config,
@@ -74,12 +74,19 @@ def test_the_attention_configuration_holds_the_papers_settings() -> None:
     assert (training.batch_size, training.epochs, training.learning_rate) == (64, 30, 3e-4)
     assert (training.lr_schedule, training.warmup_steps) == ("constant", 0)
     assert training.gradient_clip == 0
-    assert (ema.decay, ema.every, ema.start, ema.power) == (0.999, 1, 0, 1)
+    assert (ema.decay, ema.every, ema.warmup) == (0.999, 1, False)
     assert (diffusion.schedule, diffusion.timesteps, diffusion.p2_gamma) == ("cosine", 1000, 0)
     assert load_config("qattention", {"model.name": "light-unet"}).model.variant == "paper"
     assert load_config("qattention", {"data.classes": "0,1"}).data.classes == ("0", "1")
-    with pytest.raises(RequestError, match="'paper'; known: trainable, published"):
-        load_config("qattention", {"model.variant": "paper"})
+    assert load_config("qattention", {"model.variant": "published"}).model.variant == "released"
+    with pytest.raises(RequestError, match=r"ema\.warmup must be true or false, but is 'maybe'"):
+        load_config("qattention", {"ema.warmup": "maybe"})
+    with pytest.raises(RequestError, match="'code'; known: trainable, paper, released"):
+        load_config("qattention", {"model.variant": "code"})
+    with pytest.raises(RequestError, match="'eq5'; known: ho2020, chen2025"):
+        load_config("qattention", {"model.frequencies": "eq5"})
+    with pytest.raises(RequestError, match=r"setting of light-unet, qattention-unet.*, but the"):
+        load_config("paper", {"model.frequencies": "chen2025"})
 
 
 def test_a_model_has_its_own_size_unless_told_otherwise() -> None:
@@ -92,7 +99,7 @@ def test_a_model_has_its_own_size_unless_told_otherwise() -> None:
         load_config(overrides={"model.name": "wide-unet", "model.dim": 10})
 
 
-@pytest.mark.parametrize("name", config_names())
+@pytest.mark.parametrize("name", recipe_names())
 def test_every_built_in_configuration_is_valid(name: str) -> None:
     assert isinstance(load_config(name), Config)
 

@@ -5,6 +5,7 @@ import pytest
 
 from qhybrid.files import replacing, write_text
 from qhybrid.run_folder import Run, check_free, claim_folder, claim_next, newest_folder, open_run
+from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sections import DataSection
 from qhybrid.settings.sources import save_config
@@ -116,3 +117,19 @@ def test_text_that_is_not_utf_8_is_refused_and_leaves_nothing(tmp_path: Path) ->
     with pytest.raises(RequestError, match=r"cannot name .*/\\udcff'; rename that file or folder"):
         save_config(config, tmp_path / "config.toml")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_folder_is_cleared_of_what_a_killed_process_began_to_write(
+    tmp_path: Path,
+) -> None:
+    run, inner = make_run(tmp_path / "run"), make_run(tmp_path / "run" / "seed-0")
+    run.checkpoints.mkdir()
+    for folder in (run.folder, run.checkpoints, inner.folder):
+        (folder / ".0123abcd.part.ckpt").write_text("half")
+    for kept in (".hidden", "note.part.txt"):
+        (run.folder / kept).write_text("a user's own")
+    with occupied(None, "training the run", root=tmp_path, stem="run", resumed=run.folder):
+        pass
+    # The other run's own process may be writing there.
+    assert [path.parent for path in run.folder.rglob(".*.part.*")] == [inner.folder]
+    assert {".hidden", "note.part.txt"} <= {path.name for path in run.folder.iterdir()}

@@ -5,7 +5,7 @@ submodule.
 """
 
 from qhybrid_circuits.ansatz._basic_entangling import basic_entangling
-from qhybrid_circuits.ansatz._brickwork import brickwork
+from qhybrid_circuits.ansatz._brickwork import MOST_QUBITS_OF_ALL, brickwork
 from qhybrid_circuits.ansatz._fqconv import fqconv
 from qhybrid_circuits.ansatz._hqconv import hqconv
 from qhybrid_circuits.ansatz._qattention import qattention
@@ -14,6 +14,7 @@ from qhybrid_circuits.ansatz_registry import ANSATZE, ansatz_builder, build_ansa
 
 __all__ = [
     "ANSATZE",
+    "MOST_QUBITS_OF_ALL",
     "ansatz_builder",
     "basic_entangling",
     "brickwork",

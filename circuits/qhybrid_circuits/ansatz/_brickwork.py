@@ -13,6 +13,9 @@ from qhybrid_circuits.variational import VariationalCircuit
 #: Whether the angles are the layer's own weights, or come in with each sample.
 Angles = Literal["weights", "inputs"]
 
+#: Whether the amplitudes that are encoded have imaginary parts.
+Amplitudes = Literal["real", "complex"]
+
 #: The most qubits of which all Pauli strings are measured: 1,023 of them.
 MOST_QUBITS_OF_ALL = 5
 
@@ -24,6 +27,7 @@ def brickwork(
     qubits: int = 4,
     layers: int = 10,
     angles: Angles = "weights",
+    amplitudes: Amplitudes = "real",
     observables: str | Sequence[str] | None = None,
 ) -> VariationalCircuit:
     """Build amplitude encoding, then layers of two-qubit units on alternating pairs of a ring.
@@ -42,30 +46,33 @@ def brickwork(
     bias, for the identity) is the same as trained Hermitian observables on all qubits.
 
     Args:
-        qubits: At least two; 2**qubits real amplitudes are the first inputs.
+        qubits: At least two; 2**qubits amplitudes are the first inputs.
         layers: Repetitions after the encoding.
         angles: "weights" makes the angles weights; "inputs" makes them inputs, after the
             amplitudes, for weights that depend on the sample.
+        amplitudes: "real", or "complex": their real parts, then their imaginary parts.
         observables: Pauli strings such as "ZZII", qubit 0 on the right, in a sequence or a text
             with commas; None measures all but the identity, which takes at most 5 qubits.
 
     Raises:
-        CircuitError: `qubits` is below two, `layers` below one, `angles` unknown, an observable is
-            no Pauli string of the qubits, or there would be too many.
+        CircuitError: `qubits` is below two, `layers` below one, `angles` or `amplitudes` unknown,
+            an observable is no Pauli string of the qubits, or there would be too many.
     """
     check_count("brickwork", "qubits", qubits, least=2)
     check_count("brickwork", "layers", layers)
     check_choice("brickwork", "angles", angles, Angles)
+    check_choice("brickwork", "amplitudes", amplitudes, Amplitudes)
     measured = _observables(qubits, observables)
     pairs = _pairs(qubits)
     a_layer = _UNIT_ANGLES * len(pairs) + qubits
-    amplitudes = tuple(ParameterVector("x", 2**qubits))
+    count = 2**qubits
+    encoded = tuple(ParameterVector("x", count if amplitudes == "real" else 2 * count))
     turned = tuple(ParameterVector("w" if angles == "weights" else "a", layers * a_layer))
     circuit = QuantumCircuit(qubits, name="brickwork")
-    circuit.compose(amplitude_encoding(amplitudes), inplace=True)
+    circuit.compose(amplitude_encoding(encoded[:count], encoded[count:] or None), inplace=True)
     for first in range(0, len(turned), a_layer):
         _add_layer(circuit, pairs, turned[first : first + a_layer])
-    inputs, weights = (amplitudes, turned) if angles == "weights" else (amplitudes + turned, ())
+    inputs, weights = (encoded, turned) if angles == "weights" else (encoded + turned, ())
     return VariationalCircuit("brickwork", circuit, inputs, weights, measured)
 
 

@@ -22,6 +22,11 @@ def fqconv(
     C, four CRZ, then block D, four CRX, from the same pixel of the next channel (cyclically). A
     layer has 8 weights a channel, 24 at three channels. An angle is 2*pi*weight.
 
+    A qubit is controlled by the one 4 further, as in the authors' code. In the paper's text
+    (section 3.1) q_p is the control and q_(p+4) the target. Exchanging channels 1 and 2 of three
+    (c and -c modulo their number), of the inputs and of the outputs, turns the one circuit into the
+    other, weight for weight.
+
     One channel has no next one (its pairs would be of a qubit with itself); there the controls are
     the channel's own next pixels, as in HQConv's block A. That case is ours, not the paper's.
 

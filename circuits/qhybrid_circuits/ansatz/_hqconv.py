@@ -29,6 +29,11 @@ def hqconv(
     (block A: a ring of four controlled RZ-then-RX) and 2 for each neighbouring pair of channels
     (block B between their first pixels), 28 at three channels. An angle is 2*pi*weight.
 
+    In block A, pixel p + 1 controls pixel p here, as in the authors' code. In the paper's text
+    (section 3.1) p is the control and p + 1 the target. Exchanging pixels 1 and 3 of every channel,
+    of the inputs and of the outputs, turns the one circuit into the other, weight for weight. Block
+    B has the same direction in both.
+
     With `variant="released"` block A is left out, as it is in the authors' code, where the loop
     over the channels runs zero times: of the 10*channels - 2 weights of a layer only the first
     2*(channels - 1) stand in a gate. The others are kept, so that both variants count the same.

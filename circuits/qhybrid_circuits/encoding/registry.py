@@ -12,6 +12,7 @@ from qhybrid_circuits.encoding.basis import basis_encoding, check_bits
 from qhybrid_circuits.encoding.dense_angle import dense_angle_encoding
 from qhybrid_circuits.encoding.features import Feature, check_finite
 from qhybrid_circuits.encoding.phase import phase_encoding
+from qhybrid_circuits.encoding_names import QUBITS
 from qhybrid_circuits.errors import CircuitError, ShapeError, UnknownNameError
 
 
@@ -23,15 +24,18 @@ class EncodingInfo:
         name: The encoding's name.
         summary: One line on the state it prepares.
         build: Makes the circuit from the features.
-        qubits: Qubits that a number of features takes.
         check: Raises where there is no state for finite values, None where there always is.
     """
 
     name: str
     summary: str
     build: Callable[..., QuantumCircuit]
-    qubits: Callable[[int], int] = lambda num_features: num_features
     check: Callable[[ArrayLike], None] | None = None
+
+    @property
+    def qubits(self) -> Callable[[int], int]:
+        """Qubits that a number of features takes."""
+        return QUBITS[self.name]
 
 
 ENCODINGS: Mapping[str, EncodingInfo] = {
@@ -44,17 +48,11 @@ ENCODINGS: Mapping[str, EncodingInfo] = {
             "amplitude",
             "the features as amplitudes, normalized",
             amplitude_encoding,
-            lambda num_features: max(1, (num_features - 1).bit_length()),
             check_amplitudes,
         ),
         EncodingInfo("angle", "RX or RY by the feature, one a qubit", angle_encoding),
         EncodingInfo("phase", "H, then P by the feature, one a qubit", phase_encoding),
-        EncodingInfo(
-            "dense_angle",
-            "RY, then RZ, two features a qubit",
-            dense_angle_encoding,
-            lambda num_features: (num_features + 1) // 2,
-        ),
+        EncodingInfo("dense_angle", "RY, then RZ, two features a qubit", dense_angle_encoding),
     )
 }
 

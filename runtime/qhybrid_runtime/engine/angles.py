@@ -122,6 +122,16 @@ class AngleTable:
         numbers = (each.tobytes() for each in (self._which, self._slopes, self.offsets))
         return (self._num_parameters, len(self), *numbers, curves)
 
+    def arguments(self) -> list[set[int]]:
+        """Return the parameters that each angle is a function of."""
+        found = [
+            set(which[slopes != 0].tolist())
+            for which, slopes in zip(self._which.T, self._slopes.T, strict=True)
+        ]
+        for curve in self._curves:
+            found[curve.column] = set(curve.arguments)
+        return found
+
     def largest_slopes(self, first: int = 0, end: int | None = None) -> np.ndarray:
         """Return how fast each parameter moves an affine one of some angles, (n_parameters,)."""
         largest, angles = np.zeros(self._num_parameters), slice(first, end)

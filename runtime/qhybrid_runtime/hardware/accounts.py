@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -126,18 +126,31 @@ def find_qpu(service: Any, name: str, fractional: bool = False) -> Any:
     """Return the client's backend of a QPU, loading no other one; "ibm" is the least busy one.
 
     Raises:
-        RequestError: The account has no such QPU.
+        RequestError: The account has no such QPU, or it has no fractional gates.
         QHybridError: The service cannot be reached.
     """
     from qiskit.providers.exceptions import QiskitBackendNotFoundError
+    from qiskit_ibm_runtime.exceptions import IBMInputValueError
 
     from qhybrid_runtime.hardware.client_internals import qpu_names
 
-    if name == "ibm":
-        with speaking_to_service("find the least busy device"):
-            return service.least_busy(use_fractional_gates=fractional)
-    with speaking_to_service(f"open the device '{name}'"), suppress(QiskitBackendNotFoundError):
-        return service.backend(name, use_fractional_gates=fractional)
+    least_busy = name == "ibm"
+    which = "the least busy device" if least_busy else f"the device '{name}'"
+    with speaking_to_service(f"open {which}"):
+        try:
+            if least_busy:
+                return service.least_busy(use_fractional_gates=fractional)
+            return service.backend(name, use_fractional_gates=fractional)
+        except (QiskitBackendNotFoundError, IBMInputValueError) as error:
+            # The client finds no least busy device where none that is online has such gates.
+            lacking = least_busy or isinstance(error, IBMInputValueError)
+            if lacking and fractional:
+                raise RequestError(
+                    f"{which} has no fractional gates; go on without --fractional, or name a "
+                    "device that has them"
+                ) from None
+            if lacking:
+                raise
     with speaking_to_service("list the account's devices"):
         offered = qpu_names(service)
     fake = f"fake_{name.removeprefix('ibm_')}"

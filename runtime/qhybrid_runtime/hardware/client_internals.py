@@ -14,6 +14,9 @@ from qhybrid_circuits import QHybridError
 #: Seconds without an answer after which a connection counts as broken.
 SILENCE_SECONDS = 60.0
 
+#: Code of a job whose circuits are not in the gates and couplings of the QPU.
+_MISFIT = 1517
+
 #: Codes of failed jobs that fail whenever they are run: invalid (1002, 1003, 11xx, 15xx, 6xxx to
 #: 8xxx) or too long (1305, 5201), by IBM's registry of error codes.
 _LASTING = (1002, 1003, 1305, 5201, *range(1100, 1200), *range(1500, 1600), *range(6000, 9000))
@@ -23,7 +26,8 @@ _LASTING = (1002, 1003, 1305, 5201, *range(1100, 1200), *range(1500, 1600), *ran
 def limit_silence() -> None:
     """Let each request of the client fail after a minute of silence, so that it is repeated.
 
-    By itself the client waits for ever. This concerns services that exist already, too.
+    By itself the client waits for ever. This concerns services that exist already, too. Requests
+    that the client repeats by itself are noted; see `posted_again`.
     """
     from qiskit_ibm_runtime.api.session import RetrySession
 
@@ -33,16 +37,52 @@ def limit_silence() -> None:
         if given.get("timeout") is None:
             connect, silence = self._timeout
             given["timeout"] = (connect, silence or SILENCE_SECONDS)
-        return stock(self, method, url, bare, **given)
+        answer = stock(self, method, url, bare, **given)
+        history = getattr(getattr(answer.raw, "retries", None), "history", ())
+        self._repeated = getattr(self, "_repeated", False) or (method == "POST" and bool(history))
+        return answer
 
     RetrySession.request = request
 
 
-def forget_tokens(service: Any) -> None:
-    """Let the client fetch new access tokens, although its own clock says that they are valid."""
+def posted_again(service: Any) -> bool:
+    """Return whether the client may have posted something twice since this was asked last.
+
+    It does so by itself where an answer is an error of the service.
+    """
+    clients = getattr(service, "_api_clients", None)
+    if clients is None:
+        return True
+    # All of them are asked, so that none remembers it the next time.
+    asked = [client._session.__dict__.pop("_repeated", False) for client in clients.values()]
+    return any(asked)
+
+
+def result_of(job: Any) -> Any:
+    """Return the result of a job that is done, without the client's asking whether it is."""
+    job.wait_for_final_state = lambda **_: None
+    return job.result()
+
+
+def renew_tokens(service: Any) -> bool:
+    """Fetch new access tokens, although the client's own clock says that they are valid.
+
+    Returns:
+        Whether the token service answers. While it does not, the client sends the API key instead,
+        which is refused.
+    """
     for client in getattr(service, "_api_clients", {}).values():
         with suppress(AttributeError):
-            client._session.auth.tm.expire_time = 0
+            manager = client._session.auth.tm
+            # Another try right after one that failed would wait for a minute.
+            manager.expire_time = manager.request_time = 0
+            try:
+                manager.get_token()
+            except Exception as error:
+                manager.request_time = 0
+                if may_pass(status_code(error)):
+                    return False
+    return True
 
 
 def usage_of(service: Any, instance: str) -> dict[str, Any]:
@@ -100,6 +140,11 @@ def status_code(error: BaseException) -> int | None:
 def may_pass(code: int | None) -> bool:
     """Return whether a request that was answered with this status may be answered otherwise."""
     return code is None or code >= 500 or code in (408, 425, 429)
+
+
+def is_misfit(job: Any) -> bool:
+    """Return whether a job failed because its circuits do not fit the QPU any more."""
+    return getattr(job, "_reason_code", None) == _MISFIT
 
 
 def fails_again(job: Any) -> bool:

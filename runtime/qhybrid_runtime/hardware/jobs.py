@@ -41,12 +41,19 @@ class JobFailed(Exception):
 
     Attributes:
         lasting: Whether the same job would fail again.
+        advice: What to do about one that would.
     """
 
-    def __init__(self, message: str, *, lasting: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        lasting: bool = False,
+        advice: str = "start anew with fewer --shots, or on another --backend",
+    ) -> None:
         """Say why, and whether it is worth another try."""
         super().__init__(message)
-        self.lasting = lasting
+        self.lasting, self.advice = lasting, advice
 
 
 @dataclass(frozen=True)
@@ -241,8 +248,7 @@ class HardwareExecutor:
                 if failure.lasting or failures == MOST_ATTEMPTS:
                     again, advice = f"as {failures - 1} before it did", "go on with --resume"
                     if failure.lasting:
-                        again = "and would fail again"
-                        advice = "start anew with fewer --shots, or on another --backend"
+                        again, advice = "and would fail again", failure.advice
                     raise DeviceJobError(
                         f"job {job_id} on {self._name} failed, {again}: {failure}; all results so "
                         f"far are kept: {advice}"

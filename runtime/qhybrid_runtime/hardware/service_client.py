@@ -10,10 +10,13 @@ from qhybrid_runtime.hardware.accounts import AccountPlan, without_token
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, execution_limit
 from qhybrid_runtime.hardware.client_internals import (
     fails_again,
-    forget_tokens,
+    is_misfit,
     is_of_service,
     limit_silence,
     may_pass,
+    posted_again,
+    renew_tokens,
+    result_of,
     status_code,
 )
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
@@ -120,8 +123,7 @@ class ServiceClient(JobClient):
             return self._run(self._execution_mode(), pubs, settings, tag=tag, seconds=limit)
 
         job_id = self._keep(self._patiently("submit a job", attempt))
-        # The client itself posts a job again where the answer is an error of the service.
-        return self.find(tag) or job_id
+        return (self.find(tag) if posted_again(self._service) else None) or job_id
 
     def find(self, tag: str) -> str | None:
         """Return the id of the job that was submitted with a tag, or None; cancel copies of it."""
@@ -177,7 +179,7 @@ class ServiceClient(JobClient):
                 )
             self._sleep(pause)
             waited, pause = waited + pause, min(1.5 * pause, _LONGEST_POLL_SECONDS)
-        result = self._patiently(f"fetch the result of job {job_id}", job.result)
+        result = self._patiently(f"fetch the result of job {job_id}", partial(result_of, job))
         return primitive_values(result, pubs, settings)
 
     def spent_seconds(self, job_id: str) -> float | None:
@@ -244,6 +246,9 @@ class ServiceClient(JobClient):
             reason = without_token(str(job.error_message() or "the service gives no reason"))
         except Exception:
             reason = "the service gives no reason"
+        if is_misfit(job):
+            advice = "the QPU has changed: go on with --resume, which lowers the circuits anew"
+            return JobFailed(reason, lasting=True, advice=advice)
         return JobFailed(reason, lasting=fails_again(job))
 
     def _patiently(
@@ -259,19 +264,22 @@ class ServiceClient(JobClient):
                     raise
                 tries += 1
                 late = time.monotonic() - began > _LONGEST_OUTAGE_SECONDS
-                final = _final(doing, error, tries, 0 if late else most)
+                code = status_code(error)
+                if code == 401 and not renew_tokens(self._service):
+                    code = None  # It is the token service that does not answer.
+                final = _final(doing, error, code, tries, 0 if late else most)
                 # From None: the client's exceptions hold requests, and these hold the token.
                 if final is not None:
                     raise final from None
-                if status_code(error) == 401:
-                    forget_tokens(self._service)
             self._sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
 
-def _final(doing: str, error: Exception, tries: int, most: int) -> Exception | None:
+def _final(
+    doing: str, error: Exception, code: int | None, tries: int, most: int
+) -> Exception | None:
     """Return what to raise after so many tries, or None where another try may help."""
-    kind, code = type(error).__name__, status_code(error)
+    kind = type(error).__name__
     message = without_token(str(error) or kind)
     if kind == "RuntimeJobNotFound":
         return JobFailed("the service does not know it any more")

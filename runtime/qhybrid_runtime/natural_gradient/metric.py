@@ -34,14 +34,15 @@ def fubini_study_metric(
 
     Args:
         variational: The circuit.
-        inputs: Real, shape (B, n_inputs), B at least 1.
-        weights: Real, shape (n_weights,).
+        inputs: Real, shape (B, n_inputs), B at least 1; or of G sets of weights, (G, B, n_inputs).
+        weights: Real, shape (n_weights,), or (G, n_weights).
         block_diagonal: Keep only the entries of weights in one time slice, whose gates can act at
             one time; see `time_slices`. The entries that are kept are exact.
 
     Returns:
-        Shape (n_weights, n_weights), double precision, on the weights' torch device; symmetric,
-        positive semidefinite, rows and columns of weights that stand in no gate zero.
+        Shape (n_weights, n_weights), or (G, n_weights, n_weights), double precision, on the
+        weights' torch device; symmetric, positive semidefinite, rows and columns of weights that
+        stand in no gate zero.
 
     Raises:
         ShapeError: The shapes do not fit the circuit, or the batch is empty.
@@ -50,40 +51,47 @@ def fubini_study_metric(
     """
     check_shape("inputs", inputs, "(B, n_inputs)", last=variational.num_inputs, least_dims=2)
     check_shape("weights", weights, "(n_weights,)", last=variational.num_weights, least_dims=1)
-    if inputs.dim() != 2 or weights.dim() != 1 or not len(inputs):
+    sets = weights.shape[:-1]
+    fits = inputs.dim() == 2 + len(sets) and inputs.shape[:-2] == sets and len(sets) <= 1
+    if not fits or 0 in inputs.shape[:-1]:
         raise ShapeError(
             "Arguments `inputs` and `weights` must have shapes (B, n_inputs) with B at least 1 and "
-            f"(n_weights,), but have shapes {tuple(inputs.shape)} and {tuple(weights.shape)}"
+            "(n_weights,), or (G, B, n_inputs) and (G, n_weights), but have shapes "
+            f"{tuple(inputs.shape)} and {tuple(weights.shape)}"
         )
     check_finite("inputs", inputs)
     check_finite("weights", weights)
-    rows = inputs.detach().to(weights.device, torch.float64)
-    at = weights.detach().double()
-    metric = at.new_zeros(variational.num_weights, variational.num_weights)
+    at = weights.detach().double().reshape(-1, variational.num_weights)
+    rows = inputs.detach().to(at).reshape(len(at), *inputs.shape[-2:])
+    metric = at.new_zeros(len(at), variational.num_weights, variational.num_weights)
     if not variational.num_weights:
-        return metric
+        return metric.reshape(*sets, *metric.shape[1:])
     if at.device.type == "cpu":
         what = f"The metric of {variational.num_weights} weights on {variational.num_qubits} qubits"
         check_memory(what, _COPIES * 16 * (1 + variational.num_weights) << variational.num_qubits)
     evolution = _EVOLUTIONS.get(
         Identity(variational), lambda: TangentEvolution(compile_program(variational))
     )
-    for part in torch.split(rows, max(1, _NUMBERS_AT_ONCE // evolution.numbers_per_sample)):
-        columns, order = evolution(part, at)
-        found = torch.tensor(order, dtype=torch.int64, device=at.device)
-        metric[found[:, None], found] += _summed(columns)
-    metric /= len(rows)
+    most, samples = max(1, _NUMBERS_AT_ONCE // evolution.numbers_per_sample), rows.shape[1]
+    every = torch.arange(len(at), device=at.device)
+    for group in torch.split(every, max(1, most // samples)):
+        for part in torch.split(rows[group], most, dim=1):
+            columns, order = evolution(part, at[group])
+            found = torch.tensor(order, dtype=torch.int64, device=at.device)
+            metric[group[:, None, None], found[:, None], found] += _summed(columns, len(group))
+    metric /= samples
     if block_diagonal:
         slices = time_slices(variational)
         metric *= metric.new_tensor([[float(one == two) for two in slices] for one in slices])
-    return metric
+    return metric.reshape(*sets, *metric.shape[1:])
 
 
-def _summed(columns: Tensor) -> Tensor:
-    """Return the sum of metrics (m, m) over states with their derivatives (B, 2**n, 1 + m)."""
+def _summed(columns: Tensor, sets: int) -> Tensor:
+    """Return sums (G, m, m) of metrics over states with their derivatives (G * B, 2**n, 1 + m)."""
     overlaps = columns.mH @ columns
     phases = overlaps[:, 0, 1:]
-    return (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real.sum(0)
+    metrics: Tensor = (overlaps[:, 1:, 1:] - phases.conj()[:, :, None] * phases[:, None]).real
+    return metrics.reshape(sets, len(metrics) // sets, *metrics.shape[1:]).sum(1)
 
 
 def time_slices(variational: VariationalCircuit) -> list[int | None]:

@@ -1,15 +1,16 @@
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from qhybrid_circuits import RequestError
+from qhybrid_circuits import RequestError, VariationalCircuit
 from qhybrid_runtime.layer import QuantumLayer
 from qhybrid_runtime.natural_gradient.metric import fubini_study_metric
 from qhybrid_runtime.natural_gradient.recorder import InputRecorder
+from qhybrid_runtime.natural_gradient.table_rows import TableRows
 
 
 class QuantumNaturalGradient(Optimizer):
@@ -20,6 +21,11 @@ class QuantumNaturalGradient(Optimizer):
     since the step before, in forward passes with gradients. Metrics are simulated on any backend: G
     is that of the ideal circuit. Weights that stand in no gate are left as they are, whatever their
     gradient. All other parameters are for another optimizer.
+
+    A row of a `WeightTable` moves as if its samples were the batch: by the metric of their states
+    and the gradient of their mean loss, dL/dw times the number of all samples over that of its own,
+    for a loss L that is a mean over samples. So a step's length does not depend on the number of
+    rows. Rows of no sample stay.
     """
 
     def __init__(
@@ -35,15 +41,17 @@ class QuantumNaturalGradient(Optimizer):
         """Take over the weights of all circuits in some modules.
 
         Args:
-            modules: `QuantumLayer`s, `CircuitBank`s, or modules that hold them, such as a model.
+            modules: `QuantumLayer`s, `CircuitBank`s, `WeightTable`s with the layers that they are
+                for, or modules that hold them, such as a model.
             lr: Step size.
             regularization: A number added to the metric's diagonal; the metric's own largest
                 entries are 1/4 times the square of an angle's slope, pi**2 for a weight in turns.
             block_diagonal: Whether to keep only the metric's blocks of weights in one time slice.
             metric_samples: Samples that the metric is averaged over, at even distances in the
-                circuit's inputs; all where there are fewer.
-            metric_every: Steps from one computation of the metric to the next. An old metric can
-                make steps too long, and descent diverge: take a smaller `lr` with it.
+                circuit's inputs, or those of a row; all where there are fewer.
+            metric_every: Steps from one computation of the metric to the next; that of a row is
+                computed when it is first needed after that. An old metric can make steps too long,
+                and descent diverge: take a smaller `lr` with it.
 
         Raises:
             RequestError: There is no circuit with weights, or an option is outside its range.
@@ -52,14 +60,15 @@ class QuantumNaturalGradient(Optimizer):
         self._recorder = InputRecorder([modules] if isinstance(modules, nn.Module) else modules)
         layers = self._recorder.layers
         self._layers = {layer.weight: layer for layer in layers if layer.weight.numel()}
-        if not self._layers:
+        self._rows = {table.weight: TableRows(table, layers) for table in self._recorder.tables}
+        if not self._layers and not self._rows:
             raise RequestError(
                 "Argument `modules` must hold QuantumLayers with weights, but holds none; "
                 "use another optimizer"
             )
         options = {"lr": lr, "regularization": regularization, "block_diagonal": block_diagonal}
         options |= {"metric_samples": metric_samples, "metric_every": metric_every}
-        super().__init__(list(self._layers), options)
+        super().__init__([*self._layers, *self._rows], options)
 
     def close(self) -> None:
         """Stop watching the circuits' forward passes; no step can follow."""
@@ -84,7 +93,9 @@ class QuantumNaturalGradient(Optimizer):
             loss = None if closure is None else closure()
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None:
+                if weight.grad is not None and weight in self._rows:
+                    self._move_rows(weight, group)
+                elif weight.grad is not None:
                     self._move(weight, group)
         self._recorder.end_step()
         return loss
@@ -96,27 +107,64 @@ class QuantumNaturalGradient(Optimizer):
             # Kept in the weights' dtype, as load_state_dict casts it: a resumed run is the same.
             state["metric"] = self._metric(layer, options).to(weight.dtype)
         state["step"] = done + 1
-        has = layer.variational.circuit.has_parameter
-        used = torch.tensor([has(parameter) for parameter in layer.variational.weights])
-        acting = used.nonzero().flatten().to(weight.device)
-        metric = state["metric"].double()[acting][:, acting]
-        metric.diagonal().add_(options["regularization"])
-        direction = torch.linalg.solve(metric, weight.grad.double()[acting])  # type: ignore[union-attr]
-        weight[acting] -= (options["lr"] * direction).to(weight.dtype)
+        acting, gradient = _acting(layer.variational, weight), cast(Tensor, weight.grad).double()
+        weight.sub_(_step(state["metric"], gradient, acting, options).to(weight.dtype))
+
+    def _move_rows(self, weight: nn.Parameter, options: dict[str, Any]) -> None:
+        rows, state = self._rows[weight], self.state[weight]
+        given = rows.given(self._recorder)
+        if given is None:
+            raise RequestError(_unknown_inputs(rows.variational))
+        done, every = state.get("step", 0), options["metric_every"]
+        # Those that are used once are not kept, since checkpoints would have them.
+        known: dict[int, Tensor] = state["metric"] if done % every else {}
+        present, counts = torch.unique(given[0], return_counts=True)
+        new = present[[row not in known for row in present.tolist()]]
+        if len(new):
+            samples, block_diagonal = options["metric_samples"], options["block_diagonal"]
+            found = rows.metrics(*given, new, samples, block_diagonal=block_diagonal)
+            known = {**known, **dict(zip(new.tolist(), found.to(weight.dtype), strict=True))}
+        state["step"], state["metric"] = done + 1, {} if every == 1 else known
+        metrics = torch.stack([known[row] for row in present.tolist()])
+        values, gradients = weight.flatten(0, -2), cast(Tensor, weight.grad).flatten(0, -2)
+        own = gradients[present].double() * (len(given[0]) / counts)[:, None]
+        step = _step(metrics, own, _acting(rows.variational, weight), options)
+        values[present] -= step.to(weight.dtype)
 
     def _metric(self, layer: QuantumLayer, options: dict[str, Any]) -> Tensor:
         variational = layer.variational
         rows = self._recorder.inputs_of(layer)
         if rows is None or not len(rows):
-            raise RequestError(
-                f"The inputs of circuit '{variational.name}' must be known for its metric, but it "
-                "was not called with gradients enabled; make the optimizer before the forward pass"
-            )
+            raise RequestError(_unknown_inputs(variational))
         count = min(len(rows), options["metric_samples"])
         chosen = torch.arange(count, device=rows.device) * len(rows) // count
         return fubini_study_metric(
             variational, rows[chosen], layer.weight, block_diagonal=options["block_diagonal"]
         )
+
+
+def _acting(variational: VariationalCircuit, like: Tensor) -> Tensor:
+    """Return the weights that stand in a gate."""
+    has = variational.circuit.has_parameter
+    used = torch.tensor([has(parameter) for parameter in variational.weights])
+    return used.nonzero().flatten().to(like.device)
+
+
+def _step(metric: Tensor, gradient: Tensor, acting: Tensor, options: dict[str, Any]) -> Tensor:
+    """Return what to take from weights (..., n), zero where they do not act."""
+    regularized = metric.double()[..., acting[:, None], acting]
+    regularized.diagonal(dim1=-2, dim2=-1).add_(options["regularization"])
+    direction = torch.linalg.solve(regularized, gradient[..., acting, None])[..., 0]
+    step = torch.zeros_like(gradient)
+    step[..., acting] = options["lr"] * direction
+    return step
+
+
+def _unknown_inputs(variational: VariationalCircuit) -> str:
+    return (
+        f"The inputs of circuit '{variational.name}' must be known for its metric, but it was not "
+        "called with gradients enabled; make the optimizer before the forward pass"
+    )
 
 
 def _check_options(

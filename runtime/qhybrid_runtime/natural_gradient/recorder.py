@@ -9,6 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from qhybrid_runtime.bank import CircuitBank
 from qhybrid_runtime.layer import QuantumLayer
+from qhybrid_runtime.weight_table import WeightTable
 
 #: Forward passes that are kept at most: a loop without steps must not fill the memory.
 _MOST_PASSES = 64
@@ -22,23 +23,31 @@ class InputRecorder:
 
     Attributes:
         layers: The circuits, each once.
+        tables: The tables of weights, each once.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         """Watch all circuits in some modules, alone or in banks."""
         self.layers: list[QuantumLayer] = []
+        self.tables: list[WeightTable] = []
         self._inputs: dict[nn.Parameter, deque[Tensor]] = {}
         self._used: set[nn.Parameter] = set()
         self._handles: list[RemovableHandle] = []
         for child in {child: None for module in modules for child in module.modules()}:
             if isinstance(child, QuantumLayer):
                 self.layers.append(child)
-            if isinstance(child, QuantumLayer | CircuitBank):
+            if isinstance(child, WeightTable):
+                self.tables.append(child)
+            if isinstance(child, QuantumLayer | CircuitBank | WeightTable):
                 self._handles.append(child.register_forward_hook(self._note, with_kwargs=True))
 
-    def inputs_of(self, layer: QuantumLayer) -> Tensor | None:
-        """Return the inputs (B, n_inputs) of the passes, None where there was none."""
-        passes = self._inputs.get(layer.weight)
+    def inputs_of(self, layer: QuantumLayer | WeightTable) -> Tensor | None:
+        """Return what the passes were given, None where there was none.
+
+        It is the inputs (B, n_inputs) of a circuit, the index of each choice (B, n_choices) of a
+        table.
+        """
+        passes = self._inputs.get(cast(nn.Parameter, layer.weight))
         return None if passes is None else torch.cat(list(passes))
 
     def end_step(self) -> None:
@@ -58,17 +67,20 @@ class InputRecorder:
         if not torch.is_grad_enabled():
             return
         given = next(iter([*arguments, *named.values()]), None)
-        if isinstance(module, QuantumLayer):
+        if isinstance(module, WeightTable):
+            self._keep(module, torch.stack([*arguments, *named.values()], dim=-1))
+        elif isinstance(module, QuantumLayer):
             self._keep(module, given)
         elif isinstance(module, CircuitBank) and given is not None:
             for layer, features in zip(module.layers, given, strict=True):
                 self._keep(cast(QuantumLayer, layer), features)
 
-    def _keep(self, layer: QuantumLayer, features: Tensor | None) -> None:
+    def _keep(self, layer: QuantumLayer | WeightTable, features: Tensor | None) -> None:
+        weight = cast(nn.Parameter, layer.weight)
         if features is None:
-            features = layer.weight.new_empty(0)
-        if layer.weight in self._used or layer.weight not in self._inputs:
-            self._used.discard(layer.weight)
-            self._inputs[layer.weight] = deque(maxlen=_MOST_PASSES)
+            features = weight.new_empty(0)
+        if weight in self._used or weight not in self._inputs:
+            self._used.discard(weight)
+            self._inputs[weight] = deque(maxlen=_MOST_PASSES)
         rows = math.prod(features.shape[:-1])
-        self._inputs[layer.weight].append(features.detach().reshape(rows, features.shape[-1]))
+        self._inputs[weight].append(features.detach().reshape(rows, features.shape[-1]))

@@ -10,7 +10,7 @@ from torch.nn import functional
 from qhybrid.diffusion.epsilon import EpsilonProcess
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.process import ProcessInfo
-from qhybrid.models.rows import ModelRow, Size
+from qhybrid.models.row import ModelRow, Size
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import Execution
 from qhybrid_circuits.ansatz import build_ansatz

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from qhybrid.comparison.evaluations import evaluate_missing, run_figures
 from qhybrid.comparison.figures import DIRECTIONS, evaluation_figures, loss_figure
@@ -11,9 +12,11 @@ from qhybrid.comparison.training_log import read_log
 from qhybrid.evaluation import evaluate as evaluation
 from qhybrid.evaluation.figures import FIGURES
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.states import state_figures
 from qhybrid.files import write_json, write_text
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
+from qhybrid.states.density import random_states
 from qhybrid_circuits.errors import RequestError
 
 MakeRun = Callable[..., Run]
@@ -39,8 +42,10 @@ def test_a_damaged_log_is_refused(rows: str, make_run: MakeRun) -> None:
         read_log(run)
 
 
-def test_every_figure_has_a_direction() -> None:
-    assert set(DIRECTIONS) == {name for each in FIGURES for name in each.limits}
+def test_every_figure_has_a_direction(generator: torch.Generator) -> None:
+    states = random_states(1, 4, generator)
+    of_states = {each.name for each in state_figures(states, states, states, "train")}
+    assert set(DIRECTIONS) == {name for each in FIGURES for name in each.limits} | of_states
 
 
 def test_losses_of_other_images_or_diffusion_are_not_compared(make_run: MakeRun) -> None:

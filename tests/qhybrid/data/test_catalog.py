@@ -12,7 +12,8 @@ from qhybrid_circuits.errors import RequestError, UnknownNameError
 def test_catalog_lists_names_and_path_forms() -> None:
     names = [info.name for info in dataset_catalog()]
     downloaded = ["mnist", "fashion_mnist", *medmnist.FILES]
-    assert names == ["digits", *downloaded, "FILE.npz", "FOLDER"]
+    states = ["states:cluster", "states:circle", "states:ising"]
+    assert names == ["digits", *downloaded, *states, "FILE.npz", "FOLDER", "states:FILE.npz"]
     assert [info.name for info in dataset_catalog() if not info.offline] == downloaded
 
 

@@ -55,6 +55,19 @@ def test_follows_the_papers_recurrence(spec: EmaSpec) -> None:
         assert copy.b.item() == pytest.approx(expected, abs=1e-12)
 
 
+def test_without_a_warm_up_it_is_equation_10_of_chen_et_al() -> None:
+    """From the random weights on, theta <- beta theta + (1 - beta) theta_new at every step."""
+    model, copy, average = _Model(), _Model(), 0.0
+    ema = Ema(model, EmaSpec(decay=0.999, start=50, warmup=False))
+    for s in range(200):
+        model.set_to(s)
+        ema.step(model, s)
+        average = 0.999 * average + (1 - 0.999) * math.cos(s / 3)
+        ema.copy_to(copy)
+        assert copy.b.item() == pytest.approx(average, abs=1e-12)
+        assert ema.decay_at(s) == 0.999
+
+
 def test_decay_at_known_steps() -> None:
     ema = Ema(_Model(), PAPER)
     # n = 0 keeps nothing, n = 7 keeps 1 - 8^(-2/3) = 3/4, and late steps keep the largest share.

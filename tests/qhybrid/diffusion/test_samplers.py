@@ -33,11 +33,14 @@ def test_samplers_share_the_betas_of_training(name: str, schedule: str) -> None:
     spec = ScheduleSpec(schedule, timesteps=200)
     scheduler = sampling_scheduler(name, spec, 7)
     assert torch.equal(scheduler.alphas_cumprod, noise_scheduler(spec).alphas_cumprod)
-    assert scheduler.timesteps.tolist() == trailing_timesteps(spec, 7)
+    visited = scheduler.timesteps.tolist()
+    if SAMPLERS[name].evaluations == 1:
+        assert visited == trailing_timesteps(spec, 7)
+    assert len(visited) == 7
 
 
 def test_default_steps() -> None:
-    assert [sampler_steps(name, _SPEC) for name in SAMPLERS] == [1000, 50, 20, 20, 200, 50]
+    assert [sampler_steps(name, _SPEC) for name in SAMPLERS] == [1000, 50, 20, 20, 200, 200, 50]
     assert sampler_steps("ddim", ScheduleSpec(timesteps=10)) == 10
     assert sampler_steps("ddim", _SPEC, 7) == 7
 

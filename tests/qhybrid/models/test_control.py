@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from qhybrid.models.control import ControlLayer
-from qhybrid.models.rows import CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import build_ansatz

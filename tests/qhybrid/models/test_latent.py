@@ -139,7 +139,7 @@ def narrow(*, qubits: int) -> VariationalCircuit:
         ({"variant": "conditonal"}, "unknown variant 'conditonal'; did you mean"),
         (
             {"name": "unet", "dim": 10, "ansatz": "hqconv"},
-            "ansatz is a setting of qlatent, qlatent-control, but unet has circuits of its own",
+            "ansatz is a setting of models whose circuits can be any, but unet has circuits of",
         ),
     ],
 )

@@ -69,9 +69,10 @@ def test_block_against_its_definition(generator: torch.Generator) -> None:
     torch.testing.assert_close(block(x), (x + inner).clamp(min=0))
 
 
-def test_network_against_its_definition(generator: torch.Generator) -> None:
+@pytest.mark.parametrize("own", ["ho2020", "chen2025"])
+def test_network_against_its_definition(own: str, generator: torch.Generator) -> None:
     """Layer after layer in plain torch: where the time enters, and what the one skip carries."""
-    model = build(dim=2)
+    model = build(dim=2, frequencies=own)
     x, time = torch.randn(2, 1, 8, 8, generator=generator), torch.tensor([3, 700])
     p = model.state_dict()
 
@@ -84,7 +85,8 @@ def test_network_against_its_definition(generator: torch.Generator) -> None:
     skip = conv("stem", x).clamp(min=0)
     low = conv("downsamples.0", skip, stride=2).clamp(min=0)
     low = conv("downsamples.1", low, stride=2).clamp(min=0)
-    angles = time[:, None] * 10_000.0 ** -torch.linspace(0, 1, 4)
+    exponents = torch.linspace(0, 1, 4) if own == "ho2020" else torch.arange(1, 5) / 4
+    angles = time[:, None] * 10_000.0**-exponents
     embedded = torch.cat([angles.sin(), angles.cos()], dim=1)
     low = low + (embedded @ p["time.1.weight"].T + p["time.1.bias"])[:, :, None, None]
     low = (low + conv("block.second", conv("block.first", low).clamp(min=0))).clamp(min=0)
@@ -99,7 +101,7 @@ def test_the_hybrid_is_the_classical_model_but_for_its_attention() -> None:
     assert all(torch.equal(tensor, hybrid[name]) for name, tensor in classical.items())
 
 
-@pytest.mark.parametrize("variant", ["trainable", "published"])
+@pytest.mark.parametrize("variant", ["trainable", "paper", "released"])
 def test_save_and_load(variant: str, tmp_path: Path, generator: torch.Generator) -> None:
     spec = ModelSpec("qattention-unet", 8, 3, dim=4, variant=variant)
     model = build_model(spec, generator=generator)
@@ -112,9 +114,45 @@ def test_save_and_load(variant: str, tmp_path: Path, generator: torch.Generator)
 
 def test_each_model_has_its_own_variants() -> None:
     assert ModelSpec("qattention-unet").variant == "trainable"
-    assert ModelSpec("qattention-unet-control", variant="published").dim == 32
+    assert ModelSpec("qattention-unet-control", variant="released").dim == 32
     assert ModelSpec("light-unet").variant == ModelSpec("unet").variant == "paper"
-    with pytest.raises(UnknownNameError, match=r"known: trainable, published; .*qattention-u"):
-        ModelSpec("qattention-unet", variant="paper")
+    with pytest.raises(UnknownNameError, match=r"known: trainable, paper, released; .*qattention-"):
+        ModelSpec("qattention-unet", variant="scaled")
     with pytest.raises(UnknownNameError, match=r"known: paper, scaled, released; .*1hqconv-qvunet"):
         ModelSpec("1hqconv-qvunet", variant="published")
+
+
+def test_records_of_earlier_versions_keep_their_meaning() -> None:
+    """`published` was the circuit of paper and code with the code's detached inputs."""
+    old = {"name": "qattention-unet", "image_size": 8, "dim": 4, "variant": "published"}
+    spec = ModelSpec.from_dict(old)
+    assert (spec.variant, spec.frequencies) == ("released", "ho2020")
+    assert spec == ModelSpec("qattention-unet", 8, dim=4, variant="released")
+    assert ModelSpec("qattention-unet", variant="paper").frequencies == "chen2025"
+    for name in ("light-unet", "qattention-unet"):
+        assert ModelSpec.from_dict({"name": name}).frequencies == "ho2020"
+    assert "frequencies" not in ModelSpec("unet").to_dict()
+
+
+def test_three_variants_differ_in_the_circuit_and_in_what_is_trained_through_it() -> None:
+    """All else is the same tensor for tensor; the code's gradient stops before the circuit."""
+    batch = torch.ones(2, 1, 8, 8), torch.tensor([3, 700])
+    reached, gates = {}, {}
+    for variant in ("trainable", "paper", "released"):
+        model = build("qattention-unet", dim=4, variant=variant, frequencies="ho2020")
+        model(*batch).square().sum().backward()
+        gradient = model.attention.project_in.weight.grad
+        reached[variant] = gradient is not None and bool(gradient.any())
+        (layer,) = model.attention.bank.layers
+        gates[variant] = set(layer.variational.circuit.count_ops())
+    assert reached == {"trainable": True, "paper": True, "released": False}
+    assert gates == {
+        "trainable": {"ry", "cz"},
+        "paper": {"ry", "rz", "cx"},
+        "released": {"ry", "rz", "cx"},
+    }
+    paper, released = (
+        build("qattention-unet", dim=4, variant=variant, frequencies="ho2020")
+        for variant in ("paper", "released")
+    )
+    assert torch.equal(paper(*batch), released(*batch))

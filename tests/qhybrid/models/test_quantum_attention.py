@@ -87,16 +87,21 @@ def test_control_has_a_cosine_layer_in_the_circuits_place(generator: torch.Gener
     assert (layer.num_inputs, layer.num_outputs, layer.weight.numel()) == (16, 16, 48)
 
 
-def test_health_of_both_variants() -> None:
-    """The published model's circuit is idle and its gradient path broken; ours is neither."""
+def test_health_of_all_variants() -> None:
+    """The paper's circuit is idle, and the code breaks its gradient path too; ours is neither."""
     found = {}
-    for variant in ("trainable", "published"):
+    for variant in ("trainable", "paper", "released"):
         spec = ModelSpec("qattention-unet", 8, dim=4, variant=variant)
         model = build_model(spec, generator=torch.Generator().manual_seed(0)).double()
         images = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1)).double()
         found[variant] = model_health(model, images, torch.tensor([500]))
-    ours, theirs = found["trainable"], found["published"]
+    ours, paper, theirs = found.values()
     assert (ours.num_weights, ours.dead_weights, ours.parameters_without_gradient) == (48, 0, ())
+    assert (paper.num_weights, paper.dead_weights, paper.parameters_without_gradient) == (
+        48,
+        48,
+        (),
+    )
     assert (theirs.num_weights, theirs.dead_weights) == (48, 48)
     first = ("attention.project_in.weight", "attention.project_in.bias")
     assert theirs.parameters_without_gradient == first

@@ -3,6 +3,7 @@ import torch
 
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.quanvolution import QuanvolutionalConv, QuanvResNetBlock
+from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import build_ansatz
@@ -44,6 +45,26 @@ def test_what_the_second_circuit_reads(released: bool, generator: torch.Generato
     hidden = block.modulate(block.first(x), time)
     torch.testing.assert_close(read[0], (x if released else hidden)[:, :1])
     assert not torch.allclose(hidden, x)
+
+
+def test_one_block_has_quanvolution_in_the_first_block_alone(generator: torch.Generator) -> None:
+    both, one = (
+        build_model(ModelSpec("quanvunet", 8, variant=variant), generator=generator)
+        for variant in ("paper", "one-block")
+    )
+    assert isinstance(both.encoder[1].second, QuanvResNetBlock)
+    assert isinstance(one.encoder[1].first, QuanvResNetBlock)
+    assert type(one.encoder[1].second) is ResNetBlock
+    assert not one.encoder[1].first.rereads_input
+
+
+def test_the_encoder_may_have_other_layers_than_the_vertex() -> None:
+    spec = ModelSpec("fqconv-quanvunet", 8, ansatz_layers=1, quanvolution_layers=2)
+    model = build_model(spec)
+    blocks = (model.encoder[1].first, model.encoder[1].second)
+    convs = [conv for block in blocks for conv in (block.first, block.second)]
+    assert [conv.circuit.weight.numel() for conv in convs] == [48] * 4
+    assert model.vertex.first.first.circuit_weights(0).numel() == 24
 
 
 @pytest.mark.parametrize("size", [8, 16, 28, 32])

@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
+from qhybrid.models.image_sizes import IMAGE_SIZES, level_sizes, multipliers
 from qhybrid.models.rows import MODEL_NAMES, MODELS
-from qhybrid.models.spec import IMAGE_SIZES, ModelSpec, level_sizes, multipliers
+from qhybrid.models.spec import ModelSpec
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 
@@ -51,6 +52,17 @@ def test_bad_fields_are_refused_in_one_line(field: str, value: object, said: str
         ModelSpec.from_dict({"name": "unet", field: value})
     assert field in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layers", [0, 1001, 1.0, True, "2"])
+def test_layers_of_quanvolution_are_checked(layers: object) -> None:
+    with pytest.raises(RequestError, match="quanvolution_layers must be 1 to 1000, but is"):
+        ModelSpec("quanvunet", quanvolution_layers=layers)
+    with pytest.raises(RequestError, match="a setting of quanvunet, fqconv-quanvunet"):
+        ModelSpec("unet", quanvolution_layers=layers)
+    spec = ModelSpec("quanvunet", variant="one-block", quanvolution_layers=2)
+    assert ModelSpec.from_dict(spec.to_dict()) == spec
+    assert "quanvolution_layers" not in ModelSpec("quanvunet").to_dict()
 
 
 def test_dict_round_trip() -> None:

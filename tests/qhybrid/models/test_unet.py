@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from qhybrid.models.spec import IMAGE_SIZES, ModelSpec
+from qhybrid.models.image_sizes import IMAGE_SIZES
+from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import UNet
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import ShapeError

@@ -11,6 +11,7 @@ from qhybrid.models.wide_blocks import WideVertex, quantum_channels
 from qhybrid.models.wide_released import released_circuit
 from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid.models.zoo import build_model
+from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.errors import RequestError, ShapeError
 
 
@@ -79,6 +80,46 @@ def test_a_hybrid_has_every_tensor_of_the_classical_model() -> None:
     classical, hybrid = (_build(name).state_dict() for name in ("wide-unet", "hqconv-wide-unet"))
     assert hybrid.keys() - classical.keys() == {"vertex.circuit.bank.layers.0.weight"}
     assert all(torch.equal(tensor, hybrid[name]) for name, tensor in classical.items())
+
+
+def test_replacing_circuits_take_a_tenth_of_each_vertex_convolution() -> None:
+    model = build_model(ModelSpec("fqconv-wide-unet", variant="replacing"))
+    blocks = (model.vertex.first, model.vertex.second)
+    convs = [conv for block in blocks for conv in (block.first, block.second)]
+    assert model.vertex.circuit is None
+    assert [conv.circuit_channels for conv in convs] == [[3] * 4] * 4
+    shapes = [tuple(conv.classical.weight.shape) for conv in convs]
+    assert shapes == [(116, 244, 3, 3), *[(116, 116, 3, 3)] * 3]
+    narrow = _build(size=8, variant="replacing").vertex.first.first
+    assert narrow.circuit_channels == [3]
+
+
+@pytest.mark.parametrize("ansatz", ["hqconv", "fqconv"])
+def test_replacing_convolution_against_qiskit_and_its_definition(ansatz: str) -> None:
+    block = _build(f"{ansatz}-wide-unet", 28, variant="replacing").vertex.first
+    conv, circuit = block.first, build_ansatz(ansatz, channels=3, layers=1)
+    generator = torch.Generator().manual_seed(4)
+    x, time = torch.randn(2, 64, 2, 2, generator=generator), torch.randn(2, 32, generator=generator)
+    calls: list[tuple[torch.Tensor, torch.Tensor]] = []
+    conv.register_forward_hook(lambda _, args, out: calls.append((args[0], out)))
+    block(x, time)
+    (read, wrote), normalized = calls[0], nn.functional.group_norm(x, 8)
+    torch.testing.assert_close(read, nn.functional.silu(normalized))
+    values = (*read[1, :3].flatten().tolist(), *conv.circuit_weights(0).tolist())
+    bound = dict(zip((*circuit.inputs, *circuit.weights), values, strict=True))
+    state = Statevector(circuit.circuit.assign_parameters(bound))
+    expected = [state.expectation_value(each).real for each in circuit.observables]
+    assert wrote[1, :3].flatten().tolist() == pytest.approx(expected, abs=1e-5)
+    rest = nn.functional.conv2d(read[:, 3:], conv.classical.weight, conv.classical.bias, padding=1)
+    torch.testing.assert_close(wrote[:, 3:], rest)
+
+
+def test_released_times_are_those_of_the_code() -> None:
+    time = torch.tensor([7.0])
+    for variant, last in (("paper", 63), ("replacing", 63), ("released", 64)):
+        embedding = build_model(ModelSpec("hqconv-wide-unet", variant=variant)).time[0]
+        angle = 7 * 10_000 ** (-63 / last)
+        assert float(embedding(time)[0, 63]) == pytest.approx(math.sin(angle), rel=1e-4)
 
 
 @pytest.mark.parametrize("ansatz", ["hqconv", "fqconv"])

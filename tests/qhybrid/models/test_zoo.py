@@ -14,7 +14,8 @@ from qhybrid.models.quantum_vertex import (
     SharedWeightsBlock,
 )
 from qhybrid.models.resnet_block import ResNetBlock
-from qhybrid.models.rows import CONDITIONAL, CONTROL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
+from qhybrid.models.row import CONTROL
+from qhybrid.models.rows import CONDITIONAL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.errors import CircuitError, UnknownNameError
@@ -40,14 +41,34 @@ PARAMETERS = {
     "hqconv-wide-unet": 6_884_301,
     "fqconv-wide-unet": 6_884_297,
     "qattention-unet": 450_273,
-    # Jo et al. 2026 print none: 16x16, so 512 reals; 16 amplitudes, 255 Pauli strings to 16
-    # observables, 160 angles for 10 time steps and 10 classes.
-    "qbottleneck-unet": 513 * 512 + 513 * 16 + 32 + 16_000 + 256 * 16 + 529 * 512 + 513 * 512,
+    # Jo et al. 2026 print none: 16x16, so 256 complex numbers; 16 amplitudes, 255 Pauli strings to
+    # 16 observables, 160 angles for 10 time steps and 10 classes.
+    "qbottleneck-unet": 2 * 257 * (256 + 16) + 256 + 16_000 + 256 * 16 + (529 + 513) * 512,
     # Ours, of 12 latents: 8 features of the noise beside them, 36 angles, 24 outputs.
     "latent-mlp": 21 * 256 + 257 * 256 + 257 * 12,
     "qlatent": 21 * 36 + 60 + 25 * 12,
+    # Ours, of 2 qubits and an ancilla: at each of 8 steps 3 layers of 6 rotations of qubits and 6
+    # of pairs, and 4 at the end.
+    "qreverse": 8 * (3 * 12 + 4),
+}
+RELEASED = {
+    # Its encoder is real: 512 to 512 to 16, then normalized.
+    "qbottleneck-unet": 513 * 512 + 513 * 16 + 32 + 16_000 + 256 * 16 + (529 + 513) * 512,
 }
 PARAMETERS |= {name + CONTROL: PARAMETERS[name] for name in HYBRIDS_WITH_CONTROL}
+
+# De Falco et al. 2024 print 474,293 for the QuanvU-Net of one block, and have 3 layers in every
+# circuit; with 1 layer at the vertex and 2 in the encoder it is exactly theirs. The last two are
+# derived: 4 circuits in the place of 12 channels of each of four convolutions, that is
+# 256 * 128 * 9 + 128 - (244 * 116 * 9 + 116) = 40,188 and 3 (128 * 128 * 9 - 116 * 116 * 9 + 12)
+# = 79,092 weights less, and 16 * 28 or 16 * 24 more.
+PARAMETERS_OF_VARIANTS = {
+    ("quanvunet", "one-block"): 474_573,
+    ("quanvunet", "one-block", 1, 2): 474_293,
+    ("fqconv-quanvunet", "one-block"): 474_501,
+    ("hqconv-wide-unet", "replacing"): 6_884_273 - 40_188 - 79_092 + 448,
+    ("fqconv-wide-unet", "replacing"): 6_884_273 - 40_188 - 79_092 + 384,
+}
 
 # Rounds per denoising step, and circuits evaluated in them for one image of 28x28: four vertex
 # convolutions of 1, 7 or 14 circuits, four convolutions of 49 patches, groups of 3 of 24 + 12; or
@@ -61,6 +82,7 @@ ROUNDS = {
     "qattention": (1, 1),
     "qbottleneck": (1, 1),
     "qlatent": (1, 1),
+    "qreverse": (1, 16),
 }
 ENTRIES = {entry["name"]: entry for entry in catalog()}
 
@@ -112,9 +134,64 @@ def test_parameters_are_the_published_ones(name: str, variant: int) -> None:
     variants = [each for each in MODELS[name].variants if each != CONDITIONAL]  # has more inputs
     model = build_model(ModelSpec(name, variant=variants[variant]))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert trained == PARAMETERS[name] == ENTRIES[name]["parameters"]
+    expected = PARAMETERS[name]
+    if variants[variant] == "released":
+        expected = RELEASED.get(name.removesuffix(CONTROL), expected)
+    assert trained == expected
+    assert ENTRIES[name]["parameters"] == PARAMETERS[name]
     saved = model.state_dict().items()
     assert sum(t.numel() for key, t in saved if not key.startswith("autoencoder.")) == trained
+
+
+@pytest.mark.parametrize("control", ["", CONTROL])
+@pytest.mark.parametrize("case", PARAMETERS_OF_VARIANTS, ids=str)
+def test_parameters_of_variants(case: tuple, control: str) -> None:
+    name, variant, *layers = case
+    sizes = dict(zip(("ansatz_layers", "quanvolution_layers"), layers, strict=False))
+    model = build_model(ModelSpec(name + control, variant=variant, **sizes))
+    assert sum(p.numel() for p in model.parameters()) == PARAMETERS_OF_VARIANTS[case]
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "rounds"),
+    [("quanvunet", "one-block", (6, 4 + 2 * 49)), ("hqconv-wide-unet", "replacing", (4, 16))],
+)
+def test_circuits_of_variants(name: str, variant: str, rounds: tuple[int, int]) -> None:
+    model = build_model(ModelSpec(name, variant=variant))
+    with _evaluations(model) as found, torch.no_grad():
+        model(torch.zeros(1, 1, 28, 28), torch.tensor([5]))
+    assert (len(found), sum(found)) == rounds
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("quanvunet", "one-block"),
+        ("fqconv-quanvunet", "one-block"),
+        ("hqconv-wide-unet", "replacing"),
+    ],
+)
+def test_gradients_of_variants_are_differences(name: str, variant: str) -> None:
+    """In double precision, of a weight of every circuit, one beside them and one of the stem."""
+    spec = ModelSpec(name, 8, dim=8, ansatz_layers=1, variant=variant)
+    model = build_model(spec, generator=_generator()).double()
+    images, times = _batch()
+    images = images.double()
+    model(images, times).square().sum().backward()
+    weights = [layer.weight for layer in _quantum_layers(model)]
+    parameters = dict(model.named_parameters())
+    weights += [parameters["stem.weight"], parameters["vertex.first.first.classical.weight"]]
+    assert all(w.grad is not None and w.grad.any() for w in weights)
+    for weight in weights:
+        flat, place = weight.data.view(-1), int(weight.grad.abs().argmax())
+        values = []
+        for step in (1e-5, -2e-5):
+            flat[place] += step
+            with torch.no_grad():
+                values.append(float(model(images, times).square().sum()))
+        flat[place] += 1e-5
+        expected = (values[0] - values[1]) / 2e-5
+        assert float(weight.grad.view(-1)[place]) == pytest.approx(expected, rel=1e-4, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", ["1hqconv-qvunet", "1fqconv-qvunet-control"])

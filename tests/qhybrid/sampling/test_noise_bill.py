@@ -64,7 +64,7 @@ def test_a_resumed_run_keeps_its_noise(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("qhybrid.sampling.parts.save_grid", stopped)
+        patch.setattr("qhybrid.sampling.results.save_grid", stopped)
         with pytest.raises(Exception, match="go on with"):
             sample_run(run, POOLED, out=tmp_path / "run")
     monkeypatch.setattr("qhybrid.diffusion.noise_pool.bit_source", None)

@@ -10,6 +10,7 @@ from qhybrid.states.density import density_matrices, maximally_mixed, random_sta
 from qhybrid.states.losses import fidelity
 from qhybrid.states.reverse import ReverseProcess
 from qhybrid_circuits.errors import RequestError, ShapeError
+from qhybrid_runtime import get_backend
 
 
 def _process(num_qubits: int = 2, steps: int = 3, ancillas: int = 1) -> ReverseProcess:
@@ -47,13 +48,52 @@ def test_without_ancillas_a_step_is_unitary() -> None:
     expected = DensityMatrix(states[0].numpy()).evolve(Operator(process.circuit(1))).data
     result = process(states, torch.tensor([1]))[0]
     np.testing.assert_allclose(result.detach(), expected, atol=1e-12)
+    # So nothing can be generated from I/d.
+    np.testing.assert_allclose(process.chain()[-1].detach(), np.eye(4) / 4, atol=1e-12)
 
 
-def test_kraus_operators_preserve_the_trace() -> None:
-    kraus = _process(3, 4, 2).kraus()
-    assert kraus.shape == (4, 4, 8, 8)
-    total = (kraus.mH @ kraus).sum(1)
-    np.testing.assert_allclose(total.detach(), np.eye(8)[None].repeat(4, 0), atol=1e-12)
+def test_outcomes_are_the_kraus_operators_of_the_circuit() -> None:
+    process, states = _process(2, 2, 2), _states(2, 3)
+    parts = process.instruments().detach()
+    assert parts.shape == (2, 4, 16, 16)
+    for t in (1, 2):
+        unitary = Operator(process.circuit(t)).data.reshape(4, 4, 4, 4)
+        for outcome in range(4):
+            kraus = unitary[outcome, :, 0, :]
+            for state in states.numpy():
+                found = state.ravel() @ parts[t - 1, outcome].numpy()
+                expected = kraus @ state @ kraus.conj().T
+                np.testing.assert_allclose(found.reshape(4, 4), expected, atol=1e-12)
+
+
+def test_aer_runs_the_circuits_of_the_same_process() -> None:
+    ours, states = _process(), _states(2, 3)
+    aer = ReverseProcess(2, 3, ancillas=1, layers=2, backend=get_backend("aer"))
+    aer.load_state_dict(ours.state_dict())
+    t = torch.tensor([3, 1, 1])
+    found, expected = aer(states, t), ours(states, t)
+    np.testing.assert_allclose(found.detach(), expected.detach(), atol=1e-12)
+    gradients = [
+        torch.autograd.grad(each[:, 0, 1].imag.sum(), process.weights)[0]
+        for each, process in ((found, aer), (expected, ours))
+    ]
+    assert gradients[0].abs().max() > 0.01
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-10)
+
+
+def test_every_weight_acts() -> None:
+    for num_qubits, ancillas in ((1, 1), (2, 1), (2, 2)):
+        process = _process(num_qubits, 1, ancillas)
+        states = _states(num_qubits, 4)
+        found = process(states, torch.ones(4, dtype=torch.int64))
+        direction = torch.randn(found.shape, dtype=found.dtype, generator=torch.Generator())
+        (gradient,) = torch.autograd.grad((found * direction).real.sum(), process.weights)
+        assert (gradient.abs() > 1e-6).all()
+
+
+def test_a_backend_with_errors_is_refused() -> None:
+    with pytest.raises(RequestError, match="must be exact, but 'aer:depolarizing=0\\.01'"):
+        ReverseProcess(1, 2, backend=get_backend("aer:depolarizing=0.01"))
 
 
 def test_the_chain_runs_from_the_last_step_to_the_first() -> None:

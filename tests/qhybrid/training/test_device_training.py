@@ -25,7 +25,7 @@ import torch
 from device_circuits import ring
 from torch import nn
 
-from qhybrid.models.rows import ModelRow, Size
+from qhybrid.models.row import ModelRow, Size
 from qhybrid_runtime import quantum_layer
 
 

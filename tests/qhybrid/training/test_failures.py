@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from qhybrid.cli.main import main
 from qhybrid.diffusion.loss import check_weighting
@@ -19,7 +20,9 @@ from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
 from qhybrid.settings.sources import load_config
+from qhybrid.training import run_training
 from qhybrid.training.outcome import TrainingDiverged
+from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
@@ -51,15 +54,14 @@ def test_a_full_disk_is_told_with_what_is_safe_and_the_command_that_goes_on(
     folder, command = tmp_path / "run", f"qhybrid train --resume --out {tmp_path / 'run'}"
     with files_of_at_most(200_000), pytest.raises(WriteError) as first:
         trained(folder)
-    checkpoint = Run(folder).checkpoint(1)
     assert str(first.value) == (
-        f"cannot write '{checkpoint}': File too large; there is no checkpoint yet; make room, then "
-        f"resume with: {command}"
+        f"cannot write '{Run(folder).model_file}': File too large; there is no checkpoint yet; "
+        f"make room, then resume with: {command}"
     )
     assert main([*command.split()[1:], "--set", "training.max_steps=1"]) == 0
     with files_of_at_most(200_000), pytest.raises(WriteError) as second:
         trained(folder, resume=True, **{"training.max_steps": 2})
-    assert "step-0000002.ckpt': File too large; the checkpoint of step 1 is safe" in str(
+    assert "model.safetensors': File too large; the checkpoint of step 1 is safe" in str(
         second.value
     )
     assert os.listdir(Run(folder).checkpoints) == ["step-0000001.ckpt"]
@@ -128,9 +130,38 @@ def test_a_hybrid_that_diverges_names_step_and_remedy(
     if model == "qbottleneck-unet":
         changes |= {"model.dim": 4, "sampling.sampler": "ddpm", "sampling.steps": 10}
     changes |= {"training.batch_size": 8, "training.max_steps": 4, "training.log_every": 100}
-    with pytest.raises(TrainingDiverged, match=r"loss .* at step 3 .*lower --set training") as told:
+    with pytest.raises(
+        TrainingDiverged, match=r"loss .* at step 3, .*lower --set training"
+    ) as told:
         trained(tmp_path / "run", **changes)
-    assert isinstance(told.value.__cause__, NotFiniteError)
+    assert re.search(r" first in the weights \S+ and \d+ others, .* at step 2 \(", str(told.value))
+    assert isinstance(told.value.__cause__.__cause__, NotFiniteError)
+
+
+def test_the_first_tensor_that_is_not_finite_is_found_from_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One normalization gives infinity in the fifth step; all that follows it does so, too."""
+    forward, built = nn.GroupNorm.forward, build_session
+    sessions: list[Session] = []
+
+    def overflow(self: nn.GroupNorm, x: Tensor) -> Tensor:
+        state = sessions[-1].state
+        bad = state.model.get_submodule("vertex.second.first_norm")
+        return forward(self, x) * (torch.inf if self is bad and state.step == 4 else 1)
+
+    def remember(*arguments: Any) -> Session:
+        sessions.append(built(*arguments))
+        return sessions[-1]
+
+    monkeypatch.setattr(nn.GroupNorm, "forward", overflow)
+    monkeypatch.setattr(run_training, "build_session", remember)
+    changes = {"training.batch_size": 180, "training.max_steps": 8, "training.log_every": 100}
+    with pytest.raises(TrainingDiverged) as told:
+        trained(tmp_path / "run", **changes)
+    assert told.value.step == 5
+    assert told.value.checkpoint == Run(tmp_path / "run").checkpoint(4)
+    assert "first in the output of vertex.second.first_norm at step 5 (" in str(told.value)
 
 
 @pytest.mark.parametrize(

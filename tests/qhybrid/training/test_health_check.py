@@ -27,9 +27,15 @@ def test_idle_weights_are_said_in_one_line() -> None:
 
 
 def test_a_broken_gradient_path_is_said_too() -> None:
-    text = said(ModelSpec("qattention-unet", image_size=8, variant="published"))
+    text = said(ModelSpec("qattention-unet", image_size=8, variant="released"))
     assert "48 of the 48 circuit weights have no effect on the model's output; " in text
     assert "no gradient reaches attention.project_in.weight and 1 more" in text
+
+
+def test_the_papers_circuit_has_idle_weights_and_a_sound_path() -> None:
+    text = said(ModelSpec("qattention-unet", image_size=8, variant="paper"))
+    assert "48 of the 48 circuit weights have no effect on the model's output" in text
+    assert "no gradient" not in text
 
 
 def test_the_runs_random_numbers_stay_as_they_are() -> None:

@@ -200,7 +200,6 @@ def test_circuits_alone_can_be_trained(tmp_path: Path, capsys: pytest.CaptureFix
     [
         ({"model.name": "unet"}, "unet has no circuits; use --optimizer adam"),
         ({"model.name": "1hqconv-qvunet-control"}, "control has no circuits"),
-        ({"model.name": "qbottleneck-unet"}, "has inputs only; use --optimizer adam"),
         ({"quantum.backend": "fake_fez"}, "must be statevector or aer, but is 'fake_fez'"),
         ({"quantum.backend": "aer:fake_fez"}, "must be statevector or aer, but is 'aer:fake_fez'"),
         ({"quantum.noise_aware": "fake_fez"}, "noise-aware training; use --optimizer adam"),

@@ -68,8 +68,9 @@ def test_the_model_is_told_classes_counted_from_zero(
     assert set(told[:32]) == set(told) == {0, 1}
 
 
-def test_resumed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    constant = {"training.lr_schedule": "constant"}
+@pytest.mark.parametrize("optimizer", ["adam", "qng"])
+def test_resumed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: str) -> None:
+    constant = {"training.lr_schedule": "constant", "training.optimizer": optimizer}
     whole = trained(tmp_path / "whole", 4, **constant)
     stopped = trained(tmp_path / "stopped", 2, **constant)
     before = load_file(stopped.model_file)
@@ -87,6 +88,58 @@ def test_frozen_training_changes_the_table_alone(run: Run, tmp_path: Path) -> No
     before, after = load_file(run.model_file), load_file(tuned.model_file)
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"vertex.table.weight"}
+
+
+def test_a_model_can_be_told_no_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[int] = []
+
+    def recorded(model: Any, images: Any, labels: torch.Tensor, *rest: Any) -> torch.Tensor:
+        told.extend(labels.tolist())
+        return state_loss(model, images, labels, *rest)
+
+    monkeypatch.setattr("qhybrid.diffusion.state_sampling.state_loss", recorded)
+    run = trained(tmp_path / "run", 2, **{"model.classes": "none", "model.skip": False})
+    assert len(told) > 16
+    assert set(told) == {0}
+    assert (read_spec(run.folder).classes, run.config().model.classes) == ((), "none")
+    tensors = load_file(run.model_file)
+    assert tensors["vertex.table.weight"].shape == (3, 1, 8)
+    assert tensors["decoder.0.weight"].shape == (128, 4)
+    done = sample_run(run, SamplingRequest(num_images=3, device="cpu"))
+    with np.load(done.images_file) as arrays:
+        assert sorted(arrays) == ["images"]
+    assert "classes" not in json.loads(done.manifest_file.read_text())
+    assert main(["report", str(run.folder), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"]["health"]["weights"] == 3 * 8
+    train(
+        load_config(overrides={"training.max_steps": 3}, source=run.config_file),
+        out=run.folder,
+        resume=True,
+    )
+
+
+def test_an_old_run_goes_on_as_what_it_was(tmp_path: Path) -> None:
+    """When there was one variant, `paper`, it was what `released` is now."""
+    run = trained(tmp_path / "run", 2, **{"model.variant": "released"})
+    same = trained(tmp_path / "whole", 3, **{"model.variant": "released"})
+    text = run.config_file.read_text().replace(
+        'variant = "released"\nskip = true', 'variant = "paper"'
+    )
+    assert 'variant = "paper"' in text
+    run.config_file.write_text(text)
+    content = json.loads((run.folder / "model.json").read_text())
+    del content["spec"]["skip"], content["checksum"]
+    content["spec"]["variant"] = "paper"
+    (run.folder / "model.json").write_text(json.dumps(content))
+    assert run.config().model.variant == load_config(run.config_file).model.variant == "released"
+    sample_run(run, SamplingRequest(num_images=1, device="cpu"))
+    changed = load_config(run.config_file, {"training.max_steps": 3})
+    resumed = train(changed, out=run.folder, resume=True)
+    ours, theirs = load_file(resumed.model_file), load_file(same.model_file)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert load_config(overrides={**TINY, "model.variant": "paper"}).model.variant == "paper"
 
 
 def test_samples_are_of_each_class_in_turn(run: Run) -> None:
@@ -165,6 +218,10 @@ def test_other_samplers_are_refused(run: Run, request_: SamplingRequest, tmp_pat
         ({"sampling.steps": 2}, "but was asked for ddpm with 2"),
         ({"diffusion.timesteps": 1001}, "timesteps of qbottleneck-unet must be 2 to 1000"),
         ({"model.dim": 10}, "one of 4, 8, 16, 32"),
+        ({"model.skip": "perhaps"}, r"model\.skip must be true or false, but is 'perhaps'"),
+        ({"model.classes": "0,1"}, r"can only be none, .* set data\.classes"),
+        ({"model.name": "unet", "model.skip": False}, "unet has no such connection"),
+        ({"model.name": "unet", "model.classes": "none"}, "but not in unet"),
     ],
 )
 def test_configurations_that_cannot_be(changed: dict[str, Any], message: str) -> None:
@@ -197,7 +254,7 @@ def test_a_black_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     pixels = torch.full((4, 8, 8, 1), 9, dtype=torch.uint8)
     pixels[2] = 0
     dataset = ImageDataset(pixels, torch.zeros(4), class_names={0: "a"}, source="here")
-    monkeypatch.setattr("qhybrid.training.session.load_dataset", lambda *_, **__: dataset)
+    monkeypatch.setattr("qhybrid.data.load.load_dataset", lambda *_, **__: dataset)
     with pytest.raises(RequestError, match="image 2 is black all over"):
         trained(tmp_path / "run", 1)
     assert not (tmp_path / "run").exists()

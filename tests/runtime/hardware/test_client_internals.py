@@ -19,10 +19,10 @@ from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, IBMRuntimeError
 from qhybrid_runtime.hardware import client_internals
 from qhybrid_runtime.hardware.accounts import plan_of
 from qhybrid_runtime.hardware.client_internals import (
-    forget_tokens,
     limit_silence,
     may_pass,
     qpu_names,
+    renew_tokens,
     status_code,
     usage_of,
 )
@@ -94,7 +94,7 @@ def test_a_token_that_is_refused_is_fetched_anew(client: RuntimeClient) -> None:
         client.job_get("token")
     with pytest.raises(IBMNotAuthorizedError):
         client.job_get("token")
-    forget_tokens(SimpleNamespace(_api_clients={"crn:v1": client}))
+    assert renew_tokens(SimpleNamespace(_api_clients={"crn:v1": client}))
     assert client.job_get("token") == {"id": "token"}
 
 

@@ -1,0 +1,95 @@
+"""Kills a command again and again, resumes it, and compares what it leaves."""
+
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from contents import contents, repeated_steps
+from harness import Ended, run
+from scenarios import Scenario
+
+RANDOM = random.Random(0)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """How a command is killed: at an operation, perhaps in the middle of it; or at a moment."""
+
+    at: int = -1
+    torn: bool = False
+    after: float | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        if self.after is not None:
+            return f"after {self.after:.2f} s"
+        return f"{'within' if self.torn else 'before'} file operation {self.at}"
+
+
+class Killer:
+    """Runs one scenario in a folder."""
+
+    def __init__(self, scenario: Scenario, folder: Path) -> None:
+        """Prepare it, and see what it leaves when nothing happens to it."""
+        self._scenario, self._area, self._prepared = scenario, folder / "area", folder / "prepared"
+        self._prepared.mkdir(parents=True)
+        for command in scenario.prepare:
+            self._expect(run(command, self._prepared))
+        first, self.undisturbed = self._leaves()
+        second, _ = self._leaves()
+        # What times are written in, two commands that nothing happens to write differently.
+        self._expected = first.items() & second.items()
+        self._names = first.keys()
+
+    def kills(self) -> list[Kill]:
+        """Return a kill before and one within each file operation."""
+        calls = range(1, self.undisturbed.calls + 1)
+        return [Kill(at, torn) for at in calls for torn in (False, True)]
+
+    def moments(self, count: int) -> list[Kill]:
+        """Return kills at random moments."""
+        seconds = self.undisturbed.seconds
+        return [Kill(after=RANDOM.uniform(0, seconds)) for _ in range(count)]
+
+    def _leaves(self) -> tuple[dict[str, str], Ended]:
+        self._start()
+        ended = run(self._scenario.first, self._area)
+        self._expect(ended)
+        return contents(self._area / self._scenario.result), ended
+
+    def _start(self) -> None:
+        shutil.rmtree(self._area, ignore_errors=True)
+        shutil.copytree(self._prepared, self._area)
+
+    def _expect(self, ended: Ended) -> None:
+        if ended.code:
+            raise RuntimeError(f"exit code {ended.code}: {ended.output}")
+
+    def fault(self, kill: Kill) -> str:
+        """Kill, go on, and return what is wrong, "" if nothing is."""
+        self._start()
+        ended = run(self._scenario.first, self._area, at=kill.at, torn=kill.torn, after=kill.after)
+        if not ended.killed:
+            return "" if ended.code == 0 else f"exit code {ended.code}: {ended.output}"
+        ended = run(self._scenario.again, self._area)
+        if ended.code == 2:
+            # Nothing that could be resumed was there yet, or all was done.
+            refused = ended.output
+            found = contents(self._area / self._scenario.result)
+            if not self._expected <= found.items():
+                ended = run(self._scenario.first, self._area)
+                if ended.code:
+                    return f"neither goes on: {refused} {ended.output}"
+        elif ended.code:
+            return f"exit code {ended.code}: {ended.output}"
+        return self._differences()
+
+    def _differences(self) -> str:
+        found = contents(self._area / self._scenario.result)
+        differing = sorted(name for name, _ in self._expected - found.items())
+        missing, extra = sorted(self._names - found.keys()), sorted(found.keys() - self._names)
+        told = {"differ": differing, "missing": missing, "left over": extra}
+        told["twice"] = repeated_steps(self._area)
+        return "; ".join(f"{what}: {', '.join(names)}" for what, names in told.items() if names)
