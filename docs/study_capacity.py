@@ -1,6 +1,7 @@
 """Measure how the images of qlatent get better with qubits, layers and circuits.
 
     python docs/study_capacity.py FOLDER DATASET [--steps N] [--seeds N] [--only NAME ...]
+        [--most-qubits N]
 
 trains qlatent of each size, and its classical twin, with several seeds; those of as many latents
 share one autoencoder. It prints the table of models.md and draws docs/images/capacity.png. What is
@@ -22,7 +23,7 @@ from qhybrid.data.load import load_dataset
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.models.model_file import read_spec
-from qhybrid.models.rows import CONTROL
+from qhybrid.models.row import CONTROL
 from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
 from qhybrid.run_group import Group, is_group
@@ -188,10 +189,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[CIRCUIT, TWIN, CEILING])
+    parser.add_argument("--most-qubits", type=int, default=16, help="leave larger circuits out")
     asked = parser.parse_args(arguments)
     sizes = dict.fromkeys(size for panel in PANELS.values() for size in panel)
     found = {}
     for size in sorted(sizes, key=lambda size: size.qubits):
+        if size.qubits > asked.most_qubits:
+            continue
         for model in asked.only:
             if model != CEILING or size == Size(size.qubits):
                 group = trained(asked.folder, asked.dataset, model, size, asked)
