@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from qhybrid.diffusion.epsilon import EpsilonProcess
+from qhybrid.diffusion.grey_levels import HALF_LEVEL, log_probability
 from qhybrid.diffusion.state_process import posterior
 
 VARIANCES = ("posterior", "beta")
 """Of p(x_(t-1) | x_t): that of q(x_(t-1) | x_t, x_0), with which `ddpm` draws, or beta_t."""
-
-_HALF_LEVEL = 1 / 255
-_LEAST_PROBABILITY = 1e-12
 
 
 class VariationalBound:
@@ -29,9 +27,9 @@ class VariationalBound:
     """
 
     def __init__(self, process: EpsilonProcess) -> None:
-        """Take the process of a model that predicts noise."""
+        """Take the process of a model that predicts noise; it is bound to one it learns from."""
         self._process = process
-        self._levels = process.scheduler.alphas_cumprod.double()
+        self._levels = process.present_scheduler().alphas_cumprod.double()
         self._posterior = posterior(self._levels)
         before = torch.cat([self._levels.new_ones(1), self._levels[:-1]])
         betas = 1 - self._levels / before
@@ -75,7 +73,9 @@ class VariationalBound:
         to_image, _, variances = self._posterior
         for each in self.variances.values():
             if timestep == 0:
-                yield -_log_probability(original, image, each[0].sqrt()).flatten(1).sum(1)
+                std = each[0].sqrt()
+                found = log_probability(original, (original - image) / std, HALF_LEVEL / std)
+                yield -found.flatten(1).sum(1)
                 continue
             # Both means have the same share of x_t.
             error = (to_image[timestep] * (original - image)).square()
@@ -87,13 +87,3 @@ class VariationalBound:
 def bits_per_dimension(nats: Tensor, dimensions: int) -> Tensor:
     """Return nats of whole images as bits per pixel and channel."""
     return nats / (dimensions * math.log(2))
-
-
-def _log_probability(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Return log p of 256 levels under a normal distribution (Ho et al. 2020, equation 13)."""
-    upper = torch.special.ndtr((images + _HALF_LEVEL - mean) / std)
-    lower = torch.special.ndtr((images - _HALF_LEVEL - mean) / std)
-    # The first and the last level reach to infinity.
-    upper = torch.where(images > 1 - _HALF_LEVEL, 1.0, upper)
-    lower = torch.where(images < -1 + _HALF_LEVEL, 0.0, lower)
-    return (upper - lower).clamp_min(_LEAST_PROBABILITY).log()

@@ -46,8 +46,11 @@ class EpsilonProcess(Process):
         return denoising_loss(model, images, scheduler, weighting, generator, noise_source)
 
     def epsilon(self, predicted: Tensor, x: Tensor, t: int) -> Tensor:
-        """Return the noise in x that a prediction stands for; here it is the noise itself."""
-        return predicted
+        """Return the noise in x that a prediction stands for; here it is its first channels.
+
+        The others, if there are any, say the variances.
+        """
+        return split(predicted, x.shape[1])[0]
 
     def chain(self, model: Callable[..., Any], draw: Draw) -> Iterator[Tensor]:
         """Yield pure noise, then x after each step, (B, C, H, W), as the model is given it.
@@ -64,8 +67,8 @@ class EpsilonProcess(Process):
         yield given
         for t, following in zip(visited, [*visited[1:], -1], strict=True):
             times = torch.full((len(x),), t, device=draw.device, dtype=torch.long)
-            predicted, v = split(model(given, times).float(), given.shape[1])
-            epsilon = self.epsilon(predicted, given, t)
+            predicted = model(given, times).float()
+            epsilon, (_, v) = self.epsilon(predicted, given, t), split(predicted, given.shape[1])
             if learned and v is not None:
                 epsilon = torch.cat([epsilon, v], dim=1)  # as diffusers takes them
             with drawn_from(draw.noise, generators, streams):

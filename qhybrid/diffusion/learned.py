@@ -9,18 +9,13 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from qhybrid.diffusion.epsilon import EpsilonProcess
+from qhybrid.diffusion.grey_levels import HALF_LEVEL, log_probability
 from qhybrid.diffusion.learned_schedule import LearnedSchedule
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.process import Draw
 from qhybrid.diffusion.schedules import NoiseScheduler, noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
-
-HALF_BIN = 1 / 255
-"""Half the distance of two of the 256 values of a pixel in [-1, 1]."""
-
-LEAST = 1e-12
-"""Of a probability whose logarithm is taken, as in the code of Ho et al. (2020)."""
 
 
 class LearnedProcess(EpsilonProcess):
@@ -125,8 +120,5 @@ def reconstruction_loss(noise: Tensor, images: Tensor, gamma: Tensor) -> Tensor:
     alpha gives to the values next to it, the outermost ones reaching to infinity (Ho et al. 2020,
     equation 13); z_0 = alpha x + sigma noise.
     """
-    width = HALF_BIN / (gamma / 2).exp()
-    above, below = torch.special.ndtr(width - noise), torch.special.ndtr(-width - noise)
-    above = torch.where(images > 1 - HALF_BIN, 1.0, above)
-    below = torch.where(images < -1 + HALF_BIN, 0.0, below)
-    return -(above - below).clamp(min=LEAST).log().flatten(1).sum(1)
+    found = log_probability(images, -noise, HALF_LEVEL / (gamma / 2).exp())
+    return -found.flatten(1).sum(1)

@@ -9,15 +9,11 @@ import math
 import torch
 from torch import Tensor
 
+from qhybrid.diffusion.grey_levels import HALF_LEVEL, log_probability
 from qhybrid.diffusion.schedules import NoiseScheduler
 
 BOUND_WEIGHT = 1e-3
 """Lambda of their equation 16: the share of the variational bound in the loss."""
-
-_HALF_BIN = 1 / 255
-"""Half of the distance of grey levels in [-1, 1]."""
-
-_LEAST_LIKELIHOOD = 1e-12
 
 
 def split(predicted: Tensor, channels: int) -> tuple[Tensor, Tensor | None]:
@@ -61,9 +57,9 @@ def bound(
         scheduler: From `noise_scheduler`.
     """
     log_model, log_posterior = log_variances(v, timesteps, scheduler)
-    _, scale, _ = (_like(each, timesteps, v) for each in _levels(scheduler))
+    _, factor, _ = (_like(each, timesteps, v) for each in _levels(scheduler))
     # Both means are (x_t - scale' epsilon) / sqrt(alpha_t), one with the true epsilon (equation 7).
-    difference = scale * (noise - epsilon.detach())
+    difference = factor * (noise - epsilon.detach())
     divergence = 0.5 * (
         log_model
         - log_posterior
@@ -72,19 +68,10 @@ def bound(
         + difference.square() * (-log_model).exp()
     )
     # The true mean is x_0 itself at the first timestep.
-    surprise = _surprise(images, images + difference, log_model)
+    scale = (-0.5 * log_model).exp()
+    surprise = -log_probability(images, -scale * difference, scale * HALF_LEVEL)
     first = (timesteps == 0).view(-1, *[1] * (v.ndim - 1))
     return torch.where(first, surprise, divergence).flatten(1).mean(1) / math.log(2)
-
-
-def _surprise(images: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return -log of the probability of a grey level, whose bins at -1 and 1 have no end."""
-    scale = (-0.5 * log_variance).exp()
-    above = torch.special.ndtr(scale * (images + _HALF_BIN - mean))
-    below = torch.special.ndtr(scale * (images - _HALF_BIN - mean))
-    above = torch.where(images > 1 - _HALF_BIN, 1, above)
-    below = torch.where(images < _HALF_BIN - 1, 0, below)
-    return -(above - below).clamp(min=_LEAST_LIKELIHOOD).log()
 
 
 def _levels(scheduler: NoiseScheduler) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """The variational bound of a trained run on images that it was not trained on."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from torch import Tensor, nn
 
 from qhybrid.data.dataset import ImageDataset, scale_pixels
 from qhybrid.data.load import load_dataset
+from qhybrid.diagrams import new_figure, save_figure
 from qhybrid.diffusion.bound import VARIANCES, VariationalBound, bits_per_dimension
 from qhybrid.diffusion.epsilon import EpsilonProcess
-from qhybrid.files import replacing, write_json
+from qhybrid.files import write_json
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run, check_free, claim_folder, claim_next
@@ -106,11 +106,7 @@ class Bound:
     def save(self) -> None:
         """Write both files."""
         write_json(self.results_file, self.to_dict())
-        # matplotlib says on standard error that it lists the fonts, the first time.
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)
-        from matplotlib.figure import Figure
-
-        figure = Figure((6.4, 4), layout="constrained")
+        figure = new_figure(6.4, 4)
         axes = figure.add_subplot()
         for name, style in zip(VARIANCES, ("-", "--"), strict=True):
             curve = bits_per_dimension(self.terms[name].mean(1), self.dimensions)
@@ -121,8 +117,7 @@ class Bound:
         axes.set(xlabel="t", ylabel="L_(t-1), bits per dimension", xscale="log", yscale="log")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-        with replacing(self.picture_file) as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
+        save_figure(figure, self.picture_file)
 
 
 def measure_bound(
@@ -165,6 +160,7 @@ def measure_bound(
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(SEED))
     images = scale_pixels(dataset.images[order[:num_images]])
     model = load_model(run.folder, get_backend("statevector"), weights=weights).to(where).eval()
+    process.bind(model)
     prior, terms = _terms(model, VariationalBound(process), images, where, on_step)
     folder = claim_next(run.folder / "bounds", found) if out is None else claim_folder(out)
     count, size = len(images), images[0].numel()

@@ -1,6 +1,5 @@
 """Plots in the run's folder: the loss, the figures by epoch, and the forward diffusion."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from qhybrid.data.dataset import ImageDataset
+from qhybrid.diagrams import new_figure, save_figure
 from qhybrid.diffusion.images import to_uint8
 from qhybrid.diffusion.process import Process
 from qhybrid.diffusion.specs import LEARNED_SCHEDULE
-from qhybrid.files import read_json, reading, replacing
+from qhybrid.files import read_json, reading
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.batches import StepPlan
@@ -21,7 +21,7 @@ from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.state import StepHook, TrainingState
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 STRIP_IMAGES, STRIP_TIMES = 4, 9
 """Rows and columns of the forward diffusion."""
@@ -68,7 +68,7 @@ def plots_are_current(run: Run) -> bool:
 
 def plot_loss(run: Run, plan: StepPlan) -> None:
     """Write loss.png from metrics.csv: the loss by step on a logarithmic scale, and by epoch."""
-    rows, figure = read_metrics(run.metrics_file), _new_figure(6.4, 4)
+    rows, figure = read_metrics(run.metrics_file), new_figure(6.4, 4)
     axes = figure.add_subplot()
     series = (("loss", "training", "-"), (HELD_OUT, "held out, averaged weights", "o--"))
     for column, label, style in series:
@@ -86,7 +86,7 @@ def plot_loss(run: Run, plan: StepPlan) -> None:
     axes.grid(alpha=0.3)
     if any(row.get(HELD_OUT) for row in rows):
         axes.legend(frameon=False)
-    _save(figure, run.loss_plot)
+    save_figure(figure, run.loss_plot)
 
 
 def _epochs(plan: StepPlan) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -113,7 +113,7 @@ def plot_figures(run: Run) -> None:
 
     columns = 2 if len(series) == 4 else min(_COLUMNS, len(series))
     lines = -(-len(series) // columns)
-    figure = _new_figure(3.2 * columns, 2.6 * lines)
+    figure = new_figure(3.2 * columns, 2.6 * lines)
     for place, (name, points) in enumerate(series.items(), 1):
         points.sort(key=lambda point: point[0])
         epochs, found = zip(*points, strict=True)
@@ -129,7 +129,7 @@ def plot_figures(run: Run) -> None:
         axes.grid(alpha=0.3)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    _save(figure, run.figures_plot)
+    save_figure(figure, run.figures_plot)
 
 
 def plot_forward(dataset: ImageDataset, process: Process, path: Path) -> None:
@@ -155,7 +155,7 @@ def plot_forward(dataset: ImageDataset, process: Process, path: Path) -> None:
     rows, columns = len(images), len(labels)
     tiles = torch.stack(strip).permute(1, 3, 0, 4, 2).reshape(rows * size, columns * size, -1)
     pixels = to_uint8(tiles.permute(2, 0, 1)[None])[0]
-    figure = _new_figure(0.9 * columns, 0.9 * rows + 0.25)
+    figure = new_figure(0.9 * columns, 0.9 * rows + 0.25)
     axes = figure.add_subplot()
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_xticks([(place + 0.5) * size - 0.5 for place in range(columns)], labels)
@@ -166,18 +166,4 @@ def plot_forward(dataset: ImageDataset, process: Process, path: Path) -> None:
     for place in range(1, rows):
         axes.axhline(place * size - 0.5, color="white", linewidth=2)
     axes.spines[:].set_visible(False)
-    _save(figure, path)
-
-
-def _new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of a size in inches; nothing of a user's pyplot is touched."""
-    # matplotlib says on standard error that it lists the fonts, the first time.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    from matplotlib.figure import Figure
-
-    return Figure((width, height), layout="constrained")
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    save_figure(figure, path)

@@ -11,6 +11,8 @@ from qhybrid.diffusion.bound import VariationalBound, bits_per_dimension
 from qhybrid.diffusion.epsilon import EpsilonProcess
 from qhybrid.diffusion.process import EPSILON
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.zoo import build_model
 
 MEAN, STD = 0.1, 0.15
 
@@ -117,3 +119,35 @@ def test_the_bound_of_gaussian_data_is_their_entropy(
     assert entropy - 0.15 < beta < entropy + 0.25
     # With few steps the variance of q is too small for p, most of all where the noise grows fast.
     assert entropy - 0.15 < posterior
+
+
+def test_predicted_variances_are_no_part_of_the_noise(generator: torch.Generator) -> None:
+    """Of a model that predicts both, the bound is that of its noise."""
+    process = EPSILON.build(ScheduleSpec("linear", 10, variance="learned"), P2Weighting())
+    assert isinstance(process, EpsilonProcess)
+    images = torch.rand(3, 1, 4, 4, generator=generator) * 2 - 1
+    noise = torch.randn(images.shape, generator=generator)
+    bound = VariationalBound(process)
+
+    def both(x: Tensor, _t: Tensor) -> Tensor:
+        return torch.cat([x / 2, torch.ones_like(x)], dim=1)
+
+    for t in (0, 4):
+        found = list(bound.term(both, images, t, noise))
+        alone = list(bound.term(lambda x, _t: x / 2, images, t, noise))
+        assert all(map(torch.equal, found, alone))
+
+
+def test_a_learned_schedule_is_the_models(generator: torch.Generator) -> None:
+    spec = ModelSpec("unet", 8, dim=4, schedule="learned")
+    model = build_model(spec, generator=generator)
+    with torch.no_grad():
+        for weight in model.noise_levels.parameters():
+            weight.add_(0.5)
+    process = spec.row.process.build(ScheduleSpec("learned", 10), P2Weighting())
+    process.bind(model)
+    assert isinstance(process, EpsilonProcess)
+    betas = torch.tensor(model.noise_levels.betas(10), dtype=torch.float64)
+    # The scheduler multiplies alphas in single precision.
+    assert torch.allclose(VariationalBound(process).variances["beta"], betas, rtol=1e-3)
+    assert not torch.allclose(process.scheduler.betas.double(), betas, rtol=1e-2)

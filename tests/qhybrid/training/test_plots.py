@@ -23,13 +23,13 @@ from qhybrid.training.batches import StepPlan
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Figures that were saved."""
     saved: list[Figure] = []
-    save = plots._save
+    save = plots.save_figure
 
     def keeping(figure: Figure, path: Path) -> None:
         saved.append(figure)
         save(figure, path)
 
-    monkeypatch.setattr(plots, "_save", keeping)
+    monkeypatch.setattr(plots, "save_figure", keeping)
     return saved
 
 
