@@ -13,6 +13,7 @@ class Kind:
 
     Attributes:
         name: What messages call them.
+        label: The same, in a word.
         model: The model that is trained on them where a request names none.
         settings: Keys of the section `data` that are for them alone.
         loader: Function (dataset, *, limit, split, **settings) -> data to train on,
@@ -25,6 +26,7 @@ class Kind:
     """
 
     name: str
+    label: str
     model: str
     settings: tuple[str, ...]
     loader: str
@@ -36,6 +38,7 @@ class Kind:
 
 IMAGES = Kind(
     "images",
+    label="images",
     model="1hqconv-qvunet",
     settings=("classes", "image_size"),
     loader="qhybrid.data.load:load_dataset",
@@ -46,6 +49,7 @@ IMAGES = Kind(
 
 STATES = Kind(
     "quantum states",
+    label="states",
     model="qreverse",
     settings=("qubits", "spread"),
     loader="qhybrid.data.states:load_states",

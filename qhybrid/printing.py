@@ -13,6 +13,12 @@ def print_lines(console: Console, lines: Mapping[str, str], width: int = 8) -> N
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_heading(console: Console | None, text: str) -> None:
+    """Print what the lines to come are about, if there is a console."""
+    if console is not None:
+        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
+
+
 def progress_bar(
     console: Console, after_count: progress.ProgressColumn, last: progress.ProgressColumn
 ) -> progress.Progress:

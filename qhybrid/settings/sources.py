@@ -248,8 +248,6 @@ def _in_one_line(error: ValidationError) -> RequestError:
     if isinstance(cause, ValueError):
         named = key.rpartition(".")[2] in str(cause)
         return RequestError(str(cause) if named else f"{key}: {cause}")
-    if first["type"] in ("bool_parsing", "bool_type"):
-        return RequestError(f"{key} must be true or false, but is {shown(value)}")
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return RequestError(f"{key} must be a table of keys, but is {shown(value)}")
     section, _, name = key.partition(".")

@@ -109,14 +109,18 @@ def _train(
     show_end(console, run, session, record)
 
 
-def _probe(session: Session) -> Probe | None:
-    """Return what measures the circuits' influence, where there are circuits or their controls.
+def _has_influence(session: Session) -> bool:
+    """Whether there are circuits, or their controls, and images to measure their influence on.
 
     One image is its own mean: nothing can be measured on it.
     """
-    if session.spec.row.alone or not circuit_places(session.state.model):
-        return None
-    if len(session.dataset) < 2:
+    alone = session.spec.row.alone
+    return not alone and bool(circuit_places(session.state.model)) and len(session.dataset) > 1
+
+
+def _probe(session: Session) -> Probe | None:
+    """Return what measures the circuits' influence, where they have any."""
+    if not _has_influence(session):
         return None
     module = session.state.module
     return Probe(module, held_out(session.config.data, session.dataset, module))
@@ -197,7 +201,7 @@ def _is_described(run: Run, session: Session) -> bool:
     if not plots_are_current(run):
         return False
     record = read_influence(run)
-    return _probe(session) is None or (record is not None and record.step == run.newest_step())
+    return not _has_influence(session) or (record is not None and record.step == run.newest_step())
 
 
 def _describe(run: Run, session: Session, *, resumed: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qhybrid.files import user_path
+from qhybrid.printing import print_heading
 from qhybrid.run_folder import RUNS, Run, newest_folder, usual_name
 from qhybrid.run_group import Group, is_group
 from qhybrid.run_lock import occupied
@@ -76,7 +77,7 @@ def train_seeds(
             for seed in wanted:
                 group.run(seed).folder.mkdir(exist_ok=True)
             if note is not None:
-                _say(console, f"note: {note}")
+                print_heading(console, f"note: {note}")
             _train(group, configs, jobs, console)
     if console is not None:
         from qhybrid.printing import print_lines
@@ -128,7 +129,7 @@ def _train(group: Group, configs: list[Config], jobs: int, console: "Console | N
     for config in configs:
         run = group.run(config.training.seed)
         if run.config_file.is_file() and run.is_finished(config):
-            _say(console, f"{run.folder} is finished")
+            print_heading(console, f"{run.folder} is finished")
         else:
             left.append(config)
     if not left:
@@ -146,20 +147,15 @@ def _train_in_turn(group: Group, configs: list[Config], console: "Console | None
     failures = []
     for number, config in enumerate(configs, start=1):
         run = group.run(config.training.seed)
-        _say(console, f"run {number} of {len(configs)}: seed {config.training.seed}")
+        print_heading(console, f"run {number} of {len(configs)}: seed {config.training.seed}")
         try:
             with _of_group(group, run):
                 train(config, out=run.folder, resume=run.config_file.is_file(), console=console)
         except TrainingDiverged as error:
             failures.append(error)
-            _say(console, f"{run.folder}: {error}")
+            print_heading(console, f"{run.folder}: {error}")
     if failures:
         raise failures[0]
-
-
-def _say(console: "Console | None", text: str) -> None:
-    if console is not None:
-        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qhybrid.models.rows import MODELS
+from qhybrid.printing import print_heading
 from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
@@ -81,15 +82,14 @@ def train_first(
             with _undone_if_nothing_began(run) if resumed is None else nullcontext():
                 save_config(config, run.config_file)
                 _train(first, run, train, console)
-    if console is not None:
-        _say(console, f"stage 2 of 2: {config.model.name}, from the weights of {first.model.name}")
+    second = f"{config.model.name}, from the weights of {first.model.name}"
+    print_heading(console, f"stage 2 of 2: {second}")
     return run
 
 
 def _train(first: Config, run: Run, train: Callable[..., Run], console: "Console | None") -> None:
     nested = run.pretrained
-    if console is not None:
-        _say(console, f"stage 1 of 2: {first.model.name}, {first.training.epochs} epochs")
+    print_heading(console, f"stage 1 of 2: {first.model.name}, {first.training.epochs} epochs")
     begun = nested.config_file.is_file()
     try:
         train(first, out=nested.folder, resume=begun, console=console)
@@ -108,7 +108,3 @@ def _undone_if_nothing_began(run: Run) -> Iterator[None]:
         if not run.pretrained.config_file.is_file():
             run.config_file.unlink(missing_ok=True)
         raise
-
-
-def _say(console: "Console", text: str) -> None:
-    console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)

@@ -32,9 +32,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
         console,
         {
             "model": f"{config.model.name}, {parameters}",
-            "images"
-            if kind == "images"
-            else "states": f"{config.data.dataset}, {dataset.described}",
+            session.kind.label: f"{config.data.dataset}, {dataset.described}",
             "backend": _backend(session),
             **_natural_gradient(session.config),
             "device": f"{session.device}, precision {config.training.precision}",
