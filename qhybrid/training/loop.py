@@ -12,6 +12,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
+from qhybrid.training.batches import ResidentBatches
 from qhybrid.training.optimizers import clipped_part
 from qhybrid.training.state import StepHook, TrainingState
 
@@ -19,7 +20,7 @@ from qhybrid.training.state import StepHook, TrainingState
 def fit(
     fabric: Fabric,
     state: TrainingState,
-    batches: DataLoader[Any],
+    batches: DataLoader[Any] | ResidentBatches,
     hooks: Sequence[StepHook],
     *,
     clip: float,
@@ -31,7 +32,9 @@ def fit(
     """
     fabric.launch()
     module, optimizer = fabric.setup(state.module, state.optimizer)
-    loader, accumulate = fabric.setup_dataloaders(batches), state.plan.accumulate
+    accumulate = state.plan.accumulate
+    moved = isinstance(batches, ResidentBatches)
+    loader = batches if moved else fabric.setup_dataloaders(batches)
     clipped = clipped_part(state.optimizer)
     with ExitStack() as stack:
         for hook in hooks:

@@ -35,7 +35,7 @@ from qhybrid.training.metrics import Probe as EpochProbe
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.plots import Plots, plots_are_current
-from qhybrid.training.precision import Bf16
+from qhybrid.training.precision import Bf16, tf32
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.session import Session, build_session
@@ -254,7 +254,7 @@ def _fit(
     stop: StopSignal,
 ) -> None:
     settings = session.config.training
-    with _without_chatter(), stop.listening():
+    with _without_chatter(), stop.listening(), tf32(settings.precision == "tf32"):
         plugins = Bf16(session.device) if settings.precision == "bf16" else None
         fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
         try:

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="untyped-decorator"
 """Triton kernels that hold a sample's state in registers while all gates of a circuit act on it.
 
 A program of the grid has one sample of one weight set, so a batch and its circuits are one launch.
