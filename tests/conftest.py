@@ -4,11 +4,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 settings.register_profile("qhybrid", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("qhybrid")
@@ -45,6 +48,40 @@ def rng(seed: int) -> np.random.Generator:
 @pytest.fixture
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+class FromHost(TorchDispatchMode):
+    """Lists operations that take numbers from the host's memory to torch device "meta".
+
+    There nothing has a value, so that whatever asks for one raises.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given, found = (
+            {each.device.type for each in tree_leaves(some) if isinstance(each, torch.Tensor)}
+            for some in ((args, kwargs), result)
+        )
+        # A number on its own becomes an argument of the launch, unless it is copied itself.
+        alone = all(not each.dim() for each in tree_leaves(args) if _on_host(each))
+        copied = not alone or func._opname in ("_to_copy", "copy_")
+        if "cpu" in given and "meta" in found and copied:
+            self.found.append(func._opname)
+        return result
+
+
+def _on_host(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.device.type == "cpu"
+
+
+@pytest.fixture
+def from_host() -> FromHost:
+    """Lists what a GPU would be sent from the host's memory, with "meta" in its place."""
+    return FromHost()
 
 
 @pytest.fixture

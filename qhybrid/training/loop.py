@@ -32,9 +32,10 @@ def fit(
     """
     fabric.launch()
     module, optimizer = fabric.setup(state.module, state.optimizer)
+    loader: Any = batches
+    if isinstance(batches, DataLoader):
+        loader = fabric.setup_dataloaders(batches)
     accumulate = state.plan.accumulate
-    moved = isinstance(batches, ResidentBatches)
-    loader = batches if moved else fabric.setup_dataloaders(batches)
     clipped = clipped_part(state.optimizer)
     with ExitStack() as stack:
         for hook in hooks:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tests.performance import figures, gpu, ideas, report
+from tests.performance import figures, gpu, ideas, launches, report
 from tests.performance.cases import circuits
 from tests.performance.figures import PAPER, SMALL, Sizes
 from tests.performance.floor import describe, measure_floor
@@ -74,6 +74,10 @@ def _ideas(chosen: Sequence[str], asked: argparse.Namespace) -> str:
     return report.markdown(("idea", "with", "without", "gain"), lines)
 
 
+def _launches(chosen: Sequence[str], asked: argparse.Namespace) -> str:
+    return report.markdown(launches.HEADER, launches.lines(*(2,) if asked.small else (128, 1024)))
+
+
 def _gpu(chosen: Sequence[str], asked: argparse.Namespace) -> str:
     table, others = "", report.OtherWork()
     for found in gpu.measure(gpu.SMALL if asked.small else gpu.PAPER):
@@ -93,9 +97,10 @@ PARTS = {
     "figures": tuple(figures.SECTIONS),
     "floor": ("floor",),
     "ideas": tuple(IDEAS),
+    "launches": ("launches",),
     "gpu": ("gpu",),
 }
-BLOCKS = {"figures": _figures, "floor": _floor, "ideas": _ideas, "gpu": _gpu}
+BLOCKS = {"figures": _figures, "floor": _floor, "ideas": _ideas, "launches": _launches, "gpu": _gpu}
 SECTIONS = tuple(section for parts in PARTS.values() for section in parts)
 
 

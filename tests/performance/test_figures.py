@@ -18,6 +18,7 @@ from tests.performance import figures, ideas, processes
 from tests.performance.contenders import PEERS
 from tests.performance.figures import SMALL, Row
 from tests.performance.floor import count, describe, measure_floor
+from tests.performance.launches import count as count_launches
 from tests.performance.report import OtherWork, figures_table, machine
 from tests.performance.smi import summary
 from tests.performance.timing import duration, interleaved
@@ -125,6 +126,16 @@ def test_the_gpu_script_can_be_rehearsed_on_the_cpu(
     assert not [row for row in found["rows"] if row["measured"].startswith(("failed", "skipped"))]
     assert "absent: no pennylane, jax" in found["rows"][-1]["measured"]
     assert (tmp_path / "gpu.md").read_text().startswith("| figure | measured |")
+
+
+def test_a_gpu_is_asked_for_less_by_kernels_and_least_by_graphs() -> None:
+    ways = {"kernels": False, "graphs": False}, {"kernels": True, "graphs": False}
+    operations, kernels, graphs = (
+        count_launches(2, **way) for way in (*ways, {"kernels": True, "graphs": True})
+    )
+    assert operations.launches > kernels.launches > 100 > graphs.launches > 0
+    assert operations.bytes > 5 * kernels.bytes > 0
+    assert [operations.copies, kernels.copies, graphs.copies] == [0, 0, 0]
 
 
 def test_the_gpu_script_needs_a_gpu(

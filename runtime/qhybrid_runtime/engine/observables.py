@@ -140,13 +140,14 @@ class ObservableSet:
 
     def weighted(self, cotangent: Tensor, state: Tensor) -> Tensor:
         """Return sum_i c_i O_i |state>, (G, 2**n, B), for cotangents c of shape (G, B, n_obs)."""
-        total = torch.zeros_like(state)
+        total: Tensor | None = None
         for term in self._terms.get(state, self._terms_like):
             mixed = term.phases.mT @ cotangent.mT[:, term.rows].to(state.dtype)
             # XOR is its own inverse, so gathering at `moved` puts each product where it belongs.
             product = mixed * state
-            total = total + (product if term.moved is None else product[:, term.moved])
-        return total
+            found = product if term.moved is None else product[:, term.moved]
+            total = found if total is None else total + found
+        return torch.zeros_like(state) if total is None else total
 
 
 class _Term(NamedTuple):

@@ -14,8 +14,6 @@ from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import CRXGate
 from qiskit.quantum_info import SparsePauliOp
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import qhybrid_runtime
 from qhybrid_circuits.ansatz import hqconv
@@ -201,26 +199,9 @@ def test_matrices_are_multiplied_in_full_precision_whatever_the_network_does() -
         matmul.fp32_precision = before
 
 
-class Transfers(TorchDispatchMode):
-    """Counts operations that take numbers from the host's memory to another device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        there = any(each.device.type == "meta" for each in tree_leaves(result))
-        # A number on its own becomes an argument of the launch.
-        if there and any(each.device.type == "cpu" and each.dim() for each in given):
-            self.found.append(str(func))
-        return result
-
-
 @pytest.mark.parametrize("kernels", [False, True])
 def test_a_call_copies_nothing_from_the_host_and_waits_for_nothing(
-    kernels: bool, monkeypatch: pytest.MonkeyPatch
+    kernels: bool, from_host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # On torch device "meta" nothing has a value: whatever asks for one raises.
     monkeypatch.setattr(KernelSweep, "launch", lambda *arguments: None)
@@ -231,7 +212,7 @@ def test_a_call_copies_nothing_from_the_host_and_waits_for_nothing(
     at = [each.to("meta") for each in a_point(program, np.random.default_rng(0), torch.float32)]
     codes = torch.zeros(1, 2, 2, dtype=torch.uint8, device="meta")
     values_and_gradients(executor, program, observables, at, codes)
-    with Transfers() as transfers:
+    with from_host as transfers:
         values_and_gradients(executor, program, observables, at, codes)
     assert transfers.found == []
 

@@ -133,9 +133,8 @@ def full_precision() -> Iterator[None]:
     """
     matmul = torch.backends.cuda.matmul
     # PyTorch 2.9 replaced the one by the other, and refuses to read the old one after the new.
-    name, exact = ("allow_tf32", False)
-    if hasattr(matmul, "fp32_precision"):
-        name, exact = ("fp32_precision", "ieee")
+    is_new = hasattr(matmul, "fp32_precision")
+    name, exact = ("fp32_precision", "ieee") if is_new else ("allow_tf32", False)
     before = getattr(matmul, name)
     setattr(matmul, name, exact)
     try:

@@ -28,7 +28,7 @@ def capture_cuda_graph(
     run: Callable[[], Sequence[Tensor]],
 ) -> tuple[Callable[[], None], Sequence[Tensor]]:
     """Record what a function launches on the current GPU."""
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         # Kernels are compiled and constants copied now: neither can be done during a capture.

@@ -100,9 +100,8 @@ class KernelSweep:
         groups, samples = data_angles.shape[:2]
         qubit_states, stacks = self._builder.build(weight_angles, data_angles, codes)
         # Each sample is a group of its own here: (G * B, 2**n, 1), a sample's amplitudes together.
-        start = start_state(
-            self._plan, qubit_states.flatten(2)[..., None], data_angles.flatten(0, 1)[:, None]
-        ).squeeze(-1)
+        apart = qubit_states.flatten(2).transpose(1, 2).contiguous().transpose(1, 2)[..., None]
+        start = start_state(self._plan, apart, data_angles.flatten(0, 1)[:, None]).squeeze(-1)
         by_kind = {s.differs: each for s, each in zip(self._builder.stacks, stacks, strict=True)}
         none = start.new_empty(0, 2, 2, 1)
         shared = by_kind.get(False, none).flatten(3).movedim(-1, 0)
@@ -164,16 +163,16 @@ class _KernelEvolution(torch.autograd.Function):
         return observables.expectations(final.mT[None])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the start states and of all matrices."""
         sweep: KernelSweep = ctx.sweep
         final, matrices = ctx.saved_tensors
-        by_state = 2 * ctx.observables.weighted(cotangent, final.mT[None])
-        costate = by_state[0].mT.contiguous()
+        costate = ctx.observables.weighted(2 * cotangent, final.mT[None])[0].mT.contiguous()
         shape = (len(final), sweep.num_matrices, 2, 2, 2)
         gradients = matrices.new_zeros(shape)
         sweep.launch("unevolve", ctx.samples, matrices, [final, costate], gradients)
         found = torch.view_as_complex(gradients)
-        by_shared = found[:, : sweep.num_shared].unflatten(0, (-1, ctx.samples)).sum(1)
+        grouped = found.reshape(-1, ctx.samples, *shape[1:4])
+        by_shared = grouped[:, :, : sweep.num_shared].sum(1)
         return None, None, None, costate, by_shared, found[:, sweep.num_shared :]
