@@ -194,7 +194,7 @@ def circuit_rows(scale: Scale, batch: int) -> list[Row]:
 def jax_rows(scale: Scale) -> list[Row]:
     """Time JAX's jit and vmap on the same GPU."""
     rows = []
-    for batch in scale.batches:
+    for batch in reversed(scale.batches):  # The one with a bar first: JAX compiles for long.
         bar = f"{JAX_BAR:g}x faster" if batch == 1024 else ""
         figure = f"HQConv, value + VJP, batch {batch}, against {JAX.name}"
         absent = _jax_absent(scale.device)

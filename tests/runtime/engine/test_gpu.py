@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from qhybrid_runtime.engine.torch.gpu import GpuExecutor
 from qhybrid_runtime.engine.torch.recordings import Recordings
 from qhybrid_runtime.engine.torch.sweep import KernelSweep
 
-pytest.importorskip("triton")
+with_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
 interpreted = pytest.mark.skipif(
     torch.cuda.is_available(), reason="Triton's interpreter stands in for a GPU, which is here"
 )
@@ -69,6 +70,7 @@ def compiled(circuit: QuantumCircuit) -> tuple[Program, ObservableSet]:
     return compile_program(circuit, inputs), observables
 
 
+@with_triton
 @interpreted
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_kernels_agree_with_the_cpu_engine(rng, dtype: torch.dtype, close: float) -> None:
@@ -103,6 +105,7 @@ def test_what_kernels_cannot_run_is_left_to_torch(monkeypatch: pytest.MonkeyPatc
     assert sweep.make_kernel_sweep(program, observables.support) is None
 
 
+@with_triton
 def test_kernels_that_fail_are_left_out_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str) -> Any:
         raise RuntimeError("Failed to find C compiler")
@@ -235,6 +238,7 @@ for kernel in (kernels.evolve, kernels.unevolve):
 """
 
 
+@with_triton
 def test_kernels_compile_for_an_h100() -> None:
     # Triton brings all that it takes to make machine code, and needs no GPU for it.
     path = Path(qhybrid_runtime.__file__).parent / "engine" / "torch" / "kernels.py"
