@@ -14,14 +14,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    MPIEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from qhybrid.launcher import OWN, Layout
@@ -114,7 +112,9 @@ class Ranks:
         self.rank, self.size = fabric.global_rank, fabric.world_size
         # What is agreed on is in the processors' memory, so that no GPU is waited for.
         on_processors = dist.get_backend() == "gloo"
-        self._group = None if on_processors else dist.new_group(backend="gloo", timeout=PATIENCE)
+        self._group: Any = (
+            None if on_processors else dist.new_group(backend="gloo", timeout=PATIENCE)
+        )
         self._store = dist.distributed_c10d._get_default_store()
 
     def any(self, mine: bool) -> bool:
@@ -131,7 +131,7 @@ class Ranks:
 
     def gathered(self, rows: Tensor, counts: list[int]) -> Tensor:
         """Return all processes' rows, of which each has so many, in order; see `SharedModel`."""
-        gathered: Tensor = _Gathered.apply(rows, self.rank, counts)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Gathered.apply(rows, self.rank, counts)
         return gathered
 
     def tell(self, reason: str) -> None:
@@ -240,8 +240,7 @@ def together(fabric: Fabric, resume: str) -> Iterator[Ranks]:
     fabric.launch()
     ranks = Ranks(fabric)
     lost = f"a process of this training was ended by the system or a user; {resume}"
-    children = getattr(fabric.strategy.launcher, "procs", [])
-    watch = _Watch(ranks, lost, children)
+    watch = _Watch(ranks, lost, _children(fabric))
     watch.start()
     try:
         yield ranks
@@ -257,6 +256,17 @@ def together(fabric: Fabric, resume: str) -> Iterator[Ranks]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _children(fabric: Fabric) -> list[Any]:
+    """Return the processes that Fabric started here, and have it watch them no more.
+
+    It would kill this one, without a line, where one of them has ended.
+    """
+    started = getattr(fabric.strategy.launcher, "procs", [])
+    children = list(started)
+    started.clear()
+    return children
 
 
 def _leave(ranks: Ranks, error: BaseException, lost: str) -> None:
