@@ -37,6 +37,10 @@ def environment(rank: int, size: int, port: int, program: str | None) -> dict[st
     own = {"LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": size, "MASTER_PORT": port}
     if program == "torchrun":
         own |= {"RANK": rank, "LOCAL_WORLD_SIZE": size, "TORCHELASTIC_RUN_ID": "test"}
+    if program == "srun":
+        slurm = {"JOB_ID": 1, "NTASKS": size, "NTASKS_PER_NODE": size, "NNODES": 1, "NODEID": 0}
+        slurm |= {"PROCID": rank, "LOCALID": rank}
+        own |= {f"SLURM_{name}": value for name, value in slurm.items()}
     return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in own.items()}}
 
 
@@ -125,7 +129,9 @@ def in_double_precision(rank: int = 0) -> None:
     make = DenoisingModule.__init__
 
     def made(self: DenoisingModule, model: torch.nn.Module, *others: object) -> None:
-        make(self, model.double(), *others)  # type: ignore[arg-type]
+        # What samples are drawn from is in single precision.
+        model.double().register_forward_pre_hook(lambda _, given: (given[0].double(), *given[1:]))
+        make(self, model, *others)  # type: ignore[arg-type]
 
     DenoisingModule.forward, DenoisingModule.__init__ = doubled, made  # type: ignore[method-assign]
     EpsilonProcess.loss = loss  # type: ignore[assignment, method-assign]

@@ -89,20 +89,29 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("program", "settings"),
     [
-        {"training.accumulate": 2, "training.max_steps": 3},
-        {"model.name": "1hqconv-qvunet", "model.ansatz_layers": 1, "diffusion.schedule": "learned"},
-        {"model.name": "qlatent", "model.dim": 6},
+        ("srun", {"training.accumulate": 2, "training.max_steps": 3}),
+        (
+            None,
+            {
+                "model.name": "1hqconv-qvunet",
+                "model.ansatz_layers": 1,
+                "diffusion.schedule": "learned",
+            },
+        ),
+        ("torchrun", {"model.name": "qlatent", "model.dim": 6}),
     ],
     ids=["accumulate", "circuits and learned schedule", "latents"],
 )
-def test_two_processes_train_what_one_trains(settings: dict[str, object], tmp_path: Path) -> None:
+def test_two_processes_train_what_one_trains(
+    program: str | None, settings: dict[str, object], tmp_path: Path
+) -> None:
     settings = {"training.max_steps": 2, **settings}
     assert main(command(tmp_path / "one", **settings)) == 0
-    ranks = RankProcesses(
-        command(tmp_path / "two", "--devices", "2", **settings), tmp_path / "said"
-    )
+    number = [] if program else ["--devices", "2"]
+    arguments = command(tmp_path / "two", *number, **settings)
+    ranks = RankProcesses(arguments, tmp_path / "said", program=program)
     assert ranks.codes() == [0, 0], ranks.said()
     assert "2 x cpu" in ranks.said()[0]
     assert ranks.said()[1] == ""
