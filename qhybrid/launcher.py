@@ -14,7 +14,7 @@ OWN = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What Fabric puts into the environment of the processes that it starts, and into its own."""
 
 
-_MPI = (
+_MPI: tuple[tuple[str, ...], ...] = (
     tuple(f"OMPI_COMM_WORLD_{name}" for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE")),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
 )
@@ -97,7 +97,7 @@ def layout(devices: int | None, nodes: int | None) -> Layout:
                     f"each of {there.nodes} machines; leave {flag} out, or start as many"
                 )
         return there
-    own = Layout(devices or 1, nodes or 1, None, _place() == (0, 0))
+    own = Layout(devices or 1, nodes or 1, None, first=_is_first(several=(nodes or 1) > 1))
     if own.nodes > 1 and not {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys():
         raise RequestError(
             f"--nodes {own.nodes} needs a way to the first machine: start with torchrun or srun, "
@@ -109,20 +109,24 @@ def layout(devices: int | None, nodes: int | None) -> Layout:
 def is_quiet() -> bool:
     """Return whether another process on this machine speaks to the user for this one."""
     found = launched()
-    return bool(_place()[1] if found is None else found.local_rank)
+    return bool(_own_rank() if found is None else found.local_rank)
 
 
-def _place() -> tuple[int, int]:
-    """Return the number of the machine, and on it of the process, where Fabric starts them."""
-    return _number(os.environ, "NODE_RANK"), _number(os.environ, "LOCAL_RANK")
+def _own_rank() -> int:
+    """Return the number of the process on its machine, where Fabric started it."""
+    return _number(os.environ, "LOCAL_RANK") if os.environ.keys() >= set(OWN) else 0
+
+
+def _is_first(several: bool) -> bool:
+    """Return whether this is the first process, of those on one or several machines."""
+    return not _own_rank() and not (several and _number(os.environ, "NODE_RANK"))
 
 
 def _torchrun(given: Mapping[str, str]) -> Launch | None:
     if "TORCHELASTIC_RUN_ID" not in given:
         return None
     size = _number(given, "WORLD_SIZE", 1)
-    nodes = size // max(1, _number(given, "LOCAL_WORLD_SIZE", 1))
-    nodes = _number(given, "GROUP_WORLD_SIZE", nodes)
+    nodes = max(1, size // max(1, _number(given, "LOCAL_WORLD_SIZE", 1)))
     return Launch("torchrun", _number(given, "RANK"), _number(given, "LOCAL_RANK"), size, nodes)
 
 
@@ -131,7 +135,7 @@ def _srun(given: Mapping[str, str]) -> Launch | None:
     if "SLURM_NTASKS" not in given or given.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return None
     rank, local_rank = _number(given, "SLURM_PROCID"), _number(given, "SLURM_LOCALID")
-    nodes = _number(given, "SLURM_NNODES", 1)
+    nodes = max(1, _number(given, "SLURM_NNODES", 1))
     return Launch("srun", rank, local_rank, _number(given, "SLURM_NTASKS", 1), nodes)
 
 
@@ -139,7 +143,7 @@ def _mpirun(given: Mapping[str, str]) -> Launch | None:
     for rank, size, local_rank, local_size in _MPI:
         if rank in given and size in given:
             count = _number(given, size, 1)
-            nodes = count // max(1, _number(given, local_size, count))
+            nodes = max(1, count // max(1, _number(given, local_size, count)))
             return Launch("mpirun", _number(given, rank), _number(given, local_rank), count, nodes)
     return None
 

@@ -237,11 +237,12 @@ def together(fabric: Fabric, resume: str) -> Iterator[Ranks]:
     global _began
     _began = True
     environment = {name: os.environ.get(name) for name in OWN}
+    lost = f"another process was ended by the system or a user; {resume}"
+    watch = _Watch(fabric, lost)
+    watch.start()
     fabric.launch()
     ranks = Ranks(fabric)
-    lost = f"a process of this training was ended by the system or a user; {resume}"
-    watch = _Watch(ranks, lost, _children(fabric))
-    watch.start()
+    watch.launched(ranks)
     try:
         yield ranks
         if ranks.rank:
@@ -256,17 +257,6 @@ def together(fabric: Fabric, resume: str) -> Iterator[Ranks]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def _children(fabric: Fabric) -> list[Any]:
-    """Return the processes that Fabric started here, and have it watch them no more.
-
-    It would kill this one, without a line, where one of them has ended.
-    """
-    started = getattr(fabric.strategy.launcher, "procs", [])
-    children = list(started)
-    started.clear()
-    return children
 
 
 def _leave(ranks: Ranks, error: BaseException, lost: str) -> None:
@@ -313,30 +303,42 @@ class _Watch(threading.Thread):
         done: Set to end the watch.
     """
 
-    def __init__(self, ranks: Ranks, lost: str, children: list[Any]) -> None:
+    def __init__(self, fabric: Fabric, lost: str) -> None:
         super().__init__(daemon=True)
-        self._ranks, self._lost, self._children = ranks, lost, children
+        self._lost = lost
+        self._ranks: Ranks | None = None
+        # Those that Fabric starts here, as soon as it does.
+        self._children: list[Any] = getattr(fabric.strategy.launcher, "procs", [])
         self.done = threading.Event()
 
+    def launched(self, ranks: Ranks) -> None:
+        """Take the processes; Fabric, which would kill this one without a line, watches no more."""
+        started, self._children = self._children, list(self._children)
+        started.clear()
+        self._ranks = ranks
+
     def run(self) -> None:
-        ranks = self._ranks
         while not self.done.wait(_POLL_SECONDS):
-            try:
-                word = ranks.told()
-            except RuntimeError:
-                self._end(self._lost if ranks.rank == 1 else "")
-                continue
-            if word is not None and word[0] != ranks.rank:
-                if ranks.rank:
-                    ranks.hear()
-                    os._exit(0 if word[0] == 0 else 1)
-                self._end(f"process {word[0]}: {word[1]}")
-            elif any(child.poll() for child in self._children):
+            if any(child.poll() for child in self._children):
                 self._end(self._lost)
+            elif self._ranks is not None:
+                self._listen(self._ranks)
+
+    def _listen(self, ranks: Ranks) -> None:
+        try:
+            word = ranks.told()
+        except RuntimeError:
+            self._end(self._lost if ranks.rank == 1 else "")
+            return
+        if word is not None and word[0] != ranks.rank:
+            if ranks.rank:
+                ranks.hear()
+                os._exit(0 if word[0] == 0 else 1)
+            self._end(f"process {word[0]}: {word[1]}")
 
     def _end(self, line: str) -> None:
-        """Give the main thread a moment to end by itself, which is better."""
-        if self.done.wait(GRACE_SECONDS):
+        """Give the main thread a moment to end by itself, which it can where it has begun."""
+        if self._ranks is not None and self.done.wait(GRACE_SECONDS):
             return
         if line:
             print(f"error: {line}", file=sys.stderr, flush=True)  # noqa: T201

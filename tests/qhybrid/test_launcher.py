@@ -16,7 +16,6 @@ TORCHRUN = {
     "LOCAL_RANK": "1",
     "WORLD_SIZE": "8",
     "LOCAL_WORLD_SIZE": "4",
-    "GROUP_WORLD_SIZE": "2",
 }
 SRUN = {
     "SLURM_JOB_ID": "7",

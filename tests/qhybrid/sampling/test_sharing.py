@@ -59,7 +59,7 @@ def test_a_killed_process_ends_the_other_and_one_process_goes_on(
     codes = ranks.codes()
     assert codes == [1, -signal.SIGKILL], ranks.said()
     last = ranks.said()[0].splitlines()[-1]
-    assert last.startswith("error: a process")
+    assert last.startswith("error: another process")
     assert f"--resume --out {sampling.folder}" in last
     assert main(["sample", str(run.folder), "--resume", "--out", str(sampling.folder)]) == 0
     assert_same(alone, sampling)
