@@ -80,6 +80,26 @@ ROWS = (
         bits="qhybrid_runtime.randomness.factory:ibm_bits",
         listing="qhybrid_runtime.backends.catalog:account_records",
     ),
+    BackendInfo(
+        "fake fleet",
+        "qhybrid_runtime.backends.fleet:FakeFleet",
+        read=reading.read_fake_fleet,
+        argument="name",
+        seeded=True,
+        runs_jobs=True,
+        takes=JOB_OPTIONS - {"mode", "max_wait_seconds"},
+        refusal="runs on this machine",
+    ),
+    BackendInfo(
+        "ibm fleet",
+        "qhybrid_runtime.backends.fleet:IbmFleet",
+        read=reading.read_ibm_fleet,
+        argument="name",
+        forms={"NAME,NAME": "several QPUs, all fake or all real, that share each round's images"},
+        runs_jobs=True,
+        paid=True,
+        takes=JOB_OPTIONS,
+    ),
     # What `quantum.noise_aware` trains on: its gradient is that of the values, errors included.
     BackendInfo(
         "noise-aware:",
