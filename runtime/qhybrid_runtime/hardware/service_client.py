@@ -221,7 +221,9 @@ class ServiceClient(JobClient):
         """Return the QPU time of a job that has ended, or the service's estimate, or None."""
         try:
             job = self._job(job_id)
-            usage = job.usage() or job.usage_estimation.get("quantum_seconds")
+            usage = job.usage()
+            if not usage and str(job.status()) != "CANCELLED":
+                usage = job.usage_estimation.get("quantum_seconds")
         except Exception:
             # The figure is for information: the estimate made before is used instead.
             return None
