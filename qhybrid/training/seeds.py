@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qhybrid.files import user_path
 from qhybrid.printing import print_heading
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 1000
 
+Launcher = Literal["local", "ray"]
+
 
 def train_seeds(
     config: Config | None = None,
@@ -30,7 +32,8 @@ def train_seeds(
     seeds: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
+    launcher: Launcher = "local",
     console: "Console | None" = None,
     note: str | None = None,
 ) -> Group:
@@ -45,7 +48,9 @@ def train_seeds(
         out: The group's folder; None takes `runs/MODEL-DATASET-N`, or the newest group to resume.
         resume: Continue the group in the folder instead of starting one.
         jobs: How many runs are trained at a time, each in a process that has its share of the
-            cores; with 1 they are trained in turn, in this process.
+            cores; with 1, or where omitted, they are trained in turn, in this process.
+        launcher: `ray` trains on the machines of a Ray cluster, one run on each where `jobs` is
+            omitted; see `qhybrid.training.on_ray`.
         console: Where progress is shown; None shows nothing.
         note: A line that is shown at the start.
 
@@ -78,7 +83,7 @@ def train_seeds(
                 group.run(seed).folder.mkdir(exist_ok=True)
             if note is not None:
                 print_heading(console, f"note: {note}")
-            _train(group, configs, jobs, console)
+            _train(group, configs, jobs, launcher, console)
     if console is not None:
         from qhybrid.printing import print_lines
 
@@ -124,7 +129,13 @@ def _seeds(first: int, count: int | None, group: Group | None) -> list[int]:
     return sorted({*known, *wanted}) or [first]
 
 
-def _train(group: Group, configs: list[Config], jobs: int, console: "Console | None") -> None:
+def _train(
+    group: Group,
+    configs: list[Config],
+    jobs: int | None,
+    launcher: Launcher,
+    console: "Console | None",
+) -> None:
     left = []
     for config in configs:
         run = group.run(config.training.seed)
@@ -137,10 +148,16 @@ def _train(group: Group, configs: list[Config], jobs: int, console: "Console | N
             f"all {len(configs)} runs in '{group.folder}' have done all of their steps; give more "
             f"--epochs, or --seeds N with N above {len(configs)}"
         )
-    if jobs == 1:
+    runs = [group.run(each.training.seed) for each in left]
+    if launcher == "ray":
+        from qhybrid.training.on_ray import OnRay
+
+        gpu = left[0].training.device != "cpu"
+        OnRay(group, jobs, console, gpu=gpu).train(runs)
+    elif jobs in (None, 1):
         _train_in_turn(group, left, console)
     else:
-        SideBySide(group, jobs, console).train([group.run(each.training.seed) for each in left])
+        SideBySide(group, jobs or 1, console).train(runs)
 
 
 def _train_in_turn(group: Group, configs: list[Config], console: "Console | None") -> None:
