@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from qhybrid.run_folder import Run
@@ -36,7 +36,13 @@ class Training(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
 
 
 class SideBySide:
