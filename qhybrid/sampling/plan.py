@@ -205,8 +205,8 @@ def _check_shard(plan: SamplingPlan) -> None:
         batches = len(replace(plan, shard=(1, 1)).parts)
         raise RequestError(
             f"--shard {number}/{shards} is empty: {plan.num_images:,} images are drawn in "
-            f"{batches} {'batch' if batches == 1 else 'batches'}, the first of up to {GRID_IMAGES} images, "
-            f"which shards do not divide; use at most {batches} shards, or draw more --num-images"
+            f"{batches} {'batch' if batches == 1 else 'batches'}, the first of up to {GRID_IMAGES} "
+            "images, which shards do not divide; use fewer shards, or draw more --num-images"
         )
 
 
