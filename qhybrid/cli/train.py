@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,8 +31,13 @@ def train(
         typer.Option(metavar="N", help="Train with N seeds, from --seed on: a group of runs."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Runs of --seeds at a time [1].")
+        int | None,
+        typer.Option(metavar="N", help="Runs of --seeds at a time [1; with Ray, one a machine]."),
     ] = None,
+    launcher: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="ray: train the runs of --seeds on a Ray cluster.", show_choices=False),
+    ] = "local",
     **settings: Any,
 ) -> None:
     """Train a diffusion model; without options, on handwritten digits, within minutes.
@@ -76,12 +81,19 @@ def train(
         if told:
             console.print(told, highlight=False, markup=False, soft_wrap=True)
     if grouped:
-        count = 1 if jobs is None else jobs
         train_seeds(
-            resolved, seeds=seeds, out=out, resume=resume, jobs=count, console=console, note=note
+            resolved,
+            seeds=seeds,
+            out=out,
+            resume=resume,
+            jobs=jobs,
+            launcher=launcher,
+            console=console,
+            note=note,
         )
-    elif jobs is not None:
-        raise RequestError("--jobs is for a group of runs; give --seeds N too, or leave it out")
+    elif jobs is not None or launcher != "local":
+        name = "jobs" if jobs is not None else "launcher"
+        raise RequestError(f"--{name} is for a group of runs; give --seeds N too, or leave it out")
     else:
         train_run(resolved, out=out, resume=resume, console=console, note=note)
 

@@ -83,7 +83,7 @@ def run_sampling(
             model = denoiser(plan, simulator, device)
             with _resumable(run, plan):
                 save_plan(run, plan)
-                _fill(run, plan, model, device, console, simulator, several)
+                _fill(run, plan, model, device, console, simulator, several=several)
     return run
 
 
@@ -99,7 +99,7 @@ def _sample_on_device(
         # By its own name: the least busy QPU may be another one when the run is resumed.
         with _resumable(run, plan):
             save_plan(run, replace(plan, backend=backend.qpu.name))
-            _fill(run, plan, model, device, console, backend)
+            _fill(run, plan, model, device, console, backend, bill=bill)
 
 
 def dry_run(plan: SamplingPlan) -> SamplingBill:
@@ -187,7 +187,9 @@ def _fill(
     device: str,
     console: Console,
     backend: Backend,
+    *,
     several: Layout = ALONE,
+    bill: SamplingBill | None = None,
 ) -> None:
     """Draw the parts that are missing, and put all of them together."""
     began = time.perf_counter()
@@ -210,7 +212,7 @@ def _fill(
         else:
             draw_here(artist, missing, bar.add)
     assemble(run, plan)
-    _write_manifest(run, plan, device, time.perf_counter() - began, backend)
+    _write_manifest(run, plan, device, time.perf_counter() - began, backend, bill)
     shutil.rmtree(run.parts_folder, ignore_errors=True)
 
 
@@ -220,12 +222,14 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
     if not isinstance(backend, QpuBackend):
         yield
         return
-    from qhybrid_runtime.hardware.jobs import JobEvent
+    from qhybrid_runtime.hardware.job_client import JobEvent
 
     def show(event: JobEvent) -> None:
         queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"
         text = f"{event.status.lower()}{queue}, {event.spent_seconds:.0f} QPU s"
-        if console.is_terminal:
+        if event.note:
+            console.print(event.note, highlight=False, markup=False, soft_wrap=True)
+        elif console.is_terminal:
             progress.update(progress.task_ids[0], job=text)
         elif not backend.qpu.simulated:
             console.print(f"{event.job_id}: {text}", highlight=False, markup=False)
@@ -238,7 +242,12 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
 
 
 def _write_manifest(
-    run: SamplingRun, plan: SamplingPlan, device: str, seconds: float, backend: Backend
+    run: SamplingRun,
+    plan: SamplingPlan,
+    device: str,
+    seconds: float,
+    backend: Backend,
+    bill: SamplingBill | None,
 ) -> None:
     """Write the manifest last: a folder that has one is complete."""
     write_json(
@@ -260,6 +269,7 @@ def _write_manifest(
             "backend": plan.backend,
             "device": device,
             **_execution(plan, backend),
+            **_shares(backend, bill),
             "seconds": round(seconds, 3),
             "versions": package_versions(),
             "git_revision": git_revision(),
@@ -299,3 +309,20 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
     }
+
+
+def _shares(backend: Backend, bill: SamplingBill | None) -> dict[str, Any]:
+    """Return what the manifest says of QPUs that shared the rounds: their bills, and what was."""
+    if not isinstance(backend, QpuBackend) or bill is None or not bill.by_qpu:
+        return {}
+    spent = backend.ledger.by_qpu
+    shares = {}
+    for name, part in bill.by_qpu.items():
+        jobs, seconds = spent.get(name, (0, 0.0))
+        shares[name] = {
+            "jobs": jobs,
+            "qpu_seconds": round(seconds, 3),
+            "estimated_qpu_seconds": round(part.qpu_seconds, 3),
+            "success_probability": part.success_probability,
+        }
+    return {"qpus": shares}
