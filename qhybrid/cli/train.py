@@ -33,6 +33,9 @@ def train(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of --seeds at a time [1].")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before measuring noise for over a minute.")
+    ] = False,
     **settings: Any,
 ) -> None:
     """Train a diffusion model; without options, on handwritten digits, within minutes.
@@ -68,9 +71,9 @@ def train(
         grouped, resolved = seeds is not None, sources.parse_config(requested)
         note = departures(resolved, {*assigned, *given}) if config is None else None
 
-    from qhybrid.cli.console import PatientConsole
+    from qhybrid.cli.console import PatientConsole, agreed, ask_seconds
 
-    console = PatientConsole()
+    console, confirm = PatientConsole(), agreed if yes else ask_seconds
     if not resume and "name" not in requested.get("model", {}):
         told = chosen_model(resolved.model, resolved.data)
         if told:
@@ -78,12 +81,19 @@ def train(
     if grouped:
         count = 1 if jobs is None else jobs
         train_seeds(
-            resolved, seeds=seeds, out=out, resume=resume, jobs=count, console=console, note=note
+            resolved,
+            seeds=seeds,
+            out=out,
+            resume=resume,
+            jobs=count,
+            console=console,
+            note=note,
+            confirm=confirm,
         )
     elif jobs is not None:
         raise RequestError("--jobs is for a group of runs; give --seeds N too, or leave it out")
     else:
-        train_run(resolved, out=out, resume=resume, console=console, note=note)
+        train_run(resolved, out=out, resume=resume, console=console, note=note, confirm=confirm)
 
 
 def train_command() -> Callable[..., None]:

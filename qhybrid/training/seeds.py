@@ -21,6 +21,8 @@ from qhybrid_circuits.errors import RequestError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qhybrid.training.device import ConfirmSeconds
+
 MOST_SEEDS = 1000
 
 
@@ -33,6 +35,7 @@ def train_seeds(
     jobs: int = 1,
     console: "Console | None" = None,
     note: str | None = None,
+    confirm: "ConfirmSeconds | None" = None,
 ) -> Group:
     """Train a model with several seeds: `training.seed` and those that follow it.
 
@@ -48,6 +51,8 @@ def train_seeds(
             cores; with 1 they are trained in turn, in this process.
         console: Where progress is shown; None shows nothing.
         note: A line that is shown at the start.
+        confirm: As `train` takes it, for runs in turn; those side by side are refused where
+            it would be asked.
 
     Raises:
         RequestError: The request is wrong.
@@ -78,7 +83,7 @@ def train_seeds(
                 group.run(seed).folder.mkdir(exist_ok=True)
             if note is not None:
                 print_heading(console, f"note: {note}")
-            _train(group, configs, jobs, console)
+            _train(group, configs, jobs, console, confirm)
     if console is not None:
         from qhybrid.printing import print_lines
 
@@ -124,7 +129,13 @@ def _seeds(first: int, count: int | None, group: Group | None) -> list[int]:
     return sorted({*known, *wanted}) or [first]
 
 
-def _train(group: Group, configs: list[Config], jobs: int, console: "Console | None") -> None:
+def _train(
+    group: Group,
+    configs: list[Config],
+    jobs: int,
+    console: "Console | None",
+    confirm: "ConfirmSeconds | None",
+) -> None:
     left = []
     for config in configs:
         run = group.run(config.training.seed)
@@ -138,19 +149,25 @@ def _train(group: Group, configs: list[Config], jobs: int, console: "Console | N
             f"--epochs, or --seeds N with N above {len(configs)}"
         )
     if jobs == 1:
-        _train_in_turn(group, left, console)
+        _train_in_turn(group, left, console, confirm)
     else:
         SideBySide(group, jobs, console).train([group.run(each.training.seed) for each in left])
 
 
-def _train_in_turn(group: Group, configs: list[Config], console: "Console | None") -> None:
+def _train_in_turn(
+    group: Group,
+    configs: list[Config],
+    console: "Console | None",
+    confirm: "ConfirmSeconds | None",
+) -> None:
     failures = []
     for number, config in enumerate(configs, start=1):
         run = group.run(config.training.seed)
         print_heading(console, f"run {number} of {len(configs)}: seed {config.training.seed}")
         try:
             with _of_group(group, run):
-                train(config, out=run.folder, resume=run.config_file.is_file(), console=console)
+                going_on = run.config_file.is_file()
+                train(config, out=run.folder, resume=going_on, console=console, confirm=confirm)
         except TrainingDiverged as error:
             failures.append(error)
             print_heading(console, f"{run.folder}: {error}")

@@ -4,9 +4,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
@@ -17,6 +19,7 @@ from qhybrid_runtime.hardware.job_packing import Pack, Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor, JobClient, JobEvent
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.quote import Quote, quote_round
+from qhybrid_runtime.hardware.readings import read_on_record
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,10 @@ class QpuBackend(Backend):
             for circuit, rows, vector in zip(circuits, inputs, weights, strict=True)
         ]
         return quote_round(self._estimator.lowered_tasks(pubs), self.settings, self._packing)
+
+    def readings(self, circuit: LoweredCircuit, shots: int, purpose: str) -> list[np.ndarray]:
+        """Return at least `shots` readings of a circuit's qubits; see `read_on_record`."""
+        return read_on_record(self._executor, circuit, shots, (self.qpu.name, purpose))
 
     @property
     def rounds(self) -> int:

@@ -166,16 +166,19 @@ class HardwareExecutor:
         else:
             record.check([len(task.inputs) for task in tasks], _bounds(tasks, settings))
         if not record.finished:
-            work = _Round(record, tasks, settings, cache(self._packing.side_by_side))
-            self._submit_missing(work)
-            for job in record.jobs:
-                if job.values is None:
-                    self._collect(work, job)
+            self.finish(_Round(record, tasks, settings, cache(self._packing.side_by_side)))
         estimates = _assembled(tasks, record)
         self.ledger.close(record)
         self.rounds += 1
         self._number += 1
         return estimates
+
+    def finish(self, work: "Work") -> None:
+        """Submit jobs that were not, wait for all, and record what they give; raises as `run`."""
+        self._submit_missing(work)
+        for job in work.record.jobs:
+            if job.values is None:
+                self._collect(work, job)
 
     def at_round(self, number: int) -> None:
         """Let what is random in the next round, and those after it, follow from its number."""
@@ -196,11 +199,11 @@ class HardwareExecutor:
     ) -> list[JobRecord]:
         copies = [self._packing.copies(task.lowered, len(task.inputs)) for task in tasks]
         return [
-            JobRecord(parts, _new_tag(), job_seconds(part_executions(tasks, parts, settings)))
+            JobRecord(parts, new_tag(), job_seconds(part_executions(tasks, parts, settings)))
             for parts in plan_jobs(tasks, copies, settings, self._limits)
         ]
 
-    def _submit_missing(self, work: "_Round") -> None:
+    def _submit_missing(self, work: "Work") -> None:
         """Submit the jobs that have no id, so that all of a round wait in the queue together."""
         record = work.record
         known = record.path is not None and record.path.exists()
@@ -214,7 +217,7 @@ class HardwareExecutor:
             elif job.values is None:
                 self._tell(job.job_id, "RESUMED")
 
-    def _submit(self, work: "_Round", job: JobRecord) -> None:
+    def _submit(self, work: "Work", job: JobRecord) -> None:
         limit, spent = self._max_qpu_seconds, self.ledger.spent_seconds
         if limit is not None and spent + job.estimated_seconds > limit:
             raise QpuLimitError(
@@ -229,7 +232,7 @@ class HardwareExecutor:
         work.record.save()
         self._tell(job.job_id, "SUBMITTED")
 
-    def _collect(self, work: "_Round", job: JobRecord) -> None:
+    def _collect(self, work: "Work", job: JobRecord) -> None:
         """Wait for a job; submit it again, a few times, if it fails for a reason that may pass."""
         failures = 0
         while job.values is None:
@@ -242,7 +245,7 @@ class HardwareExecutor:
                 failures += 1
                 job.spent_seconds += self.client.spent_seconds(job_id) or 0.0
                 job.failed.append(job_id)
-                job.job_id, job.tag = None, _new_tag()
+                job.job_id, job.tag = None, new_tag()
                 work.record.save()
                 self._tell(job_id, "FAILED")
                 if failure.lasting or failures == MOST_ATTEMPTS:
@@ -266,8 +269,27 @@ class HardwareExecutor:
             self.listener(JobEvent(job_id, status, pending_jobs, self.ledger.spent_seconds))
 
 
-def _new_tag() -> str:
+def new_tag() -> str:
+    """Return a tag for a job that no other job has."""
     return f"qhybrid-{uuid.uuid4().hex}"
+
+
+class Work(Protocol):
+    """Jobs that are run together, as those of a round are."""
+
+    @property
+    def record(self) -> RoundRecord:
+        """What is on record of them."""
+
+    @property
+    def settings(self) -> PrimitiveSettings:
+        """How they are run."""
+
+    def pubs(self, job: JobRecord) -> list[LoweredPub]:
+        """Return the PUBs of a job."""
+
+    def fill(self, job: JobRecord, tables: Sequence[Tables]) -> None:
+        """Write what a job returned into its record."""
 
 
 @dataclass(frozen=True, eq=False)
