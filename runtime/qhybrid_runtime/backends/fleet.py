@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.backends.fake import FakeBackend
 from qhybrid_runtime.backends.ibm import IbmBackend
 from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
@@ -58,6 +59,10 @@ class FleetBackend(QpuBackend):
 
     def _quoted(self, tasks: Sequence[LoweredTask]) -> Quote:
         return quote_fleet(tasks, [member.site for member in self.members], self.settings)
+
+    def readings(self, circuit: LoweredCircuit, shots: int, purpose: str) -> list[np.ndarray]:
+        """Return readings of a circuit's qubits, from the first QPU; see `QpuBackend.readings`."""
+        return self.members[0].readings(circuit, shots, purpose)
 
     def close(self) -> None:
         """Give back what is held on the QPUs, batches for instance.

@@ -31,7 +31,9 @@ class JobRecord:
         spent_seconds: QPU time of this job and of the failed ones, as far as it is known.
         values: Shape (n_samples, n_observables) a part; None until there is a result.
         standard_errors: The same for standard errors.
-        sha256: Hash of both tables as JSON; None in records of old versions.
+        readings: Of jobs that read bits, the shots of each PUB, packed, in base64; the values are
+            then the share of ones of each qubit.
+        sha256: Hash of both tables, and of readings, as JSON; None in records of old versions.
         qpu: The QPU of it, where a round is shared by several. A job whose samples went to other
             QPUs has no parts left.
     """
@@ -44,6 +46,7 @@ class JobRecord:
     spent_seconds: float = 0.0
     values: list[list[list[float]]] | None = None
     standard_errors: list[list[list[float]]] | None = None
+    readings: list[str] | None = None
     sha256: str | None = None
     qpu: str | None = None
 
@@ -62,7 +65,8 @@ class JobRecord:
         """Return the hash of the results; None where there are none."""
         if self.values is None:
             return None
-        tables = json.dumps([self.values, self.standard_errors])
+        parts = [self.values, self.standard_errors, self.readings]
+        tables = json.dumps(parts if self.readings is not None else parts[:2])
         return hashlib.sha256(tables.encode()).hexdigest()
 
 
@@ -116,7 +120,7 @@ class RoundRecord:
                     if job.sha256 is None and (np.abs(values) > limits + 1e-6).any():
                         raise ValueError(f"an expectation value beyond +-{limits.max():g}")
         except (ValueError, IndexError) as error:
-            raise _damaged(self.path, error) from error
+            raise damaged(self.path, error) from error
 
 
 class Spent(NamedTuple):
@@ -144,6 +148,10 @@ class Ledger:
         self._closed: dict[str | None, Spent] = {}
         self._session_id: str | None = None
 
+    def keep_in(self, folder: Path) -> None:
+        """Keep files in a folder from now on, where those of earlier processes are; once."""
+        self._folder, self._earlier = folder, None
+
     def round(self, key: str) -> RoundRecord:
         """Return the record of a round, as far as it got in this or an earlier process.
 
@@ -158,7 +166,7 @@ class Ledger:
                 _count(self._closed, known, -1)
             record = known or RoundRecord(path, key, [])
             if record.key != key:
-                raise _damaged(path, "it is the record of another round")
+                raise damaged(path, "it is the record of another round")
             self._open[name] = record
         return self._open[name]
 
@@ -247,10 +255,11 @@ def _read(path: Path) -> tuple[str, list[JobRecord]]:
             raise ValueError(f"version {content['version']}")
         return str(content["key"]), [_job(entry) for entry in content["jobs"]]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path | None, why: object) -> RequestError:
+def damaged(path: Path | None, why: object) -> RequestError:
+    """Return the error of a record that cannot be used, and what to do about it."""
     return RequestError(
         f"the record '{path}' of jobs on a device cannot be read ({why}); restore it, or "
         "move it away to have its round run, and paid, again"
