@@ -284,7 +284,7 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "hardware_steps": plan.hardware_steps,
         "qpu": backend.qpu.name,
         "mode": backend.qpu.mode,
-        "rounds": backend.rounds,
+        "rounds": backend.ledger.num_rounds,
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
     }

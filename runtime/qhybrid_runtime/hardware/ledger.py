@@ -141,7 +141,7 @@ class Ledger:
         self._finished: Counter[str] = Counter()
         self._open: dict[str, RoundRecord] = {}
         self._earlier: dict[str, RoundRecord] | None = None
-        self._seconds, self._submissions = 0.0, 0
+        self._seconds, self._submissions, self._rounds = 0.0, 0, 0
         self._session_id: str | None = None
 
     def round(self, key: str) -> RoundRecord:
@@ -182,6 +182,12 @@ class Ledger:
         return self._submissions + sum(record.submissions for record in self._open.values())
 
     @property
+    def num_rounds(self) -> int:
+        """Rounds that were run, in earlier processes too."""
+        self._of_earlier_processes()
+        return self._rounds + len(self._open)
+
+    @property
     def session_id(self) -> str | None:
         """The session or batch that jobs went to last, unless it was closed."""
         if self._session_id is None and self._folder is not None:
@@ -215,6 +221,7 @@ class Ledger:
     def _count(self, record: RoundRecord, sign: int) -> None:
         self._seconds += sign * record.spent_seconds
         self._submissions += sign * record.submissions
+        self._rounds += sign
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
