@@ -28,6 +28,9 @@ class InFolder:
 
 _CHECKSUM = "checksum"
 
+_LONGEST = 64_000_000
+"""Bytes of a text that is read at once: a thousand times what is written."""
+
 
 def user_path(path: Path | str) -> Path:
     """A path as a person wrote it, with `~` expanded.
@@ -83,12 +86,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """Return the UTF-8 text of a file, if it is one, and not longer than what is written.
+
+    Raises:
+        FileKindError: It is a folder, a pipe or the like.
+        OSError: It cannot be reached.
+        ValueError: It is not UTF-8, or too long.
+    """
+    size = regular(path).stat().st_size
+    if size > _LONGEST:
+        raise ValueError(f"it has {size:,} bytes, more than {_LONGEST:,}")
+    return path.read_text(encoding="utf-8")
+
+
 def read_json(path: Path, kind: type[T]) -> T:
     """Return what a JSON file holds, without its checksum, as a type that pydantic knows.
 
     Whatever a damaged file raises is for `reading`.
     """
-    values = json.loads(regular(path).read_text(encoding="utf-8"))
+    values = json.loads(read_text(path))
     return checked(kind, unsealed(values) if isinstance(values, dict) else values)
 
 
@@ -178,7 +195,8 @@ def _parts(content: Any) -> Iterator[Any]:
         yield f"{content.dtype} {tuple(content.shape)}".encode()
         yield content.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     else:
-        yield repr(content).encode()
+        # numpy's numbers are written as Python's, and read again as those.
+        yield repr(float(content) if isinstance(content, float) else content).encode()
 
 
 def shown(value: object) -> str:

@@ -72,7 +72,7 @@ def run_figures(run: Run) -> tuple[dict[Measurement, FoundFigure], tuple[str, ..
                 notes.append(f"'{path}' is left out: the run was trained on since")
                 continue
             found.update(_figures(content, _drawn(manifest)))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except Exception as error:  # whatever damaged files lead to
             notes.append(f"'{path}' is left out: it, or the images' manifest, is damaged: {error}")
     return found, tuple(notes)
 
