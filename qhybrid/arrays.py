@@ -20,7 +20,9 @@ DAMAGED = "{} cannot be read as an npz file"
 REMEDY = "it is damaged, cut short or of another format: copy or write it again with numpy.savez"
 
 
-def read_array(path: Path, key: str, source: str, layout: str) -> NDArray[np.generic]:
+def read_array(
+    path: Path, key: str, source: str, layout: str, remedy: str = REMEDY
+) -> NDArray[np.generic]:
     """Read one array of an npz file.
 
     Args:
@@ -28,11 +30,12 @@ def read_array(path: Path, key: str, source: str, layout: str) -> NDArray[np.gen
         key: The array's name.
         source: What messages call the file.
         layout: What the file should hold, for messages.
+        remedy: What to do with a file that is damaged.
 
     Raises:
         RequestError: Not an npz file, damaged, without the array, or larger than the memory.
     """
-    with reading(DAMAGED.format(source), REMEDY), open_npz(path, source) as archive:
+    with reading(DAMAGED.format(source), remedy), open_npz(path, source) as archive:
         if f"{key}.npy" not in archive.namelist():
             raise RequestError(f"{source} lacks {key}; it holds {held(archive)}; {layout}")
         return read_member(archive, key, source)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,24 @@ def user_path(path: Path | str) -> Path:
             f"'{path}' cannot be reached: {error.strerror}; check the path"
         ) from error
     return expanded
+
+
+def check_links(folder: Path) -> None:
+    """Refuse to go on in a folder, maybe somebody else's, where a link leads out of it.
+
+    What is written there would go to wherever the link says.
+
+    Raises:
+        RequestError: There is one.
+    """
+    home = os.path.realpath(folder)
+    for path in folder.rglob("*"):
+        target = os.path.realpath(path) if path.is_symlink() else home
+        if target != home and not target.startswith(home + os.sep):
+            raise RequestError(
+                f"'{path}' is a link out of the folder, to '{target}'; put what it leads to in "
+                "its place"
+            )
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -44,7 +44,8 @@ def open_noise(
             np.savez(temporary, numbers=normal_numbers(bits).numpy())
     remedy = "restore it, or move it away to have another one measured"
     with reading(f"the pool of noise '{pool_file}' cannot be used", remedy):
-        numbers = read_array(pool_file, "numbers", str(pool_file), "a pool has one array")
+        what = f"the pool of noise '{pool_file}'"
+        numbers = read_array(pool_file, "numbers", what, "it should hold `numbers`", remedy)
         if numbers.shape != (spec.pool,) or numbers.dtype != np.float32:
             raise ValueError(f"it holds {numbers.size:,} numbers of {spec.pool:,}")
     return PooledNoise(torch.from_numpy(numbers))

@@ -74,6 +74,7 @@ def _folders(subject: Subject | None, out: Path | str | None) -> Iterator[Path]:
         root, stem = subject.path, "evaluation"
     else:
         root, stem = EVALUATIONS, "array" if subject is None else subject.label
-    yield from filter(is_unfinished, numbered(root, stem).values())
+    there = numbered(root, stem).values()
+    yield from (each for each in there if is_unfinished(each) and not each.is_symlink())
     while True:
         yield claim_next(root, stem)

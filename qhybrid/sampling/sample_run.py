@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
 from qhybrid.sampling.plan import SamplingPlan, plan_sampling
@@ -51,8 +51,11 @@ def sample_run(
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()
+    check_links(run.folder)
     folder = None if out is None else user_path(out)
     sampling = unfinished(run, out) if resume else None
+    if sampling is not None:
+        check_links(sampling.folder)
     plan = _resumed(run, request, sampling) if sampling else plan_sampling(run, request)
     if folder is not None and not resume:
         check_free(folder)

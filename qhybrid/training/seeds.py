@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
 from qhybrid.printing import print_heading
 from qhybrid.run_folder import RUNS, Run, newest_folder, usual_name
 from qhybrid.run_group import Group, is_group
@@ -61,6 +61,7 @@ def train_seeds(
     group = None
     if resume:
         group = open_group(folder or newest_folder())
+        check_links(group.folder)
         saved = group.config()
         config = config or saved
         check_resumable(saved, config, group.folder)

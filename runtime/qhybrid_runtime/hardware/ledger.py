@@ -194,7 +194,7 @@ class Ledger:
             path = self._folder / "session.json"
             try:
                 self._session_id = str(json.loads(regular(path).read_text(encoding="utf-8"))["id"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 return None  # Another one is opened then.
         return self._session_id
 
