@@ -60,13 +60,6 @@ class Plots(StepHook):
         plot_loss(self._run, state.plan)
 
 
-def plots_are_current(run: Run) -> bool:
-    """Whether the plots, of which that of the loss is drawn last, show all that metrics.csv has."""
-    plot, metrics = run.loss_plot, run.metrics_file
-    known = plot.is_file() and metrics.is_file()
-    return known and plot.stat().st_mtime_ns >= metrics.stat().st_mtime_ns
-
-
 def plot_loss(run: Run, plan: StepPlan) -> None:
     """Write loss.png from metrics.csv: the loss by step on a logarithmic scale, and by epoch."""
     rows, figure = read_metrics(run.metrics_file), new_figure(6.4, 4)

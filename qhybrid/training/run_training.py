@@ -25,6 +25,7 @@ from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
+from qhybrid.training.completion import plots_are_current
 from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.health_check import warn_of_idle_weights
@@ -34,7 +35,7 @@ from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics import Probe as EpochProbe
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
-from qhybrid.training.plots import Plots, plots_are_current
+from qhybrid.training.plots import Plots
 from qhybrid.training.precision import Bf16
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay

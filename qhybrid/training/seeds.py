@@ -13,6 +13,7 @@ from qhybrid.run_group import Group, is_group
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import merge_values, parse_config, save_config
+from qhybrid.training.completion import is_complete
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.side_by_side import SideBySide
 from qhybrid.training.train import check_resumable, check_sources, train
@@ -129,7 +130,7 @@ def _train(group: Group, configs: list[Config], jobs: int, console: "Console | N
     left = []
     for config in configs:
         run = group.run(config.training.seed)
-        if run.config_file.is_file() and run.is_finished(config):
+        if run.config_file.is_file() and is_complete(run, config):
             print_heading(console, f"{run.folder} is finished")
         else:
             left.append(config)

@@ -86,13 +86,15 @@ def _value(content: bytes, _: Sequence[bytes], rng: random.Random) -> bytes:
         whole = json.loads(content)
     except (ValueError, RecursionError):
         return content
+    if not isinstance(whole, dict | list):
+        return content
     within = [whole]
     for each in within:
         values = each.values() if isinstance(each, dict) else each
         within += [value for value in values if isinstance(value, dict | list)]
         if len(within) > 50:
             break
-    table = rng.choice(within) if isinstance(whole, dict | list) else []
+    table = rng.choice(within)
     if not table:
         return content
     key = rng.choice(list(table)) if isinstance(table, dict) else rng.randrange(len(table))
