@@ -19,7 +19,7 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.samplers import check_sampler
 from qhybrid.environment import git_revision, package_versions
-from qhybrid.files import write_json
+from qhybrid.files import sealed, write_json
 from qhybrid.launcher import ALONE, Layout
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar
@@ -253,31 +253,29 @@ def _write_manifest(
     bill: SamplingBill | None,
 ) -> None:
     """Write the manifest last: a folder that has one is complete."""
-    write_json(
-        run.manifest_file,
-        {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "run": str(plan.run.folder.resolve()),
-            "model": plan.config.model.name,
-            "weights": plan.weights_sha256,
-            **({} if plan.epoch is None else {"epoch": plan.epoch}),
-            "images": plan.num_images,
-            **({} if plan.shard == (1, 1) else {"shard": "{}/{}".format(*plan.shard)}),
-            **({} if plan.classes is None else {"classes": plan.classes}),
-            "seed": plan.seed,
-            "sampler": plan.sampler,
-            "steps": plan.steps,
-            **_variance(plan),
-            **_noise(plan),
-            "backend": plan.backend,
-            "device": device,
-            **_execution(plan, backend),
-            **_shares(backend, bill),
-            "seconds": round(seconds, 3),
-            "versions": package_versions(),
-            "git_revision": git_revision(),
-        },
-    )
+    manifest = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": str(plan.run.folder.resolve()),
+        "model": plan.config.model.name,
+        "weights": plan.weights_sha256,
+        **({} if plan.epoch is None else {"epoch": plan.epoch}),
+        "images": plan.num_images,
+        **({} if plan.shard == (1, 1) else {"shard": "{}/{}".format(*plan.shard)}),
+        **({} if plan.classes is None else {"classes": plan.classes}),
+        "seed": plan.seed,
+        "sampler": plan.sampler,
+        "steps": plan.steps,
+        **_variance(plan),
+        **_noise(plan),
+        "backend": plan.backend,
+        "device": device,
+        **_execution(plan, backend),
+        **_shares(backend, bill),
+        "seconds": round(seconds, 3),
+        "versions": package_versions(),
+        "git_revision": git_revision(),
+    }
+    write_json(run.manifest_file, sealed(manifest))
 
 
 def _variance(plan: SamplingPlan) -> dict[str, Any]:
@@ -308,7 +306,7 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "hardware_steps": plan.hardware_steps,
         "qpu": backend.qpu.name,
         "mode": backend.qpu.mode,
-        "rounds": backend.rounds,
+        "rounds": backend.ledger.num_rounds,
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
     }

@@ -22,6 +22,7 @@ from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
+from qhybrid.training.completion import plots_are_current
 from qhybrid.training.device import ConfirmSeconds, agree, on_record
 from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
@@ -32,7 +33,7 @@ from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics import Probe as EpochProbe
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
-from qhybrid.training.plots import Plots, plots_are_current
+from qhybrid.training.plots import Plots
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.session import Session, build_session

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
 from qhybrid.launcher import launched, layout
 from qhybrid.printing import print_heading
 from qhybrid.run_folder import RUNS, Run, newest_folder, usual_name
@@ -14,6 +14,7 @@ from qhybrid.run_group import Group, is_group
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import merge_values, parse_config, save_config
+from qhybrid.training.completion import is_complete
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.several import check_several
 from qhybrid.training.side_by_side import SideBySide
@@ -73,6 +74,7 @@ def train_seeds(
     group = None
     if resume:
         group = open_group(folder or newest_folder())
+        check_links(group.folder)
         saved = group.config()
         config = config or saved
         check_resumable(saved, config, group.folder)
@@ -166,7 +168,7 @@ def _train(
     left = []
     for config in configs:
         run = group.run(config.training.seed)
-        if run.config_file.is_file() and run.is_finished(config):
+        if run.config_file.is_file() and is_complete(run, config):
             print_heading(console, f"{run.folder} is finished")
         else:
             left.append(config)

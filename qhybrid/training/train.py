@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qhybrid.data.catalog import resolve_dataset
 from qhybrid.evaluation.features import check_features
 from qhybrid.evaluation.names import check_best, check_figures
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
 from qhybrid.launcher import launched, layout
 from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
@@ -84,6 +84,7 @@ def train(
     run = None
     if resume:
         run = open_run(newest_folder() if folder is None else folder)
+        check_links(run.folder)
         saved = run.config()
         config = config or resumed_config(saved, {})
         check_resumable(saved, config, run.folder)

@@ -146,6 +146,7 @@ class Ledger:
         self._open: dict[str, RoundRecord] = {}
         self._earlier: dict[str, RoundRecord] | None = None
         self._closed: dict[str | None, Spent] = {}
+        self._rounds = 0
         self._session_id: str | None = None
 
     def keep_in(self, folder: Path) -> None:
@@ -163,7 +164,7 @@ class Ledger:
             path = None if self._folder is None else self._folder / f"{name}.json"
             known = self._of_earlier_processes().pop(name, None)
             if known is not None:
-                _count(self._closed, known, -1)
+                self._count(known, -1)
             record = known or RoundRecord(path, key, [])
             if record.key != key:
                 raise damaged(path, "it is the record of another round")
@@ -173,7 +174,7 @@ class Ledger:
     def close(self, record: RoundRecord) -> None:
         """Note that a round's values are in use: the next one like it is another round."""
         self._open = {name: each for name, each in self._open.items() if each is not record}
-        _count(self._closed, record, 1)
+        self._count(record, 1)
         if self._folder is not None:
             self._finished[record.key] += 1
 
@@ -197,13 +198,19 @@ class Ledger:
         return spent
 
     @property
+    def num_rounds(self) -> int:
+        """Rounds that were run, in earlier processes too."""
+        self._of_earlier_processes()
+        return self._rounds + len(self._open)
+
+    @property
     def session_id(self) -> str | None:
         """The session or batch that jobs went to last, unless it was closed."""
         if self._session_id is None and self._folder is not None:
             path = self._folder / "session.json"
             try:
                 self._session_id = str(json.loads(regular(path).read_text(encoding="utf-8"))["id"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 return None  # Another one is opened then.
         return self._session_id
 
@@ -224,8 +231,12 @@ class Ledger:
             paths = [] if folder is None else sorted(folder.glob("round-*.json"))
             self._earlier = {path.stem: RoundRecord(path, *_read(path)) for path in paths}
             for record in self._earlier.values():
-                _count(self._closed, record, 1)
+                self._count(record, 1)
         return self._earlier
+
+    def _count(self, record: RoundRecord, sign: int) -> None:
+        _count(self._closed, record, sign)
+        self._rounds += sign
 
 
 def _count(spent: dict[str | None, Spent], record: RoundRecord, sign: int) -> None:
