@@ -19,6 +19,7 @@ from qhybrid.cli.reproduce import reproduce
 from qhybrid.cli.sample import sample, sample_command
 from qhybrid.cli.serve_fake import serve_fake
 from qhybrid.cli.train import train, train_command
+from qhybrid.cli.verify import verify
 from qhybrid.openmp import let_waiting_threads_sleep
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 
@@ -30,7 +31,7 @@ _LONGEST = 4000
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
-        *(train, sample, evaluate, bound, compare, reproduce, report),
+        *(train, sample, evaluate, bound, compare, reproduce, report, verify),
         *(models, configs, datasets, backends, serve_fake),
     )
 }
