@@ -13,6 +13,7 @@ import typer
 from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
+from qhybrid.cli.export import export
 from qhybrid.cli.listings import backends, configs, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.reproduce import reproduce
@@ -31,7 +32,7 @@ _LONGEST = 4000
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
-        *(train, sample, evaluate, bound, compare, reproduce, report, verify),
+        *(train, sample, evaluate, bound, compare, reproduce, report, verify, export),
         *(models, configs, datasets, backends, serve_fake),
     )
 }
