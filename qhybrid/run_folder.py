@@ -55,6 +55,8 @@ class Run:
     """One row a logging step, and one an evaluation (CSV)."""
     influence_file = InFolder("influence.json")
     """What the circuits change in the finished model, where it has any (JSON)."""
+    tracker_file = InFolder("tracker.json")
+    """What the run is called in a tracker of experiments, where one was asked for (JSON)."""
     loss_plot = InFolder("loss.png")
     """The loss by step and epoch (PNG)."""
     figures_plot = InFolder("figures.png")

@@ -62,6 +62,8 @@ class TrainingSection(Section):
         keep_epochs: Epochs whose weights are kept, for `qhybrid sample RUN --epoch N`; None keeps
             the newest weights alone.
         log_every: Optimizer steps between rows of metrics.csv.
+        tracker: Where figures go, too: `wandb`, `mlflow` or `trackio`; events of `tensorboard` are
+            always written.
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
@@ -103,6 +105,10 @@ class TrainingSection(Section):
         Option("Keep the weights of these epochs.", metavar="A,B", text=True),
     ] = None
     log_every: Count = 10
+    tracker: Annotated[
+        Literal["tensorboard", "wandb", "mlflow", "trackio"],
+        Option("Where figures go beside the run's files."),
+    ] = "tensorboard"
     max_steps: Count | None = None
 
     @model_validator(mode="after")

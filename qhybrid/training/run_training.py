@@ -40,6 +40,7 @@ from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_note, show_start
+from qhybrid.training.trackers import Tracker
 from qhybrid_circuits.errors import RequestError, WriteError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.registry import check_backend_name
@@ -251,7 +252,9 @@ def _hooks(
     columns = () if yardstick is None else yardstick.columns
     pictures = load_reference(session.kind.pictures)(run, session, stop)
     measured: EpochProbe | None = probe or pictures.probe
-    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=measured)
+    tracker = Tracker(run, config, console)
+    every = config.training.log_every
+    log = MetricsLog(run, every=every, tracker=tracker, figures=columns, probe=measured)
     display = ProgressDisplay(console, run, stop)
     keeper = CheckpointKeeper(run, session.spec, config.training, stop)
     plots = Plots(run, config, session.dataset)

@@ -13,6 +13,7 @@ from qhybrid.launcher import launched, layout
 from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
+from qhybrid.settings.trackers import check_tracker
 from qhybrid.training.several import check_several
 from qhybrid.training.stages import first_stage, train_first
 from qhybrid.training.transfer_record import source_run
@@ -37,6 +38,7 @@ CHANGEABLE = frozenset(
         "quantum.max_qpu_seconds",
         "training.keep_epochs",
         "training.log_every",
+        "training.tracker",
         "sampling.sampler",
         "sampling.steps",
         "sampling.num_images",
@@ -138,6 +140,7 @@ def check_sources(config: Config, *, resumed: bool) -> None:
         RequestError: There is something of the kind.
     """
     resolve_dataset(config.data.dataset)
+    check_tracker(config.training.tracker)
     _check_evaluation(config)
     if config.transfer.init_from is not None and not resumed:
         source_run(config.transfer.init_from)
