@@ -47,6 +47,9 @@ class TrainingSection(Section):
         precision: `32`, `bf16` for mixed precision, or `tf32` for matrix products in TF32, on a
             GPU only; circuits are computed in single precision whatever it is.
         device: `auto` takes a GPU where there is one.
+        devices: Processes on each machine that train the run together, each with a GPU or with its
+            share of the processors; None is those that torchrun, srun or mpirun started, else 1.
+        nodes: Machines; None likewise.
         seed: Of everything random in the run.
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
             on the run's backend.
@@ -59,6 +62,8 @@ class TrainingSection(Section):
         keep_epochs: Epochs whose weights are kept, for `qhybrid sample RUN --epoch N`; None keeps
             the newest weights alone.
         log_every: Optimizer steps between rows of metrics.csv.
+        tracker: Where figures go, too: `wandb`, `mlflow` or `trackio`; events of `tensorboard` are
+            always written.
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
@@ -82,6 +87,10 @@ class TrainingSection(Section):
         Literal["32", "tf32", "bf16"], BeforeValidator(_as_text), Option("Of the classical layers.")
     ] = "32"
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where the network runs.")] = "auto"
+    devices: Annotated[
+        Count | None, Option("GPUs, or processes, on each machine [1].", metavar="N")
+    ] = None
+    nodes: Annotated[Count | None, Option("Machines; see docs/cluster.md [1].", metavar="N")] = None
     seed: Annotated[int, Field(ge=0, lt=2**63), Option("Of everything random.", metavar="N")] = 0
     noise_source: Annotated[
         str, Option("gaussian, or quantum: measured on the backend.", metavar="NAME")
@@ -96,6 +105,10 @@ class TrainingSection(Section):
         Option("Keep the weights of these epochs.", metavar="A,B", text=True),
     ] = None
     log_every: Count = 10
+    tracker: Annotated[
+        Literal["tensorboard", "wandb", "mlflow", "trackio"],
+        Option("Where figures go beside the run's files."),
+    ] = "tensorboard"
     max_steps: Count | None = None
 
     @model_validator(mode="after")

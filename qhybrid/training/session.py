@@ -72,17 +72,17 @@ class Session:
         """What the model is trained on."""
         return self.spec.row.process.kind
 
-    def batches(self, images: Dataset[tuple[Tensor, int]]) -> Batches:
+    def batches(self, images: Dataset[tuple[Tensor, int]], *, alone: bool = True) -> Batches:
         """Return the batches of prepared images from the present step to the end of the run.
 
-        With a GPU that they fit on, and no workers, the images are kept there.
+        With a GPU that they fit on, and no workers, one process that is `alone` keeps them there.
         """
         plan, training = self.state.plan, self.config.training
         first, stop = (step * plan.accumulate for step in (self.state.step, plan.total_steps))
         size, seed = plan.batch_size, training.seed
         stream = BatchStream(plan.images, size, seed=seed, first=first, stop=stop)
         pinned = self.device == "cuda"
-        if pinned and type(images) is ImageDataset and not training.workers:
+        if alone and pinned and type(images) is ImageDataset and not training.workers:
             device = next(self.state.model.parameters()).device
             if images.images.nbytes <= RESIDENT_BYTES:
                 return ResidentBatches(images, stream, device)
@@ -155,5 +155,8 @@ def _backend(config: Config) -> Backend:
     quantum, seed = config.quantum, config.training.seed
     if quantum.noise_aware is not None:
         return get_backend(f"noise-aware:{quantum.noise_aware}", seed=seed)
-    seeded = check_backend_name(quantum.backend).seeded
-    return get_backend(quantum.backend, **({"seed": seed} if seeded else {}))
+    info, limit = check_backend_name(quantum.backend), quantum.max_qpu_seconds
+    options: dict[str, Any] = {"seed": seed} if info.seeded else {}
+    if limit is not None:
+        options["max_qpu_seconds"] = limit
+    return get_backend(quantum.backend, **options)

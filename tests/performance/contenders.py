@@ -12,21 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from qhybrid.verification.gates import PENNYLANE_NAMES, PlainGate, plain_gates
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
 from tests.performance.cases import Case
-from tests.performance.gates import PlainGate, plain_gates
 
 Run = Callable[[], tuple[Any, Any, Any]]
-
-#: Qiskit's name of a gate -> PennyLane's. Both order controls first, and wire i is qubit i.
-PENNYLANE_NAMES = {
-    "h": "Hadamard", "s": "S", "t": "T", "sx": "SX", "x": "PauliX", "y": "PauliY", "z": "PauliZ",
-    "rx": "RX", "ry": "RY", "rz": "RZ", "p": "PhaseShift", "u": "U3", "cx": "CNOT", "cy": "CY",
-    "cz": "CZ", "ch": "CH", "swap": "SWAP", "crx": "CRX", "cry": "CRY", "crz": "CRZ",
-    "cp": "ControlledPhaseShift", "rxx": "IsingXX", "ryy": "IsingYY", "rzz": "IsingZZ",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
