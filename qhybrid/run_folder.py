@@ -37,6 +37,8 @@ class Run:
     """Which weights came from another run, where any did (JSON)."""
     noise_file = InFolder("noise.npz")
     """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
+    jobs_folder = InFolder("jobs")
+    """Folder of the record of jobs on an account's QPU, where any were submitted (JSON)."""
     model_file = InFolder("model.safetensors")
     """EMA weights for inference; `model.json` beside it says how to build the model."""
     best_file = InFolder("best.safetensors")

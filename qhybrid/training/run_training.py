@@ -22,6 +22,7 @@ from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
+from qhybrid.training.device import ConfirmSeconds, agree, on_record
 from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.fitting import fit_session
@@ -51,6 +52,7 @@ def run_training(
     console: Console | None,
     note: str | None = None,
     layout: Layout = ALONE,
+    confirm: ConfirmSeconds | None = None,
 ) -> Run:
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
@@ -58,11 +60,13 @@ def run_training(
 
     Raises:
         RequestError: The data or the checkpoint cannot be used, or the run is done already.
+        QpuLimitError: QPU time was not agreed to, or exceeds the limit that was set.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
         WriteError: The disk is full, or refuses; the message says what is safe.
     """
     console = console or Console(quiet=True)
+    agree(config, resumed, confirm)
     session = build_session(config, resumed)
     check_devices(layout, session.device)
     yardstick = make_yardstick(session, console)
@@ -75,7 +79,7 @@ def run_training(
         run = resumed or Run(path)
         if resumed is not None:
             _resume(run, session)
-        with _kept(run), _located(run, session, console):
+        with _kept(run), on_record(run, session.backend), _located(run, session, console):
             if note is not None:
                 show_note(console, note)
             begun = resumed is not None and run.environment_file.is_file()
@@ -100,7 +104,11 @@ def _train(
         seed = derive_seed(config.training.seed, NOISE_POOL, 0)
         # A pool is measured once in a run, and kept in its folder.
         session.state.module.noise = open_noise(
-            config.noise_spec, run.noise_file, seed=seed, announce=announce
+            config.noise_spec,
+            run.noise_file,
+            seed=seed,
+            backend=session.backend,
+            announce=announce,
         )
     except KeyboardInterrupt as interruption:
         raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption

@@ -138,5 +138,8 @@ def _backend(config: Config) -> Backend:
     quantum, seed = config.quantum, config.training.seed
     if quantum.noise_aware is not None:
         return get_backend(f"noise-aware:{quantum.noise_aware}", seed=seed)
-    seeded = check_backend_name(quantum.backend).seeded
-    return get_backend(quantum.backend, **({"seed": seed} if seeded else {}))
+    info, limit = check_backend_name(quantum.backend), quantum.max_qpu_seconds
+    options: dict[str, Any] = {"seed": seed} if info.seeded else {}
+    if limit is not None:
+        options["max_qpu_seconds"] = limit
+    return get_backend(quantum.backend, **options)

@@ -13,6 +13,9 @@ from qhybrid.settings.config import Config
 from qhybrid.training.session import Session
 from qhybrid_runtime import QuantumLayer
 
+MOST_OF_THE_START = 0.1
+"""The share of the first weights in their average from which on a user is told of it."""
+
 
 def show_start(console: Console, run: Run, session: Session, layout: Layout = ALONE) -> None:
     """Say what is trained on what, and where it goes."""
@@ -42,7 +45,7 @@ def show_start(console: Console, run: Run, session: Session, layout: Layout = AL
             "folder": f"{run.folder}" + (f", resumed at step {step}" if step else ""),
         },
     )
-    for note in dataset.notes:
+    for note in (*dataset.notes, *_slow_average(session)):
         show_note(console, note)
 
 
@@ -66,6 +69,19 @@ def show_end(console: Console, run: Run, session: Session, record: InfluenceReco
         said = in_words(record.influence, control=session.spec.row.control)
         lines = {"influence": f"{said}; see docs/influence.md", **lines}
     print_lines(console, lines, width=max(map(len, lines)))
+
+
+def _slow_average(session: Session) -> list[str]:
+    """Say if images will be drawn with weights that are largely those before training."""
+    state = session.state
+    share = state.ema.initial_share(state.plan.total_steps)
+    if share < MOST_OF_THE_START:
+        return []
+    return [
+        f"images are drawn with averaged weights, and {share:.0%} of those will still be the "
+        "weights before training; train longer, or with --set ema.warmup=true or a smaller "
+        "ema.decay"
+    ]
 
 
 def _counted(number: int, one: str, many: str | None = None) -> str:

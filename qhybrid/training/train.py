@@ -22,6 +22,8 @@ from qhybrid_runtime.backends.registry import check_backend_name
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qhybrid.training.device import ConfirmSeconds
+
 CHANGEABLE = frozenset(
     {
         "training.epochs",
@@ -32,6 +34,7 @@ CHANGEABLE = frozenset(
         "training.workers",
         "training.checkpoint_every",
         "training.keep_checkpoints",
+        "quantum.max_qpu_seconds",
         "training.keep_epochs",
         "training.log_every",
         "sampling.sampler",
@@ -54,6 +57,7 @@ def train(
     resume: bool = False,
     console: "Console | None" = None,
     note: str | None = None,
+    confirm: "ConfirmSeconds | None" = None,
 ) -> Run:
     """Train a model and leave everything about it in a run folder.
 
@@ -67,9 +71,12 @@ def train(
         resume: Continue the run in the folder instead of starting one.
         console: Where progress is shown; None shows nothing.
         note: A line that is shown at the start.
+        confirm: Asked before more than a minute of QPU time is spent on noise; without it that is
+            refused.
 
     Raises:
         RequestError: The request is wrong, e.g. the folder holds a run already.
+        QpuLimitError: The QPU time was not agreed to, or exceeds the limit that was set.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
     """
@@ -100,7 +107,13 @@ def train(
     if config.transfer.model is not None:
         run = train_first(config, train, folder=folder, resumed=run, console=console)
     return run_training(
-        config, folder=folder, resumed=run, console=console, note=note, layout=several
+        config,
+        folder=folder,
+        resumed=run,
+        console=console,
+        note=note,
+        layout=several,
+        confirm=confirm,
     )
 
 
