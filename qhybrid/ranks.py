@@ -253,6 +253,8 @@ def together(fabric: Fabric, resume: str) -> Iterator[Ranks]:
         raise
     finally:
         watch.done.set()
+        # Or what measures images would wait for the other processes' images.
+        dist.destroy_process_group()
         for name, value in environment.items():
             os.environ.pop(name, None)
             if value is not None:

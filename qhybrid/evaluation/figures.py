@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,9 @@ SSIM_PAIRS = 2
 
 _ELEMENTS = 2**22
 """Of a table of distances that are in memory at once."""
+
+HERE: Mapping[str, Any] = {"sync_on_compute": False}
+"""One process has all images; of several that train, torchmetrics would wait for the others'."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def fid(generated: ImageFeatures, real: ImageFeatures, counts: Tensor) -> tuple[
 
     |m - m_r|^2 + Tr(C + C_r - 2 (C C_r)^1/2), from means and covariances.
     """
-    metric = FrechetInceptionDistance(_AtHand(generated.features.shape[1]))
+    metric = FrechetInceptionDistance(_AtHand(generated.features.shape[1]), **HERE)
     for images, is_real in ((generated, False), (real, True)):
         for rows in _chunks(*images.features.shape):
             metric.update(images.features[rows].double(), real=is_real)
@@ -117,7 +121,7 @@ def kid(generated: ImageFeatures, real: ImageFeatures, counts: Tensor) -> tuple[
     """
     network = _AtHand(generated.features.shape[1])
     with warnings.catch_warnings(action="ignore"):  # of the memory that features take
-        metric = KernelInceptionDistance(network, subsets=SUBSETS, subset_size=SUBSET_SIZE)
+        metric = KernelInceptionDistance(network, subsets=SUBSETS, subset_size=SUBSET_SIZE, **HERE)
     metric.update(generated.features, real=False)
     metric.update(real.features, real=True)
     with _seeded():
@@ -152,7 +156,7 @@ def inception_score(
 ) -> tuple[Estimate, ...]:
     """Return exp(E KL(p(y|x) || p(y))), the mean over ten splits (Salimans et al. 2016)."""
     with warnings.catch_warnings(action="ignore"):  # of the memory that logits take
-        metric = InceptionScore(_AtHand(generated.logits.shape[1]), splits=SPLITS)
+        metric = InceptionScore(_AtHand(generated.logits.shape[1]), splits=SPLITS, **HERE)
     metric.update(generated.logits)
     with _seeded():
         mean, _spread = metric.compute()

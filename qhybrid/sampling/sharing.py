@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from qhybrid.chatter import without_chatter
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.launcher import Layout
 from qhybrid.ranks import RankLost, make_fabric, together
@@ -32,7 +33,7 @@ def draw_together(
     """
     fabric = make_fabric(layout, artist.device, [])
     resume = f"go on with: {artist.run.resume_command(artist.plan.run)}"
-    with together(fabric, resume) as ranks:
+    with without_chatter(), together(fabric, resume) as ranks:
         ranks.from_first((str(artist.run.folder.absolute()), list(missing)))
         draw_here(artist, missing[:: ranks.size], lambda images: bar.add(images * ranks.size))
         ranks.any(False)
@@ -48,7 +49,11 @@ def help_drawing(plan: SamplingPlan, layout: Layout) -> SamplingRun:
     fabric = make_fabric(layout, device, [])
     try:
         # The first one is told of signals, too, and says what to do next.
-        with handling([signal.SIGTERM], signal.SIG_IGN), together(fabric, "use --resume") as ranks:
+        with (
+            handling([signal.SIGTERM], signal.SIG_IGN),
+            without_chatter(),
+            together(fabric, "go on with --resume") as ranks,
+        ):
             folder, missing = ranks.from_first(None)
             run, backend = (
                 SamplingRun(Path(folder)),

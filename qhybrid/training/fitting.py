@@ -1,12 +1,9 @@
 """Training a session to its end, alone or together with other processes."""
 
 import io
-import logging
 import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +14,7 @@ from rich.console import Console
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from qhybrid.chatter import without_chatter
 from qhybrid.diffusion.noise import NoiseSource, PooledNoise
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.launcher import Layout
@@ -53,7 +51,7 @@ def fit_session(
     batches, clip = session.batches(images, alone=layout.size == 1), settings.gradient_clip
     fabric = make_fabric(layout, session.device, _plugins(session.config, session.device))
     try:
-        with _without_chatter(), stop.listening(), tf32(settings.precision == "tf32"):
+        with without_chatter(), stop.listening(), tf32(settings.precision == "tf32"):
             if layout.size == 1:
                 fit(fabric, state, batches, hooks, clip=clip)
                 return
@@ -79,7 +77,7 @@ def follow(config: Config, layout: Layout) -> None:
     device = choose_device(config.training.device)
     fabric = make_fabric(layout, device, _plugins(config, device))
     try:
-        with _without_chatter(), together(fabric, "resume it with --resume") as ranks:
+        with without_chatter(), together(fabric, "resume it with --resume") as ranks:
             _follow(ranks, fabric, ranks.from_first(None), device)
     except RankLost as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201
@@ -160,19 +158,3 @@ class _StopHere(StepHook):
 
 def _plugins(config: Config, device: str) -> list[Any]:
     return [Bf16(device)] if config.training.precision == "bf16" else []
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Silence remarks on hardware, workers and processes; errors stay."""
-    logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning_fabric\.")
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            warnings.filterwarnings("ignore", message=".*find_unused_parameters=True")
-            yield
-    finally:
-        logger.setLevel(level)

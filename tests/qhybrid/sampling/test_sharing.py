@@ -53,8 +53,8 @@ def test_a_killed_process_ends_the_other_and_one_process_goes_on(
     sampling = SamplingRun(tmp_path / "images")
     arguments = ["sample", str(run.folder), *ARGUMENTS, "--out", str(sampling.folder)]
     ranks = RankProcesses(arguments, tmp_path / "said", program="torchrun")
-    while not sampling.plan_file.exists():
-        time.sleep(0.01)
+    while not list(sampling.parts_folder.glob("*.safetensors")):
+        time.sleep(0.01)  # until both have begun
     os.kill(ranks.processes[1].pid or 0, signal.SIGKILL)
     codes = ranks.codes()
     assert codes == [1, -signal.SIGKILL], ranks.said()
