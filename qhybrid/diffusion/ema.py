@@ -1,5 +1,6 @@
 """The exponential moving average of the weights that are trained."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import compress
@@ -57,6 +58,10 @@ class Ema:
     def decay_at(self, training_step: int) -> float:
         """Return the share of itself that the average keeps at an update at this step."""
         return float(self._average.get_decay(training_step))
+
+    def initial_share(self, steps: int) -> float:
+        """Return the share that the first weights have in the average after this many steps."""
+        return math.prod(self.decay_at(step) for step in range(0, steps, self.spec.every))
 
     def copy_to(self, model: nn.Module) -> None:
         """Overwrite the model's parameters with the averages."""

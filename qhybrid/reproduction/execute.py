@@ -139,11 +139,6 @@ def _train(job: Job, point: Point, console: Console) -> None:
     if not begun and run.folder.is_dir():
         for left in run.folder.glob(".*.part*"):  # of files that were being written
             left.unlink()
-    newest = run.newest_checkpoint()
-    if newest is not None and (
-        not run.model_file.is_file() or run.model_file.stat().st_mtime < newest.stat().st_mtime
-    ):
-        newest.unlink()  # A kill came between the checkpoint and the weights that go with it.
     if run.newest_step() < point.step:
         train(_config(job, point), out=run.folder, resume=begun, console=console)
     if run.newest_step() != point.step:

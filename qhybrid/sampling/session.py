@@ -20,8 +20,10 @@ from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.samplers import check_sampler
 from qhybrid.environment import git_revision, package_versions
 from qhybrid.files import write_json
+from qhybrid.launcher import ALONE, Layout
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar
+from qhybrid.ranks import check_devices
 from qhybrid.run_lock import occupied
 from qhybrid.sampling.bill import (
     FREE_SECONDS,
@@ -37,6 +39,7 @@ from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.parts import Artist, assemble, read_part, save_plan
 from qhybrid.sampling.plan import SamplingPlan
+from qhybrid.sampling.sharing import draw_together
 from qhybrid.signals import handling
 from qhybrid.torch_device import choose_device
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
@@ -51,8 +54,11 @@ def run_sampling(
     resumed: SamplingRun | None,
     confirm: Confirm | None,
     console: Console | None,
+    several: Layout = ALONE,
 ) -> SamplingRun:
     """Draw the images of a plan; the arguments are made of those of `sample_run`.
+
+    Of several processes, this is the first.
 
     Raises:
         RequestError: The QPU or the model cannot be had, or the folder is not free.
@@ -62,6 +68,7 @@ def run_sampling(
     """
     console = console or Console(quiet=True)
     device, going_on = choose_device(plan.device), None if resumed is None else resumed.folder
+    check_devices(several, device)
     root, stem = plan.run.samplings, plan.sampler
     with (
         occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path,
@@ -76,7 +83,7 @@ def run_sampling(
             model = denoiser(plan, simulator, device)
             with _resumable(run, plan):
                 save_plan(run, plan)
-                _fill(run, plan, model, device, console, simulator)
+                _fill(run, plan, model, device, console, simulator, several=several)
     return run
 
 
@@ -92,7 +99,7 @@ def _sample_on_device(
         # By its own name: the least busy QPU may be another one when the run is resumed.
         with _resumable(run, plan):
             save_plan(run, replace(plan, backend=backend.qpu.name))
-            _fill(run, plan, model, device, console, backend, bill)
+            _fill(run, plan, model, device, console, backend, bill=bill)
 
 
 def dry_run(plan: SamplingPlan) -> SamplingBill:
@@ -180,6 +187,8 @@ def _fill(
     device: str,
     console: Console,
     backend: Backend,
+    *,
+    several: Layout = ALONE,
     bill: SamplingBill | None = None,
 ) -> None:
     """Draw the parts that are missing, and put all of them together."""
@@ -195,10 +204,13 @@ def _fill(
         _shown(backend, progress, console),
     ):
         bar = DrawingBar(progress, plan, done)
-        if plan.processes > 1 and len(missing) > 1:
+        artist = Artist(plan, model, device, noise, run)
+        if several.size > 1:
+            draw_together(artist, missing, bar, several)
+        elif plan.processes > 1 and len(missing) > 1:
             draw_side_by_side(run, plan, device, missing, bar)
         else:
-            draw_here(Artist(plan, model, device, noise, run), missing, bar)
+            draw_here(artist, missing, bar.add)
     assemble(run, plan)
     _write_manifest(run, plan, device, time.perf_counter() - began, backend, bill)
     shutil.rmtree(run.parts_folder, ignore_errors=True)

@@ -46,6 +46,9 @@ class TrainingSection(Section):
         accumulate: Batches whose gradients one optimizer step averages.
         precision: `32`, or `bf16` for mixed precision.
         device: `auto` takes a GPU where there is one.
+        devices: Processes on each machine that train the run together, each with a GPU or with its
+            share of the processors; None is those that torchrun, srun or mpirun started, else 1.
+        nodes: Machines; None likewise.
         seed: Of everything random in the run.
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
             on the run's backend.
@@ -80,6 +83,10 @@ class TrainingSection(Section):
         Literal["32", "bf16"], BeforeValidator(_as_text), Option("Of the classical layers.")
     ] = "32"
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where the network runs.")] = "auto"
+    devices: Annotated[
+        Count | None, Option("GPUs, or processes, on each machine [1].", metavar="N")
+    ] = None
+    nodes: Annotated[Count | None, Option("Machines; see docs/cluster.md [1].", metavar="N")] = None
     seed: Annotated[int, Field(ge=0, lt=2**63), Option("Of everything random.", metavar="N")] = 0
     noise_source: Annotated[
         str, Option("gaussian, or quantum: measured on the backend.", metavar="NAME")

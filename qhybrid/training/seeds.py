@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from qhybrid.files import user_path
+from qhybrid.launcher import launched, layout
 from qhybrid.printing import print_heading
 from qhybrid.run_folder import RUNS, Run, newest_folder, usual_name
 from qhybrid.run_group import Group, is_group
@@ -14,6 +15,7 @@ from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import merge_values, parse_config, save_config
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
+from qhybrid.training.several import check_several
 from qhybrid.training.side_by_side import SideBySide
 from qhybrid.training.train import check_resumable, check_sources, train
 from qhybrid_circuits.errors import RequestError
@@ -73,6 +75,7 @@ def train_seeds(
     wanted = _seeds(config.training.seed, seeds, group)
     configs = [with_seed(config, seed) for seed in wanted]
     check_sources(config, resumed=False)
+    _check_processes(config, jobs, launcher)
     stem, going_on = usual_name(config), None if group is None else group.folder
     doing = "training the group"
     with occupied(folder, doing, root=RUNS, stem=stem, resumed=going_on) as claimed:
@@ -118,6 +121,24 @@ def with_seed(config: Config, seed: int) -> Config:
     return parse_config(merge_values(values, {"training": {"seed": seed}}))
 
 
+def _check_processes(config: Config, jobs: int | None, launcher: Launcher) -> None:
+    """Refuse several runs at a time that have several processes each."""
+    found, training = launched(), config.training
+    if found is not None or (training.nodes or 1) > 1:
+        started = "--nodes" if found is None else found.program
+        raise RequestError(
+            f"--seeds starts the processes of each run by itself; leave {started} out, give "
+            "--devices N, or start each run alone with --seed"
+        )
+    check_several(config, layout(training.devices, training.nodes))
+    several = "--launcher ray" if launcher == "ray" else f"--jobs {jobs}"
+    if (training.devices or 1) > 1 and (launcher == "ray" or (jobs or 1) > 1):
+        raise RequestError(
+            f"{several} trains runs at a time, but each has all --devices {training.devices}; "
+            "leave one of the two out"
+        )
+
+
 def _seeds(first: int, count: int | None, group: Group | None) -> list[int]:
     known = [] if group is None else group.seeds()
     if count is not None and group is not None and count < len(known):
@@ -149,15 +170,16 @@ def _train(
             f"--epochs, or --seeds N with N above {len(configs)}"
         )
     runs = [group.run(each.training.seed) for each in left]
+    devices = left[0].training.devices or 1
     if launcher == "ray":
         from qhybrid.training.on_ray import OnRay
 
         gpu = left[0].training.device != "cpu"
         OnRay(group, jobs, console, gpu=gpu).train(runs)
-    elif jobs in (None, 1):
+    elif jobs in (None, 1) and devices == 1:
         _train_in_turn(group, left, console)
     else:
-        SideBySide(group, jobs or 1, console).train(runs)
+        SideBySide(group, jobs or 1, console, devices).train(runs)
 
 
 def _train_in_turn(group: Group, configs: list[Config], console: "Console | None") -> None:

@@ -52,9 +52,12 @@ class SideBySide:
     which passes it on: the first one saves every run, a second one stops at once.
     """
 
-    def __init__(self, group: Group, jobs: int, console: "Console | None") -> None:
-        """Set up for `jobs` processes at a time."""
+    def __init__(
+        self, group: Group, jobs: int, console: "Console | None", devices: int = 1
+    ) -> None:
+        """Set up for `jobs` runs at a time, each of which has so many processes."""
         self._group, self._jobs, self._console = group, jobs, console
+        self._devices = devices
         self._processes: list[Training] = []
         self._stopped, self._lock = False, Lock()
 
@@ -111,7 +114,7 @@ class SideBySide:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=_environment(self._jobs),
+            env=_environment(self._jobs * self._devices),
             start_new_session=True,
         )
 
@@ -126,7 +129,7 @@ class SideBySide:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _environment(jobs: int) -> dict[str, str]:
+def _environment(processes: int) -> dict[str, str]:
     """Return the environment of one of several processes: each has its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"OMP_NUM_THREADS": str(max(1, (cores or 1) // jobs)), **os.environ}
+    return {"OMP_NUM_THREADS": str(max(1, (cores or 1) // processes)), **os.environ}
