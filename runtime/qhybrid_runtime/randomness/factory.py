@@ -65,3 +65,8 @@ def ibm_bits(info: BackendInfo, service: Any) -> BitSource:
     backend = find_qpu(open_service() if service is None else service, info.name)
     target = backend.target
     return QpuBits(str(backend.name), backend, target, readable_qubits(target), simulated=False)
+
+
+def first_bits(info: BackendInfo, service: Any) -> BitSource:
+    """Return the bits of the first of several QPUs."""
+    return bit_source(info.value.partition(",")[0], service=service)
