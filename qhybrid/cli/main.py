@@ -13,12 +13,14 @@ import typer
 from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
+from qhybrid.cli.export import export
 from qhybrid.cli.listings import backends, configs, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.reproduce import reproduce
 from qhybrid.cli.sample import sample, sample_command
 from qhybrid.cli.serve_fake import serve_fake
 from qhybrid.cli.train import train, train_command
+from qhybrid.cli.verify import verify
 from qhybrid.launcher import is_quiet
 from qhybrid.openmp import let_waiting_threads_sleep
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
@@ -31,7 +33,7 @@ _LONGEST = 4000
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
-        *(train, sample, evaluate, bound, compare, reproduce, report),
+        *(train, sample, evaluate, bound, compare, reproduce, report, verify, export),
         *(models, configs, datasets, backends, serve_fake),
     )
 }

@@ -22,6 +22,7 @@ WITHOUT_EFFECT = frozenset(
         "training.checkpoint_every",
         "training.keep_checkpoints",
         "training.log_every",
+        "training.tracker",
     }
 )
 """Keys in which seeds of one model may differ: none of them changes what is trained."""

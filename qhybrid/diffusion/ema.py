@@ -51,6 +51,8 @@ class Ema:
         device = next(model.parameters()).device
         if self._average.shadow_params[0].device != device:
             self._average.to(device=device)
+        # All weights in a few launches; on the CPU that gains nothing and rounds in another way.
+        self._average.foreach = device.type == "cuda"
         # EMAModel counts its own calls and adds one; the warm-up is defined on training steps.
         self._average.optimization_step = training_step - 1
         self._average.step(self._trained(model))

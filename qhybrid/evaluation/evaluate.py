@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from qhybrid.data.catalog import dataset_kind
 from qhybrid.evaluation.drawing import check_drawing, drawn
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.results_folder import check_results_folder
 from qhybrid.evaluation.subject import Subject, find_subject
-from qhybrid.files import user_path
 from qhybrid.launcher import layout
 from qhybrid.models.rows import MODELS
-from qhybrid.run_folder import Run, check_free
+from qhybrid.run_folder import Run
 from qhybrid.settings.sections import DataSection
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
@@ -67,7 +67,7 @@ def evaluate(
             drawn(found.run, request, None)
         raise SystemExit(0)
     if out is not None:
-        check_free(user_path(out))
+        check_results_folder(out)
     with nullcontext() if console is None else console.status("loading torch"):
         run_evaluation = load_reference(dataset_kind(data.dataset).evaluation)
 

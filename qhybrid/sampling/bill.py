@@ -16,10 +16,7 @@ from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.billing import Bill, total
 from qhybrid_runtime.hardware.quote import Quote
 from qhybrid_runtime.layer import on_backend
-from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_bill
-
-FREE_SECONDS = 60.0
-"""QPU time that is spent without asking."""
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
     """Return a bill with the jobs that measure noise beforehand, where there is one."""
     if not plan.noise_seconds or plan.noise.pool is None:
         return bill
-    noise = measured_bill(plan.noise.pool, LEAST_QUBITS)
+    noise = plan.noise.bill(LEAST_QUBITS)
     bills = (bill.bill, bill.unpacked, bill.stock)
     ours, unpacked, stock = (total([each, noise]) for each in bills)
     return replace(bill, bill=ours, unpacked=unpacked, stock=stock)

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
 from qhybrid.launcher import Layout, layout
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
@@ -54,8 +54,11 @@ def sample_run(
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()
+    check_links(run.folder)
     folder = None if out is None else user_path(out)
     sampling = unfinished(run, out) if resume else None
+    if sampling is not None:
+        check_links(sampling.folder)
     plan = _resumed(run, request, sampling) if sampling else plan_sampling(run, request)
     several = layout(None, None)
     check_sharing(plan, several)

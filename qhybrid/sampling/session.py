@@ -19,14 +19,13 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.samplers import check_sampler
 from qhybrid.environment import git_revision, package_versions
-from qhybrid.files import write_json
+from qhybrid.files import sealed, write_json
 from qhybrid.launcher import ALONE, Layout
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar
 from qhybrid.ranks import check_devices
 from qhybrid.run_lock import occupied
 from qhybrid.sampling.bill import (
-    FREE_SECONDS,
     Confirm,
     SamplingBill,
     left_to_pay,
@@ -45,6 +44,7 @@ from qhybrid.torch_device import choose_device
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.qpu import QpuBackend
+from qhybrid_runtime.hardware.billing import FREE_SECONDS
 
 
 def run_sampling(
@@ -94,7 +94,8 @@ def _sample_on_device(
         model = denoiser(plan, backend, device)
         bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
         spent = backend.ledger.spent_seconds
-        spent += plan.noise_seconds if run.noise_file.exists() else 0.0
+        # What a fake QPU measures is no job, but is billed as one.
+        spent += plan.noise_seconds if run.noise_file.exists() and not plan.paid else 0.0
         _agree(left_to_pay(with_noise(bill, plan), spent), plan, confirm, console)
         # By its own name: the least busy QPU may be another one when the run is resumed.
         with _resumable(run, plan):
@@ -137,8 +138,8 @@ def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
 def _device_backend(plan: SamplingPlan, run: SamplingRun | None) -> QpuBackend:
     limit = plan.max_qpu_seconds
     if limit is not None:
-        limit -= plan.noise_seconds
-        if limit < 0:
+        limit -= 0.0 if plan.paid else plan.noise_seconds
+        if limit < (plan.noise_seconds if plan.paid else 0.0):
             raise QpuLimitError(
                 f"the limit of {plan.max_qpu_seconds:g} QPU seconds: the noise alone is estimated "
                 f"at {plan.noise_seconds:.0f} s; use a smaller --noise-pool, or a higher "
@@ -194,7 +195,9 @@ def _fill(
     """Draw the parts that are missing, and put all of them together."""
     began = time.perf_counter()
     announce = partial(console.print, highlight=False, markup=False)
-    noise = open_noise(plan.noise, plan.pool_file(run), seed=plan.seed, announce=announce)
+    with _shown(backend, None, console):
+        file, seed = plan.pool_file(run), plan.seed
+        noise = open_noise(plan.noise, file, seed=seed, backend=backend, announce=announce)
     missing = [part for part in plan.parts if read_part(run, plan, part) is None]
     done = sum(map(len, plan.parts)) - sum(map(len, missing))
     columns = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[job]}")
@@ -217,7 +220,7 @@ def _fill(
 
 
 @contextmanager
-def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[None]:
+def _shown(backend: Backend, progress: Progress | None, console: Console) -> Iterator[None]:
     """Show what becomes of jobs: on the bar, or, without a terminal, a line per job."""
     if not isinstance(backend, QpuBackend):
         yield
@@ -229,7 +232,7 @@ def _shown(backend: Backend, progress: Progress, console: Console) -> Iterator[N
         text = f"{event.status.lower()}{queue}, {event.spent_seconds:.0f} QPU s"
         if event.note:
             console.print(event.note, highlight=False, markup=False, soft_wrap=True)
-        elif console.is_terminal:
+        elif console.is_terminal and progress is not None:
             progress.update(progress.task_ids[0], job=text)
         elif not backend.qpu.simulated:
             where = "" if event.qpu is None else f" on {event.qpu}"
@@ -251,31 +254,29 @@ def _write_manifest(
     bill: SamplingBill | None,
 ) -> None:
     """Write the manifest last: a folder that has one is complete."""
-    write_json(
-        run.manifest_file,
-        {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "run": str(plan.run.folder.resolve()),
-            "model": plan.config.model.name,
-            "weights": plan.weights_sha256,
-            **({} if plan.epoch is None else {"epoch": plan.epoch}),
-            "images": plan.num_images,
-            **({} if plan.shard == (1, 1) else {"shard": "{}/{}".format(*plan.shard)}),
-            **({} if plan.classes is None else {"classes": plan.classes}),
-            "seed": plan.seed,
-            "sampler": plan.sampler,
-            "steps": plan.steps,
-            **_variance(plan),
-            **_noise(plan),
-            "backend": plan.backend,
-            "device": device,
-            **_execution(plan, backend),
-            **_shares(backend, bill),
-            "seconds": round(seconds, 3),
-            "versions": package_versions(),
-            "git_revision": git_revision(),
-        },
-    )
+    manifest = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": str(plan.run.folder.resolve()),
+        "model": plan.config.model.name,
+        "weights": plan.weights_sha256,
+        **({} if plan.epoch is None else {"epoch": plan.epoch}),
+        "images": plan.num_images,
+        **({} if plan.shard == (1, 1) else {"shard": "{}/{}".format(*plan.shard)}),
+        **({} if plan.classes is None else {"classes": plan.classes}),
+        "seed": plan.seed,
+        "sampler": plan.sampler,
+        "steps": plan.steps,
+        **_variance(plan),
+        **_noise(plan),
+        "backend": plan.backend,
+        "device": device,
+        **_execution(plan, backend),
+        **_shares(backend, bill),
+        "seconds": round(seconds, 3),
+        "versions": package_versions(),
+        "git_revision": git_revision(),
+    }
+    write_json(run.manifest_file, sealed(manifest))
 
 
 def _variance(plan: SamplingPlan) -> dict[str, Any]:
@@ -306,7 +307,7 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "hardware_steps": plan.hardware_steps,
         "qpu": backend.qpu.name,
         "mode": backend.qpu.mode,
-        "rounds": backend.rounds,
+        "rounds": backend.ledger.num_rounds,
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
     }

@@ -27,7 +27,7 @@ from qhybrid.torch_device import choose_device, suitable_threads
 from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.loop import fit
 from qhybrid.training.outcome import TrainingDiverged, resume_command
-from qhybrid.training.precision import Bf16
+from qhybrid.training.precision import Bf16, tf32
 from qhybrid.training.preparing import prepare
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook, TrainingState
@@ -50,10 +50,10 @@ def fit_session(
         RankLost: Another process was ended.
     """
     state, settings = session.state, session.config.training
-    batches, clip = session.batches(images), settings.gradient_clip
+    batches, clip = session.batches(images, alone=layout.size == 1), settings.gradient_clip
     fabric = make_fabric(layout, session.device, _plugins(session.config, session.device))
     try:
-        with _without_chatter(), stop.listening():
+        with _without_chatter(), stop.listening(), tf32(settings.precision == "tf32"):
             if layout.size == 1:
                 fit(fabric, state, batches, hooks, clip=clip)
                 return
@@ -125,9 +125,10 @@ def _follow(ranks: Ranks, fabric: Any, order: _Order, device: str) -> None:
         suitable_threads(device, session.spec.image_size),
         TemporaryDirectory() as scratch,
         stop.listening(),
+        tf32(config.training.precision == "tf32"),
     ):
         images = prepare(Run(Path(scratch)), session, quiet)
-        batches, clip = session.batches(images), config.training.gradient_clip
+        batches, clip = session.batches(images, alone=False), config.training.gradient_clip
         try:
             fit(fabric, session.state, batches, hooks, clip=clip, ranks=ranks)
         except (NotFiniteError, _Stopped):

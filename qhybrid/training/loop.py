@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
 from qhybrid.ranks import Ranks
+from qhybrid.training.batches import ResidentBatches
 from qhybrid.training.optimizers import clipped_part
 from qhybrid.training.state import StepHook, TrainingState
 
@@ -20,7 +21,7 @@ from qhybrid.training.state import StepHook, TrainingState
 def fit(
     fabric: Fabric,
     state: TrainingState,
-    batches: DataLoader[Any],
+    batches: DataLoader[Any] | ResidentBatches,
     hooks: Sequence[StepHook],
     *,
     clip: float,
@@ -33,8 +34,12 @@ def fit(
     processes, the fabric has launched them, and each is given the same batches.
     """
     module, optimizer = fabric.setup(state.module, state.optimizer)
-    loader = fabric.setup_dataloaders(batches, use_distributed_sampler=False)
     accumulate = state.plan.accumulate
+    loader = (
+        batches
+        if isinstance(batches, ResidentBatches)
+        else fabric.setup_dataloaders(batches, use_distributed_sampler=False)
+    )
     clipped = clipped_part(state.optimizer)
     with ExitStack() as stack:
         for hook in hooks:

@@ -22,6 +22,8 @@ from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
+from qhybrid.training.completion import plots_are_current
+from qhybrid.training.device import ConfirmSeconds, agree, on_record
 from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.fitting import fit_session
@@ -31,13 +33,14 @@ from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics import Probe as EpochProbe
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
-from qhybrid.training.plots import Plots, plots_are_current
+from qhybrid.training.plots import Plots
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_note, show_start
+from qhybrid.training.trackers import Tracker
 from qhybrid_circuits.errors import RequestError, WriteError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.registry import check_backend_name
@@ -51,6 +54,7 @@ def run_training(
     console: Console | None,
     note: str | None = None,
     layout: Layout = ALONE,
+    confirm: ConfirmSeconds | None = None,
 ) -> Run:
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
 
@@ -58,11 +62,13 @@ def run_training(
 
     Raises:
         RequestError: The data or the checkpoint cannot be used, or the run is done already.
+        QpuLimitError: QPU time was not agreed to, or exceeds the limit that was set.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
         WriteError: The disk is full, or refuses; the message says what is safe.
     """
     console = console or Console(quiet=True)
+    agree(config, resumed, confirm)
     session = build_session(config, resumed)
     check_devices(layout, session.device)
     yardstick = make_yardstick(session, console)
@@ -75,7 +81,7 @@ def run_training(
         run = resumed or Run(path)
         if resumed is not None:
             _resume(run, session)
-        with _kept(run), _located(run, session, console):
+        with _kept(run), on_record(run, session.backend), _located(run, session, console):
             if note is not None:
                 show_note(console, note)
             begun = resumed is not None and run.environment_file.is_file()
@@ -100,7 +106,11 @@ def _train(
         seed = derive_seed(config.training.seed, NOISE_POOL, 0)
         # A pool is measured once in a run, and kept in its folder.
         session.state.module.noise = open_noise(
-            config.noise_spec, run.noise_file, seed=seed, announce=announce
+            config.noise_spec,
+            run.noise_file,
+            seed=seed,
+            backend=session.backend,
+            announce=announce,
         )
     except KeyboardInterrupt as interruption:
         raise Interrupted(run.newest_step(), run.folder, at_once=True) from interruption
@@ -242,7 +252,9 @@ def _hooks(
     columns = () if yardstick is None else yardstick.columns
     pictures = load_reference(session.kind.pictures)(run, session, stop)
     measured: EpochProbe | None = probe or pictures.probe
-    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=measured)
+    tracker = Tracker(run, config, console)
+    every = config.training.log_every
+    log = MetricsLog(run, every=every, tracker=tracker, figures=columns, probe=measured)
     display = ProgressDisplay(console, run, stop)
     keeper = CheckpointKeeper(run, session.spec, config.training, stop)
     plots = Plots(run, config, session.dataset)

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
 from qhybrid.launcher import launched, layout
 from qhybrid.printing import print_heading
 from qhybrid.run_folder import RUNS, Run, newest_folder, usual_name
@@ -14,6 +14,7 @@ from qhybrid.run_group import Group, is_group
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import merge_values, parse_config, save_config
+from qhybrid.training.completion import is_complete
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.several import check_several
 from qhybrid.training.side_by_side import SideBySide
@@ -22,6 +23,8 @@ from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from qhybrid.training.device import ConfirmSeconds
 
 MOST_SEEDS = 1000
 
@@ -38,6 +41,7 @@ def train_seeds(
     launcher: Launcher = "local",
     console: "Console | None" = None,
     note: str | None = None,
+    confirm: "ConfirmSeconds | None" = None,
 ) -> Group:
     """Train a model with several seeds: `training.seed` and those that follow it.
 
@@ -55,6 +59,8 @@ def train_seeds(
             omitted; see `qhybrid.training.on_ray`.
         console: Where progress is shown; None shows nothing.
         note: A line that is shown at the start.
+        confirm: As `train` takes it, for runs in turn; those side by side are refused where
+            it would be asked.
 
     Raises:
         RequestError: The request is wrong.
@@ -68,6 +74,7 @@ def train_seeds(
     group = None
     if resume:
         group = open_group(folder or newest_folder())
+        check_links(group.folder)
         saved = group.config()
         config = config or saved
         check_resumable(saved, config, group.folder)
@@ -86,7 +93,7 @@ def train_seeds(
                 group.run(seed).folder.mkdir(exist_ok=True)
             if note is not None:
                 print_heading(console, f"note: {note}")
-            _train(group, configs, jobs, launcher, console)
+            _train(group, configs, jobs, launcher, console, confirm)
     if console is not None:
         from qhybrid.printing import print_lines
 
@@ -156,11 +163,12 @@ def _train(
     jobs: int | None,
     launcher: Launcher,
     console: "Console | None",
+    confirm: "ConfirmSeconds | None",
 ) -> None:
     left = []
     for config in configs:
         run = group.run(config.training.seed)
-        if run.config_file.is_file() and run.is_finished(config):
+        if run.config_file.is_file() and is_complete(run, config):
             print_heading(console, f"{run.folder} is finished")
         else:
             left.append(config)
@@ -177,19 +185,25 @@ def _train(
         gpu = left[0].training.device != "cpu"
         OnRay(group, jobs, console, gpu=gpu).train(runs)
     elif jobs in (None, 1) and devices == 1:
-        _train_in_turn(group, left, console)
+        _train_in_turn(group, left, console, confirm)
     else:
         SideBySide(group, jobs or 1, console, devices).train(runs)
 
 
-def _train_in_turn(group: Group, configs: list[Config], console: "Console | None") -> None:
+def _train_in_turn(
+    group: Group,
+    configs: list[Config],
+    console: "Console | None",
+    confirm: "ConfirmSeconds | None",
+) -> None:
     failures = []
     for number, config in enumerate(configs, start=1):
         run = group.run(config.training.seed)
         print_heading(console, f"run {number} of {len(configs)}: seed {config.training.seed}")
         try:
             with _of_group(group, run):
-                train(config, out=run.folder, resume=run.config_file.is_file(), console=console)
+                going_on = run.config_file.is_file()
+                train(config, out=run.folder, resume=going_on, console=console, confirm=confirm)
         except TrainingDiverged as error:
             failures.append(error)
             print_heading(console, f"{run.folder}: {error}")

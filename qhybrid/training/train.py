@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from qhybrid.data.catalog import resolve_dataset
 from qhybrid.evaluation.features import check_features
 from qhybrid.evaluation.names import check_best, check_figures
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
 from qhybrid.launcher import launched, layout
 from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
+from qhybrid.settings.trackers import check_tracker
 from qhybrid.training.several import check_several
 from qhybrid.training.stages import first_stage, train_first
 from qhybrid.training.transfer_record import source_run
@@ -21,6 +22,8 @@ from qhybrid_runtime.backends.registry import check_backend_name
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from qhybrid.training.device import ConfirmSeconds
 
 CHANGEABLE = frozenset(
     {
@@ -32,8 +35,10 @@ CHANGEABLE = frozenset(
         "training.workers",
         "training.checkpoint_every",
         "training.keep_checkpoints",
+        "quantum.max_qpu_seconds",
         "training.keep_epochs",
         "training.log_every",
+        "training.tracker",
         "sampling.sampler",
         "sampling.steps",
         "sampling.num_images",
@@ -54,6 +59,7 @@ def train(
     resume: bool = False,
     console: "Console | None" = None,
     note: str | None = None,
+    confirm: "ConfirmSeconds | None" = None,
 ) -> Run:
     """Train a model and leave everything about it in a run folder.
 
@@ -67,9 +73,12 @@ def train(
         resume: Continue the run in the folder instead of starting one.
         console: Where progress is shown; None shows nothing.
         note: A line that is shown at the start.
+        confirm: Asked before more than a minute of QPU time is spent on noise; without it that is
+            refused.
 
     Raises:
         RequestError: The request is wrong, e.g. the folder holds a run already.
+        QpuLimitError: The QPU time was not agreed to, or exceeds the limit that was set.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
     """
@@ -77,6 +86,7 @@ def train(
     run = None
     if resume:
         run = open_run(newest_folder() if folder is None else folder)
+        check_links(run.folder)
         saved = run.config()
         config = config or resumed_config(saved, {})
         check_resumable(saved, config, run.folder)
@@ -100,7 +110,13 @@ def train(
     if config.transfer.model is not None:
         run = train_first(config, train, folder=folder, resumed=run, console=console)
     return run_training(
-        config, folder=folder, resumed=run, console=console, note=note, layout=several
+        config,
+        folder=folder,
+        resumed=run,
+        console=console,
+        note=note,
+        layout=several,
+        confirm=confirm,
     )
 
 
@@ -124,6 +140,7 @@ def check_sources(config: Config, *, resumed: bool) -> None:
         RequestError: There is something of the kind.
     """
     resolve_dataset(config.data.dataset)
+    check_tracker(config.training.tracker)
     _check_evaluation(config)
     if config.transfer.init_from is not None and not resumed:
         source_run(config.transfer.init_from)

@@ -85,10 +85,13 @@ def _record(row: BackendInfo, name: str, note: str, usable: bool, *figures: floa
 
 def _qpus_of_account(row: BackendInfo) -> list[Record]:
     from qhybrid_runtime.hardware.accounts import open_service, plan_of, speaking_to_service
+    from qhybrid_runtime.hardware.client_internals import qpu_names
 
     service = open_service()
     with speaking_to_service("list the account's devices"):
         backends = sorted(service.backends(), key=lambda backend: str(backend.name))
+        if not backends:
+            qpu_names(service)  # which raises what the client took for an account without QPUs
         status = {backend.name: backend.status() for backend in backends}
     plans = {backend.name: plan_of(service, backend) for backend in backends}
     records = [_record(row, "ibm", "the least busy device of the account", bool(backends))]

@@ -4,9 +4,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
@@ -19,6 +21,7 @@ from qhybrid_runtime.hardware.job_packing import Pack, Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.quote import Quote, quote_round
+from qhybrid_runtime.hardware.readings import read_on_record
 from qhybrid_runtime.tasks import LoweredTask
 
 
@@ -170,6 +173,10 @@ class QpuBackend(Backend):
 
     def _quoted(self, tasks: Sequence[LoweredTask]) -> Quote:
         return quote_round(tasks, self.settings, self._packing)
+
+    def readings(self, circuit: LoweredCircuit, shots: int, purpose: str) -> list[np.ndarray]:
+        """Return at least `shots` readings of a circuit's qubits; see `read_on_record`."""
+        return read_on_record(self._executor, circuit, shots, (self.qpu.name, purpose))
 
     @property
     def rounds(self) -> int:

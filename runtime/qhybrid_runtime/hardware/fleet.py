@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import cast
 
 from qhybrid_circuits.errors import QHybridError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
@@ -16,6 +17,7 @@ from qhybrid_runtime.hardware.jobs import (
     MOST_ATTEMPTS,
     HardwareExecutor,
     RoundInWork,
+    Work,
     new_tag,
 )
 from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
@@ -191,7 +193,7 @@ class FleetExecutor(HardwareExecutor):
             jobs.append(JobRecord(placed, new_tag(), seconds, qpu=site.name))
         return jobs
 
-    def _submit(self, work: RoundInWork, job: JobRecord) -> None:
+    def _submit(self, work: Work, job: JobRecord) -> None:
         """Submit a job; move it where its QPU takes none."""
         for last in (False, True):
             if job.qpu in self._lost and self._alive():
@@ -210,7 +212,7 @@ class FleetExecutor(HardwareExecutor):
                     return self._elsewhere(work, job, str(error), error)
         return None
 
-    def _collect_all(self, work: RoundInWork) -> None:
+    def _collect_all(self, work: Work) -> None:
         """Look after all jobs in turn until each has its values, here or elsewhere."""
         waits = _Waits()
         pauses = poll_pauses()
@@ -224,7 +226,7 @@ class FleetExecutor(HardwareExecutor):
             self._sleep(pause)
             waits.add(left, pause)
 
-    def _looked_after(self, work: RoundInWork, job: JobRecord, waits: "_Waits") -> bool:
+    def _looked_after(self, work: Work, job: JobRecord, waits: "_Waits") -> bool:
         """Return whether something became of a job: its values are there, or it has failed."""
         try:
             if not self._client(job).done(job.job_id or "", partial(self._tell, job)):
@@ -242,7 +244,7 @@ class FleetExecutor(HardwareExecutor):
         return True
 
     def _moved_overdue(
-        self, work: RoundInWork, left: Sequence[JobRecord], waits: "_Waits", pause: float
+        self, work: Work, left: Sequence[JobRecord], waits: "_Waits", pause: float
     ) -> bool:
         """Move the jobs that wait too long to QPUs that are done; return whether there were any."""
         busy = {job.qpu for job in left}
@@ -266,7 +268,7 @@ class FleetExecutor(HardwareExecutor):
             moved = True
         return moved
 
-    def _elsewhere(self, work: RoundInWork, job: JobRecord, why: str, error: QHybridError) -> None:
+    def _elsewhere(self, work: Work, job: JobRecord, why: str, error: QHybridError) -> None:
         """Leave out a job's QPU and move the job; raise the error where no other QPU is left."""
         others = [site for site in self._alive() if site.name != job.qpu]
         if not others:
@@ -283,15 +285,16 @@ class FleetExecutor(HardwareExecutor):
         if self.listener is None:
             warnings.warn(note, stacklevel=2)
 
-    def _move(self, work: RoundInWork, job: JobRecord, sites: Sequence[Site]) -> None:
+    def _move(self, work: Work, job: JobRecord, sites: Sequence[Site]) -> None:
         """Have the samples of a job, which is not under way, run on other QPUs."""
+        tasks = cast(RoundInWork, work).tasks  # A fleet runs nothing but rounds.
         parts, found = job.parts, []
-        for site, own in zip(sites, shares(_own(work.tasks, parts), len(sites)), strict=True):
+        for site, own in zip(sites, shares(_own(tasks, parts), len(sites)), strict=True):
             placed = [
                 PubPart(parts[k].task, parts[k].start + start, parts[k].start + stop, 1)
                 for k, start, stop, _ in own
             ]
-            found += self._jobs(work.tasks, placed, work.settings, site)
+            found += self._jobs(tasks, placed, work.settings, site)
         # What it cost stays on record.
         job.parts, job.values, job.standard_errors = [], [], []
         work.record.jobs += found

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Protocol
 
 import numpy as np
 from qiskit.transpiler import Target
@@ -84,14 +85,17 @@ class HardwareExecutor:
         else:
             record.check([len(task.inputs) for task in tasks], _bounds(tasks, settings))
         if not record.finished:
-            work = self._round(record, tasks, settings)
-            self._submit_missing(work)
-            self._collect_all(work)
+            self.finish(self._round(record, tasks, settings))
         estimates = _assembled(tasks, record)
         self.ledger.close(record)
         self.rounds += 1
         self._number += 1
         return estimates
+
+    def finish(self, work: "Work") -> None:
+        """Submit jobs that were not, wait for all, and record what they give; raises as `run`."""
+        self._submit_missing(work)
+        self._collect_all(work)
 
     def at_round(self, number: int) -> None:
         """Let what is random in the next round, and those after it, follow from its number."""
@@ -128,7 +132,7 @@ class HardwareExecutor:
             for parts in plan_jobs(tasks, copies, settings, self._limits)
         ]
 
-    def _submit_missing(self, work: "RoundInWork") -> None:
+    def _submit_missing(self, work: "Work") -> None:
         """Submit the jobs that have no id, so that all of a round wait in the queue together."""
         record = work.record
         known = record.path is not None and record.path.exists()
@@ -144,7 +148,7 @@ class HardwareExecutor:
             else:
                 self._tell(job, "RESUMED")
 
-    def _submit(self, work: "RoundInWork", job: JobRecord) -> None:
+    def _submit(self, work: "Work", job: JobRecord) -> None:
         limit, spent = self._max_qpu_seconds, self.ledger.spent_seconds
         if limit is not None and spent + job.estimated_seconds > limit:
             raise QpuLimitError(
@@ -159,7 +163,7 @@ class HardwareExecutor:
         work.record.save()
         self._tell(job, "SUBMITTED")
 
-    def _collect_all(self, work: "RoundInWork") -> None:
+    def _collect_all(self, work: "Work") -> None:
         """Wait for each job; submit it again, a few times, if it fails for a reason that passes."""
         for job in work.record.jobs:
             failures = 0
@@ -173,7 +177,7 @@ class HardwareExecutor:
                         raise self._given_up(job_id, failure, failures) from failure
                     self._submit(work, job)
 
-    def _collect(self, work: "RoundInWork", job: JobRecord) -> None:
+    def _collect(self, work: "Work", job: JobRecord) -> None:
         """Wait for a job and write its values into the record.
 
         Raises:
@@ -189,7 +193,7 @@ class HardwareExecutor:
         work.record.save()
         self._tell(job, "DONE")
 
-    def _note_failure(self, work: "RoundInWork", job: JobRecord) -> str:
+    def _note_failure(self, work: "Work", job: JobRecord) -> str:
         """Record that a job ended without a result, and return its id."""
         job_id = job.job_id or ""
         job.spent_seconds += self._client(job).spent_seconds(job_id) or 0.0
@@ -221,6 +225,24 @@ class HardwareExecutor:
 def new_tag() -> str:
     """Return a tag for a job that no other job has."""
     return f"qhybrid-{uuid.uuid4().hex}"
+
+
+class Work(Protocol):
+    """Jobs that are run together, as those of a round are."""
+
+    @property
+    def record(self) -> RoundRecord:
+        """What is on record of them."""
+
+    @property
+    def settings(self) -> PrimitiveSettings:
+        """How they are run."""
+
+    def pubs(self, job: JobRecord) -> list[LoweredPub]:
+        """Return the PUBs of a job."""
+
+    def fill(self, job: JobRecord, tables: Sequence[Tables]) -> None:
+        """Write what a job returned into its record."""
 
 
 @dataclass(frozen=True, eq=False)

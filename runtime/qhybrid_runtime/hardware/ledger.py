@@ -31,7 +31,9 @@ class JobRecord:
         spent_seconds: QPU time of this job and of the failed ones, as far as it is known.
         values: Shape (n_samples, n_observables) a part; None until there is a result.
         standard_errors: The same for standard errors.
-        sha256: Hash of both tables as JSON; None in records of old versions.
+        readings: Of jobs that read bits, the shots of each PUB, packed, in base64; the values are
+            then the share of ones of each qubit.
+        sha256: Hash of both tables, and of readings, as JSON; None in records of old versions.
         qpu: The QPU of it, where a round is shared by several. A job whose samples went to other
             QPUs has no parts left.
     """
@@ -44,6 +46,7 @@ class JobRecord:
     spent_seconds: float = 0.0
     values: list[list[list[float]]] | None = None
     standard_errors: list[list[list[float]]] | None = None
+    readings: list[str] | None = None
     sha256: str | None = None
     qpu: str | None = None
 
@@ -62,7 +65,8 @@ class JobRecord:
         """Return the hash of the results; None where there are none."""
         if self.values is None:
             return None
-        tables = json.dumps([self.values, self.standard_errors])
+        parts = [self.values, self.standard_errors, self.readings]
+        tables = json.dumps(parts if self.readings is not None else parts[:2])
         return hashlib.sha256(tables.encode()).hexdigest()
 
 
@@ -116,7 +120,7 @@ class RoundRecord:
                     if job.sha256 is None and (np.abs(values) > limits + 1e-6).any():
                         raise ValueError(f"an expectation value beyond +-{limits.max():g}")
         except (ValueError, IndexError) as error:
-            raise _damaged(self.path, error) from error
+            raise damaged(self.path, error) from error
 
 
 class Spent(NamedTuple):
@@ -142,7 +146,12 @@ class Ledger:
         self._open: dict[str, RoundRecord] = {}
         self._earlier: dict[str, RoundRecord] | None = None
         self._closed: dict[str | None, Spent] = {}
+        self._rounds = 0
         self._session_id: str | None = None
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep files in a folder from now on, where those of earlier processes are; once."""
+        self._folder, self._earlier = folder, None
 
     def round(self, key: str) -> RoundRecord:
         """Return the record of a round, as far as it got in this or an earlier process.
@@ -155,17 +164,17 @@ class Ledger:
             path = None if self._folder is None else self._folder / f"{name}.json"
             known = self._of_earlier_processes().pop(name, None)
             if known is not None:
-                _count(self._closed, known, -1)
+                self._count(known, -1)
             record = known or RoundRecord(path, key, [])
             if record.key != key:
-                raise _damaged(path, "it is the record of another round")
+                raise damaged(path, "it is the record of another round")
             self._open[name] = record
         return self._open[name]
 
     def close(self, record: RoundRecord) -> None:
         """Note that a round's values are in use: the next one like it is another round."""
         self._open = {name: each for name, each in self._open.items() if each is not record}
-        _count(self._closed, record, 1)
+        self._count(record, 1)
         if self._folder is not None:
             self._finished[record.key] += 1
 
@@ -189,13 +198,19 @@ class Ledger:
         return spent
 
     @property
+    def num_rounds(self) -> int:
+        """Rounds that were run, in earlier processes too."""
+        self._of_earlier_processes()
+        return self._rounds + len(self._open)
+
+    @property
     def session_id(self) -> str | None:
         """The session or batch that jobs went to last, unless it was closed."""
         if self._session_id is None and self._folder is not None:
             path = self._folder / "session.json"
             try:
                 self._session_id = str(json.loads(regular(path).read_text(encoding="utf-8"))["id"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 return None  # Another one is opened then.
         return self._session_id
 
@@ -216,8 +231,12 @@ class Ledger:
             paths = [] if folder is None else sorted(folder.glob("round-*.json"))
             self._earlier = {path.stem: RoundRecord(path, *_read(path)) for path in paths}
             for record in self._earlier.values():
-                _count(self._closed, record, 1)
+                self._count(record, 1)
         return self._earlier
+
+    def _count(self, record: RoundRecord, sign: int) -> None:
+        _count(self._closed, record, sign)
+        self._rounds += sign
 
 
 def _count(spent: dict[str | None, Spent], record: RoundRecord, sign: int) -> None:
@@ -247,10 +266,11 @@ def _read(path: Path) -> tuple[str, list[JobRecord]]:
             raise ValueError(f"version {content['version']}")
         return str(content["key"]), [_job(entry) for entry in content["jobs"]]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path | None, why: object) -> RequestError:
+def damaged(path: Path | None, why: object) -> RequestError:
+    """Return the error of a record that cannot be used, and what to do about it."""
     return RequestError(
         f"the record '{path}' of jobs on a device cannot be read ({why}); restore it, or "
         "move it away to have its round run, and paid, again"
