@@ -33,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the QPUs, and time rounds on the first one, then on more of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=64, help="samples of a round")
-    parser.add_argument("--shots", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--shots", type=int, default=16384)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--fleets", type=int, nargs="+", default=[1, 4], help="numbers of QPUs")
     parser.add_argument("--pace", type=float, default=1.0, help="seconds for each QPU second")
-    parser.add_argument("--lose", action="store_true", help="the last QPU hangs from round 2 on")
+    parser.add_argument("--lose", action="store_true", help="the last QPU goes into maintenance")
     chosen = parser.parse_args(arguments)
     account = Account([ServedQpu(name) for name in FAKES], pace=chosen.pace)
     service = LoopbackService(account)
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = list(account.qpus)
     try:
         alone = 0.0
-        for count in (1, 2, 4):
+        for count in chosen.fleets:
             seconds = timed(",".join(names[:count]), chosen, account if chosen.lose else None)
             alone = alone or seconds
             print(f"{count} QPUs: {seconds:6.2f} s a round, {alone / seconds:.2f} x one")
@@ -62,7 +63,7 @@ def flipped_coins(program: Any, target: Target, *, mock: bool) -> str:
 def timed(name: str, chosen: argparse.Namespace, lost: Account | None) -> float:
     """Return the seconds of a round on QPUs, after one that loads and lowers everything."""
     pub = example(chosen.images)
-    with get_backend(name, shots=chosen.shots) as backend:
+    with get_backend(name, shots=chosen.shots, primitive="sampler") as backend:
         backend.estimator().run([example(4)]).result()
         if lost is not None and "," in name:
             lost.qpus[name.split(",")[-1]].maintenance = True

@@ -235,7 +235,8 @@ def _shown(backend: Backend, progress: Progress | None, console: Console) -> Ite
         elif console.is_terminal and progress is not None:
             progress.update(progress.task_ids[0], job=text)
         elif not backend.qpu.simulated:
-            console.print(f"{event.job_id}: {text}", highlight=False, markup=False)
+            where = "" if event.qpu is None else f" on {event.qpu}"
+            console.print(f"{event.job_id}{where}: {text}", highlight=False, markup=False)
 
     backend.listen(show)
     try:

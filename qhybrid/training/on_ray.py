@@ -52,7 +52,7 @@ class OnRay(SideBySide):
         super().__init__(group, jobs, console)
         self._say(
             f"Ray: {count} machine{'s'[: count > 1]}, {jobs} runs at a time, each with "
-            f"{self._cores} cores{' and a GPU' if self._gpus else ''}"
+            f"{self._cores} core{'s'[: self._cores > 1]}{' and a GPU' if self._gpus else ''}"
         )
 
     def train(self, runs: Sequence[Run]) -> None:

@@ -216,3 +216,34 @@ def test_quantum_noise_is_measured_by_the_service(
     assert main(["sample", str(run.folder), "--resume", "--out", str(again)]) == 0
     assert len(service.account.jobs) == 2 * before
     np.testing.assert_array_equal(images(again), images(folder))
+
+
+def test_qpus_share_the_rounds_of_a_sampling_run(
+    run: Run, serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = serve("fake_manila", "fake_lima")
+    names = ["ibm_manila", "ibm_lima"]
+    folder = tmp_path / "shared"
+    shared = ["--backend", ",".join(names), *DEVICE[2:]]
+    assert main(["sample", str(run.folder), *shared, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[:4] for line in shown.splitlines() if line.startswith("- ")] == [
+        ["-", name, "3", "3"] for name in names
+    ]
+    assert main(["sample", str(run.folder), *shared, "--out", str(folder)]) == 0
+    assert f"on {names[1]}: submitted" in capsys.readouterr().out
+    told = json.loads((folder / "manifest.json").read_text())
+    assert (told["jobs"], told["mode"], told["qpu"]) == (6, "batch", ",".join(names))
+    paid = {
+        name: sum(j.paid_seconds for j in service.account.jobs if j.content["backend"] == name)
+        for name in names
+    }
+    for name in names:
+        share = told["qpus"][name]
+        assert share["jobs"] == 3
+        assert share["qpu_seconds"] == pytest.approx(paid[name], abs=1e-3)
+        assert share["estimated_qpu_seconds"] == pytest.approx(paid[name], rel=0.1)
+        assert 0 < share["success_probability"] < 1
+    target = ["--target", ",".join(names), "--no-health"]
+    assert main(["report", str(run.folder), *target]) == 2
+    assert "give --target for each" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from qhybrid_runtime.backends.qpu import QpuBackend
 from qhybrid_runtime.hardware import service_client
 from qhybrid_runtime.loopback.faults import Fault
 from qhybrid_runtime.loopback.server import LoopbackService
+from qhybrid_runtime.randomness.factory import bit_source
 
 CIRCUIT, WEIGHTS = ring(2), np.array([0.3, 0.8])
 ROWS = np.array([[0.1 * k, 1.0 - 0.2 * k] for k in range(6)])
@@ -114,3 +115,16 @@ def test_jobs_that_wait_everywhere_are_fetched_by_the_next_process(
         qpu.maintenance = False
     run_round(opened(tmp_path))
     assert qpus_of(service) == [(name, "Completed") for name in NAMES]
+
+
+def test_random_bits_are_read_by_the_first_qpu_and_on_the_same_record(
+    service: LoopbackService, tmp_path: Path
+) -> None:
+    backend = opened(tmp_path)
+    bits = bit_source(backend.name, backend=backend).bits(200, 0)
+    assert {name for name, _ in qpus_of(service)} == {NAMES[0]}
+    jobs = len(qpus_of(service))
+    assert {name: spent.jobs for name, spent in backend.ledger.by_qpu.items()} == {NAMES[0]: jobs}
+    again = opened(tmp_path)
+    np.testing.assert_array_equal(bit_source(again.name, backend=again).bits(200, 0), bits)
+    assert len(qpus_of(service)) == jobs

@@ -1,7 +1,7 @@
 """Several QPUs as one backend: they share the images of each round."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend, QpuOptions
 from qhybrid_runtime.hardware.billing import least_known
 from qhybrid_runtime.hardware.fleet import FleetExecutor, FleetTask, quote_fleet
-from qhybrid_runtime.hardware.job_client import JobClient
+from qhybrid_runtime.hardware.job_client import JobClient, JobEvent
 from qhybrid_runtime.hardware.quote import Quote
+from qhybrid_runtime.hardware.readings import read_on_record
 from qhybrid_runtime.hardware.service_client import ModeName
 from qhybrid_runtime.tasks import LoweredTask, TaskTable
 
@@ -42,6 +43,7 @@ class FleetBackend(QpuBackend):
         self.members, self._sleep = tuple(members), sleep
         first = self.members[0]
         super().__init__(name, _joined(self.members), first.target, first.site.client, options)
+        self._reader = super()._new_executor(first.site.client, options)
 
     def _new_executor(self, client: JobClient, options: QpuOptions) -> FleetExecutor:
         return FleetExecutor(
@@ -62,7 +64,13 @@ class FleetBackend(QpuBackend):
 
     def readings(self, circuit: LoweredCircuit, shots: int, purpose: str) -> list[np.ndarray]:
         """Return readings of a circuit's qubits, from the first QPU; see `QpuBackend.readings`."""
-        return self.members[0].readings(circuit, shots, purpose)
+        name = self.members[0].qpu.name
+        return read_on_record(self._reader, circuit, shots, (name, purpose), qpu=name)
+
+    def listen(self, listener: Callable[[JobEvent], None] | None) -> None:
+        """Have a function called with everything that happens to a job."""
+        super().listen(listener)
+        self._reader.listener = listener
 
     def close(self) -> None:
         """Give back what is held on the QPUs, batches for instance.

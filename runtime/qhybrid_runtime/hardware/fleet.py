@@ -207,7 +207,7 @@ class FleetExecutor(HardwareExecutor):
                 job.job_id = self._client(job).find(job.tag)
                 if job.job_id is not None:
                     work.record.save()
-                    return self._tell(job.job_id, "SUBMITTED")
+                    return self._tell(job, "SUBMITTED")
                 if last:
                     return self._elsewhere(work, job, str(error), error)
         return None
@@ -229,7 +229,7 @@ class FleetExecutor(HardwareExecutor):
     def _looked_after(self, work: Work, job: JobRecord, waits: "_Waits") -> bool:
         """Return whether something became of a job: its values are there, or it has failed."""
         try:
-            if not self._client(job).done(job.job_id or "", partial(self._tell, job.job_id or "")):
+            if not self._client(job).done(job.job_id or "", partial(self._tell, job)):
                 return False
             self._collect(work, job)
             waits.ended(job)
@@ -281,7 +281,7 @@ class FleetExecutor(HardwareExecutor):
         self._lost.add(job.qpu or "")
         names = ", ".join(site.name for site in others)
         note = f"{job.qpu} is left out: {why}; its circuits go to {names}"
-        self._tell(job.failed[-1] if job.failed else "", "MOVED", note=note)
+        self._tell(job, "MOVED", note=note)
         if self.listener is None:
             warnings.warn(note, stacklevel=2)
 

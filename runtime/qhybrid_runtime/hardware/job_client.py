@@ -49,6 +49,7 @@ class JobEvent:
         pending_jobs: Jobs in the QPU's queue, or None where it is not known.
         spent_seconds: QPU seconds so far, those of jobs under way at their estimate.
         note: A line for people where something went wrong that they should know of.
+        qpu: The job's QPU, where a round is shared by several.
     """
 
     job_id: str
@@ -56,6 +57,7 @@ class JobEvent:
     pending_jobs: int | None
     spent_seconds: float
     note: str = ""
+    qpu: str | None = None
 
 
 class JobClient(Protocol):

@@ -146,7 +146,7 @@ class HardwareExecutor:
             if job.job_id is None:
                 self._submit(work, job)
             else:
-                self._tell(job.job_id, "RESUMED")
+                self._tell(job, "RESUMED")
 
     def _submit(self, work: "Work", job: JobRecord) -> None:
         limit, spent = self._max_qpu_seconds, self.ledger.spent_seconds
@@ -161,7 +161,7 @@ class HardwareExecutor:
             work.pubs(job), work.settings, job.tag, job.estimated_seconds
         )
         work.record.save()
-        self._tell(job.job_id, "SUBMITTED")
+        self._tell(job, "SUBMITTED")
 
     def _collect_all(self, work: "Work") -> None:
         """Wait for each job; submit it again, a few times, if it fails for a reason that passes."""
@@ -184,14 +184,14 @@ class HardwareExecutor:
             JobFailed: There are none.
         """
         job_id, client = job.job_id or "", self._client(job)
-        notify = partial(self._tell, job_id)
+        notify = partial(self._tell, job)
         tables = client.wait(job_id, work.pubs(job), work.settings, notify)
         _check_finite(tables)
         spent = client.spent_seconds(job_id)
         job.spent_seconds += job.estimated_seconds if spent is None else spent
         work.fill(job, tables)
         work.record.save()
-        self._tell(job_id, "DONE")
+        self._tell(job, "DONE")
 
     def _note_failure(self, work: "Work", job: JobRecord) -> str:
         """Record that a job ended without a result, and return its id."""
@@ -200,7 +200,7 @@ class HardwareExecutor:
         job.failed.append(job_id)
         job.job_id, job.tag = None, new_tag()
         work.record.save()
-        self._tell(job_id, "FAILED")
+        self._tell(job, "FAILED")
         return job_id
 
     def _given_up(self, job_id: str, failure: JobFailed, failures: int) -> DeviceJobError:
@@ -213,11 +213,13 @@ class HardwareExecutor:
         )
 
     def _tell(
-        self, job_id: str, status: str, pending_jobs: int | None = None, note: str = ""
+        self, job: JobRecord, status: str, pending_jobs: int | None = None, note: str = ""
     ) -> None:
+        """Tell of a job, of the one that failed last where it has not been submitted again."""
         if self.listener is not None:
+            job_id = job.job_id or "".join(job.failed[-1:])
             spent = self.ledger.spent_seconds
-            self.listener(JobEvent(job_id, status, pending_jobs, spent, note))
+            self.listener(JobEvent(job_id, status, pending_jobs, spent, note, job.qpu))
 
 
 def new_tag() -> str:

@@ -26,12 +26,18 @@ def divided(shots: int) -> tuple[int, list[int]]:
 
 
 def read_on_record(
-    executor: HardwareExecutor, lowered: LoweredCircuit, shots: int, purpose: Sequence[str]
+    executor: HardwareExecutor,
+    lowered: LoweredCircuit,
+    shots: int,
+    purpose: Sequence[str],
+    *,
+    qpu: str | None = None,
 ) -> list[np.ndarray]:
     """Return at least `shots` readings of a lowered circuit's logical qubits, from the record.
 
     `purpose` names the readings: those that are on record under it are returned whatever the
     circuit was lowered to then, so that a new calibration does not make them be paid twice.
+    `qpu` names the QPU in the record of several.
 
     Returns:
         For each job, uint8 (n_shots, n_qubits).
@@ -45,7 +51,7 @@ def read_on_record(
     size, counts = divided(shots)
     if not record.jobs:
         record.jobs = [
-            JobRecord([PubPart(0, 0, count, 1)], new_tag(), job_seconds(count * size))
+            JobRecord([PubPart(0, 0, count, 1)], new_tag(), job_seconds(count * size), qpu=qpu)
             for count in counts
         ]
     executor.finish(_Readings(record, lowered, PrimitiveSettings(size, "sampler")))

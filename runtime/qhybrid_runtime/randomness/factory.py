@@ -109,3 +109,8 @@ def _by_jobs(device: Any, lowered: "LoweredCircuit", state: str) -> Read:
         return found
 
     return read
+
+
+def first_bits(info: BackendInfo, state: str, backend: Any) -> BitSource:
+    """Return the bits of the first of several QPUs."""
+    return bit_source(info.value.partition(",")[0], state=state, backend=backend)
