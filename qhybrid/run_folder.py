@@ -37,6 +37,8 @@ class Run:
     """Which weights came from another run, where any did (JSON)."""
     noise_file = InFolder("noise.npz")
     """Noise that was measured beforehand, where any was: float32 (n,) under `numbers`."""
+    jobs_folder = InFolder("jobs")
+    """Folder of the record of jobs on an account's QPU, where any were submitted (JSON)."""
     model_file = InFolder("model.safetensors")
     """EMA weights for inference; `model.json` beside it says how to build the model."""
     best_file = InFolder("best.safetensors")
@@ -262,11 +264,10 @@ def claim_next(root: Path, stem: str) -> Path:
     Raises:
         RequestError: It cannot be created.
     """
-    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.") or "run"
+    name = _safe_name(stem)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        tails = (entry.name.removeprefix(f"{name}-") for entry in root.glob(f"{name}-*"))
-        number = max((int(tail) for tail in tails if tail.isdecimal()), default=0)
+        number = max(numbered(root, stem), default=0)
         while True:
             number += 1
             try:
@@ -278,6 +279,17 @@ def claim_next(root: Path, stem: str) -> Path:
         raise RequestError(
             f"cannot create a folder in '{root}': {error.strerror}; choose one with --out"
         ) from error
+
+
+def numbered(root: Path, stem: str) -> dict[int, Path]:
+    """Return what there is as `root/STEM-N`, by N in order."""
+    name = _safe_name(stem)
+    tails = {entry.name.removeprefix(f"{name}-"): entry for entry in root.glob(f"{name}-*")}
+    return dict(sorted((int(n), path) for n, path in tails.items() if n.isdecimal()))
+
+
+def _safe_name(stem: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.") or "run"
 
 
 def _number_of(path: Path) -> int:

@@ -3,6 +3,7 @@
 import os
 import sys
 
+import typer
 from rich.console import Console
 
 
@@ -14,3 +15,14 @@ class PatientConsole(Console):
         self.quiet = True
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def agreed(what: str, seconds: float) -> bool:
+    """Agree to what would be spent, as `--yes` does."""
+    return True
+
+
+def ask_seconds(what: str, seconds: float) -> bool:
+    """Ask on a terminal whether QPU time is to be spent; elsewhere nobody could answer."""
+    question = f"Spend about {seconds:.0f} QPU seconds on {what}?"
+    return sys.stdin.isatty() and bool(typer.confirm(question))

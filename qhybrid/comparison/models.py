@@ -16,6 +16,8 @@ WITHOUT_EFFECT = frozenset(
     {
         "training.seed",
         "training.device",
+        "training.devices",
+        "training.nodes",
         "training.workers",
         "training.checkpoint_every",
         "training.keep_checkpoints",

@@ -7,8 +7,12 @@ settings are in `qhybrid/configs`.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+
+if TYPE_CHECKING:
+    from qhybrid_runtime.hardware.billing import Bill
 
 TRAINED_BETAS = "trained_betas"
 """The schedule whose betas are listed, under diffusers' name for them."""
@@ -263,6 +267,8 @@ class EmaSpec:
 NOISE_SOURCES: Mapping[str, str] = {
     "gaussian": "PyTorch's generator of normally distributed numbers",
     "quantum": "normally distributed numbers made of bits that are read from qubits",
+    "quantum:ghz": "the same, but bits of one shot are all equal: qubits in a GHZ state",
+    "quantum:random-circuit": "the same, but bits of one shot are correlated by a random circuit",
 }
 
 
@@ -293,7 +299,7 @@ class NoiseSpec:
 
         if self.source not in NOISE_SOURCES:
             raise UnknownNameError("noise source", self.source, NOISE_SOURCES)
-        if self.source != "quantum":
+        if self.source == "gaussian":
             if self.pool is not None:
                 raise RequestError(
                     f"noise_pool is of the noise source 'quantum', but that is '{self.source}'; "
@@ -306,10 +312,21 @@ class NoiseSpec:
         if self.pool is None and info.paid:
             raise RequestError(self._price())
 
+    @property
+    def state(self) -> str:
+        """The entangled state that bits are read from; empty where they are independent."""
+        return self.source.partition(":")[2]
+
+    def bill(self, num_qubits: int) -> "Bill":
+        """Return the estimated bill of the pool, measured on so many qubits."""
+        from qhybrid_runtime.randomness.cost import measured_bill
+
+        return measured_bill(self.pool or 0, num_qubits, self.state)
+
     def _price(self) -> str:
         from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 
-        seconds = measured_seconds(10**6, LEAST_QUBITS)
+        seconds = measured_seconds(10**6, LEAST_QUBITS, self.state)
         return (
             f"quantum noise from '{self.backend}' is measured beforehand, and paid for: a million "
             f"numbers take about {seconds:.0f} QPU seconds on {LEAST_QUBITS} qubits; say how many "

@@ -1,7 +1,7 @@
 """What a sampling run costs on a QPU, found by asking for each round without running it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,7 @@ from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.billing import Bill, total
 from qhybrid_runtime.hardware.quote import Quote
 from qhybrid_runtime.layer import on_backend
-from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_bill
-
-FREE_SECONDS = 60.0
-"""QPU time that is spent without asking."""
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,7 @@ class SamplingBill:
         bill: As asked for.
         unpacked: Without images side by side; equal to `bill` where nothing is packed.
         stock: By stock classes: a PUB an output, a job a circuit.
+        by_qpu: The bill of each QPU, where several share the rounds.
     """
 
     qpu: Qpu
@@ -47,6 +45,7 @@ class SamplingBill:
     bill: Bill
     unpacked: Bill
     stock: Bill
+    by_qpu: Mapping[str, Bill] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -103,6 +102,7 @@ def sampling_bill(
         bill=total(quote.bill for quote in quotes),
         unpacked=total(quote.unpacked for quote in quotes),
         stock=total(quote.stock for quote in quotes),
+        by_qpu={name: total(q.by_qpu[name] for q in quotes) for name in quotes[0].by_qpu},
     )
 
 
@@ -110,7 +110,7 @@ def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
     """Return a bill with the jobs that measure noise beforehand, where there is one."""
     if not plan.noise_seconds or plan.noise.pool is None:
         return bill
-    noise = measured_bill(plan.noise.pool, LEAST_QUBITS)
+    noise = plan.noise.bill(LEAST_QUBITS)
     bills = (bill.bill, bill.unpacked, bill.stock)
     ours, unpacked, stock = (total([each, noise]) for each in bills)
     return replace(bill, bill=ours, unpacked=unpacked, stock=stock)

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.registry import check_backend_name
-from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
+from qhybrid_runtime.randomness.cost import LEAST_QUBITS
 
 MOST_IMAGES = 10_000_000
 """All images of a sampling run are held in memory."""
@@ -98,6 +98,11 @@ class SamplingPlan:
         return check_backend_name(self.backend).runs_jobs
 
     @property
+    def paid(self) -> bool:
+        """Whether jobs cost QPU time of an account."""
+        return check_backend_name(self.backend).paid
+
+    @property
     def parts(self) -> list[range]:
         """Numbers of the images that are drawn, and then written, together; one part on a QPU.
 
@@ -143,7 +148,7 @@ class SamplingPlan:
         """Estimated QPU time of the pool of noise; 0 where it is there already, or simulated."""
         if self.noise.pool is None or self.shares_pool or not self.on_hardware:
             return 0.0
-        return measured_seconds(self.noise.pool, LEAST_QUBITS)
+        return self.noise.bill(LEAST_QUBITS).qpu_seconds
 
     def backend_options(self) -> dict[str, Any]:
         """Keyword arguments of `get_backend`."""
@@ -202,10 +207,11 @@ def _check_shard(plan: SamplingPlan) -> None:
     """Refuse a shard without images."""
     number, shards = plan.shard
     if not plan.parts:
+        batches = len(replace(plan, shard=(1, 1)).parts)
         raise RequestError(
-            f"--shard {number}/{shards} is empty: {plan.num_images:,} images are too few for "
-            f"{shards} shards of batches of {plan.batch_size}; use fewer shards or a smaller "
-            "--batch-size"
+            f"--shard {number}/{shards} is empty: {plan.num_images:,} images are drawn in "
+            f"{batches} {'batch' if batches == 1 else 'batches'}, the first of up to {GRID_IMAGES} "
+            "images, which shards do not divide; use fewer shards, or draw more --num-images"
         )
 
 
@@ -236,7 +242,7 @@ def _noise(
     paid = all(check_backend_name(name).paid for name in (backend, usual.backend))
     kept = usual.pool is not None and run.noise_file.exists()
     serves = backend == usual.backend or paid
-    if kept and serves and source == "quantum" and request.noise_pool is None:
+    if kept and serves and source == usual.source and request.noise_pool is None:
         return usual, True
     return NoiseSpec(source, backend, request.noise_pool), False
 

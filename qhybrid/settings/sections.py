@@ -263,6 +263,8 @@ class QuantumSection(Section):
         gradient: A method of the backend; None takes its best one.
         noise_aware: Train with the errors of this fake QPU: one Pauli trajectory per sample, on
             qhybrid's engine; None trains without.
+        max_qpu_seconds: QPU time, with that on record, that must not be exceeded; None for no
+            limit.
     """
 
     backend: Annotated[
@@ -273,6 +275,10 @@ class QuantumSection(Section):
     ] = None
     noise_aware: Annotated[
         str | None, Option("Train with the errors of a QPU, e.g. fake_fez.", metavar="FAKE")
+    ] = None
+    max_qpu_seconds: Annotated[
+        Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
+        Option("Stop, resumable, before more QPU time is spent.", metavar="S"),
     ] = None
 
     @model_validator(mode="after")
@@ -287,6 +293,11 @@ class QuantumSection(Section):
                     f"noise-aware training runs on the backend 'statevector', not on "
                     f"'{self.backend}'; leave one of the two out"
                 )
+        if self.max_qpu_seconds is not None and "max_qpu_seconds" not in info.takes:
+            raise RequestError(
+                f"--max-qpu-seconds does not apply to the backend '{self.backend}', which "
+                f"{info.refusal}; leave it out"
+            )
         if self.gradient is not None:
             check_gradient(self.backend, self.gradient)
         return self

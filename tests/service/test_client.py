@@ -14,7 +14,7 @@ from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedEr
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
-from qhybrid_circuits import RequestError, UnknownNameError
+from qhybrid_circuits import QHybridError, RequestError, UnknownNameError
 from qhybrid_runtime.backends.ibm import IbmBackend
 from qhybrid_runtime.hardware.targets import fake_target
 from qhybrid_runtime.loopback.faults import Fault
@@ -144,6 +144,25 @@ def test_another_key_is_refused(service, monkeypatch) -> None:
     monkeypatch.setenv("QISKIT_IBM_TOKEN", "another-key")
     with pytest.raises(RequestError, match="cannot open the IBM Quantum account"):
         IbmBackend("ibm_manila")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("reset", times=99), "no answer from 127.0.0.1"),
+        (Fault("silence", "/iam/", times=9, seconds=1.0), "no answer from 127.0.0.1"),
+        (Fault(503, "/iam/", times=99), "the service fails with 503"),
+        (Fault(429, "/search/", times=99), "the service fails with 429"),
+        (Fault("cut", "/backends", times=99), "no answer from the service"),
+    ],
+    ids=str,
+)
+def test_a_service_that_does_not_answer_is_no_wrong_token(fault, said, service) -> None:
+    service.faults.set([fault])
+    with pytest.raises(QHybridError, match=f"{said}; check the network") as told:
+        IbmBackend("ibm_manila")
+    assert not isinstance(told.value, RequestError)
+    assert "save_account" not in str(told.value)
 
 
 def test_an_access_token_ends_and_another_one_is_fetched(service) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from qhybrid.cli.main import main
 from qhybrid.run_folder import Run
@@ -141,14 +142,57 @@ def test_a_wrong_token_and_what_the_account_lacks_are_refused_first(
     assert posted(service) == 0
 
 
-def test_training_takes_its_values_from_the_device(
+def test_training_is_on_record_and_noise_is_a_job_of_it(
+    service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped after each of its jobs, a run ends with the weights of another, and pays once."""
+    settings = [f"--set={name}={value}" for name, value in SMALL.items()]
+    settings += ["--backend=ibm_manila", "--noise-source=quantum", "--gradient=adjoint"]
+    command = ["train", *settings, "--set=training.noise_pool=3000"]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+    count = len(service.account.jobs)
+    assert count >= 3
+    charged = service.account.paid_seconds
+    part = tmp_path / "part"
+    going_on = [*command, "--out", str(part)]
+    for number in range(count):
+        # The answer to the next job is lost, and nobody can be asked after it.
+        lost = Fault("reset", "/results$", times=999, skip=min(1, number))
+        service.faults.set([lost])
+        capsys.readouterr()
+        assert main(going_on) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert "on record; go on with: qhybrid train --resume --out" in said, said
+        assert not (part / "model.safetensors").exists()
+        assert len(service.account.jobs) == count + number + 1
+        going_on = ["train", "--resume", "--out", str(part)]
+    service.faults.set([])
+    assert main(going_on) == 0
+    assert len(service.account.jobs) == 2 * count
+    assert service.account.paid_seconds == pytest.approx(2 * charged)
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "part"))
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def test_training_asks_before_much_is_paid(
     service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = [f"--set={name}={value}" for name, value in SMALL.items()]
-    out = ["--out", str(tmp_path / "trained")]
-    assert main(["train", *settings, "--backend", "ibm_manila", *out]) == 0
-    assert len(service.account.jobs) >= 1
-    assert all(job.status == "Completed" for job in service.account.jobs)
+    command = ["train", *settings, "--backend=ibm_manila", "--noise-source=quantum:ghz"]
+    out = ["--set=training.noise_pool=10000000", "--out", str(tmp_path / "run")]
+    assert main([*command, *out]) == 3
+    said = capsys.readouterr().err
+    assert "10,000,000 numbers of noise on ibm_manila were not agreed to; nothing was" in said
+    assert "--yes" in said
+    assert main([*command, *out, "--yes", "--max-qpu-seconds", "9"]) == 3
+    assert "the limit of 9 QPU seconds: 10,000,000 numbers" in capsys.readouterr().err
+    assert main(["train", *settings, "--max-qpu-seconds", "9"]) == 2
+    assert "--max-qpu-seconds does not apply to the backend 'statevector'" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "run").exists()
+    assert service.account.jobs == []
 
 
 def test_quantum_noise_is_measured_by_the_service(
@@ -159,4 +203,16 @@ def test_quantum_noise_is_measured_by_the_service(
     assert main(["sample", str(run.folder), *DEVICE, *noise, "--out", str(folder)]) == 0
     told = json.loads((folder / "manifest.json").read_text())
     assert (told["noise_backend"], told["noise_pool"]) == ("ibm_manila", 500)
-    assert len(service.account.jobs) >= 4
+    # One job, or two where coins were few, before a round a step.
+    assert told["jobs"] == len(service.account.jobs) >= 4
+    assert told["qpu_seconds"] == pytest.approx(service.account.paid_seconds, abs=1e-3)
+    # Stopped before its result is there, the pool is fetched by the job's id.
+    again, before = tmp_path / "again", len(service.account.jobs)
+    service.faults.set([Fault("reset", "/results$", times=999)])
+    assert main(["sample", str(run.folder), *DEVICE, *noise, "--out", str(again)]) == 1
+    assert not (again / "noise.npz").exists()
+    assert len(service.account.jobs) == before + 1
+    service.faults.set([])
+    assert main(["sample", str(run.folder), "--resume", "--out", str(again)]) == 0
+    assert len(service.account.jobs) == 2 * before
+    np.testing.assert_array_equal(images(again), images(folder))

@@ -12,7 +12,7 @@ from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_runtime.backends.ibm import IbmBackend
 from qhybrid_runtime.hardware import service_client
-from qhybrid_runtime.hardware.jobs import JobEvent
+from qhybrid_runtime.hardware.job_client import JobEvent
 from qhybrid_runtime.loopback.faults import Fault
 from qhybrid_runtime.loopback.programs import read_program
 from qhybrid_runtime.loopback.server import LoopbackService
@@ -98,7 +98,7 @@ def test_a_round_takes_six_requests(
 def test_a_copy_that_the_client_posts_by_itself_is_cancelled(
     service: LoopbackService, device: IbmBackend, undisturbed: list[np.ndarray]
 ) -> None:
-    service.account.job_seconds = 0.3
+    service.account.job_seconds = 1.5  # A busy machine must find the copy within it.
     service.faults.set([Fault(502, JOBS, "POST", after=True)])
     np.testing.assert_array_equal(run_round(device, ROUNDS[0]), undisturbed[0])
     assert [job.status for job in service.account.jobs[3:]] == ["Completed", "Cancelled"]

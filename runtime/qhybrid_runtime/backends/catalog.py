@@ -71,6 +71,12 @@ def account_records(row: BackendInfo) -> list[Record]:
         return [_record(row, "ibm", str(error), False)]
 
 
+def fleet_records(row: BackendInfo) -> list[Record]:
+    """Return a record of the names of several QPUs, fake ones or those of an account."""
+    usable = account_is_saved() if row.paid else bool(snapshots())
+    return [_record(row, form, note, usable) for form, note in (row.forms or {}).items()]
+
+
 def _record(row: BackendInfo, name: str, note: str, usable: bool, *figures: float | None) -> Record:
     qubits, error = figures or (None, None)
     abilities = {"exact": row.exact, "gradients": list(row.gradients), "usable": usable}
@@ -79,10 +85,13 @@ def _record(row: BackendInfo, name: str, note: str, usable: bool, *figures: floa
 
 def _qpus_of_account(row: BackendInfo) -> list[Record]:
     from qhybrid_runtime.hardware.accounts import open_service, plan_of, speaking_to_service
+    from qhybrid_runtime.hardware.client_internals import qpu_names
 
     service = open_service()
     with speaking_to_service("list the account's devices"):
         backends = sorted(service.backends(), key=lambda backend: str(backend.name))
+        if not backends:
+            qpu_names(service)  # which raises what the client took for an account without QPUs
         status = {backend.name: backend.status() for backend in backends}
     plans = {backend.name: plan_of(service, backend) for backend in backends}
     records = [_record(row, "ibm", "the least busy device of the account", bool(backends))]

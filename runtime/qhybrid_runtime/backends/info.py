@@ -43,7 +43,8 @@ class BackendInfo:
         paid: Whether they cost QPU time of an account.
         takes: Of `JOB_OPTIONS`, what applies here.
         refusal: Why the others do not, after "which".
-        bits: Function (info, service) -> BitSource as "module:function": its random bits.
+        bits: Function (info, state, backend) -> BitSource as "module:function": its random bits;
+            see `bit_source`.
         listing: Function () -> records of `qhybrid backends`, as "module:function"; where omitted,
             one record a form.
     """

@@ -4,19 +4,25 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.info import DEVICE_GRADIENTS
 from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.compiled import CompiledCircuit, Tensors
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.fleet import Site
+from qhybrid_runtime.hardware.job_client import JobClient, JobEvent
 from qhybrid_runtime.hardware.job_packing import Pack, Packing
-from qhybrid_runtime.hardware.jobs import HardwareExecutor, JobClient, JobEvent
+from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.quote import Quote, quote_round
+from qhybrid_runtime.hardware.readings import read_on_record
+from qhybrid_runtime.tasks import LoweredTask
 
 
 @dataclass(frozen=True)
@@ -123,18 +129,29 @@ class QpuBackend(Backend):
         self.precision = options.shots**-0.5
         self.ledger = Ledger(options.ledger) if ledger is None else ledger
         self._packing = Packing(options.pack, target)
-        self._executor = HardwareExecutor(
-            qpu.name,
-            target,
+        self._executor = self._new_executor(client, options)
+        self._estimator = self._new_estimator(options)
+
+    def _new_executor(self, client: JobClient, options: QpuOptions) -> HardwareExecutor:
+        return HardwareExecutor(
+            self.qpu.name,
+            self.target,
             client,
-            options.settings,
+            self.settings,
             packing=self._packing,
             ledger=self.ledger,
             max_qpu_seconds=options.max_qpu_seconds,
         )
-        self._estimator = LoweringEstimator(
+
+    def _new_estimator(self, options: QpuOptions) -> LoweringEstimator:
+        return LoweringEstimator(
             self._executor, precision=self.precision, fractional=options.fractional
         )
+
+    @property
+    def site(self) -> Site:
+        """The QPU as part of a fleet."""
+        return Site(self.qpu.name, self._executor.client, self._packing)
 
     def estimator(self) -> LoweringEstimator:
         """Return the primitive, shared by all layers of this backend."""
@@ -152,7 +169,14 @@ class QpuBackend(Backend):
             circuit.pub(rows, vector, self.precision)
             for circuit, rows, vector in zip(circuits, inputs, weights, strict=True)
         ]
-        return quote_round(self._estimator.lowered_tasks(pubs), self.settings, self._packing)
+        return self._quoted(self._estimator.lowered_tasks(pubs))
+
+    def _quoted(self, tasks: Sequence[LoweredTask]) -> Quote:
+        return quote_round(tasks, self.settings, self._packing)
+
+    def readings(self, circuit: LoweredCircuit, shots: int, purpose: str) -> list[np.ndarray]:
+        """Return at least `shots` readings of a circuit's qubits; see `read_on_record`."""
+        return read_on_record(self._executor, circuit, shots, (self.qpu.name, purpose))
 
     @property
     def rounds(self) -> int:

@@ -100,7 +100,16 @@ def speaking_to_service(doing: str) -> Iterator[None]:
     except QHybridError:
         raise
     except Exception as error:
+        from qhybrid_runtime.hardware.client_internals import silent_host
+
         text = f"cannot {doing}: {without_token(str(error) or type(error).__name__)}"
+        silent = silent_host(error)
+        if silent is not None:
+            # The client takes it for a wrong token, which would send people the wrong way.
+            raise QHybridError(
+                f"cannot {doing}: {silent}; check the network (a proxy, VPN or firewall), then try "
+                "again, or run offline with `--backend fake_fez`"
+            ) from None
         refusals = ("IBMNotAuthorizedError", "InvalidAccountError", "AccountNotFoundError")
         # From None: the client's exceptions hold requests, and these hold the token.
         if isinstance(error, AttributeError | KeyError):

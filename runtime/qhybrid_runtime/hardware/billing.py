@@ -22,6 +22,9 @@ SECONDS_AN_EXECUTION = 0.00035
 #: What the Open plan allows in 28 days, in seconds.
 OPEN_PLAN_SECONDS = 600.0
 
+#: QPU time that is spent without asking.
+FREE_SECONDS = 60.0
+
 #: Executions that a job may hold. IBM's pages say 10 million or 5 million, by their age.
 MOST_EXECUTIONS = 5_000_000
 

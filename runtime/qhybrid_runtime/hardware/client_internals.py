@@ -6,6 +6,7 @@ Written for version 0.51. Where a later version lacks an attribute, its default 
 from contextlib import suppress
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from qiskit.exceptions import QiskitError
 
@@ -104,9 +105,13 @@ def usage_of(service: Any, instance: str) -> dict[str, Any]:
 def qpu_names(service: Any) -> tuple[str, ...]:
     """Return the names of an account's QPUs, from the client's list of them where it has one.
 
-    The client's own method loads the configuration of each.
+    The client's own method loads the configuration of each, and takes a service that does not
+    answer for one without QPUs; here such an answer is raised.
     """
     lists = getattr(service, "_backends_info_per_instance", {}).values()
+    if not any(lists):
+        clients = getattr(service, "_api_clients", {}).values()
+        lists = [client.list_backends(True) for client in clients]
     known = {str(info["name"]) for each in lists for info in each if info.get("class") != "mock"}
     return tuple(sorted(known or {str(backend.name) for backend in service.backends()}))
 
@@ -133,6 +138,23 @@ def status_code(error: BaseException) -> int | None:
             code = getattr(holder, "status_code", None)
             if isinstance(code, int) and code > 0:
                 return code
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def silent_host(error: BaseException) -> str | None:
+    """Return where an error of the client says that nobody answers, or that the service fails.
+
+    The client calls both a wrong token, but what it goes back to is attached.
+    """
+    code = status_code(error)
+    if code is not None:
+        return f"the service fails with {code}" if may_pass(code) else None
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__module__.partition(".")[0] == "requests":
+            url = getattr(getattr(cause, "request", None), "url", None)
+            return f"no answer from {urlsplit(str(url or '')).hostname or 'the service'}"
         cause = cause.__cause__ or cause.__context__
     return None
 

@@ -104,16 +104,25 @@ def _support(observables: Sequence[SparsePauliOp]) -> list[int]:
 def primitive_values(
     result: PrimitiveResult[Any], pubs: Sequence[LoweredPub], settings: PrimitiveSettings
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return values and standard errors (n_observables, n_rows) of each PUB."""
+    """Return values and standard errors (n_observables, n_rows) of each PUB.
+
+    Of a PUB whose readings are wanted, these are the values, uint8 (n_shots, n_qubits).
+    """
     tables = []
     for data, pub in zip((entry.data for entry in result), pubs, strict=True):
         if settings.primitive == "sampler":
-            tables.append(_from_counts(data[_REGISTER], pub))
+            read = _readings if pub.readings else _from_counts
+            tables.append(read(data[_REGISTER], pub))
             continue
         shape = (len(pub.observables), len(pub.values))
         values, errors = np.asarray(data.evs, dtype=float), np.asarray(data.stds, dtype=float)
         tables.append((np.broadcast_to(values, shape), np.broadcast_to(errors, shape)))
     return tables
+
+
+def _readings(counts: Any, pub: LoweredPub) -> tuple[np.ndarray, np.ndarray]:
+    bits = np.asarray(counts.to_bool_array(order="little"), dtype=np.uint8)
+    return bits.reshape(-1, counts.num_bits), np.zeros(1)
 
 
 def _from_counts(counts: Any, pub: LoweredPub) -> tuple[np.ndarray, np.ndarray]:

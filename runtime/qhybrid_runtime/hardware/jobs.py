@@ -13,6 +13,7 @@ from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.hardware.billing import Limits, PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
+from qhybrid_runtime.hardware.job_client import JobClient, JobEvent, JobFailed, Tables
 from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
 from qhybrid_runtime.hardware.round_plan import (
@@ -26,88 +27,6 @@ from qhybrid_runtime.tasks import Estimates, LoweredTask
 
 #: Submissions of the same PUBs before the work is given up.
 MOST_ATTEMPTS = 3
-
-#: Values and standard errors of a PUB, shape (n_observables, n_rows) each.
-Tables = tuple[np.ndarray, np.ndarray]
-
-Pubs = Sequence[LoweredPub]
-
-#: Is called with a job's status and the number of jobs in the queue, if that is known.
-Notify = Callable[[str, int | None], None]
-
-
-class JobFailed(Exception):
-    """The end of a job without a result; the message says why.
-
-    Attributes:
-        lasting: Whether the same job would fail again.
-        advice: What to do about one that would.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        lasting: bool = False,
-        advice: str = "start anew with fewer --shots, or on another --backend",
-    ) -> None:
-        """Say why, and whether it is worth another try."""
-        super().__init__(message)
-        self.lasting, self.advice = lasting, advice
-
-
-@dataclass(frozen=True)
-class JobEvent:
-    """A change of a job's state, for displays of progress.
-
-    Attributes:
-        job_id: The service's id of the job.
-        status: "SUBMITTED", "RESUMED", "FAILED", "DONE", or what the service says while waiting.
-        pending_jobs: Jobs in the QPU's queue, or None where it is not known.
-        spent_seconds: QPU seconds so far, those of jobs under way at their estimate.
-    """
-
-    job_id: str
-    status: str
-    pending_jobs: int | None
-    spent_seconds: float
-
-
-class JobClient(Protocol):
-    """Submits jobs to a QPU and waits for them; finds no earlier ones unless it is overridden."""
-
-    def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str, seconds: float) -> str:
-        """Submit a job and return its id, or that of the job that has this tag already.
-
-        `seconds` is the QPU time that is expected.
-        """
-
-    def find(self, tag: str) -> str | None:
-        """Return the id of the job that was submitted with a tag, or None."""
-        return None
-
-    def wait(
-        self, job_id: str, pubs: Pubs, settings: PrimitiveSettings, notify: Notify
-    ) -> list[Tables]:
-        """Return the values of each PUB of a job of this process or of an earlier one.
-
-        `pubs` and `settings` are those that the job was submitted with.
-
-        Raises:
-            JobFailed: It failed, was cancelled, took too long or does not exist.
-        """
-
-    def spent_seconds(self, job_id: str) -> float | None:
-        """Return the QPU time of a job that has ended, or None where it is not known."""
-        return None
-
-    def at_round(self, number: int) -> None:
-        """Let what is random from now on follow from this number; see `Backend.at_round`."""
-        return None
-
-    def close(self) -> None:
-        """Give back what is held on the QPU; here nothing is."""
-        return None
 
 
 class HardwareExecutor:
@@ -159,27 +78,40 @@ class HardwareExecutor:
             CircuitError: The sampler is asked for an observable that is not diagonal.
         """
         settings = replace(self._settings, shots=max(1, round(precision**-2)))
-        self.client.at_round(self._number)
+        self._begin_round()
         record = self.ledger.round(self._key(tasks, settings))
         if not record.jobs:
             record.jobs = self._planned(tasks, settings)
         else:
             record.check([len(task.inputs) for task in tasks], _bounds(tasks, settings))
         if not record.finished:
-            work = _Round(record, tasks, settings, cache(self._packing.side_by_side))
-            self._submit_missing(work)
-            for job in record.jobs:
-                if job.values is None:
-                    self._collect(work, job)
+            self.finish(self._round(record, tasks, settings))
         estimates = _assembled(tasks, record)
         self.ledger.close(record)
         self.rounds += 1
         self._number += 1
         return estimates
 
+    def finish(self, work: "Work") -> None:
+        """Submit jobs that were not, wait for all, and record what they give; raises as `run`."""
+        self._submit_missing(work)
+        self._collect_all(work)
+
     def at_round(self, number: int) -> None:
         """Let what is random in the next round, and those after it, follow from its number."""
         self._number = number
+
+    def _begin_round(self) -> None:
+        self.client.at_round(self._number)
+
+    def _client(self, job: JobRecord) -> JobClient:
+        """Return the client that a job goes to."""
+        return self.client
+
+    def _round(
+        self, record: RoundRecord, tasks: Sequence[LoweredTask], settings: PrimitiveSettings
+    ) -> "RoundInWork":
+        return RoundInWork(record, tasks, settings, cache(self._packing.side_by_side))
 
     def _key(self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> str:
         # Not the lowered circuit, which depends on the calibration of the day: a round that is paid
@@ -196,25 +128,27 @@ class HardwareExecutor:
     ) -> list[JobRecord]:
         copies = [self._packing.copies(task.lowered, len(task.inputs)) for task in tasks]
         return [
-            JobRecord(parts, _new_tag(), job_seconds(part_executions(tasks, parts, settings)))
+            JobRecord(parts, new_tag(), job_seconds(part_executions(tasks, parts, settings)))
             for parts in plan_jobs(tasks, copies, settings, self._limits)
         ]
 
-    def _submit_missing(self, work: "_Round") -> None:
+    def _submit_missing(self, work: "Work") -> None:
         """Submit the jobs that have no id, so that all of a round wait in the queue together."""
         record = work.record
         known = record.path is not None and record.path.exists()
-        for job in record.jobs:
+        for job in list(record.jobs):
+            if job.values is not None:
+                continue
             if job.job_id is None and known:
                 # The process may have ended between the submission and the answer.
-                job.job_id = self.client.find(job.tag)
+                job.job_id = self._client(job).find(job.tag)
                 record.save()
             if job.job_id is None:
                 self._submit(work, job)
-            elif job.values is None:
+            else:
                 self._tell(job.job_id, "RESUMED")
 
-    def _submit(self, work: "_Round", job: JobRecord) -> None:
+    def _submit(self, work: "Work", job: JobRecord) -> None:
         limit, spent = self._max_qpu_seconds, self.ledger.spent_seconds
         if limit is not None and spent + job.estimated_seconds > limit:
             raise QpuLimitError(
@@ -223,55 +157,94 @@ class HardwareExecutor:
                 "go on with --resume and a higher --max-qpu-seconds"
             )
         work.record.save()
-        job.job_id = self.client.submit(
+        job.job_id = self._client(job).submit(
             work.pubs(job), work.settings, job.tag, job.estimated_seconds
         )
         work.record.save()
         self._tell(job.job_id, "SUBMITTED")
 
-    def _collect(self, work: "_Round", job: JobRecord) -> None:
-        """Wait for a job; submit it again, a few times, if it fails for a reason that may pass."""
-        failures = 0
-        while job.values is None:
-            job_id = job.job_id or ""
-            notify = partial(self._tell, job_id)
-            try:
-                tables = self.client.wait(job_id, work.pubs(job), work.settings, notify)
-                _check_finite(tables)
-            except JobFailed as failure:
-                failures += 1
-                job.spent_seconds += self.client.spent_seconds(job_id) or 0.0
-                job.failed.append(job_id)
-                job.job_id, job.tag = None, _new_tag()
-                work.record.save()
-                self._tell(job_id, "FAILED")
-                if failure.lasting or failures == MOST_ATTEMPTS:
-                    again, advice = f"as {failures - 1} before it did", "go on with --resume"
-                    if failure.lasting:
-                        again, advice = "and would fail again", failure.advice
-                    raise DeviceJobError(
-                        f"job {job_id} on {self._name} failed, {again}: {failure}; all results so "
-                        f"far are kept: {advice}"
-                    ) from failure
-                self._submit(work, job)
-                continue
-            spent = self.client.spent_seconds(job_id)
-            job.spent_seconds += job.estimated_seconds if spent is None else spent
-            work.fill(job, tables)
-            work.record.save()
-            self._tell(job_id, "DONE")
+    def _collect_all(self, work: "Work") -> None:
+        """Wait for each job; submit it again, a few times, if it fails for a reason that passes."""
+        for job in work.record.jobs:
+            failures = 0
+            while job.values is None:
+                try:
+                    self._collect(work, job)
+                except JobFailed as failure:
+                    failures += 1
+                    job_id = self._note_failure(work, job)
+                    if failure.lasting or failures == MOST_ATTEMPTS:
+                        raise self._given_up(job_id, failure, failures) from failure
+                    self._submit(work, job)
 
-    def _tell(self, job_id: str, status: str, pending_jobs: int | None = None) -> None:
+    def _collect(self, work: "Work", job: JobRecord) -> None:
+        """Wait for a job and write its values into the record.
+
+        Raises:
+            JobFailed: There are none.
+        """
+        job_id, client = job.job_id or "", self._client(job)
+        notify = partial(self._tell, job_id)
+        tables = client.wait(job_id, work.pubs(job), work.settings, notify)
+        _check_finite(tables)
+        spent = client.spent_seconds(job_id)
+        job.spent_seconds += job.estimated_seconds if spent is None else spent
+        work.fill(job, tables)
+        work.record.save()
+        self._tell(job_id, "DONE")
+
+    def _note_failure(self, work: "Work", job: JobRecord) -> str:
+        """Record that a job ended without a result, and return its id."""
+        job_id = job.job_id or ""
+        job.spent_seconds += self._client(job).spent_seconds(job_id) or 0.0
+        job.failed.append(job_id)
+        job.job_id, job.tag = None, new_tag()
+        work.record.save()
+        self._tell(job_id, "FAILED")
+        return job_id
+
+    def _given_up(self, job_id: str, failure: JobFailed, failures: int) -> DeviceJobError:
+        again, advice = f"as {failures - 1} before it did", "go on with --resume"
+        if failure.lasting:
+            again, advice = "and would fail again", failure.advice
+        return DeviceJobError(
+            f"job {job_id} on {self._name} failed, {again}: {failure}; all results so "
+            f"far are kept: {advice}"
+        )
+
+    def _tell(
+        self, job_id: str, status: str, pending_jobs: int | None = None, note: str = ""
+    ) -> None:
         if self.listener is not None:
-            self.listener(JobEvent(job_id, status, pending_jobs, self.ledger.spent_seconds))
+            spent = self.ledger.spent_seconds
+            self.listener(JobEvent(job_id, status, pending_jobs, spent, note))
 
 
-def _new_tag() -> str:
+def new_tag() -> str:
+    """Return a tag for a job that no other job has."""
     return f"qhybrid-{uuid.uuid4().hex}"
 
 
+class Work(Protocol):
+    """Jobs that are run together, as those of a round are."""
+
+    @property
+    def record(self) -> RoundRecord:
+        """What is on record of them."""
+
+    @property
+    def settings(self) -> PrimitiveSettings:
+        """How they are run."""
+
+    def pubs(self, job: JobRecord) -> list[LoweredPub]:
+        """Return the PUBs of a job."""
+
+    def fill(self, job: JobRecord, tables: Sequence[Tables]) -> None:
+        """Write what a job returned into its record."""
+
+
 @dataclass(frozen=True, eq=False)
-class _Round:
+class RoundInWork:
     """A round that is run: its record, and what its jobs' PUBs are made of."""
 
     record: RoundRecord

@@ -5,11 +5,12 @@ import numpy as np
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.caching import Cache
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_circuits.lowering.targets import restricted_target
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
-from qhybrid_runtime.hardware.jobs import JobClient, JobFailed, Notify, Pubs, Tables
+from qhybrid_runtime.hardware.job_client import JobClient, JobFailed, Notify, Pubs, Tables
 from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Simulators that a client keeps: each knows the noise of the qubits of one circuit.
@@ -69,7 +70,11 @@ class LocalClient(JobClient):
 
 def compacted(pub: LoweredPub) -> LoweredPub:
     """Return the PUB for a target that has only the qubits in use."""
-    circuit, final_layout = pub.lowered.compact()
+    return replace(pub, lowered=compacted_circuit(pub.lowered))
+
+
+def compacted_circuit(lowered: LoweredCircuit) -> LoweredCircuit:
+    """Return a lowered circuit for a target that has only the qubits in use."""
+    circuit, final_layout = lowered.compact()
     qubits = tuple(range(circuit.num_qubits))
-    lowered = replace(pub.lowered, circuit=circuit, qubits=qubits, final_layout=final_layout)
-    return replace(pub, lowered=lowered)
+    return replace(lowered, circuit=circuit, qubits=qubits, final_layout=final_layout)

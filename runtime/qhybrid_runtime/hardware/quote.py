@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from qhybrid_runtime.hardware.billing import (
     Bill,
@@ -23,11 +23,13 @@ class Quote:
         bill: Of the round as it would be run.
         unpacked: Of the same with one sample per execution.
         stock: Of stock classes, with one job per circuit and one PUB per output.
+        by_qpu: The bill of each QPU, where several share the round.
     """
 
     bill: Bill
     unpacked: Bill
     stock: Bill
+    by_qpu: Mapping[str, Bill] = field(default_factory=dict)
 
 
 def quote_round(
@@ -50,5 +52,10 @@ def quote_round(
         return Bill(len(jobs), pubs, sum(executions), seconds, least_known(chances))
 
     packed = bill([packing.copies(task.lowered, len(task.inputs)) for task in tasks])
+    return Quote(packed, bill([1] * len(tasks)), stock_bill(tasks, settings))
+
+
+def stock_bill(tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> Bill:
+    """Return the cost of a round by stock classes."""
     sizes = [RoundSize(len(task.inputs), len(task.observables)) for task in tasks]
-    return Quote(packed, bill([1] * len(tasks)), estimate_stock(sizes, settings))
+    return estimate_stock(sizes, settings)

@@ -43,11 +43,13 @@ class LoweredPub:
         lowered: The circuit; where samples run side by side, all copies of it in one.
         observables: On the logical qubits of `lowered`, copy after copy.
         values: Shape (n_rows, n_parameters), in the order of `lowered.circuit.parameters`.
+        readings: Whether not expectation values but the shots themselves are wanted, of a sampler.
     """
 
     lowered: LoweredCircuit
     observables: tuple[SparsePauliOp, ...]
     values: np.ndarray
+    readings: bool = False
 
 
 def plan_jobs(

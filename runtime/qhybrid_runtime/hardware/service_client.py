@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -20,7 +20,7 @@ from qhybrid_runtime.hardware.client_internals import (
     status_code,
 )
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
-from qhybrid_runtime.hardware.jobs import JobClient, JobFailed, Notify, Pubs, Tables
+from qhybrid_runtime.hardware.job_client import JobClient, JobFailed, Notify, Pubs, Tables
 from qhybrid_runtime.hardware.ledger import Ledger
 
 ModeName = Literal["session", "batch", "job"]
@@ -44,6 +44,14 @@ _STATES = ("DONE", "RUNNING", "QUEUED", "INITIALIZING")
 _Answer = TypeVar("_Answer")
 
 
+def poll_pauses() -> Iterator[float]:
+    """Yield the seconds between questions after a job: less and less often."""
+    pause = _FIRST_POLL_SECONDS
+    while True:
+        yield pause
+        pause = min(1.5 * pause, _LONGEST_POLL_SECONDS)
+
+
 class ServiceClient(JobClient):
     """Runs jobs on a QPU of IBM Quantum.
 
@@ -61,6 +69,7 @@ class ServiceClient(JobClient):
         mode: ModeName | None = None,
         ledger: Ledger | None = None,
         max_wait_seconds: float | None = None,
+        submit_tries: int = _MOST_TRIES,
         run: Submit = run_primitive,
         open_mode: Callable[..., Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -75,6 +84,8 @@ class ServiceClient(JobClient):
             ledger: Keeps the id of a session, which is joined again by the next process.
             max_wait_seconds: How long to wait for a job, in the queue and running; for ever where
                 omitted.
+            submit_tries: Times that a job is submitted, where the service fails, before it is
+                given up.
             run: Submits to the primitives.
             open_mode: Opens a session or batch, or joins the one whose id it is given; the client's
                 own where omitted.
@@ -91,10 +102,11 @@ class ServiceClient(JobClient):
         self.mode: ModeName = mode or ("session" if plan.sessions else "job")
         self._service, self._backend = service, backend
         self._ledger, self._max_wait_seconds = ledger or Ledger(None), max_wait_seconds
-        self._run, self._sleep = run, sleep
+        self._run, self._sleep, self._submit_tries = run, sleep, submit_tries
         self._open_mode = open_mode or partial(_open_mode, service)
         self._opened: Any = None
         self._jobs: dict[str, Any] = {}
+        self._said: dict[str, str] = {}
 
     def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str, seconds: float) -> str:
         """Submit a job and return its id.
@@ -122,7 +134,7 @@ class ServiceClient(JobClient):
                     self.close()
             return self._run(self._execution_mode(), pubs, settings, tag=tag, seconds=limit)
 
-        job_id = self._keep(self._patiently("submit a job", attempt))
+        job_id = self._keep(self._patiently("submit a job", attempt, self._submit_tries))
         return (self.find(tag) if posted_again(self._service) else None) or job_id
 
     def find(self, tag: str) -> str | None:
@@ -133,21 +145,23 @@ class ServiceClient(JobClient):
         if len(jobs) > 1:
             jobs = sorted(jobs, key=self._state)
             for copy in jobs[1:]:
-                self._cancel(copy)
+                self._cancel(copy, "a copy of another")
         return self._keep(jobs[0]) if jobs else None
 
     def _state(self, job: Any) -> int:
         status = str(self._patiently(f"ask after job {job.job_id()}", job.status))
         return _STATES.index(status) if status in _STATES else len(_STATES)
 
-    def _cancel(self, job: Any) -> None:
+    def _cancel(self, job: Any, which: str) -> bool:
         from qiskit_ibm_runtime.exceptions import RuntimeInvalidStateError
 
-        def cancel() -> None:
+        def cancel() -> bool:
             with suppress(RuntimeInvalidStateError):  # It has ended meanwhile.
                 job.cancel()
+                return True
+            return False
 
-        self._patiently(f"cancel job {job.job_id()}, a copy of another", cancel)
+        return self._patiently(f"cancel job {job.job_id()}, {which}", cancel)
 
     def _keep(self, job: Any) -> str:
         job_id = str(job.job_id())
@@ -164,29 +178,52 @@ class ServiceClient(JobClient):
             QpuLimitError: It has not ended after `max_wait_seconds`, and goes on without us.
             QHybridError: The service cannot be reached; the job goes on without us.
         """
-        job, limit = self._job(job_id), self._max_wait_seconds
-        said, pause, waited = None, _FIRST_POLL_SECONDS, 0.0
-        while (status := str(self._patiently(f"ask after job {job_id}", job.status))) != "DONE":
-            if status in ("ERROR", "CANCELLED"):
-                raise self._failure(job, status)
+        limit, waited, said = self._max_wait_seconds, 0.0, None
+        while not self.done(job_id, notify):
+            status = self._said[job_id]
             if status != said:
-                notify(status, self._pending_jobs() if status == "QUEUED" else None)
-                said, pause = status, _FIRST_POLL_SECONDS
+                said, pauses = status, poll_pauses()
+            pause = next(pauses)
             if limit is not None and waited + pause > limit:
                 raise QpuLimitError(
                     f"the limit of {limit:g} seconds of waiting: job {job_id} is "
                     f"{status.lower()}, and goes on without us: go on with --resume"
                 )
             self._sleep(pause)
-            waited, pause = waited + pause, min(1.5 * pause, _LONGEST_POLL_SECONDS)
+            waited += pause
+        job = self._job(job_id)
         result = self._patiently(f"fetch the result of job {job_id}", partial(result_of, job))
         return primitive_values(result, pubs, settings)
+
+    def done(self, job_id: str, notify: Notify) -> bool:
+        """Ask once whether a job has ended; see `JobClient`."""
+        job = self._job(job_id)
+        status = str(self._patiently(f"ask after job {job_id}", job.status))
+        if status in ("ERROR", "CANCELLED"):
+            raise self._failure(job, status)
+        if status not in ("DONE", self._said.get(job_id)):
+            notify(status, self._pending_jobs() if status == "QUEUED" else None)
+        self._said[job_id] = status
+        return status == "DONE"
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job unless it has ended; see `JobClient`."""
+        return self._cancel(self._job(job_id), "which waits too long")
+
+    def in_service(self, job_id: str) -> bool:
+        """Return whether the QPU is in operation, of a job that waits in its queue."""
+        try:
+            return self._said.get(job_id) != "QUEUED" or bool(self._backend.status().operational)
+        except Exception:
+            return True  # For all that is known.
 
     def spent_seconds(self, job_id: str) -> float | None:
         """Return the QPU time of a job that has ended, or the service's estimate, or None."""
         try:
             job = self._job(job_id)
-            usage = job.usage() or job.usage_estimation.get("quantum_seconds")
+            usage = job.usage()
+            if not usage and str(job.status()) != "CANCELLED":
+                usage = job.usage_estimation.get("quantum_seconds")
         except Exception:
             # The figure is for information: the estimate made before is used instead.
             return None

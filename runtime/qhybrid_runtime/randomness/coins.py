@@ -1,8 +1,14 @@
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
 import numpy as np
+from numpy.random import SeedSequence
 from qiskit import QuantumCircuit
+
+#: Returns at least so many readings, a table uint8 (n_shots, n_qubits) for each run of a circuit; a
+#: simulator follows the seed, and a QPU knows by the text what they are for.
+Read = Callable[[int, SeedSequence, str], list[np.ndarray]]
 
 
 class BitSource(Protocol):

@@ -2,21 +2,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from qiskit import QuantumCircuit, transpile
+from numpy.random import SeedSequence
+from qiskit import transpile
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import QHybridError
+from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.hardware.accounts import speaking_to_service
-from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, execution_limit, job_seconds
-from qhybrid_runtime.randomness.coins import coin_circuit, shot_bits
+from qhybrid_runtime.hardware.readings import PUB_EXECUTIONS
+from qhybrid_runtime.randomness.coins import Read, coin_circuit, shot_bits
 from qhybrid_runtime.randomness.cost import executions_for
 from qhybrid_runtime.randomness.extraction import unbiased_bits
 
 #: Qubits whose readings are worse than this are hardly coins at all.
 _WORST_READOUT = 0.4
-
-#: Executions of a PUB: IBM's QPUs allow no more.
-_PUB_EXECUTIONS = 100_000
 
 #: Runs in a row that may yield nothing.
 _FRUITLESS = 3
@@ -32,19 +31,9 @@ class QpuBits:
         qubits: The physical qubits that are read.
     """
 
-    def __init__(
-        self, name: str, mode: Any, target: Target, qubits: Sequence[int], *, simulated: bool
-    ) -> None:
-        """Lower the circuit for some physical qubits of a target.
-
-        `mode` is the backend or simulator that the client's sampler runs on.
-        """
-        self.name, self.qubits = name, tuple(qubits)
-        self._mode, self._simulated = mode, simulated
-        coins, layout = coin_circuit(len(self.qubits)), list(self.qubits)
-        self._circuit: QuantumCircuit = transpile(
-            coins, target=target, initial_layout=layout, optimization_level=1
-        )
+    def __init__(self, name: str, qubits: Sequence[int], read: Read) -> None:
+        """Take the readings of some physical qubits, a coin each."""
+        self.name, self.qubits, self._read = name, tuple(qubits), read
 
     def bits(self, count: int, seed: int) -> np.ndarray:
         """Return fair bits, see `BitSource`.
@@ -52,14 +41,17 @@ class QpuBits:
         Raises:
             QHybridError: The QPU cannot be reached, or all of its qubits are stuck.
         """
-        seeds = np.random.SeedSequence(seed)
+        seeds = SeedSequence(seed)
         parts: list[np.ndarray] = []
-        missing, fruitless = count, 0
+        missing, fruitless, number = count, 0, 0
         while missing > 0:
-            reads = self._read(executions_for(missing, len(self.qubits)), seeds.spawn(1)[0])
-            parts.append(unbiased_bits(reads))
-            missing -= len(parts[-1])
-            fruitless = 0 if len(parts[-1]) else fruitless + 1
+            shots = executions_for(missing, len(self.qubits))
+            reads = self._read(shots, seeds.spawn(1)[0], f"{count} fair bits, part {number}")
+            # Last qubit first, so that seeds give the bits that they always gave.
+            parts += (unbiased_bits(table[:, ::-1]) for table in reads)
+            found = sum(map(len, parts[-len(reads) :]))
+            missing, number = missing - found, number + 1
+            fruitless = 0 if found else fruitless + 1
             if fruitless == _FRUITLESS:
                 raise QHybridError(
                     f"the qubits of '{self.name}' read the same every time, which makes no random "
@@ -67,28 +59,37 @@ class QpuBits:
                 )
         return np.concatenate([np.empty(0, np.uint8), *parts])[:count]
 
-    def _read(self, shots: int, seed: np.random.SeedSequence) -> np.ndarray:
-        """Return the readings, uint8 (shots, n_qubits)."""
-        size, jobs = self._jobs(shots)
-        data = []
-        with speaking_to_service(f"measure random bits on '{self.name}'"):
+
+def coins_on(target: Target, qubits: Sequence[int]) -> LoweredCircuit:
+    """Return a coin on each of some physical qubits, in the gates of a target."""
+    coins = coin_circuit(len(qubits)).remove_final_measurements(inplace=False)
+    layout = list(qubits)
+    lowered = transpile(coins, target=target, initial_layout=layout, optimization_level=1)
+    return LoweredCircuit("coins", lowered, tuple(sorted(qubits)), tuple(qubits), False, None)
+
+
+def simulated_reading(name: str, simulator: Any, lowered: LoweredCircuit) -> Read:
+    """Return what reads a circuit by the client's sampler in local mode."""
+    circuit = lowered.circuit.copy()
+    circuit.measure_all()
+    final = list(lowered.final_layout)
+
+    def read(shots: int, seed: SeedSequence, purpose: str) -> list[np.ndarray]:
+        runs = max(1, -(-shots // PUB_EXECUTIONS))
+        size, found = -(-shots // runs), []
+        with speaking_to_service(f"measure random bits on '{name}'"):
             from qiskit_ibm_runtime.executor_sampler import Sampler
 
-            for pubs, job_seed in zip(jobs, seed.generate_state(len(jobs), np.uint64), strict=True):
-                options: dict[str, Any] = {"simulator": {"seed_simulator": int(job_seed >> 1)}}
-                if not self._simulated:
-                    options["max_execution_time"] = execution_limit(job_seconds(pubs * size))
-                sampler = Sampler(mode=self._mode, options=options)
-                results = sampler.run([(self._circuit,)] * pubs, shots=size).result()
-                data += [result.data.meas.array for result in results]
-        return np.concatenate([shot_bits(array, len(self.qubits)) for array in data])
+            # Local mode simulates every PUB of a job with one seed: they would all read the same.
+            for run_seed in seed.generate_state(runs, np.uint64):
+                options = {"simulator": {"seed_simulator": int(run_seed >> 1)}}
+                result = Sampler(mode=simulator, options=options).run([(circuit,)], shots=size)
+                array = result.result()[0].data.meas.array
+                # Qiskit's bytes hold the last qubit first.
+                found.append(shot_bits(array, circuit.num_qubits)[:, ::-1][:, final])
+        return [np.concatenate(found)]
 
-    def _jobs(self, shots: int) -> tuple[int, list[int]]:
-        """Return the executions of a PUB, which all of a job share, and the PUBs of each job."""
-        pubs = -(-shots // _PUB_EXECUTIONS)
-        # Local mode simulates every PUB of a job with one seed: they would all read the same.
-        a_job = 1 if self._simulated else MOST_EXECUTIONS // _PUB_EXECUTIONS
-        return -(-shots // pubs), [min(a_job, pubs - first) for first in range(0, pubs, a_job)]
+    return read
 
 
 def readable_qubits(target: Target) -> tuple[int, ...]:
