@@ -143,6 +143,16 @@ class Run:
         """The grid that belongs to an epoch, counted from 1."""
         return self.samples / f"epoch-{epoch:03d}.png"
 
+    def newest_grid(self) -> Path | None:
+        """The newest picture of what the model draws, None where there is none yet."""
+        grids = [*self.samples.glob("epoch-*.png"), *self.samplings.glob("*/grid.png")]
+        return max(grids, key=lambda path: path.stat().st_mtime, default=None)
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the newest picture for a notebook."""
+        grid = self.newest_grid()
+        return None if grid is None else grid.read_bytes()
+
     def checkpoint(self, step: int) -> Path:
         """The checkpoint after a number of optimizer steps."""
         return self.checkpoints / f"step-{step:07d}.ckpt"

@@ -33,6 +33,24 @@ def test_who_made_it_and_where_it_is(metadata: Message) -> None:
     assert {"Source", "Documentation", "Changelog", "Issues"} <= set(labels)
 
 
+def test_badges_say_what_the_package_does(metadata: Message) -> None:
+    badges = (ROOT / "docs" / "images" / "badges.svg").read_text(encoding="utf-8")
+    python = [
+        each.split(" :: ")[-1]
+        for each in metadata.get_all("Classifier", [])
+        if each.startswith("Programming Language :: Python :: 3.")
+    ]
+    for text in (
+        metadata["Version"],
+        f"{python[0]} - {python[-1]}",
+        metadata["License-Expression"],
+    ):
+        assert f">{text}<" in badges
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {metadata['Version']}\n" in cited
+    assert metadata["Requires-Python"] == f">={python[0]}"
+
+
 def test_links_and_pictures_of_the_description_are_absolute(metadata: Message) -> None:
     targets = re.findall(r"\]\(([^)]+)\)", str(metadata.get_payload()))
     source = next(url for url in metadata.get_all("Project-URL", []) if url.startswith("Source"))

@@ -1,3 +1,4 @@
+import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ class VariationalCircuit:
         self._check_observables()
         if transpiled:
             self._set(*on_used_qubits(self.circuit, self.observables))
+
+    def _repr_html_(self) -> str:
+        """Return the circuit's drawing for a notebook."""
+        drawing = html.escape(str(self.circuit.draw("text", fold=120)))
+        style = "line-height: 1.1; font-family: monospace"
+        return f"{html.escape(repr(self))}<pre style='{style}'>{drawing}</pre>"
 
     def _set(self, circuit: QuantumCircuit, observables: tuple[SparsePauliOp, ...]) -> None:
         object.__setattr__(self, "circuit", circuit)

@@ -17,6 +17,7 @@ from qhybrid.cli.export import export
 from qhybrid.cli.listings import backends, configs, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.reproduce import reproduce
+from qhybrid.cli.runs import runs, show
 from qhybrid.cli.sample import sample, sample_command
 from qhybrid.cli.serve_fake import serve_fake
 from qhybrid.cli.train import train, train_command
@@ -34,7 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
         *(train, sample, evaluate, bound, compare, reproduce, report, verify, export),
-        *(models, configs, datasets, backends, serve_fake),
+        *(runs, show, models, configs, datasets, backends, serve_fake),
     )
 }
 """Command name -> function; the functions import what is heavy when they are called."""
@@ -110,11 +111,16 @@ def _check_utf8(argument: str) -> None:
 
 def _command_line(given: Sequence[str]) -> Any:
     note = "Everywhere: --debug shows the traceback of an error."
-    app = typer.Typer(name="qhybrid", rich_markup_mode=None, add_completion=False, epilog=note)
+    app = typer.Typer(name="qhybrid", rich_markup_mode=None, epilog=note)
     app.callback()(_options)
+    # A shell that completes a command line hands it over in one of these.
+    completed = " ".join(
+        os.environ.get(name, "") for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
+    )
+    named = {*given, *completed.split()}
     for name, function in COMMANDS.items():
         if name in FROM_SETTINGS:
-            function = FROM_SETTINGS[name]() if name in given else _only_described(function)
+            function = FROM_SETTINGS[name]() if name in named else _only_described(function)
         app.command(name)(function)
     return typer.main.get_command(app)
 

@@ -1,5 +1,6 @@
 """From a request to a report: every figure, gathered or remembered."""
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from qhybrid.report.subject import Subject
 from qhybrid.version import __version__
 from qhybrid_circuits.disk_cache import use_cache
 from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.plugins import load_reference
 
 #: Called with what is being worked on.
 Progress = Callable[[str], None]
@@ -36,6 +38,11 @@ class Report:
     content: dict[str, Any]
     circuits: SubjectCircuits
     devices: tuple[Device, ...]
+
+    def _repr_html_(self) -> str:
+        """Return the page for a notebook, in a frame that keeps its style to itself."""
+        page = html.escape(load_reference("qhybrid.report.page:page")(self))
+        return f'<iframe srcdoc="{page}" width="100%" height="700" style="border: 0"></iframe>'
 
 
 def build_report(request: ReportRequest, progress: Progress | None = None) -> Report:

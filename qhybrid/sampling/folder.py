@@ -51,6 +51,11 @@ class SamplingRun:
         """The file of what was drawn: of quantum states where it is there, else of images."""
         return self.states_file if self.states_file.is_file() else self.images_file
 
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture of what was drawn for a notebook."""
+        pictures = [path for path in (self.grid_file, self.fidelity_file) if path.is_file()]
+        return pictures[0].read_bytes() if pictures else None
+
     def part_file(self, part: range) -> Path:
         """The images with these numbers (safetensors)."""
         return self.parts_folder / f"{part.start:08d}.safetensors"

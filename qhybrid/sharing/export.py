@@ -62,7 +62,7 @@ def export_run(
     for name in _KEPT:
         if (run.folder / name).is_file():
             shutil.copyfile(run.folder / name, folder / name)
-    grid = newest_grid(run)
+    grid = run.newest_grid()
     if grid is not None:
         shutil.copyfile(grid, folder / "grid.png")
     described = {"library_name": "qhybrid", "model_type": spec.name, "qhybrid_version": __version__}
@@ -91,13 +91,6 @@ def _dead_weights(spec: ModelSpec) -> str:
 
     health = examine(random_model(spec).double(), spec)
     return f"{health.dead_weights} of {health.num_weights}"
-
-
-def newest_grid(run: Run) -> Path | None:
-    """Return the newest picture of what a run's model draws, None where there is none."""
-    drawn = [*run.samples.glob("epoch-*.png"), *run.samplings.glob("*/grid.png")]
-    drawn += [path for path in [run.folder / "grid.png"] if path.is_file()]
-    return max(drawn, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _target(name: str) -> "Target":

@@ -157,3 +157,14 @@ def test_a_second_report_needs_neither_torch_nor_the_client(model_report: Report
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"
     assert time.perf_counter() - began < 3
+
+
+def test_a_notebook_shows_the_page_and_the_circuit(model_report: Report) -> None:
+    from html import unescape
+
+    from qhybrid.report.page import page
+
+    framed = model_report._repr_html_()
+    assert unescape(framed.split('srcdoc="')[1].split('" width')[0]) == page(model_report)
+    drawn = build_ansatz("hqconv", channels=1, layers=1)._repr_html_()
+    assert "Rx(x[0])" in unescape(drawn)

@@ -10,6 +10,7 @@ from qiskit.quantum_info import Statevector
 
 import qhybrid
 from qhybrid.cli import main
+from qhybrid.files import sealed, write_json
 from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
 from qhybrid.sampling.request import SamplingRequest
@@ -28,7 +29,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "sampling.num_images": 1,
     }
     folder = tmp_path_factory.mktemp("runs") / "small"
-    return qhybrid.train(load_config(overrides=overrides), out=folder)
+    run = qhybrid.train(load_config(overrides=overrides), out=folder)
+    figure = {"name": "fid", "value": 12.5, "low": 12.0, "high": 13.0, "floor": 1.5}
+    write_json(run.evaluations / "epoch-001.json", sealed({"epoch": 1, "figures": [figure]}))
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,7 @@ def test_the_card_says_what_there_is(run: Run, export: Path) -> None:
     assert card.startswith("---\nlicense: mit\nlibrary_name: qhybrid\n")
     assert "| dead weights of circuits, without effect on any output | 0 of 112 |" in card
     assert "influence of the circuits" in card
+    assert "| fid, epoch 1 | 12.5 (95 % interval 12 to 13; real images 1.5) |" in card
     for name in ("grid.png", "model.safetensors", "config.toml"):
         assert (export / name).is_file()
         assert name in card

@@ -1,0 +1,81 @@
+"""The runs below a folder and how far they are; imports nothing heavy."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qhybrid.files import user_path
+from qhybrid.run_folder import RUNS, Run
+from qhybrid.run_lock import locked
+from qhybrid.training.metrics_file import COLUMNS, INFLUENCE, read_metrics
+from qhybrid_circuits.errors import RequestError
+
+State = Literal["training", "finished", "stopped", "damaged"]
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """What one line says of a run.
+
+    Attributes:
+        run: Its folder.
+        state: `training` where a process has it, `stopped` where `--resume` goes on with it.
+        model: Its model; None, as what follows, where config.toml is damaged.
+        dataset: Its images.
+        step: Optimizer steps in metrics.csv.
+        loss: The newest one there.
+        figures: The newest figures of an evaluation, by name.
+    """
+
+    run: str
+    state: State
+    model: str | None = None
+    dataset: str | None = None
+    step: int | None = None
+    loss: float | None = None
+    figures: dict[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        return asdict(self)
+
+
+def list_runs(root: Path | str = RUNS) -> list[ListedRun]:
+    """Return the runs in a folder and in groups there, the newest last.
+
+    Raises:
+        RequestError: There is no such folder.
+    """
+    root = user_path(root)
+    if not root.is_dir():
+        raise RequestError(f"there is no folder '{root}'; `qhybrid train` makes a run")
+    found = [path for level in ("*", "*/seed-*") for path in root.glob(f"{level}/config.toml")]
+    return [_listed(Run(path.parent)) for path in sorted(found, key=lambda p: p.stat().st_mtime)]
+
+
+def _listed(run: Run) -> ListedRun:
+    try:
+        config = run.config()
+    except RequestError:
+        return ListedRun(str(run.folder), "damaged")
+    rows = read_metrics(run.metrics_file)
+    losses = [float(row["loss"]) for row in rows if row["loss"]]
+    others = [name for name in (rows[0] if rows else {}) if name not in (*COLUMNS, INFLUENCE)]
+    newest = {name: [row[name] for row in rows if row[name]][-1:] for name in others}
+    return ListedRun(
+        str(run.folder),
+        "finished" if run.is_finished(config) else "stopped" if _is_free(run) else "training",
+        config.model.name,
+        config.data.dataset,
+        int(rows[-1]["step"]) if rows else 0,
+        losses[-1] if losses else None,
+        {name: float(cells[0]) for name, cells in newest.items() if cells},
+    )
+
+
+def _is_free(run: Run) -> bool:
+    try:
+        with locked(run.folder):
+            return True
+    except (RequestError, OSError):
+        return False

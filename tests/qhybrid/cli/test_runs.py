@@ -1,0 +1,83 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qhybrid.cli import main
+from qhybrid.cli.pictures import colored, shaded
+from qhybrid.run_folder import Run
+from qhybrid.run_lock import locked
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import save_config
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run that was stopped after an epoch."""
+    run = Run(tmp_path / "runs" / "one")
+    run.samples.mkdir(parents=True)
+    save_config(Config(), run.config_file)
+    heading = "step,epoch,loss,learning_rate,steps_per_second,fid"
+    run.metrics_file.write_text(f"{heading}\n10,1,0.25,0.001,5,\n10,1,,,,42\n")
+    Image.new("RGB", (4, 4), (250, 128, 3)).save(run.sample_grid(1))
+    return run
+
+
+def test_runs_are_listed_with_state_loss_and_figures(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = Run(run.folder.parent / "two")
+    damaged.folder.mkdir()
+    damaged.config_file.write_text("[")
+    root = str(run.folder.parent)
+    assert main(["runs", root, "--format", "json"]) == 0
+    one, two = json.loads(capsys.readouterr().out)
+    assert (one["state"], one["step"], one["loss"]) == ("stopped", 10, 0.25)
+    assert one["figures"] == {"fid": 42}
+    assert two["state"] == "damaged"
+    with locked(run.folder):
+        assert main(["runs", root]) == 0
+    assert re.search(r"one +training +1hqconv-qvunet +digits", capsys.readouterr().out)
+    assert main(["runs", root + "/none"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_the_newest_picture_is_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(run.folder)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == ["++++", "++++", str(run.sample_grid(1))]  # half as high, without colours
+    run.sample_grid(1).unlink()
+    assert main(["show", str(run.folder)]) == 2
+    assert "has no picture yet" in capsys.readouterr().err
+
+
+def test_half_blocks_hold_every_pixel(tmp_path: Path, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    cell = r"38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m▀"
+    found = np.array(re.findall(cell, colored(path, 80)))
+    halves = found.astype(int).reshape(3, 5, 2, 3)
+    np.testing.assert_array_equal(halves.transpose(0, 2, 1, 3).reshape(6, 5, 3), pixels)
+    assert max(map(len, shaded(path, 3).splitlines())) <= 3
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"), [("qhybrid ver", "verify"), ("qhybrid train --backe", "--backend")]
+)
+def test_a_shell_completes_commands_and_options(
+    line: str,
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("_QHYBRID_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split() == [wanted]
