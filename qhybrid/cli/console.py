@@ -4,7 +4,6 @@ import os
 import sys
 
 import typer
-
 from rich.console import Console
 
 

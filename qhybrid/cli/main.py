@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.bill import bill
 from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
@@ -31,7 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
         *(train, sample, evaluate, bound, compare, reproduce, report),
-        *(models, configs, datasets, backends, serve_fake),
+        *(models, configs, datasets, backends, bill, serve_fake),
     )
 }
 """Command name -> function; the functions import what is heavy when they are called."""

@@ -100,7 +100,8 @@ def dry_run(plan: SamplingPlan) -> SamplingBill:
     """Return the bill of a plan; nothing is submitted or written."""
     with _device_backend(plan, None) as backend:
         model = denoiser(plan, backend, "cpu")
-        bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
+        spec = read_spec(plan.run.folder)
+        bill = sampling_bill(plan, spec, _last(model), backend, ask=plan.paid)
         return with_noise(bill, plan)
 
 
@@ -212,7 +213,7 @@ def _shown(backend: Backend, progress: Progress | None, console: Console) -> Ite
     if not isinstance(backend, QpuBackend):
         yield
         return
-    from qhybrid_runtime.hardware.jobs import JobEvent
+    from qhybrid_runtime.hardware.job_client import JobEvent
 
     def show(event: JobEvent) -> None:
         queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"
@@ -290,4 +291,5 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "rounds": backend.rounds,
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
+        "estimated_qpu_seconds": round(backend.ledger.estimated_seconds, 3),
     }

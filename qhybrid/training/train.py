@@ -91,8 +91,9 @@ def train(
 
     if config.transfer.model is not None:
         run = train_first(config, train, folder=folder, resumed=run, console=console)
-    given = {"console": console, "note": note, "confirm": confirm}
-    return run_training(config, folder=folder, resumed=run, **given)
+    return run_training(
+        config, folder=folder, resumed=run, console=console, note=note, confirm=confirm
+    )
 
 
 def _check_evaluation(config: Config) -> None:

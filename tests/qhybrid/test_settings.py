@@ -51,7 +51,7 @@ def test_help_lists_every_option_of_a_setting() -> None:
         timeout=120,
     )
     options = dict(option_keys())
-    assert len(options) == 18
+    assert len(options) == 19
     for field in options.values():
         assert f"{field.flag} " in done.stdout
 

@@ -9,7 +9,8 @@ from qiskit.quantum_info import SparsePauliOp
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import fingerprint
-from qhybrid_runtime.hardware.jobs import HardwareExecutor, Tables, new_tag
+from qhybrid_runtime.hardware.job_client import Tables
+from qhybrid_runtime.hardware.jobs import HardwareExecutor, new_tag
 from qhybrid_runtime.hardware.ledger import JobRecord, RoundRecord, damaged
 from qhybrid_runtime.hardware.round_plan import LoweredPub, PubPart
 
