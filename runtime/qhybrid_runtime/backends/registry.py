@@ -80,6 +80,18 @@ ROWS = (
         bits="qhybrid_runtime.randomness.factory:ibm_bits",
         listing="qhybrid_runtime.backends.catalog:account_records",
     ),
+    BackendInfo(
+        "backend:",
+        "qhybrid_runtime.backends.other:OtherBackend",
+        read=reading.read_other,
+        argument="reference",
+        forms={"backend:MODULE:FUNCTION": "any Qiskit BackendV2, which the function returns"},
+        runs_jobs=True,
+        takes=frozenset(
+            {"shots", "primitive", "pack", "fractional", "hardware_steps", "max_qpu_seconds"}
+        ),
+        refusal="runs by Qiskit's primitives for any backend",
+    ),
     # What `quantum.noise_aware` trains on: its gradient is that of the values, errors included.
     BackendInfo(
         "noise-aware:",
@@ -114,7 +126,8 @@ class _Backends(Mapping[str, BackendInfo]):
 
 def _names(row: BackendInfo) -> tuple[str, ...]:
     """Return the names of a row that listings show."""
-    return () if row.forms is None else tuple(row.names()) or (row.name,)
+    own = () if row.name.endswith(":") else (row.name,)
+    return () if row.forms is None else tuple(row.names()) or own
 
 
 def _read(row: BackendInfo, name: str) -> str | None:
