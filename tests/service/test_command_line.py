@@ -76,6 +76,16 @@ def test_listings_and_reports_read_the_devices(
     assert posted(service) == 0
 
 
+def test_listings_say_that_the_service_does_not_answer(
+    service: LoopbackService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.faults.set([Fault("reset", times=999)])
+    assert main(["backends", "--format", "json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert not rows["ibm"]["usable"]
+    assert "no answer from 127.0.0.1; check the network" in rows["ibm"]["note"]
+
+
 def test_images_are_the_same_whatever_happens_and_nothing_is_paid_twice(
     run: Run, service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

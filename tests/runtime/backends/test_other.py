@@ -5,9 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from device_circuits import ideal_values, pub_of, ring
+from qiskit.circuit import Measure, Parameter
+from qiskit.circuit.library import RGate, RXXGate, RZGate
+from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.errors import DeviceJobError
+from qhybrid_circuits.lowering.lower import lower
 from qhybrid_runtime import get_backend
 from qhybrid_runtime.backends.registry import BACKENDS, check_backend_name
 
@@ -75,3 +80,22 @@ def test_what_cannot_be_had_is_one_line() -> None:
         backend.estimator().run([pub_of(ring(2), np.ones((1, 2)), np.ones(2))]).result()
     assert check_backend_name("backend:a.b:c").runs_jobs
     assert all(BACKENDS[name] is not None for name in BACKENDS)
+
+
+def test_ions_that_are_all_coupled_are_lowered_for(rng) -> None:
+    """A target like those of ion traps: gates on any pair, of another kind than cz."""
+    target, angles = Target(num_qubits=5), [Parameter(name) for name in "abc"]
+    for gate in (RZGate(angles[0]), RGate(*angles[:2]), RXXGate(angles[2]), Measure()):
+        target.add_instruction(gate)
+    circuit, inputs, weights = ring(3), rng.normal(size=(1, 3)), rng.normal(size=3)
+    bound = circuit.circuit.assign_parameters(
+        dict(zip(circuit.inputs, inputs[0], strict=True))
+        | dict(zip(circuit.weights, weights, strict=True))
+    )
+    lowered = lower(bound, target, cache=False)
+    assert set(lowered.circuit.count_ops()) <= {"rz", "r", "rxx"}
+    state = Statevector(lowered.circuit)
+    for qubit, expected in enumerate(ideal_values(circuit, inputs, weights)[:, 0]):
+        z = SparsePauliOp.from_sparse_list([("Z", [qubit], 1.0)], 3)
+        value = state.expectation_value(lowered.apply_layout(z)).real
+        assert value == pytest.approx(expected, abs=1e-8)
