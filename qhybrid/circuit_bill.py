@@ -125,7 +125,7 @@ def circuit_bill(
     if options.get("primitive") is None:
         sampled = observables is None and all(measured)
         options["primitive"] = "sampler" if sampled else "estimator"
-    if options["primitive"] == "sampler":
+    if options["primitive"] == "sampler" or "resilience_level" not in info.takes:
         options.pop("resilience_level", None)
     pubs = [_pub(circuit, sets, observables) for circuit in circuits]
     given = {name: value for name, value in options.items() if value is not None}
