@@ -1,6 +1,6 @@
 """Measure how fast a backend makes quantum noise, and test it with SciPy.
 
-python docs/measure_noise.py [BACKEND ...] [--numbers N]
+python docs/measure_noise.py [BACKEND ...] [--numbers N] [--entangled]
 """
 
 import argparse
@@ -12,6 +12,7 @@ import torch
 from scipy import stats
 
 from qhybrid_runtime.randomness.coins import BitSource
+from qhybrid_runtime.randomness.cost import STATE_QUBITS, STATES
 from qhybrid_runtime.randomness.factory import bit_source
 from qhybrid_runtime.randomness.normal import normal_numbers
 
@@ -51,13 +52,41 @@ def row(name: str, source: BitSource, count: int) -> str:
     return f"| `{name}` | {fast:,.0f} | {1e3 * batch:.1f} ms | {tested} |"
 
 
+def entangled_row(state: str, name: str, count: int) -> str:
+    """Return a line on the numbers that 24 shots make on 12 qubits: all of them, and in pairs."""
+    bits = bit_source(name, state=state).bits(24 * count, 0)
+    numbers = normal_numbers(bits).double().numpy()
+    groups = numbers[: count // STATE_QUBITS * STATE_QUBITS].reshape(-1, STATE_QUBITS)
+    pairs = np.triu_indices(STATE_QUBITS, 1)
+    ranks = np.abs(np.corrcoef(stats.rankdata(groups, axis=0).T)[pairs])
+    covariance = np.cov(groups.T)
+    effective = np.trace(covariance) ** 2 / (covariance**2).sum()
+    fitting = np.median([stats.kstest(column, "norm").pvalue for column in groups.T])
+    sums = np.var(groups.mean(axis=1)) * STATE_QUBITS
+    figures = (fitting, ranks.max(), ranks.mean(), effective, sums)
+    return f"| `{state or 'coins'}` | `{name}` | {' | '.join(f'{x:.2f}' for x in figures)} |"
+
+
+def print_entangled(names: list[str], count: int) -> None:
+    """Print a Markdown table of what entanglement does to the distribution."""
+    print("| state | backend | K-S | largest | mean | effective | of the mean |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for state in ("", *STATES):
+        for name in names:
+            print(entangled_row(state, name, count))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description="Measure and test quantum noise.")
     parser.add_argument("backends", nargs="*", default=list(BACKENDS))
     parser.add_argument("--numbers", type=int, default=100_000)
+    parser.add_argument("--entangled", action="store_true")
     asked = parser.parse_args(arguments)
     numbers = asked.numbers
+    if asked.entangled:
+        print_entangled(asked.backends, numbers)
+        return
     torch_seconds = seconds(lambda: torch.randn(numbers))
     print(f"| backend | numbers per second | {BATCH} numbers | bytes | correlation | K-S |")
     print("| --- | --- | --- | --- | --- | --- |")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhybrid.cli.bill import bill
 from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
@@ -35,7 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
         *(train, sample, evaluate, bound, compare, reproduce, report, verify, export),
-        *(runs, show, models, configs, datasets, backends, serve_fake),
+        *(runs, show, models, configs, datasets, backends, bill, serve_fake),
     )
 }
 """Command name -> function; the functions import what is heavy when they are called."""

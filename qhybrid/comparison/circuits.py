@@ -58,13 +58,13 @@ def qpu_costs(run: Run, targets: Sequence[str]) -> list[dict[str, Any]]:
     circuits = _subject_circuits(run)
     if not circuits.rounds:
         return []
-    sampling = sampling_cost(circuits, plan)
-    shared = {key: sampling[key] for key in ("qpu_seconds_per_image", "steps", "shots")}
     qubits = max(use.variational.num_qubits for use in circuits.uses)
     costs = []
     for device in find_devices(targets, qubits, fractional=False):
         found = [resources(use, device, compare=False) for use in circuits.uses]
         least = _least([each["success_probability"] for each in found])
+        sampling = sampling_cost(circuits, plan, [each["depth"] for each in found])
+        shared = {key: sampling[key] for key in ("qpu_seconds_per_image", "steps", "shots")}
         costs.append({"target": device.name, **shared, "success_probability": least})
     return costs
 

@@ -66,8 +66,10 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
         **step_counts(circuits),
         "health": circuits.health if request.health else None,
         **(_influence(subject, circuits, record) if request.health else _NO_INFLUENCE),
-        "sampling": sampling_cost(circuits, plan) if circuits.rounds and billed(subject) else None,
+        "sampling": None,
     }
+    if circuits.rounds and billed(subject):
+        model["sampling"] = sampling_cost(circuits, plan, _layers(circuits, reports))
     content = {
         "qhybrid": __version__,
         "subject": {
@@ -136,6 +138,12 @@ def circuit_names(circuits: SubjectCircuits) -> list[str]:
         f"{name}-{names[: index + 1].count(name)}" if names.count(name) > 1 else name
         for index, name in enumerate(names)
     ]
+
+
+def _layers(circuits: SubjectCircuits, reports: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the gate layers of each structure of circuits, on the target where it has most."""
+    names = circuit_names(circuits)
+    return [max((r["depth"] for r in reports if r["circuit"] == n), default=1) for n in names]
 
 
 def _rank(report: Mapping[str, Any]) -> tuple[float, int]:

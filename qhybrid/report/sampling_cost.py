@@ -9,8 +9,12 @@ from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.measurement import measurement_bases
 
 
-def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, Any]:
+def sampling_cost(
+    circuits: SubjectCircuits, plan: SamplingPlan, layers: Sequence[int]
+) -> dict[str, Any]:
     """Return the bill of one image, by our classes and by stock ones, for `--format json`.
+
+    `layers` are the gate layers of each structure of circuits.
 
     Raises:
         RequestError: A number of the plan is not positive.
@@ -22,6 +26,7 @@ def sampling_cost(circuits: SubjectCircuits, plan: SamplingPlan) -> dict[str, An
                 parameter_sets=part.samples * plan.num_images,
                 observables=circuits.uses[part.use].variational.num_outputs,
                 circuits=part.circuits,
+                layers=max(1, layers[part.use]),
                 bases=measurement_bases(circuits.uses[part.use].variational.observables),
             )
             for part in parts

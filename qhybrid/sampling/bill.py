@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from qhybrid.models.spec import ModelSpec
 from qhybrid.sampling.plan import SamplingPlan
-from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.errors import QHybridError, RequestError
 from qhybrid_runtime import Backend
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend
 from qhybrid_runtime.compiled import CompiledCircuit
@@ -33,6 +33,9 @@ class SamplingBill:
         bill: As asked for.
         unpacked: Without images side by side; equal to `bill` where nothing is packed.
         stock: By stock classes: a PUB an output, a job a circuit.
+        service_seconds: QPU time that the service itself expects; None where it was not asked, or
+            does not tell.
+        service_silence: Why it does not, where it was asked.
         by_qpu: The bill of each QPU, where several share the rounds.
     """
 
@@ -45,6 +48,8 @@ class SamplingBill:
     bill: Bill
     unpacked: Bill
     stock: Bill
+    service_seconds: float | None = None
+    service_silence: str = ""
     by_qpu: Mapping[str, Bill] = field(default_factory=dict)
 
     @property
@@ -65,11 +70,16 @@ class SamplingBill:
 
 
 def sampling_bill(
-    plan: SamplingPlan, spec: ModelSpec, model: nn.Module, backend: QpuBackend
+    plan: SamplingPlan,
+    spec: ModelSpec,
+    model: nn.Module,
+    backend: QpuBackend,
+    *,
+    ask: bool = False,
 ) -> SamplingBill:
     """Return the bill of a plan, from one denoising step of each batch size that occurs.
 
-    The model must be on the backend, in evaluation mode.
+    The model must be on the backend, in evaluation mode. Where `ask`, the service is asked too.
 
     Raises:
         RequestError: The model has no circuit.
@@ -77,14 +87,16 @@ def sampling_bill(
     full, rest = divmod(plan.num_images, plan.batch_size)
     batches = {plan.batch_size: full, rest: 1}
     quotes: list[Quote] = []
-    rounds, circuits = 0, 0
+    rounds, circuits, expected, silence = 0, 0, 0.0, ""
     for size, count in batches.items():
         if not (size and count):
             continue
-        recorder = _Recorder(backend)
+        recorder = _Recorder(backend, ask=ask and not silence)
         with on_backend(model, recorder), torch.no_grad():
             model(torch.zeros(size, *spec.input_shape), torch.zeros(size, dtype=torch.long))
         quotes += recorder.quotes * (count * plan.hardware_steps)
+        expected += recorder.expected * (count * plan.hardware_steps)
+        silence = silence or recorder.silence
         rounds += len(recorder.quotes) * count
         circuits += recorder.circuits * count
     if not quotes:
@@ -102,6 +114,8 @@ def sampling_bill(
         bill=total(quote.bill for quote in quotes),
         unpacked=total(quote.unpacked for quote in quotes),
         stock=total(quote.stock for quote in quotes),
+        service_seconds=expected if ask and not silence else None,
+        service_silence=silence,
         by_qpu={name: total(q.by_qpu[name] for q in quotes) for name in quotes[0].by_qpu},
     )
 
@@ -119,8 +133,9 @@ def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
 class _Recorder(Backend):
     """Asks what each round would cost, and answers with zeros."""
 
-    def __init__(self, backend: QpuBackend) -> None:
-        self._backend = backend
+    def __init__(self, backend: QpuBackend, *, ask: bool) -> None:
+        self._backend, self._ask = backend, ask
+        self.expected, self.silence = 0.0, ""
         self.name, self.exact, self.gradients = backend.name, False, backend.gradients
         self.precision = backend.precision
         self.quotes: list[Quote] = []
@@ -137,10 +152,27 @@ class _Recorder(Backend):
     ) -> list[Tensor]:
         self.quotes.append(self._backend.quote(circuits, inputs, weights))
         self.circuits += len(circuits)
+        if self._ask and not self.silence:
+            self._ask_service(circuits, inputs, weights)
         return [
             rows.new_zeros(len(rows), circuit.variational.num_outputs)
             for circuit, rows in zip(circuits, inputs, strict=True)
         ]
+
+    def _ask_service(
+        self,
+        circuits: Sequence[CompiledCircuit],
+        inputs: Sequence[Tensor],
+        weights: Sequence[Tensor],
+    ) -> None:
+        try:
+            seconds = self._backend.service_seconds(circuits, inputs, weights)
+        except QHybridError as error:
+            # The bill is worth having without it.
+            self.silence = str(error)
+            return
+        self.silence = "" if seconds is not None else "it does not tell"
+        self.expected += seconds or 0.0
 
 
 Confirm = Callable[[SamplingBill], bool]

@@ -107,7 +107,8 @@ def dry_run(plan: SamplingPlan) -> SamplingBill:
     """Return the bill of a plan; nothing is submitted or written."""
     with _device_backend(plan, None) as backend:
         model = denoiser(plan, backend, "cpu")
-        bill = sampling_bill(plan, read_spec(plan.run.folder), _last(model), backend)
+        spec = read_spec(plan.run.folder)
+        bill = sampling_bill(plan, spec, _last(model), backend, ask=plan.paid)
         return with_noise(bill, plan)
 
 
@@ -310,6 +311,7 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "rounds": backend.ledger.num_rounds,
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
+        "estimated_qpu_seconds": round(backend.ledger.estimated_seconds, 3),
     }
 
 

@@ -52,7 +52,7 @@ class TrainingSection(Section):
         nodes: Machines; None likewise.
         seed: Of everything random in the run.
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
-            on the run's backend.
+            on the run's backend, `quantum:ghz` and `quantum:random-circuit` an entangled state.
         noise_pool: Numbers of quantum noise that are measured before the run and then used over and
             over; None measures new ones for every step.
         workers: Processes that load images; 0 loads in the training process, or keeps images of

@@ -16,3 +16,10 @@ def test_the_table_of_noise_can_be_made_again(capsys: pytest.CaptureFixture[str]
     assert [cells[0] for cells in rows[:2]] == ["| `statevector`", "| `aer:readout=0.1`"]
     for cells in rows[:2]:
         assert min(float(cell.rstrip(" |")) for cell in cells[3:]) > 1e-3
+    module.main(["statevector", "--numbers", "24000", "--entangled"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [cells[0] for cells in rows] == ["| `coins`", "| `ghz`", "| `random-circuit`"]
+    largest = [float(cells[3]) for cells in rows]
+    assert largest[0] < 0.12
+    assert largest[1] == 1.0
+    assert 0.4 < largest[2] < 1.0

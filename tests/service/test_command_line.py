@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit, qasm3
 from safetensors.numpy import load_file
 
 from qhybrid.cli.main import main
@@ -75,19 +76,40 @@ def test_listings_and_reports_read_the_devices(
     assert posted(service) == 0
 
 
+def test_listings_say_that_the_service_does_not_answer(
+    service: LoopbackService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.faults.set([Fault("reset", times=999)])
+    assert main(["backends", "--format", "json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert not rows["ibm"]["usable"]
+    assert "no answer from 127.0.0.1; check the network" in rows["ibm"]["note"]
+
+
 def test_images_are_the_same_whatever_happens_and_nothing_is_paid_twice(
     run: Run, service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run that is stopped at each round, by each kind of stop, and goes on."""
     command = ["sample", str(run.folder), *DEVICE]
+    # The service's own estimate is beside ours: here it follows the same rule.
     assert main([*command, "--dry-run"]) == 0
-    assert posted(service) == 0
+    bill = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert bill["as asked"][6] == bill["by the service"][4]
+    assert {job.mock for job in service.account.jobs} == {True}
+    assert service.account.paid_seconds == 0
+    service.faults.set([Fault(403, "/jobs$", "POST", times=999)])
+    assert main([*command, "--dry-run"]) == 0
+    assert "the service gives no estimate of its own: cannot ask" in capsys.readouterr().out
+    service.faults.set([])
+    service.account.jobs.clear()
+    service.requests.clear()
     whole = tmp_path / "whole"
     assert main([*command, "--out", str(whole)]) == 0
     assert len(service.account.jobs) == 3
     told = json.loads((whole / "manifest.json").read_text())
     assert (told["jobs"], told["mode"], told["qpu"]) == (3, "job", "ibm_manila")
     assert told["qpu_seconds"] == pytest.approx(service.account.paid_seconds, abs=1e-3)
+    assert told["estimated_qpu_seconds"] == pytest.approx(told["qpu_seconds"], abs=1e-3)
     # To open the device, and at most six a round beside polls.
     polls = [r for r in service.requests if "/jobs/d" in r.path and r.path.count("/") == 5]
     assert len(service.requests) - len(polls) <= 20 + 3 * 6
@@ -173,6 +195,22 @@ def test_training_is_on_record_and_noise_is_a_job_of_it(
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "part"))
     for name, values in one.items():
         np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def test_the_service_estimates_any_circuits_by_dry_runs(
+    service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    (tmp_path / "bell.qasm").write_text(qasm3.dumps(bell))
+    command = ["bill", str(tmp_path / "bell.qasm"), "--backend", "ibm_manila", "--shots", "100"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    (asked,) = service.account.jobs
+    assert (asked.mock, service.account.paid_seconds) == (True, 0.0)
+    assert f"own estimate: {asked.estimated_seconds:.1f} QPU seconds" in said
+    assert f"about {asked.estimated_seconds:.1f} QPU seconds" in said
 
 
 def test_training_asks_before_much_is_paid(

@@ -74,9 +74,12 @@ def _candidates(
                 task.registry = FOLDING
         counter = _SwapCounter(circuit.count_ops().get("swap", 0))
         lowered = manager.run(circuit, callback=counter)
-        final = tuple(part[qubit] for qubit in lowered.layout.final_index_layout())
+        # Where every qubit is coupled to every other one, Qiskit chooses no layout.
+        places = part[: lowered.num_qubits]
+        order = lowered.layout.final_index_layout() if lowered.layout else range(len(places))
+        final = tuple(places[qubit] for qubit in order)
         wide = QuantumCircuit(couplings.num_qubits)
-        wide.compose(lowered, part, inplace=True, copy=False)
+        wide.compose(lowered, places, inplace=True, copy=False)
         found.append(Candidate(wide, final, counter.added))
     return found
 

@@ -1,11 +1,12 @@
 """Several QPUs as one backend: they share the images of each round."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qiskit.primitives import EstimatorPubLike
 
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
@@ -61,6 +62,10 @@ class FleetBackend(QpuBackend):
 
     def _quoted(self, tasks: Sequence[LoweredTask]) -> Quote:
         return quote_fleet(tasks, [member.site for member in self.members], self.settings)
+
+    def service_seconds_of_pubs(self, pubs: Iterable[EstimatorPubLike]) -> float | None:
+        """Return None: a service expects nothing of several QPUs together."""
+        return None
 
     def readings(self, circuit: LoweredCircuit, shots: int, purpose: str) -> list[np.ndarray]:
         """Return readings of a circuit's qubits, from the first QPU; see `QpuBackend.readings`."""

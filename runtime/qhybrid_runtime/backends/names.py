@@ -93,6 +93,23 @@ def read_noisy_aer(name: str) -> str | None:
     return read_fake(noise)
 
 
+def read_other(name: str) -> str | None:
+    """Return the function of `backend:MODULE:FUNCTION`.
+
+    Raises:
+        RequestError: There is none in the name.
+    """
+    if not name.startswith("backend:"):
+        return None
+    reference = name.removeprefix("backend:")
+    if not re.fullmatch(r"[\w.]+:[\w.]+", reference):
+        raise RequestError(
+            f"backend '{name}' must be backend:MODULE:FUNCTION, e.g. backend:my_lab:ion_trap, with "
+            "a function that returns a Qiskit BackendV2"
+        )
+    return reference
+
+
 def read_noise_aware(name: str) -> str | None:
     """Return the fake device of `noise-aware:NAME`.
 

@@ -1,10 +1,11 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from qiskit.primitives import EstimatorPubLike
 from qiskit.transpiler import Target
 
 from qhybrid_circuits import RequestError
@@ -20,7 +21,7 @@ from qhybrid_runtime.hardware.job_client import JobClient, JobEvent
 from qhybrid_runtime.hardware.job_packing import Pack, Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
-from qhybrid_runtime.hardware.quote import Quote, quote_round
+from qhybrid_runtime.hardware.quote import Quote, planned_pubs, quote_round
 from qhybrid_runtime.hardware.readings import read_on_record
 from qhybrid_runtime.tasks import LoweredTask
 
@@ -165,11 +166,42 @@ class QpuBackend(Backend):
         Raises:
             RequestError: A single parameter set exceeds the service's limits.
         """
-        pubs = [
+        return self.quote_pubs(self._pubs(circuits, inputs, weights))
+
+    def quote_pubs(self, pubs: Iterable[EstimatorPubLike]) -> Quote:
+        """Return what any PUBs would cost as one round, without running anything; see `quote`."""
+        return self._quoted(self._estimator.lowered_tasks(pubs))
+
+    def service_seconds(
+        self, circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
+    ) -> float | None:
+        """Return the QPU seconds that the service itself expects of a round, by dry runs.
+
+        Returns:
+            None where it does not tell, and on fake QPUs.
+
+        Raises:
+            QHybridError: The service cannot be reached, or does not allow dry runs.
+        """
+        return self.service_seconds_of_pubs(self._pubs(circuits, inputs, weights))
+
+    def service_seconds_of_pubs(self, pubs: Iterable[EstimatorPubLike]) -> float | None:
+        """Return what the service itself expects of PUBs; see `service_seconds`."""
+        tasks, total = self._estimator.lowered_tasks(pubs), 0.0
+        for job in planned_pubs(tasks, self.settings, self._packing):
+            seconds = self._executor.client.quoted_seconds(job, self.settings)
+            if seconds is None:
+                return None
+            total += seconds
+        return total
+
+    def _pubs(
+        self, circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
+    ) -> list[EstimatorPubLike]:
+        return [
             circuit.pub(rows, vector, self.precision)
             for circuit, rows, vector in zip(circuits, inputs, weights, strict=True)
         ]
-        return self._quoted(self._estimator.lowered_tasks(pubs))
 
     def _quoted(self, tasks: Sequence[LoweredTask]) -> Quote:
         return quote_round(tasks, self.settings, self._packing)

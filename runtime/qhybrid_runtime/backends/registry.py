@@ -105,6 +105,18 @@ ROWS = (
         paid=True,
         takes=JOB_OPTIONS,
     ),
+    BackendInfo(
+        "backend:",
+        "qhybrid_runtime.backends.other:OtherBackend",
+        read=reading.read_other,
+        argument="reference",
+        forms={"backend:MODULE:FUNCTION": "any Qiskit BackendV2, which the function returns"},
+        runs_jobs=True,
+        takes=frozenset(
+            {"shots", "primitive", "pack", "fractional", "hardware_steps", "max_qpu_seconds"}
+        ),
+        refusal="runs by Qiskit's primitives for any backend",
+    ),
     # What `quantum.noise_aware` trains on: its gradient is that of the values, errors included.
     BackendInfo(
         "noise-aware:",

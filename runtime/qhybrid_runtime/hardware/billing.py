@@ -66,6 +66,7 @@ class RoundSize:
         success_probability: The estimated success probability (ESP) of one sample's circuit at its
             worst place; None where it is not known.
         bases: Bases that the circuit is measured in; see `measurement_bases`.
+        layers: Gate layers of the circuit.
     """
 
     parameter_sets: int
@@ -74,6 +75,7 @@ class RoundSize:
     circuits: int = 1
     success_probability: float | None = None
     bases: int = 1
+    layers: int = 1
 
 
 @dataclass(frozen=True)
@@ -215,18 +217,22 @@ def fill_jobs(
     return jobs
 
 
+def fits(demand: Demand, settings: PrimitiveSettings, limits: Limits) -> bool:
+    """Return whether a job can hold one parameter set."""
+    executions = settings.executions * demand.bases
+    within = executions + settings.calibration <= limits.executions
+    return within and executions * demand.layers <= limits.instructions
+
+
 def _check_fits(demand: Demand, settings: PrimitiveSettings, limits: Limits) -> None:
     """Refuse a parameter set that no job can hold, and say with how many shots one could."""
-
-    def fits(shots: int) -> bool:
-        fewer = replace(settings, shots=shots)
-        executions = fewer.executions * demand.bases
-        within = executions + fewer.calibration <= limits.executions
-        return within and executions * demand.layers <= limits.instructions
-
-    if fits(settings.shots):
+    if fits(demand, settings, limits):
         return
-    most = bisect(range(1, settings.shots), False, key=lambda shots: not fits(shots))
+
+    def too_many(shots: int) -> bool:
+        return not fits(demand, replace(settings, shots=shots), limits)
+
+    most = bisect(range(1, settings.shots), False, key=too_many)
     circuit = f" of circuit '{demand.name}'" if demand.name else ""
     layers = f" of {demand.layers} gate layers" if demand.layers > 1 else ""
     learnt = (
@@ -247,7 +253,10 @@ def estimate(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> Bill:
         RequestError: A single parameter set exceeds them, or a number is not positive.
     """
     _check(sizes, settings)
-    demands = [Demand(s.circuits * math.ceil(s.parameter_sets / s.copies), s.bases) for s in sizes]
+    demands = [
+        Demand(s.circuits * math.ceil(s.parameter_sets / s.copies), s.bases, s.layers)
+        for s in sizes
+    ]
     worst = least_known(size.success_probability for size in sizes)
     return _bill(demands, settings, sum(s.circuits for s in sizes), worst)
 
@@ -262,9 +271,12 @@ def estimate_stock(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> B
     """
     _check(sizes, settings)
     return total(
-        _bill([Demand(s.parameter_sets * s.observables)], settings, s.observables, None).times(
-            s.circuits
-        )
+        _bill(
+            [Demand(s.parameter_sets * s.observables, layers=s.layers)],
+            settings,
+            s.observables,
+            None,
+        ).times(s.circuits)
         for s in sizes
     )
 
@@ -294,7 +306,7 @@ def _bill(
 
 
 def _check(sizes: Sequence[RoundSize], settings: PrimitiveSettings) -> None:
-    names = ("parameter_sets", "copies", "observables", "circuits", "bases")
+    names = ("parameter_sets", "copies", "observables", "circuits", "bases", "layers")
     numbers = [(name, getattr(size, name)) for size in sizes for name in names]
     for name, value in [("shots", settings.shots), *numbers]:
         if value < 1:

@@ -65,6 +65,13 @@ def result_of(job: Any) -> Any:
     return job.result()
 
 
+def estimated_seconds(job: Any) -> float | None:
+    """Return the QPU seconds that the service expects of a job, asked for once more."""
+    job._usage_estimation = {}
+    seconds = job.usage_estimation.get("quantum_seconds")
+    return None if seconds is None else float(seconds)
+
+
 def renew_tokens(service: Any) -> bool:
     """Fetch new access tokens, although the client's own clock says that they are valid.
 

@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import cast
+from typing import Self, cast
+
+from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits.errors import QHybridError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
@@ -61,6 +63,11 @@ class FleetTask(LoweredTask):
     """
 
     on: dict[str, LoweredTask] | None = None
+
+    def measuring(self, observables: tuple[SparsePauliOp, ...]) -> Self:
+        """Return the samples with other observables, on all QPUs."""
+        on = {name: task.measuring(observables) for name, task in (self.on or {}).items()}
+        return replace(self, observables=observables, on=on)
 
 
 def tasks_on(tasks: Sequence[LoweredTask], name: str) -> list[LoweredTask]:

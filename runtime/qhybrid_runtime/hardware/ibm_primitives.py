@@ -27,11 +27,13 @@ def run_primitive(
     tag: str = "",
     seed: int | None = None,
     seconds: int | None = None,
+    dry_run: bool = False,
 ) -> Any:
     """Submit PUBs, as wide as the backend, as one job and return the client's job.
 
     `mode` is a backend, session or batch of the client. The job can be found by its `tag`; `seed`
-    is that of a simulator, and a QPU stops the job after `seconds` of QPU time.
+    is that of a simulator, and a QPU stops the job after `seconds` of QPU time. A dry run goes to
+    the QPU's mock device, which costs nothing and tells how long the QPU would take.
 
     Raises:
         CircuitError: The sampler is asked for an observable that is not diagonal.
@@ -43,12 +45,16 @@ def run_primitive(
     options = _options(settings, tag, seed, seconds)
     if settings.primitive == "sampler":
         sampled = [(measured_circuit(pub), *_values(pub)) for pub in pubs]
-        return Sampler(mode=mode, options=options).run(sampled, shots=settings.shots)
+        return Sampler(mode=mode, options=options).run(
+            sampled, shots=settings.shots, dry_run=dry_run
+        )
     estimated = []
     for pub in pubs:
         column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
         estimated.append((pub.lowered.circuit, column, *_values(pub)))
-    return Estimator(mode=mode, options=options).run(estimated, precision=precision_for(settings))
+    return Estimator(mode=mode, options=options).run(
+        estimated, precision=precision_for(settings), dry_run=dry_run
+    )
 
 
 def precision_for(settings: PrimitiveSettings) -> float:

@@ -104,6 +104,10 @@ class JobClient(Protocol):
         """Return the QPU time of a job that has ended, or None where it is not known."""
         return None
 
+    def quoted_seconds(self, pubs: Pubs, settings: PrimitiveSettings) -> float | None:
+        """Return the QPU time that a service expects of a job; here there is none."""
+        return None
+
     def at_round(self, number: int) -> None:
         """Let what is random from now on follow from this number; see `Backend.at_round`."""
         return None

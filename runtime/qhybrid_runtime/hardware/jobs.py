@@ -18,6 +18,8 @@ from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
 from qhybrid_runtime.hardware.round_plan import (
     LoweredPub,
+    divided,
+    joined,
     lowered_pub,
     part_estimates,
     part_executions,
@@ -25,7 +27,7 @@ from qhybrid_runtime.hardware.round_plan import (
 )
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
-#: Submissions of the same PUBs before the work is given up.
+#: Submissions of the same PUBs at most.
 MOST_ATTEMPTS = 3
 
 
@@ -80,13 +82,14 @@ class HardwareExecutor:
         settings = replace(self._settings, shots=max(1, round(precision**-2)))
         self._begin_round()
         record = self.ledger.round(self._key(tasks, settings))
+        whole, (tasks, places) = tasks, divided(tasks, settings, self._limits)
         if not record.jobs:
             record.jobs = self._planned(tasks, settings)
         else:
             record.check([len(task.inputs) for task in tasks], _bounds(tasks, settings))
         if not record.finished:
             self.finish(self._round(record, tasks, settings))
-        estimates = _assembled(tasks, record)
+        estimates = joined(whole, places, _assembled(tasks, record))
         self.ledger.close(record)
         self.rounds += 1
         self._number += 1

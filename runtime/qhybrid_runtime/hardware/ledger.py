@@ -184,6 +184,13 @@ class Ledger:
         return sum(spent.seconds for spent in self.by_qpu.values())
 
     @property
+    def estimated_seconds(self) -> float:
+        """QPU seconds that were expected of all submissions in the files, failed ones included."""
+        paths = [] if self._folder is None else self._folder.glob("round-*.json")
+        jobs = [job for path in paths for job in _read(path)[1]]
+        return sum(job.estimated_seconds * job.submissions for job in jobs)
+
+    @property
     def num_jobs(self) -> int:
         """Submissions, failed ones included."""
         return sum(spent.jobs for spent in self.by_qpu.values())

@@ -11,7 +11,13 @@ from qhybrid_runtime.hardware.billing import (
     least_known,
 )
 from qhybrid_runtime.hardware.job_packing import Packing
-from qhybrid_runtime.hardware.round_plan import part_executions, plan_jobs
+from qhybrid_runtime.hardware.round_plan import (
+    LoweredPub,
+    divided,
+    lowered_pub,
+    part_executions,
+    plan_jobs,
+)
 from qhybrid_runtime.tasks import LoweredTask
 
 
@@ -40,6 +46,8 @@ def quote_round(
 ) -> Quote:
     """Return the cost of a round, without running it."""
     limits = limits or Limits()
+    stock = stock_bill(tasks, settings)
+    tasks, _ = divided(tasks, settings, limits)
 
     def bill(copies: Sequence[int]) -> Bill:
         jobs = plan_jobs(tasks, copies, settings, limits)
@@ -52,10 +60,31 @@ def quote_round(
         return Bill(len(jobs), pubs, sum(executions), seconds, least_known(chances))
 
     packed = bill([packing.copies(task.lowered, len(task.inputs)) for task in tasks])
-    return Quote(packed, bill([1] * len(tasks)), stock_bill(tasks, settings))
+    return Quote(packed, bill([1] * len(tasks)), stock)
 
 
 def stock_bill(tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> Bill:
     """Return the cost of a round by stock classes."""
-    sizes = [RoundSize(len(task.inputs), len(task.observables)) for task in tasks]
-    return estimate_stock(sizes, settings)
+    return estimate_stock([_stock_size(task) for task in tasks], settings)
+
+
+def planned_pubs(
+    tasks: Sequence[LoweredTask], settings: PrimitiveSettings, packing: Packing
+) -> list[list[LoweredPub]]:
+    """Return the PUBs of each job that a round would be, without running it."""
+    limits = Limits()
+    tasks, _ = divided(tasks, settings, limits)
+    copies = [packing.copies(task.lowered, len(task.inputs)) for task in tasks]
+    return [
+        [
+            lowered_pub(task, part, packing.side_by_side(task.lowered, part.copies))
+            for part in parts
+            for task in [tasks[part.task]]
+        ]
+        for parts in plan_jobs(tasks, copies, settings, limits)
+    ]
+
+
+def _stock_size(task: LoweredTask) -> RoundSize:
+    layers = max(1, task.lowered.circuit.depth())
+    return RoundSize(len(task.inputs), len(task.observables), layers=layers)

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_runtime.hardware.billing import Demand, Limits, PrimitiveSettings, fill_jobs
+from qhybrid_runtime.hardware.billing import (
+    Demand,
+    Limits,
+    PrimitiveSettings,
+    fill_jobs,
+    fits,
+)
 from qhybrid_runtime.hardware.measurement import measurement_bases
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
@@ -52,6 +58,64 @@ class LoweredPub:
     readings: bool = False
 
 
+#: Which task, and which of its observables, a part of a divided round is of.
+Place = tuple[int, list[int]]
+
+
+def divided(
+    tasks: Sequence[LoweredTask], settings: PrimitiveSettings, limits: Limits
+) -> tuple[list[LoweredTask], list[Place]]:
+    """Return tasks of which a job can hold a parameter set: others with a part of the observables.
+
+    Observables that are measured together stay together. One that no job can hold alone is left.
+    """
+    parts, places = [], []
+    for number, task in enumerate(tasks):
+        for columns in _columns(task, settings, limits):
+            own = tuple(task.observables[column] for column in columns)
+            whole = len(own) == len(task.observables)
+            parts.append(task if whole else task.measuring(own))
+            places.append((number, columns))
+    return parts, places
+
+
+def _columns(task: LoweredTask, settings: PrimitiveSettings, limits: Limits) -> list[list[int]]:
+    def held(observables: Sequence[SparsePauliOp]) -> bool:
+        return fits(_demand(task, 1, observables), settings, limits)
+
+    every = list(range(len(task.observables)))
+    if held(task.observables):
+        return [every]
+    # By the basis of the first string: neighbours are mostly measured together.
+    first = PauliList([observable.paulis[0] for observable in task.observables])
+    groups = first.group_commuting(qubit_wise=True)
+    basis = {label: index for index, group in enumerate(groups) for label in group.to_labels()}
+    every.sort(key=lambda column: basis[task.observables[column].paulis[0].to_label()])
+    parts: list[list[int]] = [[]]
+    for column in every:
+        if parts[-1] and not held([task.observables[each] for each in (*parts[-1], column)]):
+            parts.append([])
+        parts[-1].append(column)
+    return parts
+
+
+def joined(
+    tasks: Sequence[LoweredTask], places: Sequence[Place], parts: Sequence[Estimates]
+) -> list[Estimates]:
+    """Return the estimates of whole tasks from those of `divided` ones."""
+    whole = [Estimates(*np.empty((2, len(t.inputs), len(t.observables)))) for t in tasks]
+    for (number, columns), part in zip(places, parts, strict=True):
+        whole[number].values[:, columns] = part.values
+        whole[number].standard_errors[:, columns] = part.standard_errors
+    return whole
+
+
+def _demand(task: LoweredTask, rows: int, observables: Sequence[SparsePauliOp]) -> Demand:
+    """Return what some parameter sets of a task take of a job."""
+    layers = max(1, task.lowered.circuit.depth())
+    return Demand(rows, measurement_bases(observables), layers, task.lowered.name)
+
+
 def plan_jobs(
     tasks: Sequence[LoweredTask], copies: Sequence[int], settings: PrimitiveSettings, limits: Limits
 ) -> list[list[PubPart]]:
@@ -63,12 +127,7 @@ def plan_jobs(
         RequestError: A single parameter set exceeds a limit.
     """
     demands = [
-        Demand(
-            math.ceil(len(task.inputs) / number),
-            measurement_bases(task.observables),
-            max(1, task.lowered.circuit.depth()),
-            task.lowered.name,
-        )
+        _demand(task, math.ceil(len(task.inputs) / number), task.observables)
         for task, number in zip(tasks, copies, strict=True)
     ]
     starts = [0] * len(tasks)

@@ -9,6 +9,7 @@ from qhybrid_circuits.errors import QpuLimitError
 from qhybrid_runtime.hardware.accounts import AccountPlan, without_token
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, execution_limit
 from qhybrid_runtime.hardware.client_internals import (
+    estimated_seconds,
     fails_again,
     is_misfit,
     is_of_service,
@@ -37,6 +38,9 @@ _MOST_TRIES, _LONGEST_OUTAGE_SECONDS = 10, 900.0
 
 #: Calls in a row that may be refused: twice by a session, then by the QPU itself.
 _FEW_TRIES = 3
+
+#: Seconds between questions after the service's estimate of a dry run.
+_QUOTE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 #: States of a job, the one that costs least to go on with first.
 _STATES = ("DONE", "RUNNING", "QUEUED", "INITIALIZING")
@@ -228,6 +232,22 @@ class ServiceClient(JobClient):
             # The figure is for information: the estimate made before is used instead.
             return None
         return None if usage is None else float(usage)
+
+    def quoted_seconds(self, pubs: Pubs, settings: PrimitiveSettings) -> float | None:
+        """Return the QPU seconds that the service expects of a job, or None where it does not tell.
+
+        The job is a dry run on the QPU's mock device: nothing is paid, and no session is opened.
+        """
+        doing = "ask for an estimate"
+        job = self._patiently(
+            doing, lambda: self._run(self._backend, pubs, settings, dry_run=True), _FEW_TRIES
+        )
+        for pause in (*_QUOTE_PAUSES, None):
+            seconds = self._patiently(doing, partial(estimated_seconds, job), _FEW_TRIES)
+            if seconds is not None or pause is None:
+                return seconds
+            self._sleep(pause)
+        return None
 
     def close(self) -> None:
         """Close the session or batch, so that it is not billed while it waits.

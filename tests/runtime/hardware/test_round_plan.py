@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from device_circuits import ideal_lattice, ideal_values, pub_of, ring
 from exact_device import ExactClient
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp, pauli_basis
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.lowering.lower import lower
@@ -11,6 +13,7 @@ from qhybrid_runtime.hardware.billing import Limits, PrimitiveSettings
 from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.measurement import measurement_bases
 from qhybrid_runtime.hardware.quote import quote_round
 from qhybrid_runtime.hardware.round_plan import part_executions, plan_jobs
 from qhybrid_runtime.tasks import LoweredTask
@@ -160,3 +163,25 @@ def test_each_measurement_basis_is_an_execution_of_its_own() -> None:
     assert all(part_executions(tasks, job, settings) <= 700 for job in jobs)
     quote = quote_round(tasks, settings, Packing(1, target))
     assert quote.bill.executions == 4 * 100 * (1 + 2 + 3)
+
+
+@pytest.mark.parametrize("bases", [1, 4, 26])
+def test_bases_that_a_job_cannot_hold_are_split_over_jobs(bases, rng) -> None:
+    """All Pauli strings of three qubits take 27 bases; a job is given room for fewer."""
+    plain = ring()
+    labels = rng.permutation(pauli_basis(3)[1:].to_labels())
+    circuit = replace(plain, observables=tuple(SparsePauliOp(label) for label in labels))
+    inputs, weights = rng.normal(size=(2, 3)), rng.normal(size=3)
+    limits = Limits(executions=100 * bases)
+    client, (values,), _ = run([pub_of(circuit, inputs, weights)], limits=limits)
+    np.testing.assert_allclose(values, ideal_values(circuit, inputs, weights), atol=1e-10)
+    asked = [pub for job in client.jobs for pub in job]
+    taken = [measurement_bases(pub.observables) * len(pub.values) for pub in asked]
+    assert max(taken) <= bases
+    # No basis is measured twice, but for one sample after the other.
+    assert sum(taken) == 2 * 27
+    lowered = lower(plain.circuit, ideal_lattice(5, 6), weights=None)
+    task = LoweredTask(lowered, circuit.observables, np.zeros((2, 6)))
+    packing = Packing(1, ideal_lattice(5, 6))
+    bill = quote_round([task], SETTINGS, packing, limits).bill
+    assert (bill.jobs, bill.executions) == (len(client.jobs), 100 * 2 * 27)
