@@ -8,34 +8,12 @@ import pytest
 
 from qhybrid.cli.main import main
 from qhybrid.run_folder import Run
-from qhybrid.settings.sources import load_config
-from qhybrid.training.train import train
 from qhybrid_runtime.hardware import service_client
 from qhybrid_runtime.loopback.faults import Fault
 from qhybrid_runtime.loopback.server import LoopbackService
 
-SMALL = {
-    "model.name": "qlatent",
-    "model.ansatz": "reupload",
-    "model.ansatz_layers": 2,
-    "model.dim": 3,
-    "data.limit": 100,
-    "training.max_steps": 1,
-    "training.batch_size": 4,
-    "training.device": "cpu",
-    "sampling.num_images": 1,
-    "sampling.steps": 1,
-}
-
 #: Three denoising steps, a round each.
 DEVICE = ["--backend", "ibm_manila", "--num-images", "2", "--steps", "3", "--shots", "32"]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qhybrid.diffusion.autoencoder.STEPS", 20)
-        return train(load_config(overrides=SMALL), out=tmp_path_factory.mktemp("runs") / "small")
 
 
 @pytest.fixture(autouse=True)
@@ -142,9 +120,9 @@ def test_a_wrong_token_and_what_the_account_lacks_are_refused_first(
 
 
 def test_training_takes_its_values_from_the_device(
-    service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: LoopbackService, small: dict[str, object], tmp_path: Path
 ) -> None:
-    settings = [f"--set={name}={value}" for name, value in SMALL.items()]
+    settings = [f"--set={name}={value}" for name, value in small.items()]
     out = ["--out", str(tmp_path / "trained")]
     assert main(["train", *settings, "--backend", "ibm_manila", *out]) == 0
     assert len(service.account.jobs) >= 1
