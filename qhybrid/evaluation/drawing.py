@@ -48,6 +48,7 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     known = [SamplingRun(folder) for folder in sorted(run.samplings.glob(f"{stem}-*"))]
     for sampling in known:
         if sampling.manifest_file.is_file() and sampling.drawn_file.is_file():
+            sampling.clear_parts()
             return sampling
     unfinished = [sampling for sampling in known if sampling.plan_file.is_file()]
     if unfinished:

@@ -1,6 +1,5 @@
 """One sampling run: load the model, draw, and write the folder."""
 
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -200,7 +199,7 @@ def _fill(
             draw_here(Artist(plan, model, device, noise, run), missing, bar)
     assemble(run, plan)
     _write_manifest(run, plan, device, time.perf_counter() - began, backend)
-    shutil.rmtree(run.parts_folder, ignore_errors=True)
+    run.clear_parts()
 
 
 @contextmanager
