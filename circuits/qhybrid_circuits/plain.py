@@ -5,7 +5,8 @@ engine, the backends, lowering and reports alike; what is no gate besides is ref
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from qiskit.circuit import (
@@ -25,7 +26,7 @@ from qiskit.circuit.library import IGate
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from qhybrid_circuits.encoding.amplitude import AmplitudeEncoding
-from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.errors import CircuitError, QHybridError
 
 #: Instructions that leave the state as it is.
 _IDLE = (Barrier, Delay, IGate)
@@ -52,17 +53,40 @@ def plain_circuit(circuit: QuantumCircuit, name: str | None = None) -> QuantumCi
         CircuitError: There is another instruction that is no gate, such as `if_else`, a measurement
             before the end, or a reset of a qubit that is not in |0>.
     """
-    if not circuit.num_clbits and all(map(_is_plain, circuit.data)):
-        return circuit
-    flat = flattened(circuit)
-    measures = "measure" in flat.count_ops()
-    bare = flat.remove_final_measurements(inplace=False) if measures else flat
-    plain = gates_only(bare, name)
+    with _consistent(circuit, name):
+        twice = (item for item in circuit.data if len({*item.qubits}) < len(item.qubits))
+        if (item := next(twice, None)) is not None:
+            raise ValueError(f"'{item.operation.name}' acts on a qubit twice")
+        if not circuit.num_clbits and all(map(_is_plain, circuit.data)):
+            return circuit
+        flat = flattened(circuit)
+        measures = "measure" in flat.count_ops()
+        bare = flat.remove_final_measurements(inplace=False) if measures else flat
+        plain = gates_only(bare, name)
     if measures:
         # Without the circuit's name, so that Python shows it once.
         message = "Measurements at the end of a circuit are left out: observables are measured"
         warnings.warn(message, stacklevel=4)
     return plain
+
+
+@contextmanager
+def _consistent(circuit: QuantumCircuit, name: str | None = None) -> Iterator[None]:
+    """Name a circuit that Qiskit's own methods fail on, such as one from a damaged QPY file.
+
+    Raises:
+        CircuitError: The block raised any exception.
+    """
+    try:
+        yield
+    except QHybridError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CircuitError(
+            f"Circuit '{name or circuit.name}' must be consistent, but is not ({reason}); build it "
+            "again, or load it from a file that is not damaged"
+        ) from error
 
 
 def flattened(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -170,9 +194,13 @@ def laid_out(
 
     Those that are as wide as the circuit was before follow its layout; one as wide as the circuit
     is now is taken to do so already.
+
+    Raises:
+        CircuitError: Its layout is damaged.
     """
     layout = circuit.layout
-    before = circuit.num_qubits if layout is None else len(layout.final_index_layout())
+    with _consistent(circuit):
+        before = circuit.num_qubits if layout is None else len(layout.final_index_layout())
     if before == circuit.num_qubits:
         return tuple(observables)
     return tuple(

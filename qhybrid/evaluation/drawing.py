@@ -49,6 +49,7 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     known = [SamplingRun(folder) for folder in sorted(run.samplings.glob(f"{stem}-*"))]
     for sampling in known:
         if sampling.manifest_file.is_file() and sampling.drawn_file.is_file():
+            sampling.clear_parts()
             return sampling
     if not layout(None, None).first:
         return sample_run(run, request.sampling())  # into the folder that the first one says

@@ -60,6 +60,10 @@ class SamplingRun:
         """The images with these numbers (safetensors)."""
         return self.parts_folder / f"{part.start:08d}.safetensors"
 
+    def clear_parts(self) -> None:
+        """Remove the parts once the manifest is there; a process that was killed may not have."""
+        shutil.rmtree(self.parts_folder, ignore_errors=True)
+
     def kept_plan(self) -> dict[str, Any]:
         """Read what makes the images, as `SamplingPlan.lasting` says it, and the `weights`.
 
@@ -106,8 +110,7 @@ def unfinished(run: Run, folder: Path | str | None) -> SamplingRun:
                 "one without --resume"
             )
         if sampling.manifest_file.is_file():
-            # The manifest comes last, but for what a process that was killed had to remove.
-            shutil.rmtree(sampling.parts_folder, ignore_errors=True)
+            sampling.clear_parts()
             raise RequestError(
                 f"the sampling run in '{sampling.folder}' is finished; draw more with another --out"
             )

@@ -1,6 +1,5 @@
 """One sampling run: load the model, draw, and write the folder."""
 
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -217,7 +216,7 @@ def _fill(
             draw_here(artist, missing, bar.add)
     assemble(run, plan)
     _write_manifest(run, plan, device, time.perf_counter() - began, backend, bill)
-    shutil.rmtree(run.parts_folder, ignore_errors=True)
+    run.clear_parts()
 
 
 @contextmanager

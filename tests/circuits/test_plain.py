@@ -1,11 +1,13 @@
 """Circuits that people have: what becomes of them, and what is refused by name."""
 
+import io
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from plain_cases import REFUSED, SAME, W, X, gates
+from qiskit import qpy
 from qiskit.circuit import QuantumCircuit
 from qiskit.compiler import transpile
 from qiskit.providers.fake_provider import GenericBackendV2
@@ -118,3 +120,16 @@ def test_observables_follow_the_layout_of_a_transpiled_circuit(measured: bool) -
 def test_observables_of_another_width_are_told_of_layouts(use) -> None:
     with pytest.raises(CircuitError, match=r"must act on .* 2 qubits, .*apply_layout"):
         use(gates(), DEVICE.target, observables=[SparsePauliOp("ZZZ")])
+
+
+def test_a_circuit_that_is_not_consistent_is_refused() -> None:
+    """Qiskit reads such from a QPY file of which a byte has changed."""
+    circuit, stream = QuantumCircuit(2), io.BytesIO()
+    circuit.cx(0, 1)
+    qpy.dump(circuit, stream)
+    first, second = b"q\0\0\0\0", b"q\0\0\0\1"
+    content = stream.getvalue()
+    assert content.count(first + second) == 1
+    (damaged,) = qpy.load(io.BytesIO(content.replace(first + second, first + first)))
+    with pytest.raises(CircuitError, match=r"must be consistent, but is not \('cx' acts .* twice"):
+        plain_circuit(damaged)

@@ -10,6 +10,7 @@ is kept in --keep, and told. Exit code 1 where there was one.
 import argparse
 import hashlib
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -19,6 +20,9 @@ from types import FrameType
 
 SECONDS = 5.0
 """Of CPU time that an input may take."""
+
+GIGABYTES = 16
+"""Of addresses that the process may have; torch alone takes some."""
 
 
 class _Hangs(Exception):
@@ -43,6 +47,8 @@ def main() -> int:
             from tests.fuzz import targets
     from tests.fuzz import targets
 
+    # An input must not take the machine's memory: what would is a find.
+    resource.setrlimit(resource.RLIMIT_AS, (GIGABYTES << 30, GIGABYTES << 30))
     if asked.list:
         print(*targets.names(), sep="\n")
         return 0

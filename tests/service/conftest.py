@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from qhybrid.run_folder import Run
+from qhybrid.settings.sources import load_config
+from qhybrid.training.train import train
 from qhybrid_runtime.hardware import accounts, client_internals, service_client
 from qhybrid_runtime.loopback.account import Account
 from qhybrid_runtime.loopback.served_qpu import ServedQpu
@@ -43,3 +46,31 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 def service(serve: Serve) -> LoopbackService:
     """A service with the five qubits of fake_manila."""
     return serve("fake_manila")
+
+
+SMALL: dict[str, object] = {
+    "model.name": "qlatent",
+    "model.ansatz": "reupload",
+    "model.ansatz_layers": 2,
+    "model.dim": 3,
+    "data.limit": 100,
+    "training.max_steps": 1,
+    "training.batch_size": 4,
+    "training.device": "cpu",
+    "sampling.num_images": 1,
+    "sampling.steps": 1,
+}
+
+
+@pytest.fixture
+def small() -> dict[str, object]:
+    """Settings of a model with one circuit of three qubits."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of that model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qhybrid.diffusion.autoencoder.STEPS", 20)
+        return train(load_config(overrides=SMALL), out=tmp_path_factory.mktemp("runs") / "small")

@@ -10,34 +10,12 @@ from safetensors.numpy import load_file
 
 from qhybrid.cli.main import main
 from qhybrid.run_folder import Run
-from qhybrid.settings.sources import load_config
-from qhybrid.training.train import train
 from qhybrid_runtime.hardware import service_client
 from qhybrid_runtime.loopback.faults import Fault
 from qhybrid_runtime.loopback.server import LoopbackService
 
-SMALL = {
-    "model.name": "qlatent",
-    "model.ansatz": "reupload",
-    "model.ansatz_layers": 2,
-    "model.dim": 3,
-    "data.limit": 100,
-    "training.max_steps": 1,
-    "training.batch_size": 4,
-    "training.device": "cpu",
-    "sampling.num_images": 1,
-    "sampling.steps": 1,
-}
-
 #: Three denoising steps, a round each.
 DEVICE = ["--backend", "ibm_manila", "--num-images", "2", "--steps", "3", "--shots", "32"]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qhybrid.diffusion.autoencoder.STEPS", 20)
-        return train(load_config(overrides=SMALL), out=tmp_path_factory.mktemp("runs") / "small")
 
 
 @pytest.fixture(autouse=True)
@@ -231,6 +209,16 @@ def test_training_asks_before_much_is_paid(
     )
     assert not (tmp_path / "run").exists()
     assert service.account.jobs == []
+
+
+def test_training_takes_its_values_from_the_device(
+    service: LoopbackService, small: dict[str, object], tmp_path: Path
+) -> None:
+    settings = [f"--set={name}={value}" for name, value in small.items()]
+    out = ["--out", str(tmp_path / "trained")]
+    assert main(["train", *settings, "--backend", "ibm_manila", *out]) == 0
+    assert len(service.account.jobs) >= 1
+    assert all(job.status == "Completed" for job in service.account.jobs)
 
 
 def test_quantum_noise_is_measured_by_the_service(
