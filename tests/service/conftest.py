@@ -63,6 +63,12 @@ SMALL: dict[str, object] = {
 
 
 @pytest.fixture
+def small_options() -> list[str]:
+    """Options of a training of one step."""
+    return [f"--set={name}={value}" for name, value in SMALL.items()]
+
+
+@pytest.fixture
 def small() -> dict[str, object]:
     """Settings of a model with one circuit of three qubits."""
     return SMALL

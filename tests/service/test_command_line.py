@@ -143,11 +143,14 @@ def test_a_wrong_token_and_what_the_account_lacks_are_refused_first(
 
 
 def test_training_is_on_record_and_noise_is_a_job_of_it(
-    service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: LoopbackService,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    small_options: list[str],
 ) -> None:
     """Stopped after each of its jobs, a run ends with the weights of another, and pays once."""
-    settings = [f"--set={name}={value}" for name, value in SMALL.items()]
-    settings += ["--backend=ibm_manila", "--noise-source=quantum", "--gradient=adjoint"]
+    settings = [*small_options, "--backend=ibm_manila", "--noise-source=quantum"]
+    settings += ["--gradient=adjoint"]
     command = ["train", *settings, "--set=training.noise_pool=3000"]
     assert main([*command, "--out", str(tmp_path / "whole")]) == 0
     count = len(service.account.jobs)
@@ -192,10 +195,12 @@ def test_the_service_estimates_any_circuits_by_dry_runs(
 
 
 def test_training_asks_before_much_is_paid(
-    service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: LoopbackService,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    small_options: list[str],
 ) -> None:
-    settings = [f"--set={name}={value}" for name, value in SMALL.items()]
-    command = ["train", *settings, "--backend=ibm_manila", "--noise-source=quantum:ghz"]
+    command = ["train", *small_options, "--backend=ibm_manila", "--noise-source=quantum:ghz"]
     out = ["--set=training.noise_pool=10000000", "--out", str(tmp_path / "run")]
     assert main([*command, *out]) == 3
     said = capsys.readouterr().err
@@ -203,7 +208,7 @@ def test_training_asks_before_much_is_paid(
     assert "--yes" in said
     assert main([*command, *out, "--yes", "--max-qpu-seconds", "9"]) == 3
     assert "the limit of 9 QPU seconds: 10,000,000 numbers" in capsys.readouterr().err
-    assert main(["train", *settings, "--max-qpu-seconds", "9"]) == 2
+    assert main(["train", *small_options, "--max-qpu-seconds", "9"]) == 2
     assert "--max-qpu-seconds does not apply to the backend 'statevector'" in (
         capsys.readouterr().err
     )
