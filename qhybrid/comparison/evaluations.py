@@ -15,6 +15,8 @@ from qhybrid_circuits.errors import RequestError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_AGAIN = "delete it, and evaluate again"
+
 
 @dataclass(frozen=True, order=True)
 class Measurement:
@@ -68,10 +70,10 @@ def run_figures(run: Run) -> tuple[dict[Measurement, FoundFigure], tuple[str, ..
     for path in sorted(files, key=lambda path: path.stat().st_mtime):
         manifest_file = SamplingRun(path.parent.parent).manifest_file
         try:
-            with reading(f"'{manifest_file}' is damaged", f"'{path}' is left out"):
+            with reading(f"'{path}' is left out: '{manifest_file}' is damaged", _AGAIN):
                 manifest = read_json(manifest_file, dict[str, Any])
                 outdated, drawn = str(manifest["created"]) < _last_trained(run), _drawn(manifest)
-            with reading(f"'{path}' is damaged", "it is left out"):
+            with reading(f"'{path}' is left out: it is damaged", _AGAIN):
                 figures = _figures(read_json(path, dict[str, Any]), drawn)
         except RequestError as error:
             notes.append(str(error))

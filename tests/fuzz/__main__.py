@@ -15,6 +15,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -40,11 +42,6 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names of the targets")
     parser.add_argument("--replay", type=Path, help="try the inputs in a folder alone")
     asked = parser.parse_args()
-    if asked.coverage:
-        import atheris
-
-        with atheris.instrument_imports(include=["qhybrid", "qhybrid_circuits", "qhybrid_runtime"]):
-            from tests.fuzz import targets
     from tests.fuzz import targets
 
     # An input must not take the machine's memory: what would is a find.
@@ -56,11 +53,21 @@ def main() -> int:
     for name in targets.names() if asked.target is None else [asked.target]:
         with tempfile.TemporaryDirectory() as folder:
             keep = asked.keep.absolute()
-            target = targets.make_target(name, Path(folder))
+            with _instrumented() if asked.coverage else nullcontext():
+                target = targets.make_target(name, Path(folder))
             if asked.coverage:
                 return _guided(target, keep, name, asked)
             found += _tried(target, keep, name, asked)
     return int(found > 0)
+
+
+@contextmanager
+def _instrumented() -> Iterator[None]:
+    """Let atheris see which lines of ours run, in what the block imports."""
+    import atheris
+
+    with atheris.instrument_imports(include=["qhybrid", "qhybrid_circuits", "qhybrid_runtime"]):
+        yield
 
 
 def _tried(target, keep: Path, name: str, asked: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
