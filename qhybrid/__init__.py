@@ -15,16 +15,22 @@ if TYPE_CHECKING:
     from qhybrid.sampling.sample_run import sample_run
     from qhybrid.settings.config import Config
     from qhybrid.settings.sources import load_config
+    from qhybrid.sharing.export import export_run
+    from qhybrid.sharing.pipeline import Pipeline, from_pretrained, load
     from qhybrid.training.train import train
     from qhybrid.version import __version__
 
 __all__ = [
     "Config",
     "ModelSpec",
+    "Pipeline",
     "SamplingRequest",
     "__version__",
     "build_model",
     "evaluate",
+    "export_run",
+    "from_pretrained",
+    "load",
     "load_config",
     "load_dataset",
     "load_model",
@@ -37,10 +43,14 @@ __getattr__, __dir__ = lazy_exports(
     {
         "Config": ".settings.config",
         "ModelSpec": ".models.spec",
+        "Pipeline": ".sharing.pipeline",
         "Run": ".run_folder",
         "SamplingRequest": ".sampling.request",
         "build_model": ".models.zoo",
         "evaluate": ".evaluation.evaluate",
+        "export_run": ".sharing.export",
+        "from_pretrained": ".sharing.pipeline",
+        "load": ".sharing.pipeline",
         "load_config": ".settings.sources",
         "load_dataset": ".data.load",
         "load_model": ".models.storage",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,9 @@ class InFolder:
 
 _CHECKSUM = "checksum"
 
+_LONGEST = 64_000_000
+"""Bytes of a text that is read at once: a thousand times what is written."""
+
 
 def user_path(path: Path | str) -> Path:
     """A path as a person wrote it, with `~` expanded.
@@ -47,6 +51,24 @@ def user_path(path: Path | str) -> Path:
             f"'{path}' cannot be reached: {error.strerror}; check the path"
         ) from error
     return expanded
+
+
+def check_links(folder: Path) -> None:
+    """Refuse to go on in a folder, maybe somebody else's, where a link leads out of it.
+
+    What is written there would go to wherever the link says.
+
+    Raises:
+        RequestError: There is one.
+    """
+    home = os.path.realpath(folder)
+    for path in folder.rglob("*"):
+        target = os.path.realpath(path) if path.is_symlink() else home
+        if target != home and not target.startswith(home + os.sep):
+            raise RequestError(
+                f"'{path}' is a link out of the folder, to '{target}'; put what it leads to in "
+                "its place"
+            )
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -83,12 +105,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """Return the UTF-8 text of a file, if it is one, and not longer than what is written.
+
+    Raises:
+        FileKindError: It is a folder, a pipe or the like.
+        OSError: It cannot be reached.
+        ValueError: It is not UTF-8, or too long.
+    """
+    size = regular(path).stat().st_size
+    if size > _LONGEST:
+        raise ValueError(f"it has {size:,} bytes, more than {_LONGEST:,}")
+    return path.read_text(encoding="utf-8")
+
+
 def read_json(path: Path, kind: type[T]) -> T:
     """Return what a JSON file holds, without its checksum, as a type that pydantic knows.
 
     Whatever a damaged file raises is for `reading`.
     """
-    values = json.loads(regular(path).read_text(encoding="utf-8"))
+    values = json.loads(read_text(path))
     return checked(kind, unsealed(values) if isinstance(values, dict) else values)
 
 
@@ -178,7 +214,8 @@ def _parts(content: Any) -> Iterator[Any]:
         yield f"{content.dtype} {tuple(content.shape)}".encode()
         yield content.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     else:
-        yield repr(content).encode()
+        # numpy's numbers are written as Python's, and read again as those.
+        yield repr(float(content) if isinstance(content, float) else content).encode()
 
 
 def shown(value: object) -> str:

@@ -55,6 +55,8 @@ class Run:
     """One row a logging step, and one an evaluation (CSV)."""
     influence_file = InFolder("influence.json")
     """What the circuits change in the finished model, where it has any (JSON)."""
+    tracker_file = InFolder("tracker.json")
+    """What the run is called in a tracker of experiments, where one was asked for (JSON)."""
     loss_plot = InFolder("loss.png")
     """The loss by step and epoch (PNG)."""
     figures_plot = InFolder("figures.png")
@@ -252,11 +254,10 @@ def claim_next(root: Path, stem: str) -> Path:
     Raises:
         RequestError: It cannot be created.
     """
-    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.") or "run"
+    name = _safe_name(stem)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        tails = (entry.name.removeprefix(f"{name}-") for entry in root.glob(f"{name}-*"))
-        number = max((int(tail) for tail in tails if tail.isdecimal()), default=0)
+        number = max(numbered(root, stem), default=0)
         while True:
             number += 1
             try:
@@ -268,6 +269,17 @@ def claim_next(root: Path, stem: str) -> Path:
         raise RequestError(
             f"cannot create a folder in '{root}': {error.strerror}; choose one with --out"
         ) from error
+
+
+def numbered(root: Path, stem: str) -> dict[int, Path]:
+    """Return what there is as `root/STEM-N`, by N in order."""
+    name = _safe_name(stem)
+    tails = {entry.name.removeprefix(f"{name}-"): entry for entry in root.glob(f"{name}-*")}
+    return dict(sorted((int(n), path) for n, path in tails.items() if n.isdecimal()))
+
+
+def _safe_name(stem: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.") or "run"
 
 
 def _number_of(path: Path) -> int:

@@ -17,6 +17,10 @@ settings.load_profile("qhybrid")
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["QHYBRID_CACHE_DIR"] = tempfile.mkdtemp(prefix="qhybrid-tests-")
 
+# Triton reads it when kernels are defined: without a GPU its interpreter runs them, on the CPU.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 # pytest-xdist runs a process a core; threads inside each would only fight for the cores.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)

@@ -1,6 +1,13 @@
 """What a package index and its users would get."""
 
 import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -43,16 +50,75 @@ def test_the_source_archive_holds_what_builds_and_tests_it() -> None:
 
     held = {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
     assert {"pyproject.toml", "README.md", "tests/test_package.py"} <= held
-    assert not [path for path in held if path.startswith((".ci", ".git"))]
+    assert not [path for path in held if path.startswith((".ci", ".git", ".docker"))]
 
 
-def test_the_wheel_holds_configurations_and_experiments() -> None:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the source archive, as a package index gets it."""
+    from hatchling.builders.sdist import SdistBuilder
     from hatchling.builders.wheel import WheelBuilder
 
-    held = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    data = [*ROOT.glob("qhybrid/configs/*.toml"), *ROOT.glob("qhybrid/experiments/*.toml")]
-    assert len(data) >= 8
-    assert {str(path.relative_to(ROOT)) for path in data} <= held
+    folder = tmp_path_factory.mktemp("dist")
+    (archive,) = SdistBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    source = Path(archive.removesuffix(".tar.gz"))
+    (wheel,) = WheelBuilder(str(source)).build(directory=str(folder), versions=["standard"])
+    return Path(wheel)
+
+
+def test_the_wheel_holds_every_file_of_the_packages(built: Path) -> None:
+    packages = {
+        "qhybrid": ROOT,
+        "qhybrid_circuits": ROOT / "circuits",
+        "qhybrid_runtime": ROOT / "runtime",
+    }
+    wanted = {
+        str(path.relative_to(root))
+        for name, root in packages.items()
+        for path in (root / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    held = {name for name in zipfile.ZipFile(built).namelist() if ".dist-info/" not in name}
+    assert held == wanted
+    assert any(name.endswith(".toml") for name in held)
+
+
+def test_the_wheel_works_outside_of_the_repository(built: Path, tmp_path: Path) -> None:
+    """Installed alone beside its dependencies, in an empty folder and home.
+
+    Several processes load torch, which takes seconds; circuits are not run, for compiling the
+    engine anew takes longer and says nothing about the package.
+    """
+    venv.create(tmp_path / "env", with_pip=False)
+    (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", str(tmp_path / "env" / "bin" / "python")]
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", str(built)], check=True)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def run(command: str) -> str:
+        program, *arguments = shlex.split(command)
+        return subprocess.run(
+            [str(tmp_path / "env" / "bin" / program), *arguments],
+            cwd=empty,
+            env={"HOME": str(empty), "PATH": "/usr/bin:/bin"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    light = "import qhybrid, sys; print(qhybrid.__file__, {'torch', 'qiskit'} & set(sys.modules))"
+    assert run(f'python -c "{light}"') == f"{site / 'qhybrid' / '__init__.py'} set()\n"
+    small = "--model unet --set training.max_steps=1 --set sampling.num_images=1"
+    run(f"qhybrid train {small} --set sampling.steps=1 --set model.dim=8")
+    run("qhybrid sample runs/unet-digits-1 --num-images 1 --steps 1")
+    page = run("qhybrid report runs/unet-digits-1 --format html")
+    assert page.startswith("<!doctype html>")
+    assert "defalco2024" in run("qhybrid configs")
+    assert (empty / "runs/unet-digits-1/samplings/ddim-1/grid.png").is_file()
 
 
 def test_bounds_can_be_reached_together(metadata: Message) -> None:

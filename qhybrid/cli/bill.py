@@ -85,8 +85,10 @@ def print_bill(bill: "SamplingBill", console: "Console") -> None:
 
     device = bill.qpu
     show = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    least = " at least" if bill.by_qpu else ""
     show(
-        f"images: {bill.images}, steps: {bill.steps}, on {device.name} ({device.qubits} qubits), "
+        f"images: {bill.images}, steps: {bill.steps}, on {device.name} "
+        f"({device.qubits} qubits{least}), "
         f"{bill.shots} shots: {bill.rounds_per_step} rounds and {bill.circuits_per_step} circuits "
         "a step"
     )
@@ -95,6 +97,8 @@ def print_bill(bill: "SamplingBill", console: "Console") -> None:
     for title in ("rounds", "jobs", "PUBs", "executions", "QPU s", "share", "success"):
         table.add_column(title, justify="right")
     _add(table, "as asked", bill.bill, bill)
+    for name, part in bill.by_qpu.items():
+        _add(table, f"- {name}", part, bill)
     if bill.unpacked != bill.bill:
         _add(table, "without packing", bill.unpacked, bill)
     _add(table, "stock classes", bill.stock, bill)

@@ -14,12 +14,15 @@ from qhybrid.cli.bill import bill
 from qhybrid.cli.bound import bound
 from qhybrid.cli.compare import compare, compare_command
 from qhybrid.cli.evaluate import evaluate, evaluate_command
+from qhybrid.cli.export import export
 from qhybrid.cli.listings import backends, configs, datasets, models
 from qhybrid.cli.report import report
 from qhybrid.cli.reproduce import reproduce
 from qhybrid.cli.sample import sample, sample_command
 from qhybrid.cli.serve_fake import serve_fake
 from qhybrid.cli.train import train, train_command
+from qhybrid.cli.verify import verify
+from qhybrid.launcher import is_quiet
 from qhybrid.openmp import let_waiting_threads_sleep
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 
@@ -31,7 +34,7 @@ _LONGEST = 4000
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
-        *(train, sample, evaluate, bound, compare, reproduce, report),
+        *(train, sample, evaluate, bound, compare, reproduce, report, verify, export),
         *(models, configs, datasets, backends, bill, serve_fake),
     )
 }
@@ -58,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_streams()
     let_waiting_threads_sleep()
+    if is_quiet():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     if arguments is None and isinstance(sys.stdout, io.TextIOWrapper):
         # A path that the terminal's encoding lacks must not end the work that it belongs to.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -79,7 +84,7 @@ def _run(given: list[str]) -> int:
         if debug:
             raise
         return _report(error, given)
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and not is_quiet():
         print("interrupted", file=sys.stderr)  # noqa: T201
     return code if isinstance(code, int) else DONE
 
@@ -189,7 +194,12 @@ def _usage_message(error: Exception, message: str, given: Sequence[str]) -> str:
 
 
 def _print(text: str, code: int) -> int:
-    """Print one line; names that hold control characters must not reach a terminal as they are."""
+    """Print one line; names that hold control characters must not reach a terminal as they are.
+
+    Of several processes on a machine the first one prints.
+    """
+    if is_quiet():
+        return code
     line = " ".join(text.split())
     line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
     if len(line) > _LONGEST:

@@ -40,6 +40,7 @@ def sample(
     that was stopped goes on with --resume, without paying twice.
     """
     from qhybrid.allocator import keep_freed_memory
+    from qhybrid.launcher import is_quiet
     from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
     from qhybrid.sampling.sample_run import bill_of, sample_run
     from qhybrid.settings.option import option_fields
@@ -71,7 +72,8 @@ def sample(
         return
     confirm = (lambda _: True) if yes else _ask
     result = sample_run(run, request, out=out, resume=resume, confirm=confirm, console=console)
-    _show_files(result)
+    if not is_quiet():
+        _show_files(result)
 
 
 def _merge(run: Path, shards: list[Path], out: Path | None, given: list[str]) -> None:

@@ -15,6 +15,9 @@ def serve_fake(
     job_seconds: Annotated[
         float, typer.Option(min=0, metavar="S", help="How long a job takes at least.")
     ] = 0.0,
+    pace: Annotated[
+        float, typer.Option(min=0, metavar="X", help="Seconds more for each QPU second of a job.")
+    ] = 0.0,
 ) -> None:
     """Stand in for IBM Quantum on this machine, for rehearsals with IBM's own client.
 
@@ -29,7 +32,8 @@ def serve_fake(
     from qhybrid_runtime.loopback.served_qpu import ServedQpu
     from qhybrid_runtime.loopback.server import LoopbackService
 
-    account = Account([ServedQpu(name) for name in qpus], plan=plan, job_seconds=job_seconds)
+    served = [ServedQpu(name) for name in qpus]
+    account = Account(served, plan=plan, job_seconds=job_seconds, pace=pace)
     service = LoopbackService(account, port=port)
     for name, value in service.environment().items():
         typer.echo(f"export {name}={quote(value)}")

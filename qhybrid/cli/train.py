@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,8 +31,13 @@ def train(
         typer.Option(metavar="N", help="Train with N seeds, from --seed on: a group of runs."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Runs of --seeds at a time [1].")
+        int | None,
+        typer.Option(metavar="N", help="Runs of --seeds at a time [1; with Ray, one a machine]."),
     ] = None,
+    launcher: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="ray: train the runs of --seeds on a Ray cluster.", show_choices=False),
+    ] = "local",
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask before measuring noise for over a minute.")
     ] = False,
@@ -53,7 +58,6 @@ def train(
     from qhybrid.training.seeds import open_group, train_seeds
     from qhybrid.training.train import resumed_config
     from qhybrid.training.train import train as train_run
-    from qhybrid_circuits.errors import RequestError
 
     keep_freed_memory()
     keys = {field.name: key for key, field in sources.option_keys()}
@@ -74,26 +78,32 @@ def train(
     from qhybrid.cli.console import PatientConsole, agreed, ask_seconds
 
     console, confirm = PatientConsole(), agreed if yes else ask_seconds
-    if not resume and "name" not in requested.get("model", {}):
-        told = chosen_model(resolved.model, resolved.data)
-        if told:
-            console.print(told, highlight=False, markup=False, soft_wrap=True)
+    unnamed = not resume and "name" not in requested.get("model", {})
+    if unnamed and (told := chosen_model(resolved.model, resolved.data)):
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     if grouped:
-        count = 1 if jobs is None else jobs
         train_seeds(
             resolved,
             seeds=seeds,
             out=out,
             resume=resume,
-            jobs=count,
+            jobs=jobs,
+            launcher=launcher,
             console=console,
             note=note,
             confirm=confirm,
         )
-    elif jobs is not None:
-        raise RequestError("--jobs is for a group of runs; give --seeds N too, or leave it out")
     else:
+        _refuse_group_options(jobs, launcher)
         train_run(resolved, out=out, resume=resume, console=console, note=note, confirm=confirm)
+
+
+def _refuse_group_options(jobs: int | None, launcher: str) -> None:
+    from qhybrid_circuits.errors import RequestError
+
+    if jobs is not None or launcher != "local":
+        name = "launcher" if jobs is None else "jobs"
+        raise RequestError(f"--{name} is for a group of runs; give --seeds N too, or leave it out")
 
 
 def train_command() -> Callable[..., None]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from qhybrid.evaluation.drawing import check_drawing
 from qhybrid.evaluation.request import EvaluationRequest
-from qhybrid.files import read_json
+from qhybrid.files import read_json, reading
 from qhybrid.run_folder import Run
 from qhybrid.sampling.folder import SamplingRun
+from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,15 +66,20 @@ def run_figures(run: Run) -> tuple[dict[Measurement, FoundFigure], tuple[str, ..
     notes = []
     files = run.samplings.glob("*/evaluation-*/evaluation.json")
     for path in sorted(files, key=lambda path: path.stat().st_mtime):
+        manifest_file = SamplingRun(path.parent.parent).manifest_file
         try:
-            content = read_json(path, dict[str, Any])
-            manifest = read_json(SamplingRun(path.parent.parent).manifest_file, dict[str, Any])
-            if str(manifest["created"]) < _last_trained(run):
-                notes.append(f"'{path}' is left out: the run was trained on since")
-                continue
-            found.update(_figures(content, _drawn(manifest)))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            notes.append(f"'{path}' is left out: it, or the images' manifest, is damaged: {error}")
+            with reading(f"'{manifest_file}' is damaged", f"'{path}' is left out"):
+                manifest = read_json(manifest_file, dict[str, Any])
+                outdated, drawn = str(manifest["created"]) < _last_trained(run), _drawn(manifest)
+            with reading(f"'{path}' is damaged", "it is left out"):
+                figures = _figures(read_json(path, dict[str, Any]), drawn)
+        except RequestError as error:
+            notes.append(str(error))
+            continue
+        if outdated:
+            notes.append(f"'{path}' is left out: the run was trained on since")
+        else:
+            found.update(figures)
     return found, tuple(notes)
 
 

@@ -16,10 +16,13 @@ WITHOUT_EFFECT = frozenset(
     {
         "training.seed",
         "training.device",
+        "training.devices",
+        "training.nodes",
         "training.workers",
         "training.checkpoint_every",
         "training.keep_checkpoints",
         "training.log_every",
+        "training.tracker",
     }
 )
 """Keys in which seeds of one model may differ: none of them changes what is trained."""

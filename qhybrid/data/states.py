@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from qhybrid.arrays import read_array
 from qhybrid.data.catalog import Reading, check_split, resolve_dataset
-from qhybrid.data.npz import read_array
 from qhybrid.models.choices import USUAL_STATE_QUBITS
 from qhybrid.states.density import MOST_QUBITS, density_matrices
 from qhybrid_circuits.errors import RequestError

@@ -1,5 +1,6 @@
 """The exponential moving average of the weights that are trained."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import compress
@@ -50,6 +51,8 @@ class Ema:
         device = next(model.parameters()).device
         if self._average.shadow_params[0].device != device:
             self._average.to(device=device)
+        # All weights in a few launches; on the CPU that gains nothing and rounds in another way.
+        self._average.foreach = device.type == "cuda"
         # EMAModel counts its own calls and adds one; the warm-up is defined on training steps.
         self._average.optimization_step = training_step - 1
         self._average.step(self._trained(model))
@@ -57,6 +60,10 @@ class Ema:
     def decay_at(self, training_step: int) -> float:
         """Return the share of itself that the average keeps at an update at this step."""
         return float(self._average.get_decay(training_step))
+
+    def initial_share(self, steps: int) -> float:
+        """Return the share that the first weights have in the average after this many steps."""
+        return math.prod(self.decay_at(step) for step in range(0, steps, self.spec.every))
 
     def copy_to(self, model: nn.Module) -> None:
         """Overwrite the model's parameters with the averages."""

@@ -12,6 +12,7 @@ from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.noise import NoiseSource, drawn_from
 from qhybrid.diffusion.process import LATENT, Draw, Preparation, Process
 from qhybrid.diffusion.schedules import diffusers_scheduler
+from qhybrid.torch_device import without_waiting
 
 MEAN_LOG_SIGMA, STD_LOG_SIGMA = -0.6, 1.2
 """Of the normal distribution of ln(sigma) in training.
@@ -74,8 +75,9 @@ class LatentProcess(Process):
         Karras et al. (2022), equation 8 with lambda = 1 / c_out^2; `images` are latents (B, d).
         """
         drawn = torch.randn(len(images), 1, generator=generator, device=generator.device)
-        sigma = (MEAN_LOG_SIGMA + STD_LOG_SIGMA * drawn).exp().to(images.device)
-        noise = noise_source.stream(generator).normal(images.shape, images.dtype).to(images.device)
+        sigma = without_waiting((MEAN_LOG_SIGMA + STD_LOG_SIGMA * drawn).exp(), images.device)
+        stream = noise_source.stream(generator)
+        noise = without_waiting(stream.normal(images.shape, images.dtype), images.device)
         noisy = images + sigma * noise
         skip, output, scale, time = preconditioning(sigma)
         predicted = model(scale * noisy, time[:, 0], labels).float()

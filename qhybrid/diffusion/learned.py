@@ -15,6 +15,7 @@ from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.process import Draw
 from qhybrid.diffusion.schedules import NoiseScheduler, noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.torch_device import without_waiting
 from qhybrid_circuits.errors import RequestError
 
 
@@ -68,8 +69,9 @@ class LearnedProcess(EpsilonProcess):
         """
         levels, count, size = self.levels(model), self.schedule.timesteps, images[0].numel()
         drawn = torch.randint(count, images.shape[:1], generator=generator, device=generator.device)
-        timesteps = drawn.to(images.device)
-        noise = noise_source.stream(generator).normal(images.shape, images.dtype).to(images.device)
+        timesteps = without_waiting(drawn, images.device)
+        stream = noise_source.stream(generator)
+        noise = without_waiting(stream.normal(images.shape, images.dtype), images.device)
         low, high = levels.limits()
         share = levels.share(torch.stack([timesteps, timesteps + 1]) / count)
         before, after = low + (high - low) * share

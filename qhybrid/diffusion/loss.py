@@ -9,6 +9,7 @@ from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
 from qhybrid.diffusion.schedules import NoiseScheduler
 from qhybrid.diffusion.specs import P2Weighting
 from qhybrid.diffusion.variance import BOUND_WEIGHT, bound, split
+from qhybrid.torch_device import without_waiting
 from qhybrid_circuits.errors import RequestError
 
 __all__ = ["P2Weighting", "check_weighting", "denoising_loss", "p2_weights"]
@@ -69,9 +70,9 @@ def denoising_loss(
     """
     count, drawn_on = scheduler.config.num_train_timesteps, generator.device
     drawn = torch.randint(count, images.shape[:1], generator=generator, device=drawn_on)
-    timesteps = drawn.to(images.device)
+    timesteps = without_waiting(drawn, images.device)
     stream = (noise_source or GaussianNoise()).stream(generator)
-    noise = stream.normal(images.shape, images.dtype).to(images.device)
+    noise = without_waiting(stream.normal(images.shape, images.dtype), images.device)
     noisy = scheduler.add_noise(images, noise, timesteps)
     # Under autocast the prediction is bf16, too coarse to be squared and averaged.
     epsilon, v = split(model(noisy, timesteps).float(), images.shape[1])

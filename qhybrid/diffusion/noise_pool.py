@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from qhybrid.arrays import read_array
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, PooledNoise, QuantumNoise
 from qhybrid.diffusion.specs import NoiseSpec
 from qhybrid.files import reading, replacing
-from qhybrid_circuits.files import regular
 from qhybrid_runtime import Backend
 from qhybrid_runtime.backends.registry import check_backend_name
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS
@@ -53,8 +53,8 @@ def open_noise(
             np.savez(temporary, numbers=normal_numbers(bits).numpy())
     remedy = "restore it, or move it away to have another one measured"
     with reading(f"the pool of noise '{pool_file}' cannot be used", remedy):
-        with np.load(regular(pool_file), allow_pickle=False) as file:
-            numbers: np.ndarray = file["numbers"]
+        what = f"the pool of noise '{pool_file}'"
+        numbers = read_array(pool_file, "numbers", what, "it should hold `numbers`", remedy)
         if numbers.shape != (spec.pool,) or numbers.dtype != np.float32:
             raise ValueError(f"it holds {numbers.size:,} numbers of {spec.pool:,}")
     return PooledNoise(torch.from_numpy(numbers))

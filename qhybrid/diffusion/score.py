@@ -11,6 +11,7 @@ from qhybrid.diffusion.loss import p2_weights
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.sde import sde_of
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.torch_device import without_waiting
 
 
 class ScoreProcess(EpsilonProcess):
@@ -51,12 +52,14 @@ class ScoreProcess(EpsilonProcess):
         places = torch.rand(len(images), generator=generator, device=generator.device)
         # In (0, 1]: the end is drawn from, and no image is without noise.
         places = 1 - places
-        noise = noise_source.stream(generator).normal(images.shape, images.dtype).to(images.device)
-        levels = self.sde.alpha_bar(self.sde.time(places)).to(images)[:, None, None, None]
+        stream, device = noise_source.stream(generator), images.device
+        noise = without_waiting(stream.normal(images.shape, images.dtype), device)
+        levels = self.sde.alpha_bar(self.sde.time(places)).to(images.dtype)[:, None, None, None]
+        levels = without_waiting(levels, device)
         noisy = levels.sqrt() * images + (1 - levels).sqrt() * noise
-        told = (places * (self.schedule.timesteps - 1)).to(images.device, torch.float32)
+        told = without_waiting((places * (self.schedule.timesteps - 1)).float(), device)
         error = (model(noisy, told).float() - noise.float()).square().flatten(1).mean(1)
-        weighted: Tensor = self.weights(places).to(error) * error
+        weighted: Tensor = without_waiting(self.weights(places).to(error.dtype), device) * error
         return weighted.mean()
 
     def weights(self, places: Tensor) -> Tensor:

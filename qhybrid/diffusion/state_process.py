@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource, NoiseStream
 from qhybrid.diffusion.schedules import NoiseScheduler
+from qhybrid.torch_device import without_waiting
 from qhybrid_circuits.errors import RequestError
 
 #: Phases that are tried before the best one is refined.
@@ -153,7 +154,7 @@ def state_loss(
     states = to_states(images).repeat(steps, 1, 1, 1)
     times = torch.arange(steps, device=images.device).repeat_interleave(len(images))
     stream = (noise_source or GaussianNoise()).stream(generator)
-    noise = complex_noise(stream, states.shape).to(states)
+    noise = without_waiting(complex_noise(stream, states.shape), states.device).to(states.dtype)
     noisy = scheduler.add_noise(states, noise, times)
     to_image, to_current, _ = posterior(scheduler.alphas_cumprod.to(images.device))
     mean = to_image[times, None, None, None] * states + to_current[times, None, None, None] * noisy

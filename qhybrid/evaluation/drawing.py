@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.launcher import layout
 from qhybrid.run_folder import Run, claim_next
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.plan import SamplingPlan, plan_sampling
@@ -49,6 +50,8 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     for sampling in known:
         if sampling.manifest_file.is_file() and sampling.drawn_file.is_file():
             return sampling
+    if not layout(None, None).first:
+        return sample_run(run, request.sampling())  # into the folder that the first one says
     unfinished = [sampling for sampling in known if sampling.plan_file.is_file()]
     if unfinished:
         folder = unfinished[-1].folder

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhybrid.data.catalog import dataset_kind
-from qhybrid.evaluation.drawing import check_drawing
+from qhybrid.evaluation.drawing import check_drawing, drawn
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.evaluation.results_folder import check_results_folder
 from qhybrid.evaluation.subject import Subject, find_subject
-from qhybrid.files import user_path
+from qhybrid.launcher import layout
 from qhybrid.models.rows import MODELS
-from qhybrid.run_folder import Run, check_free
+from qhybrid.run_folder import Run
 from qhybrid.settings.sections import DataSection
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
@@ -33,6 +34,9 @@ def evaluate(
 ) -> "Evaluation":
     """Compare generated images with real ones.
 
+    Of several processes that torchrun, srun or mpirun started, all draw the images of a run; the
+    first one compares them, and the others end here.
+
     Args:
         subject: A training run, whose images are drawn first; a sampling run; a folder of images;
             an npz file with uint8 (N, H, W, C) under `images`; or such an array.
@@ -43,6 +47,7 @@ def evaluate(
 
     Raises:
         RequestError: The request is wrong, or the images are not what they must be.
+        SystemExit: See above.
     """
     request = request or EvaluationRequest()
     request.check()
@@ -57,8 +62,12 @@ def evaluate(
             f"--{next(iter(request.drawing()))} is for a run, whose images are drawn, but these "
             "images are drawn already; leave it out"
         )
+    if not layout(None, None).first:
+        if found is not None and found.kind == "run" and found.run is not None:
+            drawn(found.run, request, None)
+        raise SystemExit(0)
     if out is not None:
-        check_free(user_path(out))
+        check_results_folder(out)
     with nullcontext() if console is None else console.status("loading torch"):
         run_evaluation = load_reference(dataset_kind(data.dataset).evaluation)
 

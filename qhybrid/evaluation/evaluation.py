@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qhybrid.evaluation.memorization import Memorization
+from qhybrid.evaluation.results_folder import NEAREST, PICTURE, RESULTS
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,17 @@ class Evaluation:
     @property
     def picture_file(self) -> Path:
         """The nearest pairs of generated and training images (PNG)."""
-        return self.folder / "memorization.png"
+        return self.folder / PICTURE
 
     @property
     def nearest_file(self) -> Path:
         """The nearest training image of each generated one, and the distance to it (npz)."""
-        return self.folder / "nearest.npz"
+        return self.folder / NEAREST
 
     @property
     def results_file(self) -> Path:
         """All of it (JSON)."""
-        return self.folder / "evaluation.json"
+        return self.folder / RESULTS
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as `--format json` prints them."""

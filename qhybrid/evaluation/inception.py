@@ -33,7 +33,7 @@ def load_inception(wanted: Wanted) -> Extractor:
         RequestError: torch-fidelity, which has the network, or its weights are missing.
     """
     if find_spec("torch_fidelity") is None:
-        install = "pip install 'qhybrid[inception]' (torch-fidelity, which has the network)"
+        install = "pip install 'qhybrid[evaluation]' (torch-fidelity, which has the network)"
         raise missing("inception", f"install the extra: {install}")
     from torchmetrics.image.fid import NoTrainInceptionV3
 

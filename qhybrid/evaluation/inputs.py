@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qhybrid.arrays import read_array
 from qhybrid.data.convert import as_images
 from qhybrid.data.folder import ONLY_GREY, in_one_form, read_image
-from qhybrid.data.npz import read_array
 from qhybrid.evaluation.request import LEAST_IMAGES
 from qhybrid.evaluation.subject import DRAW
 from qhybrid_circuits.errors import RequestError, ShapeError

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from qhybrid.data.download import DOWNLOAD_TIMEOUT_S, download_timeout
+from qhybrid.models.storage import read_pickled
 from qhybrid_circuits.errors import RequestError
 
 
@@ -61,10 +62,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         RequestError: It is damaged or holds something else; the message is the reason alone.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch meets damaged bytes with whatever they lead it to
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RequestError(f"'{path}' cannot be read as weights ({first})") from error
+        held = read_pickled(path)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"'{path}' cannot be read as weights ({error})") from error
     if not isinstance(held, dict) or not all(isinstance(v, Tensor) for v in held.values()):
         raise RequestError(f"'{path}' does not hold a dictionary of tensors")
     return held

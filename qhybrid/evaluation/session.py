@@ -22,7 +22,7 @@ from qhybrid.evaluation.reals import RealImages, load_reals
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.evaluation.results_folder import claimed
 from qhybrid.evaluation.subject import Subject
-from qhybrid.files import write_json
+from qhybrid.files import sealed, write_json
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import print_lines
 from qhybrid.run_folder import open_run
@@ -79,7 +79,7 @@ def run_evaluation(
             folder=folder,
         )
         near.save(generated, reals.training, found.picture_file, found.nearest_file)
-        write_json(found.results_file, found.to_dict())
+        write_json(found.results_file, sealed(found.to_dict()))
     return found
 
 

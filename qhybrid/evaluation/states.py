@@ -19,7 +19,7 @@ from qhybrid.evaluation.evaluation import Evaluation, FigureResult
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.evaluation.results_folder import claimed
 from qhybrid.evaluation.subject import Subject
-from qhybrid.files import write_json
+from qhybrid.files import sealed, write_json
 from qhybrid.printing import print_lines
 from qhybrid.run_folder import open_run
 from qhybrid.sampling.folder import SamplingRun
@@ -81,7 +81,7 @@ def run_evaluation(
             notes=(),
             folder=folder,
         )
-        write_json(evaluation.results_file, evaluation.to_dict())
+        write_json(evaluation.results_file, sealed(evaluation.to_dict()))
     return evaluation
 
 

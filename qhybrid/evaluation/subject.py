@@ -1,12 +1,11 @@
 """What is evaluated: a run, a sampling run, a folder of images or a file; imports nothing heavy."""
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from qhybrid.files import user_path
+from qhybrid.files import read_json, user_path
 from qhybrid.run_folder import Run, open_run
 from qhybrid.run_group import is_group
 from qhybrid.sampling.folder import SamplingRun
@@ -75,8 +74,8 @@ def find_subject(path: Path | str) -> Subject:
 def _run_of(sampling: SamplingRun) -> Run | None:
     """Return the run that a sampling run was drawn from: where it lies, else where it lay."""
     named: object = None
-    with suppress(OSError, ValueError, AttributeError):  # its manifest may be missing or damaged
-        named = json.loads(sampling.manifest_file.read_text(encoding="utf-8")).get("run")
+    with suppress(Exception):  # of a manifest that is missing or damaged
+        named = read_json(sampling.manifest_file, dict[str, Any]).get("run")
     places = [sampling.folder.absolute().parent.parent]
     places += [Path(named)] if isinstance(named, str) else []
     runs = [Run(place) for place in places]

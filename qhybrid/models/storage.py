@@ -1,9 +1,14 @@
 """Models on disk: safetensors weights beside the specification to build the model from."""
 
 import json
-from collections.abc import Mapping
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -17,6 +22,9 @@ from qhybrid_circuits.files import regular
 from qhybrid_runtime import Backend
 
 _NAMED = 3
+
+_SHARED = 4
+"""How often the same numbers of a file of `torch.save` may be in several of its tensors."""
 
 _ENTRY = "qhybrid"
 """The one entry of a file's metadata, in JSON; files of earlier versions have `model` alone."""
@@ -111,6 +119,50 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     described = json.loads(metadata[_ENTRY]) if _ENTRY in metadata else metadata
     unsealed({**described, "tensors": tensors})
     return tensors, described
+
+
+def read_pickled(path: Path) -> Any:
+    """Return the tensors and plain values of a file of `torch.save`; code in it is not run.
+
+    What it declares must be in it: packed records, tensors that overlap, and lists that hold each
+    other would take any amount of memory or time.
+
+    Raises:
+        ValueError: torch cannot load it, or it declares more than it holds.
+    """
+    size = regular(path).stat().st_size
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_declared((each.file_size for each in archive.infolist()), size)
+        with warnings.catch_warnings(action="ignore"):  # of pickles that are not torch's
+            held = torch.load(path, map_location="cpu", weights_only=True)
+        _check_declared(_sizes(held), _SHARED * size)
+    except _Declared:
+        raise
+    except Exception as error:
+        # torch recommends, at length, to load what may be malicious.
+        raise ValueError("torch cannot load it") from error
+    return held
+
+
+class _Declared(ValueError):
+    """A file declares more than it holds."""
+
+
+def _check_declared(sizes: Iterator[int], limit: int) -> None:
+    if any(total > limit for total in accumulate(sizes)):
+        raise _Declared("it declares more than it holds")
+
+
+def _sizes(held: Any) -> Iterator[int]:
+    """Yield what each of nested values takes in a file at least, in bytes."""
+    if isinstance(held, Tensor):
+        yield held.numel() * held.itemsize
+    elif isinstance(held, Mapping | list | tuple):
+        for each in held.values() if isinstance(held, Mapping) else held:
+            yield from _sizes(each)
+    yield 1
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -66,6 +66,11 @@ def check_target_names(names: Sequence[str]) -> None:
     for name in names:
         if name in RETIRED:
             raise RequestError(retirement(name, None).replace("backend", "target"))
+        if "," in name:
+            raise RequestError(
+                f"target '{name}' names several devices, but each has a report of its own; give "
+                "--target for each"
+            )
         if name not in snapshots() and name not in (ALL, "ibm") and not name.startswith("ibm_"):
             hint = "see `qhybrid backends`"
             if not snapshots():

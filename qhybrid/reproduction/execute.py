@@ -4,12 +4,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 
 from qhybrid.diffusion.images import save_grid
 from qhybrid.evaluation.evaluate import evaluate
+from qhybrid.evaluation.inputs import read_file
 from qhybrid.printing import print_lines
 from qhybrid.reproduction.pace import Pace, measure, pace_key, seconds_left
 from qhybrid.reproduction.plan import Job, Plan, Point
@@ -127,7 +127,7 @@ def _reach(plan: Plan, job: Job, point: Point, console: Console) -> None:
     if point.evaluated and not point.results_file.is_file():
         shutil.rmtree(point.evaluation, ignore_errors=True)  # of an evaluation that was cut off
         found = evaluate(point.folder, plan.evaluation(), out=point.evaluation, console=console)
-        images = np.load(SamplingRun(Path(found.subject)).images_file)["images"]
+        images = read_file(SamplingRun(Path(found.subject)).images_file)
         first = torch.tensor(images[:GRID_IMAGES]).permute(0, 3, 1, 2)
         save_grid(first / 127.5 - 1, point.grid_file)
 
@@ -139,11 +139,6 @@ def _train(job: Job, point: Point, console: Console) -> None:
     if not begun and run.folder.is_dir():
         for left in run.folder.glob(".*.part*"):  # of files that were being written
             left.unlink()
-    newest = run.newest_checkpoint()
-    if newest is not None and (
-        not run.model_file.is_file() or run.model_file.stat().st_mtime < newest.stat().st_mtime
-    ):
-        newest.unlink()  # A kill came between the checkpoint and the weights that go with it.
     if run.newest_step() < point.step:
         train(_config(job, point), out=run.folder, resume=begun, console=console)
     if run.newest_step() != point.step:

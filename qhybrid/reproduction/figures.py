@@ -13,6 +13,7 @@ from qhybrid.evaluation.features import FEATURES
 from qhybrid.files import read_json, reading
 from qhybrid.reproduction.plan import Job
 from qhybrid.run_folder import Run
+from qhybrid_circuits.files import regular
 
 LOWER_IS_BETTER = frozenset({"FID", "KID", "loss"})
 """Of all other figures, more is better."""
@@ -66,8 +67,8 @@ def _loss(run: Run, step: int) -> float:
 
 def _parameters(path: Path) -> int:
     """Return how many numbers a file of weights holds, by its header (safetensors)."""
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+        header = json.loads(file.read(min(length, path.stat().st_size)))
     tensors = [each for name, each in header.items() if name != "__metadata__"]
     return sum(math.prod(each["shape"]) for each in tensors)

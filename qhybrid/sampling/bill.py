@@ -1,7 +1,7 @@
 """What a sampling run costs on a QPU, found by asking for each round without running it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ class SamplingBill:
         bill: As asked for.
         unpacked: Without images side by side; equal to `bill` where nothing is packed.
         stock: By stock classes: a PUB an output, a job a circuit.
+        by_qpu: The bill of each QPU, where several share the rounds.
         service_seconds: QPU time that the service itself expects; None where it was not asked, or
             does not tell.
         service_silence: Why it does not, where it was asked.
@@ -47,6 +48,7 @@ class SamplingBill:
     bill: Bill
     unpacked: Bill
     stock: Bill
+    by_qpu: Mapping[str, Bill] = field(default_factory=dict)
     service_seconds: float | None = None
     service_silence: str = ""
 
@@ -112,6 +114,7 @@ def sampling_bill(
         bill=total(quote.bill for quote in quotes),
         unpacked=total(quote.unpacked for quote in quotes),
         stock=total(quote.stock for quote in quotes),
+        by_qpu={name: total(q.by_qpu[name] for q in quotes) for name in quotes[0].by_qpu},
         service_seconds=expected if ask and not silence else None,
         service_silence=silence,
     )

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -53,11 +53,11 @@ class DrawingBar:
         self._progress.update(self._task, completed=self._before + drawn, speed=text)
 
 
-def draw_here(artist: Artist, parts: Sequence[range], bar: DrawingBar) -> None:
-    """Draw parts one after the other."""
+def draw_here(artist: Artist, parts: Sequence[range], drawn: Callable[[float], None]) -> None:
+    """Draw parts one after the other; `drawn` as of `Artist.draw`."""
     with suitable_threads(artist.device, read_spec(artist.plan.run.folder).image_size):
         for part in parts:
-            artist.draw(part, bar.add)
+            artist.draw(part, drawn)
 
 
 def draw_side_by_side(

@@ -1,6 +1,7 @@
 """A sampling run's folder: what lies in it, and how an unfinished one is found again."""
 
 import shlex
+import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ def unfinished(run: Run, folder: Path | str | None) -> SamplingRun:
                 "one without --resume"
             )
         if sampling.manifest_file.is_file():
+            # The manifest comes last, but for what a process that was killed had to remove.
+            shutil.rmtree(sampling.parts_folder, ignore_errors=True)
             raise RequestError(
                 f"the sampling run in '{sampling.folder}' is finished; draw more with another --out"
             )

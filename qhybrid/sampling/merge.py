@@ -1,6 +1,5 @@
 """Putting the shards of one sampling run together."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qhybrid.data.npz import read_array
-from qhybrid.files import reading, replacing, user_path, write_json
+from qhybrid.arrays import read_array
+from qhybrid.files import read_json, reading, replacing, sealed, user_path, write_json
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.run_lock import occupied
 from qhybrid.sampling.folder import SamplingRun
@@ -60,7 +59,8 @@ def merge_shards(
                 with replacing(getattr(merged, name)) as temporary:
                     shutil.copyfile(getattr(first, name), temporary)
         save_plan(merged, whole)
-        write_json(merged.manifest_file, _manifest(run, [sampling for sampling, _ in shards]))
+        manifest = _manifest(run, [sampling for sampling, _ in shards])
+        write_json(merged.manifest_file, sealed(manifest))
     return merged
 
 
@@ -140,7 +140,8 @@ def _manifest(run: Run, shards: Sequence[SamplingRun]) -> dict[str, Any]:
     manifests = []
     for sampling in shards:
         with reading(f"'{sampling.manifest_file}' cannot be read", "draw the shard again"):
-            manifests.append(dict(json.loads(sampling.manifest_file.read_text(encoding="utf-8"))))
+            manifest = read_json(sampling.manifest_file, dict[str, Any])
+            manifests.append({**manifest, "seconds": float(manifest["seconds"])})
     first = {name: value for name, value in manifests[0].items() if name != "shard"}
     seconds = round(sum(each["seconds"] for each in manifests), 3)
     merged = [str(sampling.folder.resolve()) for sampling in shards]

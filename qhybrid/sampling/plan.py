@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -207,10 +207,11 @@ def _check_shard(plan: SamplingPlan) -> None:
     """Refuse a shard without images."""
     number, shards = plan.shard
     if not plan.parts:
+        batches = len(replace(plan, shard=(1, 1)).parts)
         raise RequestError(
-            f"--shard {number}/{shards} is empty: {plan.num_images:,} images are too few for "
-            f"{shards} shards of batches of {plan.batch_size}; use fewer shards or a smaller "
-            "--batch-size"
+            f"--shard {number}/{shards} is empty: {plan.num_images:,} images are drawn in "
+            f"{batches} {'batch' if batches == 1 else 'batches'}, the first of up to {GRID_IMAGES} "
+            "images, which shards do not divide; use fewer shards, or draw more --num-images"
         )
 
 

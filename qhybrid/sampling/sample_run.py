@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
+from qhybrid.launcher import Layout, layout
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
 from qhybrid.sampling.plan import SamplingPlan, plan_sampling
@@ -34,6 +35,8 @@ def sample_run(
 ) -> SamplingRun:
     """Draw images from a training run's EMA weights.
 
+    Of several processes that torchrun, srun or mpirun started, each draws its share.
+
     Args:
         run: The training run or its folder.
         request: What to draw.
@@ -51,15 +54,43 @@ def sample_run(
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()
+    check_links(run.folder)
     folder = None if out is None else user_path(out)
     sampling = unfinished(run, out) if resume else None
+    if sampling is not None:
+        check_links(sampling.folder)
     plan = _resumed(run, request, sampling) if sampling else plan_sampling(run, request)
-    if folder is not None and not resume:
+    several = layout(None, None)
+    check_sharing(plan, several)
+    if folder is not None and not resume and several.first:
         check_free(folder)
+    if not several.first:
+        from qhybrid.sampling.sharing import help_drawing
+
+        return help_drawing(plan, several)
     with nullcontext() if console is None else console.status("loading torch"):
         from qhybrid.sampling.session import run_sampling
 
-    return run_sampling(plan, folder=folder, resumed=sampling, confirm=confirm, console=console)
+    return run_sampling(
+        plan, folder=folder, resumed=sampling, confirm=confirm, console=console, several=several
+    )
+
+
+def check_sharing(plan: SamplingPlan, several: Layout) -> None:
+    """Refuse what several processes that a launcher started cannot draw.
+
+    Raises:
+        RequestError: It runs as jobs, or in processes of its own.
+    """
+    if several.size > 1 and plan.on_hardware:
+        raise RequestError(
+            f"{several.program} started {several.size} processes, but the backend "
+            f"'{plan.backend}' takes all images at once; start one process"
+        )
+    if several.size > 1 and plan.processes > 1:
+        raise RequestError(
+            f"{several.program} started {several.size} processes already; leave --processes out"
+        )
 
 
 def bill_of(run: Run | Path | str, request: SamplingRequest) -> "SamplingBill":

@@ -19,9 +19,11 @@ from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.diffusion.samplers import check_sampler
 from qhybrid.environment import git_revision, package_versions
-from qhybrid.files import write_json
+from qhybrid.files import sealed, write_json
+from qhybrid.launcher import ALONE, Layout
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar
+from qhybrid.ranks import check_devices
 from qhybrid.run_lock import occupied
 from qhybrid.sampling.bill import (
     Confirm,
@@ -36,6 +38,7 @@ from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.parts import Artist, assemble, read_part, save_plan
 from qhybrid.sampling.plan import SamplingPlan
+from qhybrid.sampling.sharing import draw_together
 from qhybrid.signals import handling
 from qhybrid.torch_device import choose_device
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
@@ -51,8 +54,11 @@ def run_sampling(
     resumed: SamplingRun | None,
     confirm: Confirm | None,
     console: Console | None,
+    several: Layout = ALONE,
 ) -> SamplingRun:
     """Draw the images of a plan; the arguments are made of those of `sample_run`.
+
+    Of several processes, this is the first.
 
     Raises:
         RequestError: The QPU or the model cannot be had, or the folder is not free.
@@ -62,6 +68,7 @@ def run_sampling(
     """
     console = console or Console(quiet=True)
     device, going_on = choose_device(plan.device), None if resumed is None else resumed.folder
+    check_devices(several, device)
     root, stem = plan.run.samplings, plan.sampler
     with (
         occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path,
@@ -76,7 +83,7 @@ def run_sampling(
             model = denoiser(plan, simulator, device)
             with _resumable(run, plan):
                 save_plan(run, plan)
-                _fill(run, plan, model, device, console, simulator)
+                _fill(run, plan, model, device, console, simulator, several=several)
     return run
 
 
@@ -93,7 +100,7 @@ def _sample_on_device(
         # By its own name: the least busy QPU may be another one when the run is resumed.
         with _resumable(run, plan):
             save_plan(run, replace(plan, backend=backend.qpu.name))
-            _fill(run, plan, model, device, console, backend)
+            _fill(run, plan, model, device, console, backend, bill=bill)
 
 
 def dry_run(plan: SamplingPlan) -> SamplingBill:
@@ -182,6 +189,9 @@ def _fill(
     device: str,
     console: Console,
     backend: Backend,
+    *,
+    several: Layout = ALONE,
+    bill: SamplingBill | None = None,
 ) -> None:
     """Draw the parts that are missing, and put all of them together."""
     began = time.perf_counter()
@@ -198,12 +208,15 @@ def _fill(
         _shown(backend, progress, console),
     ):
         bar = DrawingBar(progress, plan, done)
-        if plan.processes > 1 and len(missing) > 1:
+        artist = Artist(plan, model, device, noise, run)
+        if several.size > 1:
+            draw_together(artist, missing, bar, several)
+        elif plan.processes > 1 and len(missing) > 1:
             draw_side_by_side(run, plan, device, missing, bar)
         else:
-            draw_here(Artist(plan, model, device, noise, run), missing, bar)
+            draw_here(artist, missing, bar.add)
     assemble(run, plan)
-    _write_manifest(run, plan, device, time.perf_counter() - began, backend)
+    _write_manifest(run, plan, device, time.perf_counter() - began, backend, bill)
     shutil.rmtree(run.parts_folder, ignore_errors=True)
 
 
@@ -218,7 +231,9 @@ def _shown(backend: Backend, progress: Progress | None, console: Console) -> Ite
     def show(event: JobEvent) -> None:
         queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"
         text = f"{event.status.lower()}{queue}, {event.spent_seconds:.0f} QPU s"
-        if console.is_terminal and progress is not None:
+        if event.note:
+            console.print(event.note, highlight=False, markup=False, soft_wrap=True)
+        elif console.is_terminal and progress is not None:
             progress.update(progress.task_ids[0], job=text)
         elif not backend.qpu.simulated:
             console.print(f"{event.job_id}: {text}", highlight=False, markup=False)
@@ -231,33 +246,37 @@ def _shown(backend: Backend, progress: Progress | None, console: Console) -> Ite
 
 
 def _write_manifest(
-    run: SamplingRun, plan: SamplingPlan, device: str, seconds: float, backend: Backend
+    run: SamplingRun,
+    plan: SamplingPlan,
+    device: str,
+    seconds: float,
+    backend: Backend,
+    bill: SamplingBill | None,
 ) -> None:
     """Write the manifest last: a folder that has one is complete."""
-    write_json(
-        run.manifest_file,
-        {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "run": str(plan.run.folder.resolve()),
-            "model": plan.config.model.name,
-            "weights": plan.weights_sha256,
-            **({} if plan.epoch is None else {"epoch": plan.epoch}),
-            "images": plan.num_images,
-            **({} if plan.shard == (1, 1) else {"shard": "{}/{}".format(*plan.shard)}),
-            **({} if plan.classes is None else {"classes": plan.classes}),
-            "seed": plan.seed,
-            "sampler": plan.sampler,
-            "steps": plan.steps,
-            **_variance(plan),
-            **_noise(plan),
-            "backend": plan.backend,
-            "device": device,
-            **_execution(plan, backend),
-            "seconds": round(seconds, 3),
-            "versions": package_versions(),
-            "git_revision": git_revision(),
-        },
-    )
+    manifest = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": str(plan.run.folder.resolve()),
+        "model": plan.config.model.name,
+        "weights": plan.weights_sha256,
+        **({} if plan.epoch is None else {"epoch": plan.epoch}),
+        "images": plan.num_images,
+        **({} if plan.shard == (1, 1) else {"shard": "{}/{}".format(*plan.shard)}),
+        **({} if plan.classes is None else {"classes": plan.classes}),
+        "seed": plan.seed,
+        "sampler": plan.sampler,
+        "steps": plan.steps,
+        **_variance(plan),
+        **_noise(plan),
+        "backend": plan.backend,
+        "device": device,
+        **_execution(plan, backend),
+        **_shares(backend, bill),
+        "seconds": round(seconds, 3),
+        "versions": package_versions(),
+        "git_revision": git_revision(),
+    }
+    write_json(run.manifest_file, sealed(manifest))
 
 
 def _variance(plan: SamplingPlan) -> dict[str, Any]:
@@ -288,8 +307,25 @@ def _execution(plan: SamplingPlan, backend: Backend) -> dict[str, Any]:
         "hardware_steps": plan.hardware_steps,
         "qpu": backend.qpu.name,
         "mode": backend.qpu.mode,
-        "rounds": backend.rounds,
+        "rounds": backend.ledger.num_rounds,
         "jobs": backend.ledger.num_jobs,
         "qpu_seconds": round(backend.ledger.spent_seconds, 3),
         "estimated_qpu_seconds": round(backend.ledger.estimated_seconds, 3),
     }
+
+
+def _shares(backend: Backend, bill: SamplingBill | None) -> dict[str, Any]:
+    """Return what the manifest says of QPUs that shared the rounds: their bills, and what was."""
+    if not isinstance(backend, QpuBackend) or bill is None or not bill.by_qpu:
+        return {}
+    spent = backend.ledger.by_qpu
+    shares = {}
+    for name, part in bill.by_qpu.items():
+        jobs, seconds = spent.get(name, (0, 0.0))
+        shares[name] = {
+            "jobs": jobs,
+            "qpu_seconds": round(seconds, 3),
+            "estimated_qpu_seconds": round(part.qpu_seconds, 3),
+            "success_probability": part.success_probability,
+        }
+    return {"qpus": shares}

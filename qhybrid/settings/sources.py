@@ -13,7 +13,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from qhybrid.diffusion.specs import LEARNED_SCHEDULE
-from qhybrid.files import shown, user_path, write_text
+from qhybrid.files import read_text, shown, user_path, write_text
 from qhybrid.settings.config import Config
 from qhybrid.settings.option import Option, OptionField, value_type
 from qhybrid.settings.recipes import OLD_NAMES, is_recipe, read_recipe, recipe_names
@@ -79,8 +79,8 @@ def read_values(source: str | Path) -> Values:
         return read_recipe(str(source))
     if path.is_file():
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(path)
+        except (OSError, ValueError) as error:
             raise RequestError(f"cannot read the configuration '{path}': {error}") from error
     elif path.suffix == ".toml" or path.parent != Path():
         raise RequestError(

@@ -44,19 +44,26 @@ class TrainingSection(Section):
         warmup_steps: Optimizer steps over which the learning rate rises linearly.
         gradient_clip: Largest 2-norm of the gradient of Adam's weights; 0 does not clip.
         accumulate: Batches whose gradients one optimizer step averages.
-        precision: `32`, or `bf16` for mixed precision.
+        precision: `32`, `bf16` for mixed precision, or `tf32` for matrix products in TF32, on a
+            GPU only; circuits are computed in single precision whatever it is.
         device: `auto` takes a GPU where there is one.
+        devices: Processes on each machine that train the run together, each with a GPU or with its
+            share of the processors; None is those that torchrun, srun or mpirun started, else 1.
+        nodes: Machines; None likewise.
         seed: Of everything random in the run.
         noise_source: A key of `qhybrid.diffusion.specs.NOISE_SOURCES`; `quantum` measures a circuit
             on the run's backend, `quantum:ghz` and `quantum:random-circuit` an entangled state.
         noise_pool: Numbers of quantum noise that are measured before the run and then used over and
             over; None measures new ones for every step.
-        workers: Processes that load images; 0 loads in the training process.
+        workers: Processes that load images; 0 loads in the training process, or keeps images of
+            up to 1 GiB on the GPU.
         checkpoint_every: Epochs between checkpoints.
         keep_checkpoints: The newest ones that are kept.
         keep_epochs: Epochs whose weights are kept, for `qhybrid sample RUN --epoch N`; None keeps
             the newest weights alone.
         log_every: Optimizer steps between rows of metrics.csv.
+        tracker: Where figures go, too: `wandb`, `mlflow` or `trackio`; events of `tensorboard` are
+            always written.
         max_steps: Optimizer steps to stop after, should the epochs be more; None for no limit.
     """
 
@@ -77,9 +84,13 @@ class TrainingSection(Section):
     gradient_clip: Annotated[float, Field(ge=0)] = 1.0
     accumulate: Count = 1
     precision: Annotated[
-        Literal["32", "bf16"], BeforeValidator(_as_text), Option("Of the classical layers.")
+        Literal["32", "tf32", "bf16"], BeforeValidator(_as_text), Option("Of the classical layers.")
     ] = "32"
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where the network runs.")] = "auto"
+    devices: Annotated[
+        Count | None, Option("GPUs, or processes, on each machine [1].", metavar="N")
+    ] = None
+    nodes: Annotated[Count | None, Option("Machines; see docs/cluster.md [1].", metavar="N")] = None
     seed: Annotated[int, Field(ge=0, lt=2**63), Option("Of everything random.", metavar="N")] = 0
     noise_source: Annotated[
         str, Option("gaussian, or quantum: measured on the backend.", metavar="NAME")
@@ -94,6 +105,10 @@ class TrainingSection(Section):
         Option("Keep the weights of these epochs.", metavar="A,B", text=True),
     ] = None
     log_every: Count = 10
+    tracker: Annotated[
+        Literal["tensorboard", "wandb", "mlflow", "trackio"],
+        Option("Where figures go beside the run's files."),
+    ] = "tensorboard"
     max_steps: Count | None = None
 
     @model_validator(mode="after")

@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import Sampler
+
+from qhybrid.data.dataset import ImageDataset, scale_pixels
+from qhybrid.torch_device import without_waiting
 
 
 def derive_seed(seed: int, purpose: int, index: int) -> int:
@@ -92,3 +97,29 @@ class BatchStream(Sampler[list[int]]):
     def _order(self, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         generator = np.random.default_rng(derive_seed(self._seed, ORDER, epoch))
         return generator.permutation(self._images)
+
+
+RESIDENT_BYTES = 1 << 30
+"""Images of up to so many bytes are kept on a GPU."""
+
+
+class ResidentBatches:
+    """The batches of a stream, of images that are on a GPU already, as bytes.
+
+    So a step needs of the host no more than the indices of its images.
+    """
+
+    def __init__(self, dataset: ImageDataset, stream: BatchStream, device: torch.device) -> None:
+        """Copy the images and labels to the torch device."""
+        self._images, self._labels = (each.to(device) for each in (dataset.images, dataset.labels))
+        self._stream, self._device = stream, device
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._stream)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, C, H, W) in [-1, 1] and label ids (B,)."""
+        for indices in self._stream:
+            chosen = without_waiting(torch.tensor(indices), self._device)
+            yield scale_pixels(self._images[chosen]), self._labels[chosen]

@@ -7,7 +7,6 @@ the first format have no number; they are those of Lightning's Trainer, and are 
 """
 
 import io
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,13 @@ import torch
 
 from qhybrid.files import reading, replacing, sealed, unsealed
 from qhybrid.models.spec import ModelSpec
-from qhybrid.models.storage import save_model, save_weights
+from qhybrid.models.storage import read_pickled, save_model, save_weights
 from qhybrid.run_folder import Run
 from qhybrid.settings.training_sections import TrainingSection
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 from qhybrid_circuits.errors import RequestError
-from qhybrid_circuits.files import regular
 
 FORMAT = 2
 """Of the checkpoints that are written; later ones are refused."""
@@ -113,7 +111,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     older = run.saved_checkpoints()[-2:-1]
     before = f"the one before, '{older[0].name}'" if older else "the start"
     with reading(f"'{path}' is not a readable checkpoint", f"delete it to resume from {before}"):
-        saved = unsealed(_loaded(path))
+        saved = unsealed(dict(read_pickled(path)))
         if saved.get("format", 1) > FORMAT:
             raise RequestError(
                 f"'{path}' has format {saved['format']}, of a later qhybrid than this one, which "
@@ -125,17 +123,6 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
             raise ValueError("it was saved at another step than its name says")
         _check_fit(saved["model"], state.model.state_dict(), path)
         state.load_state_dict(saved)
-
-
-def _loaded(path: Path) -> dict[str, Any]:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that are not torch's
-            return dict(torch.load(regular(path), map_location="cpu", weights_only=True))
-    except RequestError:
-        raise
-    except Exception as error:
-        # torch recommends, at length, to load what may be malicious.
-        raise ValueError("torch cannot load it") from error
 
 
 def _from_trainer(saved: dict[str, Any]) -> dict[str, Any]:

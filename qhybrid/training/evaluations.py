@@ -234,7 +234,7 @@ def read_best(run: Run) -> dict[str, Any] | None:
         RequestError: The file is damaged.
     """
     path = run.best_record
-    if not path.is_file() or not run.best_file.is_file():
+    if not path.exists() or not run.best_file.is_file():
         return None
     with reading(f"'{path}' cannot be read", "delete it to have the best epoch chosen anew"):
         found = read_json(path, dict[str, Any])

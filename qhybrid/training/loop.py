@@ -1,8 +1,8 @@
 """The training loop: what happens to a batch, and after how many of them the weights step.
 
 The epochs are marks on an endless stream of batches, so that a run resumes after any step by
-starting the stream there. Lightning Fabric launches, moves, casts and clips; nothing else of
-Lightning is in use.
+starting the stream there. Lightning Fabric moves, casts, clips and averages gradients over
+processes; nothing else of Lightning is in use.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
+from qhybrid.ranks import Ranks
+from qhybrid.training.batches import ResidentBatches
 from qhybrid.training.optimizers import clipped_part
 from qhybrid.training.state import StepHook, TrainingState
 
@@ -19,19 +21,25 @@ from qhybrid.training.state import StepHook, TrainingState
 def fit(
     fabric: Fabric,
     state: TrainingState,
-    batches: DataLoader[Any],
+    batches: DataLoader[Any] | ResidentBatches,
     hooks: Sequence[StepHook],
     *,
     clip: float,
+    ranks: Ranks | None = None,
 ) -> None:
     """Train from the state's step, with the batches from there on, to the last one.
 
     Hooks act in their order after each step, and an exception of theirs ends the run. `clip` is the
-    largest 2-norm of the gradient of Adam's weights; 0 does not clip.
+    largest 2-norm of the gradient of Adam's weights; 0 does not clip. Where there are several
+    processes, the fabric has launched them, and each is given the same batches.
     """
-    fabric.launch()
     module, optimizer = fabric.setup(state.module, state.optimizer)
-    loader, accumulate = fabric.setup_dataloaders(batches), state.plan.accumulate
+    accumulate = state.plan.accumulate
+    loader = (
+        batches
+        if isinstance(batches, ResidentBatches)
+        else fabric.setup_dataloaders(batches, use_distributed_sampler=False)
+    )
     clipped = clipped_part(state.optimizer)
     with ExitStack() as stack:
         for hook in hooks:
@@ -39,7 +47,7 @@ def fit(
         for number, (images, ids) in enumerate(loader, start=state.step * accumulate):
             within_step = (number + 1) % accumulate != 0
             with fabric.no_backward_sync(module, enabled=within_step):
-                loss = module(images, ids, number)
+                loss = module(images, ids, number, ranks)
                 fabric.backward(loss / accumulate)
             state.add_loss(loss)
             if within_step:

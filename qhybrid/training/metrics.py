@@ -11,6 +11,7 @@ from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.clock import Pace
 from qhybrid.training.metrics_file import COLUMNS, MetricsFile, Row
 from qhybrid.training.state import StepHook, TrainingState
+from qhybrid.training.trackers import Tracker
 from qhybrid_circuits.files import writing
 
 
@@ -34,9 +35,16 @@ class MetricsLog(StepHook):
     """
 
     def __init__(
-        self, run: Run, *, every: int, figures: tuple[str, ...] = (), probe: Probe | None = None
+        self,
+        run: Run,
+        *,
+        every: int,
+        tracker: Tracker,
+        figures: tuple[str, ...] = (),
+        probe: Probe | None = None,
     ) -> None:
         """Set up for `every` steps between rows, and columns of figures, the probe's among them."""
+        self._tracker = tracker
         self._run, self._every, self._probe = run, every, probe
         self._figures = figures if probe is None else (probe.column, *figures)
 
@@ -49,9 +57,11 @@ class MetricsLog(StepHook):
         with writing(folder):
             self._events = SummaryWriter(str(folder), purge_step=state.step + 1)
         self._pace = Pace(state.clock, state.step)
+        self._tracker.open()
         try:
             yield
         finally:
+            self._tracker.close()
             with writing(folder):
                 self._events.close()
 
@@ -93,3 +103,4 @@ class MetricsLog(StepHook):
         with writing(self._run.tensorboard):
             for name, value in values.items():
                 self._events.add_scalar(name, value, state.step)
+        self._tracker.log(values, state.step)

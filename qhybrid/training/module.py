@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.diffusion.noise import GaussianNoise, NoiseSource
 from qhybrid.models.rows import MODELS
+from qhybrid.ranks import Ranks, SharedModel
 from qhybrid.settings.config import Config
 from qhybrid.training.batches import NOISE, derive_seed
 from qhybrid_runtime import continue_at
@@ -40,7 +41,9 @@ class DenoisingModule(nn.Module):
         self.process.bind(model)
         self._seed, self._generator = config.training.seed, torch.Generator()
 
-    def forward(self, images: Tensor, ids: Tensor, number: int) -> Tensor:
+    def forward(
+        self, images: Tensor, ids: Tensor, number: int, ranks: Ranks | None = None
+    ) -> Tensor:
         """Return the loss of one batch, a scalar.
 
         Args:
@@ -48,11 +51,13 @@ class DenoisingModule(nn.Module):
             ids: The data set's own label ids, (B,).
             number: Of the batch, from 0 over the whole run; times and noise depend on it and on
                 the seed alone.
+            ranks: The processes that share the batch, each of which is given all of it.
         """
         self._generator.manual_seed(derive_seed(self._seed, NOISE, number))
         continue_at(self.model, number)
         labels = self.classes_of(ids)
-        return self.process.loss(self.model, images, labels, self._generator, self.noise)
+        model = self.model if ranks is None else SharedModel(self.model, ranks)
+        return self.process.loss(model, images, labels, self._generator, self.noise)
 
     def classes_of(self, ids: Tensor) -> Tensor:
         """Return the numbers, from 0, of the classes that the data set calls `ids`, (B,)."""

@@ -28,6 +28,7 @@ STRIP_IMAGES, STRIP_TIMES = 4, 9
 
 SEED = 0
 _COLUMNS = 3
+_DRAWN = ("low", "value", "high", "floor")
 _LIMITS = {"precision": (0, 1), "recall": (0, 1), "coverage": (0, 1)}
 
 
@@ -59,13 +60,6 @@ class Plots(StepHook):
         plot_loss(self._run, state.plan)
 
 
-def plots_are_current(run: Run) -> bool:
-    """Whether the plots, of which that of the loss is drawn last, show all that metrics.csv has."""
-    plot, metrics = run.loss_plot, run.metrics_file
-    known = plot.is_file() and metrics.is_file()
-    return known and plot.stat().st_mtime_ns >= metrics.stat().st_mtime_ns
-
-
 def plot_loss(run: Run, plan: StepPlan) -> None:
     """Write loss.png from metrics.csv: the loss by step on a logarithmic scale, and by epoch."""
     rows, figure = read_metrics(run.metrics_file), new_figure(6.4, 4)
@@ -95,18 +89,35 @@ def _epochs(plan: StepPlan) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]
     return lambda step: step / steps, lambda epoch: epoch * steps
 
 
+def read_series(run: Run) -> dict[str, list[tuple[int, dict[str, float]]]]:
+    """Return the figures that were measured while training: name -> epochs and values.
+
+    Raises:
+        RequestError: A file of an evaluation is damaged.
+    """
+    series: dict[str, list[tuple[int, dict[str, float]]]] = {}
+    for path in sorted(run.evaluations.glob("epoch-*.json")):
+        with reading(f"'{path}' cannot be read", "delete it"):
+            record = read_json(path, dict[str, Any])
+            for each in record["figures"]:
+                values = {key: float(each[key]) for key in _DRAWN}
+                if not all(abs(value) < 1e12 for value in values.values()):
+                    raise ValueError("a figure is out of bounds")
+                if not 0 < record["epoch"] < 1e9:
+                    raise ValueError("the epoch is out of bounds")
+                # An unpaired surrogate, which no font has, is no UTF-8.
+                name = each["name"].encode().decode()
+                series.setdefault(name, []).append((int(record["epoch"]), values))
+    return series
+
+
 def plot_figures(run: Run) -> None:
     """Write figures.png from the evaluations: each figure by epoch, its interval and its floor.
 
     Raises:
         RequestError: A file of an evaluation is damaged.
     """
-    series: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for path in sorted(run.evaluations.glob("epoch-*.json")):
-        with reading(f"'{path}' cannot be read", "delete it"):
-            record = read_json(path, dict[str, Any])
-            for each in record["figures"]:
-                series.setdefault(str(each["name"]), []).append((int(record["epoch"]), each))
+    series = read_series(run)
     if not series:
         return
     from matplotlib.ticker import MaxNLocator
@@ -118,9 +129,7 @@ def plot_figures(run: Run) -> None:
         points.sort(key=lambda point: point[0])
         epochs, found = zip(*points, strict=True)
         axes = figure.add_subplot(lines, columns, place)
-        low, value, high, floor = (
-            [each[key] for each in found] for key in ("low", "value", "high", "floor")
-        )
+        low, value, high, floor = ([each[key] for each in found] for key in _DRAWN)
         axes.fill_between(epochs, low, high, alpha=0.25, linewidth=0, label="95 % interval")
         axes.plot(epochs, value, "o-", markersize=4, linewidth=1.2, label="generated images")
         axes.plot(epochs, floor, "k--", linewidth=1, label="real images")

@@ -1,5 +1,7 @@
 """How Lightning Fabric casts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,3 +22,19 @@ class Bf16(MixedPrecision):
     def convert_input(self, data: Any) -> Any:
         """Leave the batch in single precision."""
         return data
+
+
+@contextmanager
+def tf32(enabled: bool) -> Iterator[None]:
+    """Let the network's float32 matrix products be in TF32 for the time of a block.
+
+    Circuits are not concerned: the engine multiplies in full precision.
+    """
+    before = torch.get_float32_matmul_precision()
+    if enabled:
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        if enabled:
+            torch.set_float32_matmul_precision(before)

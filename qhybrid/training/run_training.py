@@ -1,49 +1,47 @@
 """One session of a training run: build everything, train, and leave the run folder complete."""
 
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from lightning_fabric import Fabric
 from rich.console import Console
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
 from qhybrid.influence import InfluenceRecord, read_influence
+from qhybrid.launcher import ALONE, Layout
 from qhybrid.models.control import circuit_places
+from qhybrid.ranks import check_devices
 from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
-from qhybrid.training.checkpoints import CheckpointKeeper, check_finite, load_checkpoint
+from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
+from qhybrid.training.completion import plots_are_current
 from qhybrid.training.device import ConfirmSeconds, agree, on_record
 from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
+from qhybrid.training.fitting import fit_session
 from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.influence import Probe, held_out
-from qhybrid.training.loop import fit
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics import Probe as EpochProbe
 from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
-from qhybrid.training.plots import Plots, plots_are_current
-from qhybrid.training.precision import Bf16
+from qhybrid.training.plots import Plots
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
 from qhybrid.training.stopping import StopSignal
 from qhybrid.training.summary import show_end, show_note, show_start
-from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
+from qhybrid.training.trackers import Tracker
+from qhybrid_circuits.errors import RequestError, WriteError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime.backends.registry import check_backend_name
 
@@ -55,9 +53,12 @@ def run_training(
     resumed: Run | None,
     console: Console | None,
     note: str | None = None,
+    layout: Layout = ALONE,
     confirm: ConfirmSeconds | None = None,
 ) -> Run:
     """Train from the start, or from the newest checkpoint of a run; see `qhybrid.training.train`.
+
+    Of several processes, `layout`, this is the first.
 
     Raises:
         RequestError: The data or the checkpoint cannot be used, or the run is done already.
@@ -69,6 +70,7 @@ def run_training(
     console = console or Console(quiet=True)
     agree(config, resumed, confirm)
     session = build_session(config, resumed)
+    check_devices(layout, session.device)
     yardstick = make_yardstick(session, console)
     stem = usual_name(config)
     going_on = None if resumed is None else resumed.folder
@@ -83,16 +85,22 @@ def run_training(
             if note is not None:
                 show_note(console, note)
             begun = resumed is not None and run.environment_file.is_file()
-            _train(run, session, yardstick, console, resumed=begun)
+            _train(run, session, yardstick, console, layout, resumed=begun)
     return run
 
 
 def _train(
-    run: Run, session: Session, yardstick: Yardstick | None, console: Console, *, resumed: bool
+    run: Run,
+    session: Session,
+    yardstick: Yardstick | None,
+    console: Console,
+    layout: Layout,
+    *,
+    resumed: bool,
 ) -> None:
     config = session.config
-    _describe(run, session, resumed=resumed)
-    show_start(console, run, session)
+    _describe(run, session, layout, resumed=resumed)
+    show_start(console, run, session, layout)
     try:
         announce = partial(console.print, highlight=False, markup=False)
         seed = derive_seed(config.training.seed, NOISE_POOL, 0)
@@ -112,7 +120,7 @@ def _train(
         with suitable_threads(session.device, session.spec.image_size):
             images, probe, stop = prepare(run, session, console), _probe(session), StopSignal(run)
             hooks = _hooks(run, session, yardstick, probe, console, stop)
-            _fit(run, session, images, hooks, stop)
+            fit_session(run, session, images, hooks, stop, layout)
             record = None if probe is None else _record(run, session, probe)
     show_end(console, run, session, record)
 
@@ -178,7 +186,7 @@ def _located(run: Run, session: Session, console: Console) -> Iterator[None]:
         again.state.module.noise = session.state.module.noise
         watch, images = Watch(error.step), prepare(run, again, Console(quiet=True))
         with suppress(Found):
-            _fit(run, again, images, (watch,), StopSignal(run))
+            fit_session(run, again, images, (watch,), StopSignal(run), ALONE)
         if watch.angles is not None:
             console.print(f"circuits: weights of at most {watch.angles:.3g} before", markup=False)
         if not watch.step:
@@ -212,7 +220,7 @@ def _is_described(run: Run, session: Session) -> bool:
     return not _has_influence(session) or (record is not None and record.step == run.newest_step())
 
 
-def _describe(run: Run, session: Session, *, resumed: bool) -> None:
+def _describe(run: Run, session: Session, layout: Layout, *, resumed: bool) -> None:
     """Write config.toml, environment.json and, where weights were taken, transfer.json."""
     save_config(session.config, run.config_file)
     if session.transfer is not None:
@@ -224,6 +232,7 @@ def _describe(run: Run, session: Session, *, resumed: bool) -> None:
         noise_source=session.config.training.noise_source,
         noise_pool=session.config.training.noise_pool,
         device=session.device,
+        processes=layout.size,
         resumed_at_step=run.newest_step() if resumed else None,
     )
     again = run.folder / f"environment-{run.newest_step()}.json"
@@ -243,7 +252,9 @@ def _hooks(
     columns = () if yardstick is None else yardstick.columns
     pictures = load_reference(session.kind.pictures)(run, session, stop)
     measured: EpochProbe | None = probe or pictures.probe
-    log = MetricsLog(run, every=config.training.log_every, figures=columns, probe=measured)
+    tracker = Tracker(run, config, console)
+    every = config.training.log_every
+    log = MetricsLog(run, every=every, tracker=tracker, figures=columns, probe=measured)
     display = ProgressDisplay(console, run, stop)
     keeper = CheckpointKeeper(run, session.spec, config.training, stop)
     plots = Plots(run, config, session.dataset)
@@ -252,38 +263,3 @@ def _hooks(
     # After the checkpoint, so that a long evaluation that is stopped costs no steps.
     figures = Evaluations(run, config, yardstick, log, keeper, display, stop, console)
     return log, pictures, display, keeper, figures, plots
-
-
-def _fit(
-    run: Run,
-    session: Session,
-    images: Dataset[tuple[Tensor, int]],
-    hooks: Sequence[StepHook],
-    stop: StopSignal,
-) -> None:
-    settings = session.config.training
-    with _without_chatter(), stop.listening():
-        plugins = Bf16(session.device) if settings.precision == "bf16" else None
-        fabric = Fabric(accelerator=session.device, devices=1, plugins=plugins)
-        try:
-            fit(fabric, session.state, session.batches(images), hooks, clip=settings.gradient_clip)
-        except NotFiniteError as error:
-            # Circuits refuse such numbers before a loss can show them.
-            check_finite(session.state, run)
-            diverged = TrainingDiverged(session.state.step + 1, run.newest_checkpoint())
-            raise diverged from error
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Silence remarks on hardware and workers; errors stay."""
-    logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning_fabric\.")
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            yield
-    finally:
-        logger.setLevel(level)

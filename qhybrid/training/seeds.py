@@ -4,16 +4,19 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
+from qhybrid.launcher import launched, layout
 from qhybrid.printing import print_heading
 from qhybrid.run_folder import RUNS, Run, newest_folder, usual_name
 from qhybrid.run_group import Group, is_group
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import merge_values, parse_config, save_config
+from qhybrid.training.completion import is_complete
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
+from qhybrid.training.several import check_several
 from qhybrid.training.side_by_side import SideBySide
 from qhybrid.training.train import check_resumable, check_sources, train
 from qhybrid_circuits.errors import RequestError
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 1000
 
+Launcher = Literal["local", "ray"]
+
 
 def train_seeds(
     config: Config | None = None,
@@ -32,7 +37,8 @@ def train_seeds(
     seeds: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
+    launcher: Launcher = "local",
     console: "Console | None" = None,
     note: str | None = None,
     confirm: "ConfirmSeconds | None" = None,
@@ -48,7 +54,9 @@ def train_seeds(
         out: The group's folder; None takes `runs/MODEL-DATASET-N`, or the newest group to resume.
         resume: Continue the group in the folder instead of starting one.
         jobs: How many runs are trained at a time, each in a process that has its share of the
-            cores; with 1 they are trained in turn, in this process.
+            cores; with 1, or where omitted, they are trained in turn, in this process.
+        launcher: `ray` trains on the machines of a Ray cluster, one run on each where `jobs` is
+            omitted; see `qhybrid.training.on_ray`.
         console: Where progress is shown; None shows nothing.
         note: A line that is shown at the start.
         confirm: As `train` takes it, for runs in turn; those side by side are refused where
@@ -66,6 +74,7 @@ def train_seeds(
     group = None
     if resume:
         group = open_group(folder or newest_folder())
+        check_links(group.folder)
         saved = group.config()
         config = config or saved
         check_resumable(saved, config, group.folder)
@@ -73,6 +82,7 @@ def train_seeds(
     wanted = _seeds(config.training.seed, seeds, group)
     configs = [with_seed(config, seed) for seed in wanted]
     check_sources(config, resumed=False)
+    _check_processes(config, jobs, launcher)
     stem, going_on = usual_name(config), None if group is None else group.folder
     doing = "training the group"
     with occupied(folder, doing, root=RUNS, stem=stem, resumed=going_on) as claimed:
@@ -83,7 +93,7 @@ def train_seeds(
                 group.run(seed).folder.mkdir(exist_ok=True)
             if note is not None:
                 print_heading(console, f"note: {note}")
-            _train(group, configs, jobs, console, confirm)
+            _train(group, configs, jobs, launcher, console, confirm)
     if console is not None:
         from qhybrid.printing import print_lines
 
@@ -118,6 +128,24 @@ def with_seed(config: Config, seed: int) -> Config:
     return parse_config(merge_values(values, {"training": {"seed": seed}}))
 
 
+def _check_processes(config: Config, jobs: int | None, launcher: Launcher) -> None:
+    """Refuse several runs at a time that have several processes each."""
+    found, training = launched(), config.training
+    if found is not None or (training.nodes or 1) > 1:
+        started = "--nodes" if found is None else found.program
+        raise RequestError(
+            f"--seeds starts the processes of each run by itself; leave {started} out, give "
+            "--devices N, or start each run alone with --seed"
+        )
+    check_several(config, layout(training.devices, training.nodes))
+    several = "--launcher ray" if launcher == "ray" else f"--jobs {jobs}"
+    if (training.devices or 1) > 1 and (launcher == "ray" or (jobs or 1) > 1):
+        raise RequestError(
+            f"{several} trains runs at a time, but each has all --devices {training.devices}; "
+            "leave one of the two out"
+        )
+
+
 def _seeds(first: int, count: int | None, group: Group | None) -> list[int]:
     known = [] if group is None else group.seeds()
     if count is not None and group is not None and count < len(known):
@@ -132,14 +160,15 @@ def _seeds(first: int, count: int | None, group: Group | None) -> list[int]:
 def _train(
     group: Group,
     configs: list[Config],
-    jobs: int,
+    jobs: int | None,
+    launcher: Launcher,
     console: "Console | None",
     confirm: "ConfirmSeconds | None",
 ) -> None:
     left = []
     for config in configs:
         run = group.run(config.training.seed)
-        if run.config_file.is_file() and run.is_finished(config):
+        if run.config_file.is_file() and is_complete(run, config):
             print_heading(console, f"{run.folder} is finished")
         else:
             left.append(config)
@@ -148,10 +177,17 @@ def _train(
             f"all {len(configs)} runs in '{group.folder}' have done all of their steps; give more "
             f"--epochs, or --seeds N with N above {len(configs)}"
         )
-    if jobs == 1:
+    runs = [group.run(each.training.seed) for each in left]
+    devices = left[0].training.devices or 1
+    if launcher == "ray":
+        from qhybrid.training.on_ray import OnRay
+
+        gpu = left[0].training.device != "cpu"
+        OnRay(group, jobs, console, gpu=gpu).train(runs)
+    elif jobs in (None, 1) and devices == 1:
         _train_in_turn(group, left, console, confirm)
     else:
-        SideBySide(group, jobs, console).train([group.run(each.training.seed) for each in left])
+        SideBySide(group, jobs or 1, console, devices).train(runs)
 
 
 def _train_in_turn(

@@ -19,7 +19,14 @@ from qhybrid.run_folder import Run, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sections import DataSection
 from qhybrid.torch_device import choose_device
-from qhybrid.training.batches import WEIGHTS, BatchStream, StepPlan, derive_seed
+from qhybrid.training.batches import (
+    RESIDENT_BYTES,
+    WEIGHTS,
+    BatchStream,
+    ResidentBatches,
+    StepPlan,
+    derive_seed,
+)
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.state import TrainingState
 from qhybrid.training.transfer import start_from
@@ -28,6 +35,9 @@ from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.registry import check_backend_name
+
+Batches = DataLoader[tuple[Tensor, int]] | ResidentBatches
+"""What training goes through: images and label ids of one batch after the other."""
 
 AUTOENCODER = "autoencoder."
 """What the names of an autoencoder's tensors start with."""
@@ -62,13 +72,20 @@ class Session:
         """What the model is trained on."""
         return self.spec.row.process.kind
 
-    def batches(self, images: Dataset[tuple[Tensor, int]]) -> DataLoader[tuple[Tensor, int]]:
-        """Return the batches of prepared images from the present step to the end of the run."""
+    def batches(self, images: Dataset[tuple[Tensor, int]], *, alone: bool = True) -> Batches:
+        """Return the batches of prepared images from the present step to the end of the run.
+
+        With a GPU that they fit on, and no workers, one process that is `alone` keeps them there.
+        """
         plan, training = self.state.plan, self.config.training
         first, stop = (step * plan.accumulate for step in (self.state.step, plan.total_steps))
         size, seed = plan.batch_size, training.seed
         stream = BatchStream(plan.images, size, seed=seed, first=first, stop=stop)
         pinned = self.device == "cuda"
+        if alone and pinned and type(images) is ImageDataset and not training.workers:
+            device = next(self.state.model.parameters()).device
+            if images.images.nbytes <= RESIDENT_BYTES:
+                return ResidentBatches(images, stream, device)
         return DataLoader(
             images, batch_sampler=stream, num_workers=training.workers, pin_memory=pinned
         )
@@ -80,7 +97,7 @@ def build_session(config: Config, resumed: Run | None = None) -> Session:
     Raises:
         RequestError: The device, the data, the model or the weights to start from cannot be had.
     """
-    device = choose_device(config.training.device)
+    device = choose_device(config.training.device, config.training.precision)
     settings = config.training
     dataset = _load(config, resumed)
     names = tuple(dataset.class_names[label] for label in sorted(dataset.class_names))

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from types import FrameType
-from typing import TYPE_CHECKING
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 from qhybrid.run_folder import Run
 from qhybrid.run_group import Group
@@ -23,6 +23,28 @@ _WRONG_REQUEST, _INTERRUPTED = 2, 130
 """Exit codes of the command line."""
 
 
+class Training(Protocol):
+    """What is asked of a process that trains a run: a `subprocess.Popen` has it."""
+
+    @property
+    def stdout(self) -> Iterable[str] | None: ...
+
+    @property
+    def returncode(self) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
 class SideBySide:
     """Trains runs of a group by `qhybrid train`, some at a time.
 
@@ -30,10 +52,13 @@ class SideBySide:
     which passes it on: the first one saves every run, a second one stops at once.
     """
 
-    def __init__(self, group: Group, jobs: int, console: "Console | None") -> None:
-        """Set up for `jobs` processes at a time."""
+    def __init__(
+        self, group: Group, jobs: int, console: "Console | None", devices: int = 1
+    ) -> None:
+        """Set up for `jobs` runs at a time, each of which has so many processes."""
         self._group, self._jobs, self._console = group, jobs, console
-        self._processes: list[subprocess.Popen[str]] = []
+        self._devices = devices
+        self._processes: list[Training] = []
         self._stopped, self._lock = False, Lock()
 
     def train(self, runs: Sequence[Run]) -> None:
@@ -68,7 +93,7 @@ class SideBySide:
                     self._say(f"{run.folder.name}  {line.rstrip()}")
         return process.returncode, line.strip().removeprefix("error: ")
 
-    def _begin(self, run: Run) -> "subprocess.Popen[str] | None":
+    def _begin(self, run: Run) -> "Training | None":
         """Return the process that trains a run; None after a signal."""
         command = [sys.executable, "-m", "qhybrid", "train", "--out", str(run.folder)]
         command += ["--config", str(self._group.config_file)]
@@ -78,16 +103,20 @@ class SideBySide:
             if self._stopped:
                 return None
             self._say(f"{run.folder} begins")
-            process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=_environment(self._jobs),
-                start_new_session=True,
-            )
+            process = self._start(command)
             self._processes.append(process)
         return process
+
+    def _start(self, command: Sequence[str]) -> "Training":
+        """Start a process."""
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=_environment(self._jobs * self._devices),
+            start_new_session=True,
+        )
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         with self._lock:
@@ -100,7 +129,7 @@ class SideBySide:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _environment(jobs: int) -> dict[str, str]:
+def _environment(processes: int) -> dict[str, str]:
     """Return the environment of one of several processes: each has its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"OMP_NUM_THREADS": str(max(1, (cores or 1) // jobs)), **os.environ}
+    return {"OMP_NUM_THREADS": str(max(1, (cores or 1) // processes)), **os.environ}

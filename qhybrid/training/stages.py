@@ -11,6 +11,7 @@ from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import parse_config, save_config
+from qhybrid.training.completion import is_complete
 from qhybrid.training.outcome import Interrupted
 from qhybrid_circuits.errors import RequestError
 
@@ -78,7 +79,7 @@ def train_first(
     going_on = None if resumed is None else resumed.folder
     with occupied(folder, "training the run", root=RUNS, stem=stem, resumed=going_on) as path:
         run = Run(path)
-        if not run.pretrained.is_finished(first):
+        if not is_complete(run.pretrained, first):
             with _undone_if_nothing_began(run) if resumed is None else nullcontext():
                 save_config(config, run.config_file)
                 _train(first, run, train, console)

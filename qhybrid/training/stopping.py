@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: finish the step, save, and say how to resume."""
+"""Ctrl-C, SIGTERM and SIGUSR1: finish the step, save, and say how to resume.
+
+SLURM sends SIGUSR1 some time before a job's end, where a job asks for it.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +12,9 @@ from qhybrid.run_folder import Run
 from qhybrid.signals import handling
 from qhybrid.training.outcome import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
 
 
 class StopSignal:

@@ -5,6 +5,7 @@ import shlex
 from rich.console import Console
 
 from qhybrid.influence import InfluenceRecord, in_words
+from qhybrid.launcher import ALONE, Layout
 from qhybrid.models.catalog import catalog
 from qhybrid.printing import print_lines
 from qhybrid.run_folder import Run
@@ -12,8 +13,11 @@ from qhybrid.settings.config import Config
 from qhybrid.training.session import Session
 from qhybrid_runtime import QuantumLayer
 
+MOST_OF_THE_START = 0.1
+"""The share of the first weights in their average from which on a user is told of it."""
 
-def show_start(console: Console, run: Run, session: Session) -> None:
+
+def show_start(console: Console, run: Run, session: Session, layout: Layout = ALONE) -> None:
     """Say what is trained on what, and where it goes."""
     config, dataset, plan = session.config, session.dataset, session.state.plan
     model = session.state.model
@@ -27,7 +31,7 @@ def show_start(console: Console, run: Run, session: Session) -> None:
     batch = _counted(plan.batch_size, kind.removesuffix("s"))
     if plan.accumulate > 1:
         batch = f"{plan.batch_size}x{plan.accumulate} {kind}"
-    step = run.newest_step()
+    step, several = run.newest_step(), "" if layout.size == 1 else f"{layout.size} x "
     print_lines(
         console,
         {
@@ -35,13 +39,13 @@ def show_start(console: Console, run: Run, session: Session) -> None:
             session.kind.label: f"{config.data.dataset}, {dataset.described}",
             "backend": _backend(session),
             **_natural_gradient(session.config),
-            "device": f"{session.device}, precision {config.training.precision}",
+            "device": f"{several}{session.device}, precision {config.training.precision}",
             "training": f"{epochs}, {steps} of {batch}, seed {config.training.seed}",
             **(session.transfer.lines() if session.transfer else {}),
             "folder": f"{run.folder}" + (f", resumed at step {step}" if step else ""),
         },
     )
-    for note in dataset.notes:
+    for note in (*dataset.notes, *_slow_average(session)):
         show_note(console, note)
 
 
@@ -65,6 +69,19 @@ def show_end(console: Console, run: Run, session: Session, record: InfluenceReco
         said = in_words(record.influence, control=session.spec.row.control)
         lines = {"influence": f"{said}; see docs/influence.md", **lines}
     print_lines(console, lines, width=max(map(len, lines)))
+
+
+def _slow_average(session: Session) -> list[str]:
+    """Say if images will be drawn with weights that are largely those before training."""
+    state = session.state
+    share = state.ema.initial_share(state.plan.total_steps)
+    if share < MOST_OF_THE_START:
+        return []
+    return [
+        f"images are drawn with averaged weights, and {share:.0%} of those will still be the "
+        "weights before training; train longer, or with --set ema.warmup=true or a smaller "
+        "ema.decay"
+    ]
 
 
 def _counted(number: int, one: str, many: str | None = None) -> str:

@@ -1,5 +1,6 @@
 """The way into training: everything that can be refused is refused before torch is imported."""
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING
 from qhybrid.data.catalog import resolve_dataset
 from qhybrid.evaluation.features import check_features
 from qhybrid.evaluation.names import check_best, check_figures
-from qhybrid.files import user_path
+from qhybrid.files import check_links, user_path
+from qhybrid.launcher import launched, layout
 from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
+from qhybrid.settings.trackers import check_tracker
+from qhybrid.training.several import check_several
 from qhybrid.training.stages import first_stage, train_first
 from qhybrid.training.transfer_record import source_run
 from qhybrid_circuits.errors import RequestError
@@ -26,12 +30,15 @@ CHANGEABLE = frozenset(
         "training.epochs",
         "training.max_steps",
         "training.device",
+        "training.devices",
+        "training.nodes",
         "training.workers",
         "training.checkpoint_every",
         "training.keep_checkpoints",
         "quantum.max_qpu_seconds",
         "training.keep_epochs",
         "training.log_every",
+        "training.tracker",
         "sampling.sampler",
         "sampling.steps",
         "sampling.num_images",
@@ -79,20 +86,37 @@ def train(
     run = None
     if resume:
         run = open_run(newest_folder() if folder is None else folder)
+        check_links(run.folder)
         saved = run.config()
-        config = config or saved
+        config = config or resumed_config(saved, {})
         check_resumable(saved, config, run.folder)
-    elif folder is not None:
-        check_free(folder)
     config = config or Config()
+    several = layout(config.training.devices, config.training.nodes)
+    if folder is not None and not resume and several.first:
+        check_free(folder)
     check_sources(config, resumed=run is not None)
+    check_several(config, several)
+    if several.size > 1:
+        # Before torch is imported, whose remarks on other processes come from all of them.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if not several.first:
+        from qhybrid.training.fitting import follow
+
+        follow(config, several)
+        return Run(Path() if folder is None else folder)
     with nullcontext() if console is None else console.status("loading torch and lightning"):
         from qhybrid.training.run_training import run_training
 
     if config.transfer.model is not None:
         run = train_first(config, train, folder=folder, resumed=run, console=console)
     return run_training(
-        config, folder=folder, resumed=run, console=console, note=note, confirm=confirm
+        config,
+        folder=folder,
+        resumed=run,
+        console=console,
+        note=note,
+        layout=several,
+        confirm=confirm,
     )
 
 
@@ -116,6 +140,7 @@ def check_sources(config: Config, *, resumed: bool) -> None:
         RequestError: There is something of the kind.
     """
     resolve_dataset(config.data.dataset)
+    check_tracker(config.training.tracker)
     _check_evaluation(config)
     if config.transfer.init_from is not None and not resumed:
         source_run(config.transfer.init_from)
@@ -126,10 +151,15 @@ def check_sources(config: Config, *, resumed: bool) -> None:
 def resumed_config(saved: Config, requested: Values) -> Config:
     """Return a saved configuration with the values that were asked for over it.
 
+    Where a launcher started the processes, it has the last word on their number.
+
     Raises:
         RequestError: A value is not allowed.
     """
-    return parse_config(merge_values(saved.model_dump(exclude_none=True), requested))
+    values = saved.model_dump(exclude_none=True)
+    for key in ("devices", "nodes") if launched() else ():
+        values["training"].pop(key, None)
+    return parse_config(merge_values(values, requested))
 
 
 def check_resumable(saved: Config, config: Config, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -67,6 +67,10 @@ class LoweredTask:
     observables: tuple[SparsePauliOp, ...]
     inputs: np.ndarray
     logical: QuantumCircuit | None = None
+
+    def measuring(self, observables: tuple[SparsePauliOp, ...]) -> Self:
+        """Return the task with other observables."""
+        return replace(self, observables=observables)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,14 @@ import argparse
 import os
 import sys
 import tempfile
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import LIBRARY, preloaded
-from scenarios import SCENARIOS
+from scenarios import SCENARIOS, Scenario
 
 
 def main() -> int:
@@ -39,19 +41,33 @@ def main() -> int:
 
 
 def _sweep(folder: Path, asked: argparse.Namespace) -> int:
-    from sweep import RANDOM, Killer
-
-    import qhybrid.evaluation.evaluate
-    import qhybrid.sampling.sample_run
+    import qhybrid.evaluation.session
+    import qhybrid.sampling.session
     import qhybrid.training.run_training  # noqa: F401  (what forked processes need not import)
 
     wrong = 0
-    print("| command | file operations | killed | not as if never killed |")
-    print("| --- | ---: | ---: | ---: |", flush=True)
+    print("| command | file operations | killed | not as if never killed | minutes |")
+    print("| --- | ---: | ---: | ---: | ---: |", flush=True)
     for number, scenario in enumerate(SCENARIOS):
-        if asked.scenarios and scenario.name not in asked.scenarios:
-            continue
-        killer = Killer(scenario, folder / str(number))
+        if not asked.scenarios or scenario.name in asked.scenarios:
+            began = time.perf_counter()
+            operations, kills, faults = _kill(scenario, folder / str(number), asked)
+            minutes = (time.perf_counter() - began) / 60
+            print(
+                f"| `{scenario.name}` | {operations} | {kills} | {faults} | {minutes:.1f} |",
+                flush=True,
+            )
+            wrong += faults
+    return int(wrong > 0)
+
+
+def _kill(scenario: Scenario, folder: Path, asked: argparse.Namespace) -> tuple[int, int, int]:
+    """Return how many file operations it has, how often it was killed, and ended otherwise."""
+    from service import serving
+    from sweep import RANDOM, Killer
+
+    with serving(scenario.qpu) if scenario.qpu else nullcontext() as service:
+        killer = Killer(scenario, folder, service)
         kills = killer.kills()
         if asked.some is not None:
             kills = RANDOM.sample(kills, min(asked.some, len(kills)))
@@ -62,12 +78,7 @@ def _sweep(folder: Path, asked: argparse.Namespace) -> int:
             faults += bool(fault)
             if fault:
                 print(f"{scenario.name}, killed {kill.text}: {fault}", file=sys.stderr, flush=True)
-        wrong += faults
-        print(
-            f"| `{scenario.name}` | {killer.undisturbed.calls} | {len(kills)} | {faults} |",
-            flush=True,
-        )
-    return int(wrong > 0)
+    return killer.undisturbed.calls, len(kills), faults
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ class Scenario:
         again: What a user types when it was killed.
         prepare: The commands before it, which are not killed.
         result: What must be as if nothing had happened.
+        halfway: The last command before it is killed after half of its file operations, so that
+            what is killed is its resumption.
+        qpu: A fake QPU that IBM's own client finds at a loopback service; "" for none.
     """
 
     name: str
@@ -37,25 +40,56 @@ class Scenario:
     again: Sequence[str]
     prepare: Sequence[Sequence[str]] = ()
     result: str = "."
+    halfway: bool = False
+    qpu: str = ""
 
 
 _TRAIN = _words("train --model unet --out run --epochs 2", *TINY)
 _MODEL = _words("train --model unet --out run --epochs 1", *TINY)
-_NOISY = _words("--backend fake_manila --shots 32 --hardware-steps 1")
-_DRAW = _words("sample run --out drawn --num-images 5 --batch-size 2 --steps 2 --seed 3")
+_GO_ON = _words("train --resume --out run")
+_HYBRID = _words(
+    "train --model qlatent --out run --epochs 1 --set model.ansatz=reupload",
+    "--set model.ansatz_layers=2",
+    *TINY,
+    "--set model.dim=3",
+)
+_DRAW = _words("sample run --out drawn --num-images 104 --batch-size 2 --steps 2 --seed 3")
+_DEVICE = _words(
+    "sample run --out drawn --num-images 1 --steps 2 --seed 3 --shots 8 --backend ibm_manila --yes"
+)
+_EVALUATE = _words("evaluate drawn --out results --num-images 100")
 
 SCENARIOS = (
-    Scenario("train", _TRAIN, _words("train --resume --out run")),
+    Scenario("train", _TRAIN, _GO_ON),
+    Scenario("train --resume", (*_GO_ON, "--epochs", "2"), _GO_ON, (_MODEL,)),
+    Scenario("train --resume of a killed run", _GO_ON, _GO_ON, (_TRAIN,), halfway=True),
+    Scenario("train --seeds 2", (*_MODEL, "--seeds", "2"), _GO_ON),
+    Scenario("sample", _DRAW, (*_DRAW, "--resume"), (_MODEL,), "drawn"),
     Scenario(
-        "train --seeds",
-        _words("train --model unet --seeds 2 --out run --epochs 1", *TINY),
-        _words("train --resume --out run"),
+        "sample --resume",
+        (*_DRAW, "--resume"),
+        (*_DRAW, "--resume"),
+        (_MODEL, _DRAW),
+        "drawn",
+        halfway=True,
     ),
     Scenario(
-        "train --resume",
-        _words("train --resume --out run --epochs 2"),
-        _words("train --resume --out run"),
+        "sample on a QPU", _DEVICE, (*_DEVICE, "--resume"), (_HYBRID,), "drawn", qpu="fake_manila"
+    ),
+    Scenario(
+        "sample --resume on a QPU",
+        (*_DEVICE, "--resume"),
+        (*_DEVICE, "--resume"),
+        (_HYBRID, _DEVICE),
+        "drawn",
+        halfway=True,
+        qpu="fake_manila",
+    ),
+    Scenario("evaluate", _EVALUATE, _EVALUATE, (_MODEL, _DRAW), "results"),
+    Scenario(
+        "evaluate of a run",
+        _words("evaluate run --out results --num-images 100"),
+        _words("evaluate run --out results --num-images 100"),
         (_MODEL,),
     ),
-    Scenario("sample", _DRAW, (*_DRAW, "--resume"), (_MODEL,), "drawn"),
 )

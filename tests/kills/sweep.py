@@ -2,12 +2,14 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from contents import contents, repeated_steps
 from harness import Ended, run
 from scenarios import Scenario
+from service import Service
 
 RANDOM = random.Random(0)
 
@@ -31,13 +33,18 @@ class Kill:
 class Killer:
     """Runs one scenario in a folder."""
 
-    def __init__(self, scenario: Scenario, folder: Path) -> None:
+    def __init__(self, scenario: Scenario, folder: Path, service: Service | None = None) -> None:
         """Prepare it, and see what it leaves when nothing happens to it."""
         self._scenario, self._area, self._prepared = scenario, folder / "area", folder / "prepared"
+        self._service, self._jobs = service, 0
         self._prepared.mkdir(parents=True)
-        for command in scenario.prepare:
+        for command in scenario.prepare[: -1 if scenario.halfway else None]:
             self._expect(run(command, self._prepared))
+        if scenario.halfway:
+            self._halve(scenario.prepare[-1])
+        before = self._posted()
         first, self.undisturbed = self._leaves()
+        self._jobs = self._posted() - before
         second, _ = self._leaves()
         # What times are written in, two commands that nothing happens to write differently.
         self._expected = first.items() & second.items()
@@ -52,6 +59,17 @@ class Killer:
         """Return kills at random moments."""
         seconds = self.undisturbed.seconds
         return [Kill(after=RANDOM.uniform(0, seconds)) for _ in range(count)]
+
+    def _halve(self, command: Sequence[str]) -> None:
+        """Leave what a command leaves that is killed after half of its file operations."""
+        self._start()
+        ended = run(command, self._area)
+        self._expect(ended)
+        run(command, self._prepared, at=ended.calls // 2)
+
+    def _posted(self) -> int:
+        """Return how many jobs a QPU was given, and may be paid for."""
+        return 0 if self._service is None else self._service.jobs()
 
     def _leaves(self) -> tuple[dict[str, str], Ended]:
         self._start()
@@ -70,6 +88,7 @@ class Killer:
     def fault(self, kill: Kill) -> str:
         """Kill, go on, and return what is wrong, "" if nothing is."""
         self._start()
+        before = self._posted()
         ended = run(self._scenario.first, self._area, at=kill.at, torn=kill.torn, after=kill.after)
         if not ended.killed:
             return "" if ended.code == 0 else f"exit code {ended.code}: {ended.output}"
@@ -84,6 +103,9 @@ class Killer:
                     return f"neither goes on: {refused} {ended.output}"
         elif ended.code:
             return f"exit code {ended.code}: {ended.output}"
+        posted = self._posted() - before
+        if posted != self._jobs:
+            return f"{posted} jobs on the QPU instead of {self._jobs}"
         return self._differences()
 
     def _differences(self) -> str:

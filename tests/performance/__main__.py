@@ -8,7 +8,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tests.performance import figures, ideas, report
+import torch
+
+from tests.performance import figures, gpu, ideas, report
 from tests.performance.cases import circuits
 from tests.performance.figures import PAPER, SMALL, Sizes
 from tests.performance.floor import describe, measure_floor
@@ -72,20 +74,38 @@ def _ideas(chosen: Sequence[str], asked: argparse.Namespace) -> str:
     return report.markdown(("idea", "with", "without", "gain"), lines)
 
 
+def _gpu(chosen: Sequence[str], asked: argparse.Namespace) -> str:
+    table, others = "", report.OtherWork()
+    for found in gpu.measure(gpu.SMALL if asked.small else gpu.PAPER):
+        rows = [replace(row, bar="", met=None) for row in found.rows] if asked.small else found.rows
+        seen = report.markdown(("part", "the GPU meanwhile"), found.smi.items())
+        table = f"{report.figures_table(rows)}\n\n{seen}"
+        gpu.write(found, asked.out, table, report.machine(others))
+    return table
+
+
 def _sizes(asked: argparse.Namespace) -> Sizes:
     return SMALL if asked.small else PAPER
 
 
 #: What the page's blocks are made of, and made by.
-PARTS = {"figures": tuple(figures.SECTIONS), "floor": ("floor",), "ideas": tuple(IDEAS)}
-BLOCKS = {"figures": _figures, "floor": _floor, "ideas": _ideas}
+PARTS = {
+    "figures": tuple(figures.SECTIONS),
+    "floor": ("floor",),
+    "ideas": tuple(IDEAS),
+    "gpu": ("gpu",),
+}
+BLOCKS = {"figures": _figures, "floor": _floor, "ideas": _ideas, "gpu": _gpu}
 SECTIONS = tuple(section for parts in PARTS.values() for section in parts)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.performance", description=__doc__)
     parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; all if none"
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"any of {', '.join(SECTIONS)}; all but gpu if none",
     )
     parser.add_argument("--small", action="store_true", help="small circuits, to see that it works")
     parser.add_argument(
@@ -94,10 +114,19 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--write", type=Path, metavar="PAGE", help="put the tables between the marks in this page"
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("."),
+        help="where the section gpu writes gpu.md and gpu.json [.]",
+    )
     asked = parser.parse_args(arguments)
     if unknown := set(asked.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    asked.sections = asked.sections or list(SECTIONS)
+    asked.sections = asked.sections or [name for name in SECTIONS if name != "gpu"]
+    if "gpu" in asked.sections and not asked.small and not torch.cuda.is_available():
+        parser.error("gpu needs a GPU, and torch finds none; rehearse it with --small on the CPU")
     if asked.write:
         for name, parts in PARTS.items():
             if 0 < len(set(parts) & set(asked.sections)) < len(parts):

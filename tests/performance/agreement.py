@@ -8,10 +8,10 @@ import torch
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Statevector
 
+from qhybrid.verification.gates import PlainGate, numeric, plain_gates
 from qhybrid_circuits import VariationalCircuit
 from tests.performance.cases import Case
 from tests.performance.contenders import prepare_engine
-from tests.performance.gates import PlainGate, numeric, plain_gates
 
 #: Shifts and their factors for a gate whose expectation values have frequencies 1/2 and 1, as
 #: controlled rotations have: the four-term rule of Anselmetti et al. (2021), which holds for

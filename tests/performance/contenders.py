@@ -12,21 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from qhybrid.verification.gates import PENNYLANE_NAMES, PlainGate, plain_gates
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
 from tests.performance.cases import Case
-from tests.performance.gates import PlainGate, plain_gates
 
 Run = Callable[[], tuple[Any, Any, Any]]
-
-#: Qiskit's name of a gate -> PennyLane's. Both order controls first, and wire i is qubit i.
-PENNYLANE_NAMES = {
-    "h": "Hadamard", "s": "S", "t": "T", "sx": "SX", "x": "PauliX", "y": "PauliY", "z": "PauliZ",
-    "rx": "RX", "ry": "RY", "rz": "RZ", "p": "PhaseShift", "u": "U3", "cx": "CNOT", "cy": "CY",
-    "cz": "CZ", "ch": "CH", "swap": "SWAP", "crx": "CRX", "cry": "CRY", "crz": "CRZ",
-    "cp": "ControlledPhaseShift", "rxx": "IsingXX", "ryy": "IsingYY", "rzz": "IsingZZ",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,11 +39,11 @@ class Contender:
         return tuple(module for module in self.modules if find_spec(module) is None)
 
 
-def prepare_engine(case: Case, dtype: torch.dtype = torch.float32) -> Run:
-    """Return the engine's evaluation on torch tensors."""
+def prepare_engine(case: Case, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Run:
+    """Return the engine's evaluation on torch tensors of a torch device."""
     program = compile_program(case.variational)
     observables = ObservableSet(case.variational.observables, program.num_qubits)
-    inputs, weights, cotangent = _leaves(case, dtype)
+    inputs, weights, cotangent = _leaves(case, dtype, device)
 
     def run() -> tuple[Any, Any, Any]:
         values = expectations(program, observables, inputs, weights)
@@ -141,14 +133,17 @@ def disagreement(run: Run, other: Run) -> float:
 
 
 def _array(value: Any) -> np.ndarray:
-    tensor = value.detach().numpy() if isinstance(value, torch.Tensor) else value
+    tensor = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
     return np.asarray(tensor, dtype=np.float64)
 
 
-def _leaves(case: Case, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    inputs = torch.tensor(case.inputs, dtype=dtype, requires_grad=True)
-    weights = torch.tensor(case.weights, dtype=dtype, requires_grad=True)
-    return inputs, weights, torch.tensor(case.cotangent, dtype=dtype)
+def _leaves(
+    case: Case, dtype: torch.dtype, device: str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    place: dict[str, Any] = {"dtype": dtype, "device": device}
+    inputs = torch.tensor(case.inputs, **place, requires_grad=True)
+    weights = torch.tensor(case.weights, **place, requires_grad=True)
+    return inputs, weights, torch.tensor(case.cotangent, **place)
 
 
 def _node(

@@ -1,5 +1,6 @@
 """The command's tables, small: that they hold what they say, not how long it took."""
 
+import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from tests.performance.contenders import PEERS
 from tests.performance.figures import SMALL, Row
 from tests.performance.floor import count, describe, measure_floor
 from tests.performance.report import OtherWork, figures_table, machine
+from tests.performance.smi import summary
 from tests.performance.timing import duration, interleaved
 from tests.performance.training import take_turns, training_step, with_textbook_attention
 
@@ -110,6 +112,35 @@ def test_the_command_names_a_section_that_does_not_exist(
         command.main(["circuit"])
     assert stopped.value.code == 2
     assert "no section circuit; there are circuits, stock," in capsys.readouterr().err
+
+
+def test_the_gpu_script_can_be_rehearsed_on_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.performance.contenders.find_spec", lambda module: None)
+    command.main(["--small", "gpu", "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    met = [row["met"] for row in found["rows"] if "from the CPU" in row["figure"]]
+    assert met == [True] * 12
+    assert not [row for row in found["rows"] if row["measured"].startswith(("failed", "skipped"))]
+    assert "absent: no pennylane, jax" in found["rows"][-1]["measured"]
+    assert (tmp_path / "gpu.md").read_text().startswith("| figure | measured |")
+
+
+def test_the_gpu_script_needs_a_gpu(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["gpu"])
+    assert stopped.value.code == 2
+    assert "rehearse it with --small on the CPU" in capsys.readouterr().err
+
+
+def test_the_largest_figures_of_nvidia_smi_are_told() -> None:
+    seen = [["H100", "97", "1000", "310.5", "1980", "55"], ["H100", "9", "2000", "[N/A]", "1", "5"]]
+    assert summary(seen).startswith("H100: at most 97% busy, 2000 MiB, 31")
+    assert "absent" in summary([])
 
 
 def test_every_idea_can_be_switched_off_without_changing_results() -> None:

@@ -3,17 +3,16 @@
 Whatever is in them, what comes out is what was written or one line of the project's own.
 """
 
-import copy
 import hashlib
 import json
 import os
 import pickle
 import shutil
 import signal
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,49 +24,19 @@ from safetensors.torch import load_file, save_file
 
 from qhybrid.cli.main import main
 from qhybrid.diffusion.noise_pool import open_noise
-from qhybrid.diffusion.specs import NoiseSpec
-from qhybrid.files import sealed, write_json
-from qhybrid.models.model_file import read_spec
-from qhybrid.models.storage import load_model, read_weights
+from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
 from qhybrid.sampling.folder import SamplingRun
-from qhybrid.sampling.plan import plan_sampling
-from qhybrid.sampling.request import SamplingRequest
-from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import load_checkpoint
-from qhybrid.training.metrics_file import MetricsFile
-from qhybrid.training.session import build_session
-from qhybrid.training.state import TrainingState
-from qhybrid.training.train import train
-from qhybrid.training.transfer_record import TransferRecord, read_record
+from qhybrid.training.transfer_record import read_record
 from qhybrid_circuits.errors import QHybridError, RequestError
-from qhybrid_runtime.hardware.ledger import JobRecord, Ledger
-
-SETTINGS: dict[str, Any] = {
-    "model.name": "unet",
-    "model.dim": 2,
-    "data.classes": "0,1",
-    "training.device": "cpu",
-    "training.max_steps": 1,
-    "sampling.steps": 1,
-    "sampling.num_images": 1,
-}
-RECORD = TransferRecord("/a", "unet", "ab", ("a.b",), ("c",), (), ("a.b",), 3, 4)
-NOISE = NoiseSpec("quantum", "statevector", 16)
+from tests.fuzz.kinds import NOISE, READERS, RECORD, checkpoint, make_run, state
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with every kind of file that is read again."""
-    run = train(load_config(overrides=SETTINGS), out=tmp_path_factory.mktemp("runs") / "run")
-    RECORD.save(run.transfer_file)
-    open_noise(NOISE, run.noise_file)
-    plan = plan_sampling(run, SamplingRequest(num_images=2, backend="fake_fez"))
-    write_json(SamplingRun(run.folder).plan_file, sealed(plan.lasting()))
-    record = Ledger(run.folder / "jobs").round("a" * 64)
-    record.jobs = [JobRecord([(0, 0, 2, 1)], tag="one", estimated_seconds=3.0)]
-    record.save()
-    return run
+    return make_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture
@@ -89,31 +58,12 @@ def _nothing_waits() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-@cache
-def state() -> TrainingState:
-    return build_session(load_config(overrides=SETTINGS)).state
-
-
-def checkpoint(run: Run) -> Any:
-    load_checkpoint(run.checkpoint(1), state())
-    return copy.deepcopy(state().state_dict())
-
-
-#: File -> what reads it; the values of what is damaged are those that were written, or refused.
-READERS: dict[str, Callable[[Run], Any]] = {
-    "model.json": lambda run: read_spec(run.folder),
-    "model.safetensors": lambda run: read_weights(run.model_file),
-    "checkpoints/step-0000001.ckpt": checkpoint,
-    "transfer.json": lambda run: read_record(run.transfer_file),
-    "plan.json": lambda run: SamplingRun(run.folder).plan(),
-    "noise.npz": lambda run: open_noise(NOISE, run.noise_file).numbers,  # type: ignore[attr-defined]
-    "jobs/round-aaaaaaaaaaaaaaaaaaaaaaaa-0.json": lambda run: (
-        Ledger(run.folder / "jobs").round("a" * 64).jobs
-    ),
-    "config.toml": lambda run: run.config(),
-    "metrics.csv": lambda run: MetricsFile(run.metrics_file, after_step=9),
-}
-CHECKED = list(READERS)[:6]
+CHECKED = [
+    *list(READERS)[:6],
+    "influence.json",
+    "samplings/drawn/evaluation-1/evaluation.json",
+    "images.npz",
+]
 
 
 def outcome(read: Callable[[Run], Any], run: Run) -> tuple[Any, str | None]:
@@ -312,3 +262,77 @@ def test_a_configuration_that_is_not_as_it_was_written_is_told(
         other.config_file.write_text(changed)
         assert other.config().training.seed == 4 * said
         assert len([line for line in caplog.messages if str(other.config_file) in line]) == said
+
+
+class _Runs:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_nothing_that_is_read_is_executed(run: Run, name: str, tmp_path: Path) -> None:
+    (run.folder / name).write_bytes(pickle.dumps(_Runs(tmp_path / "executed")))
+    outcome(READERS[name], run)
+    for keep in (
+        torch.save,
+        lambda value, path: np.savez(path.with_suffix(".npz"), images=[value]),
+    ):
+        keep(_Runs(tmp_path / "executed"), run.folder / name)
+        outcome(READERS[name], run)
+    assert not (tmp_path / "executed").exists()
+
+
+def _laughing(levels: int) -> list[Any]:
+    held: list[Any] = []
+    for _ in range(levels):
+        held = [held, held]
+    return held
+
+
+@pytest.mark.parametrize(
+    "held", [{"a": torch.zeros(1).expand(10**12)}, {"a": _laughing(60)}, {"a": torch.zeros(10**7)}]
+)
+def test_a_checkpoint_that_declares_more_than_it_holds_is_refused_at_once(
+    run: Run, held: dict[str, Any]
+) -> None:
+    path = run.checkpoint(1)
+    torch.save(held, path)
+    if isinstance(held["a"], torch.Tensor) and held["a"].is_contiguous():
+        with zipfile.ZipFile(path) as stored:
+            records = {name: stored.read(name) for name in stored.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, record in records.items():
+                packed.writestr(name, record)
+    began = time.process_time()
+    with pytest.raises(RequestError, match="it declares more than it holds"):
+        checkpoint(run)
+    assert time.process_time() - began < 1
+
+
+def test_a_text_without_end_is_not_read(run: Run) -> None:
+    for name in ("model.json", "config.toml"):
+        os.truncate(run.folder / name, 10**12)
+        with pytest.raises(RequestError, match=f"{name}.*1,000,000,000,000 bytes"):
+            READERS[name](run)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "samplings", "samples/epoch-001.png"])
+def test_nothing_is_written_through_a_link_out_of_the_folder(
+    run: Run, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path / "outside"
+    (run.folder / name).rename(outside)
+    (run.folder / name).symlink_to(outside)
+    before = outside.stat()
+    more = ["train", "--resume", "--out", str(run.folder), "--set", "training.max_steps=2"]
+    for command in (more, ["sample", str(run.folder)]):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert f"{name}' is a link out of the folder, to '{outside}'; put" in error
+        assert error.count("\n") == 1
+    assert outside.stat().st_mtime_ns == before.st_mtime_ns

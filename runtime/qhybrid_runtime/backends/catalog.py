@@ -71,6 +71,12 @@ def account_records(row: BackendInfo) -> list[Record]:
         return [_record(row, "ibm", str(error), False)]
 
 
+def fleet_records(row: BackendInfo) -> list[Record]:
+    """Return a record of the names of several QPUs, fake ones or those of an account."""
+    usable = account_is_saved() if row.paid else bool(snapshots())
+    return [_record(row, form, note, usable) for form, note in (row.forms or {}).items()]
+
+
 def _record(row: BackendInfo, name: str, note: str, usable: bool, *figures: float | None) -> Record:
     qubits, error = figures or (None, None)
     abilities = {"exact": row.exact, "gradients": list(row.gradients), "usable": usable}

@@ -3,6 +3,7 @@
 import re
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_runtime.hardware.retired import RETIRED, retirement
 from qhybrid_runtime.hardware.snapshots import snapshots
 
 SEE_BACKENDS = "see `qhybrid backends`"
@@ -18,6 +19,63 @@ def read_fake(name: str) -> str | None:
 def read_ibm(name: str) -> str | None:
     """Return the name if it can be that of an IBM QPU; whether it is, only an account knows."""
     return name if name == "ibm" or re.fullmatch(r"ibm_[a-z0-9_]+", name) else None
+
+
+def read_fake_fleet(name: str) -> str | None:
+    """Return the names of fake devices, with commas between; None for anything else.
+
+    Raises:
+        RequestError: See `fleet_members`.
+    """
+    members = fleet_members(name)
+    return ",".join(members) if members and read_fake(members[0]) else None
+
+
+def read_ibm_fleet(name: str) -> str | None:
+    """Return the names of IBM QPUs, with commas between; None for anything else.
+
+    Raises:
+        RequestError: See `fleet_members`.
+    """
+    members = fleet_members(name)
+    return ",".join(members) if members and read_ibm(members[0]) else None
+
+
+def fleet_members(name: str) -> tuple[str, ...]:
+    """Return the QPUs of a name like "ibm_fez,ibm_kingston"; none of a name without commas.
+
+    Raises:
+        RequestError: A name is there twice or retired, or they are not all QPUs of one kind.
+        UnknownNameError: There is no such fake device.
+    """
+    if "," not in name:
+        return ()
+    members = tuple(each.strip() for each in name.split(","))
+    for member in members:
+        if members.count(member) > 1:
+            raise RequestError(
+                f"backend '{name}' names '{member}' twice, but a QPU takes one share of a round; "
+                "name each once"
+            )
+        if member in RETIRED:
+            raise RequestError(retirement(member, None))
+        if member.startswith("fake_") and read_fake(member) is None:
+            raise UnknownNameError("device", member, ("fake_NAME",), SEE_BACKENDS, more=snapshots())
+        if member == "ibm":
+            raise RequestError(
+                f"backend '{name}' has 'ibm', the least busy QPU, which may be one of the others; "
+                "name each QPU"
+            )
+        if not (read_fake(member) or read_ibm(member)):
+            raise RequestError(
+                f"backend '{name}' has '{member}', but only QPUs share rounds: fake_NAME,fake_NAME "
+                "or ibm_NAME,ibm_NAME"
+            )
+    if len({member.startswith("fake_") for member in members}) > 1:
+        raise RequestError(
+            f"backend '{name}' mixes fake devices with real ones; name QPUs of one kind"
+        )
+    return members
 
 
 def read_noisy_aer(name: str) -> str | None:

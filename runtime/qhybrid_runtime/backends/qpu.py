@@ -16,12 +16,14 @@ from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.compiled import CompiledCircuit, Tensors
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.fleet import Site
 from qhybrid_runtime.hardware.job_client import JobClient, JobEvent
 from qhybrid_runtime.hardware.job_packing import Pack, Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.quote import Quote, planned_pubs, quote_round
 from qhybrid_runtime.hardware.readings import read_on_record
+from qhybrid_runtime.tasks import LoweredTask
 
 
 @dataclass(frozen=True)
@@ -128,18 +130,29 @@ class QpuBackend(Backend):
         self.precision = options.shots**-0.5
         self.ledger = Ledger(options.ledger) if ledger is None else ledger
         self._packing = Packing(options.pack, target)
-        self._executor = HardwareExecutor(
-            qpu.name,
-            target,
+        self._executor = self._new_executor(client, options)
+        self._estimator = self._new_estimator(options)
+
+    def _new_executor(self, client: JobClient, options: QpuOptions) -> HardwareExecutor:
+        return HardwareExecutor(
+            self.qpu.name,
+            self.target,
             client,
-            options.settings,
+            self.settings,
             packing=self._packing,
             ledger=self.ledger,
             max_qpu_seconds=options.max_qpu_seconds,
         )
-        self._estimator = LoweringEstimator(
+
+    def _new_estimator(self, options: QpuOptions) -> LoweringEstimator:
+        return LoweringEstimator(
             self._executor, precision=self.precision, fractional=options.fractional
         )
+
+    @property
+    def site(self) -> Site:
+        """The QPU as part of a fleet."""
+        return Site(self.qpu.name, self._executor.client, self._packing)
 
     def estimator(self) -> LoweringEstimator:
         """Return the primitive, shared by all layers of this backend."""
@@ -157,7 +170,7 @@ class QpuBackend(Backend):
 
     def quote_pubs(self, pubs: Iterable[EstimatorPubLike]) -> Quote:
         """Return what any PUBs would cost as one round, without running anything; see `quote`."""
-        return quote_round(self._estimator.lowered_tasks(pubs), self.settings, self._packing)
+        return self._quoted(self._estimator.lowered_tasks(pubs))
 
     def service_seconds(
         self, circuits: Sequence[CompiledCircuit], inputs: Tensors, weights: Tensors
@@ -189,6 +202,9 @@ class QpuBackend(Backend):
             circuit.pub(rows, vector, self.precision)
             for circuit, rows, vector in zip(circuits, inputs, weights, strict=True)
         ]
+
+    def _quoted(self, tasks: Sequence[LoweredTask]) -> Quote:
+        return quote_round(tasks, self.settings, self._packing)
 
     def readings(self, circuit: LoweredCircuit, shots: int, purpose: str) -> list[np.ndarray]:
         """Return at least `shots` readings of a circuit's qubits; see `read_on_record`."""

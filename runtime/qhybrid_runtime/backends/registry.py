@@ -81,6 +81,29 @@ ROWS = (
         listing="qhybrid_runtime.backends.catalog:account_records",
     ),
     BackendInfo(
+        "fake fleet",
+        "qhybrid_runtime.backends.fleet:FakeFleet",
+        read=reading.read_fake_fleet,
+        argument="name",
+        forms={"fake_NAME,fake_NAME": "several of them, which share the images of each round"},
+        listing="qhybrid_runtime.backends.catalog:fleet_records",
+        seeded=True,
+        runs_jobs=True,
+        takes=JOB_OPTIONS - {"mode", "max_wait_seconds"},
+        refusal="runs on this machine",
+    ),
+    BackendInfo(
+        "ibm fleet",
+        "qhybrid_runtime.backends.fleet:IbmFleet",
+        read=reading.read_ibm_fleet,
+        argument="name",
+        forms={"ibm_NAME,ibm_NAME": "several QPUs, which share the images of each round"},
+        listing="qhybrid_runtime.backends.catalog:fleet_records",
+        runs_jobs=True,
+        paid=True,
+        takes=JOB_OPTIONS,
+    ),
+    BackendInfo(
         "backend:",
         "qhybrid_runtime.backends.other:OtherBackend",
         read=reading.read_other,
@@ -126,8 +149,9 @@ class _Backends(Mapping[str, BackendInfo]):
 
 def _names(row: BackendInfo) -> tuple[str, ...]:
     """Return the names of a row that listings show."""
-    own = () if row.name.endswith(":") else (row.name,)
-    return () if row.forms is None else tuple(row.names()) or own
+    if row.forms is None:
+        return ()
+    return tuple(row.names()) or (() if row.read else (row.name,))
 
 
 def _read(row: BackendInfo, name: str) -> str | None:
@@ -240,8 +264,8 @@ def get_backend(name: str = "statevector", **options: Any) -> "Backend":
 
     Args:
         name: As `qhybrid backends` lists them: `statevector`, `aer`, `aer:fake_NAME`,
-            `aer:depolarizing=P,readout=P`, `fake_NAME`, `ibm`, `ibm_NAME`; that of an installed
-            package; or `module:Class`.
+            `aer:depolarizing=P,readout=P`, `fake_NAME`, `ibm`, `ibm_NAME`, or several of either
+            of these with commas between; that of an installed package; or `module:Class`.
         options: Keyword arguments of the backend's class.
 
     Raises:

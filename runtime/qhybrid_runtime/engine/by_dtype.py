@@ -22,6 +22,25 @@ class ByDtype(Generic[T]):
         return self._made.get(key, lambda: to_keep(lambda: make(_plain(*key))))
 
 
+class OnDevice:
+    """A constant tensor, copied once to each torch device where it is used.
+
+    A copy from the host at every call would let the host wait for the GPU, and is not allowed while
+    a CUDA graph is captured.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        """Keep a tensor that is in the host's memory and never changes."""
+        self.tensor = tensor
+        self._copies: Cache[Tensor] = Cache(8)
+
+    def on(self, device: torch.device) -> Tensor:
+        """Return the tensor on a device; on the CPU it is the tensor itself."""
+        if device.type == "cpu":
+            return self.tensor
+        return self._copies.get(device, lambda: to_keep(lambda: self.tensor.to(device)))
+
+
 def _plain(dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.empty(0, dtype=dtype, device=device)
 

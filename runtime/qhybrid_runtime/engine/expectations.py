@@ -12,6 +12,7 @@ from qhybrid_runtime.engine.by_dtype import to_keep
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
 from qhybrid_runtime.engine.torch.executor import TorchExecutor
+from qhybrid_runtime.engine.torch.gpu import GpuExecutor
 
 #: Qubits whose states no machine that runs this is too small for.
 _SURELY_FIT = 24
@@ -26,7 +27,9 @@ Executor = Callable[[ObservableSet, Tensor, Tensor, Tensor | None], Tensor]
 def executor_for(program: Program, device_type: str, support: frozenset[int]) -> Executor:
     """Return the executor for observables on the qubits in `support`, planned at the first call.
 
-    It is compiled kernels on torch device "cpu", and torch operations on any other.
+    It is compiled kernels on torch device "cpu", Triton kernels or else torch operations, in CUDA
+    graphs, on "cuda", and torch operations on any other. The device type "triton" stands for what
+    "cuda" would run, but on any device: with TRITON_INTERPRET=1 on the CPU.
     """
     executor: Executor = program.executors.get(
         (device_type, support),
@@ -36,6 +39,8 @@ def executor_for(program: Program, device_type: str, support: frozenset[int]) ->
 
 
 def _plan(program: Program, device_type: str, support: frozenset[int]) -> Executor:
+    if device_type in ("cuda", "triton"):
+        return GpuExecutor(program, support)
     if device_type != "cpu":
         return TorchExecutor(program, support)
     # Imported here: compiled kernels take a third of a second to load.

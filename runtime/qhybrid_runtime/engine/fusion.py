@@ -181,6 +181,21 @@ def plan_dense_blocks(program: Program, support: Collection[int], max_qubits: in
     return _plan(program, support, fits, _dense)
 
 
+def plan_single_targets(program: Program, support: Collection[int]) -> Plan:
+    """Plan for an executor of 2x2 matrices, each on one target under any number of controls.
+
+    Gates of one target and the same controls merge. A gate of more targets is a block of its own,
+    which such an executor cannot apply.
+    """
+
+    def fits(group: Group[Operation], operation: Operation) -> bool:
+        first = group.members[0]
+        single = len(operation.targets) == 1 and _condition(first) == _condition(operation)
+        return single and _differs(first) == _differs(operation)
+
+    return _plan(program, support, fits, block_of)
+
+
 def _differs(operation: Operation) -> bool:
     """Return whether an operation differs from sample to sample."""
     return operation.source in ("data", "errors")

@@ -44,15 +44,18 @@ class JobEvent:
 
     Attributes:
         job_id: The service's id of the job.
-        status: "SUBMITTED", "RESUMED", "FAILED", "DONE", or what the service says while waiting.
+        status: "SUBMITTED", "RESUMED", "FAILED", "MOVED" to another QPU, "DONE", or what the
+            service says while waiting.
         pending_jobs: Jobs in the QPU's queue, or None where it is not known.
         spent_seconds: QPU seconds so far, those of jobs under way at their estimate.
+        note: A line for people where something went wrong that they should know of.
     """
 
     job_id: str
     status: str
     pending_jobs: int | None
     spent_seconds: float
+    note: str = ""
 
 
 class JobClient(Protocol):
@@ -78,6 +81,22 @@ class JobClient(Protocol):
         Raises:
             JobFailed: It failed, was cancelled, took too long or does not exist.
         """
+
+    def done(self, job_id: str, notify: Notify) -> bool:
+        """Return whether a job has ended, so that `wait` has its values at once.
+
+        Raises:
+            JobFailed: It ended without a result.
+        """
+        return True
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job and return whether that was possible, so that it is not paid."""
+        return False
+
+    def in_service(self, job_id: str) -> bool:
+        """Return whether the QPU runs jobs, as far as a job that waits there depends on it."""
+        return True
 
     def spent_seconds(self, job_id: str) -> float | None:
         """Return the QPU time of a job that has ended, or None where it is not known."""

@@ -29,6 +29,7 @@ class Packing:
 
     Attributes:
         text: The limit as part of a round's key.
+        target: What circuits are lowered for.
     """
 
     def __init__(self, limit: Pack, target: Target) -> None:
@@ -47,7 +48,7 @@ class Packing:
             )
         self.text = f"pack {limit}"
         self._limit, self._most = limit, _MOST_COPIES if limit == "auto" else int(limit)
-        self._target = target
+        self.target = target
         self._placed: Cache[Sequence[LoweredCircuit]] = Cache(_KEPT)
 
     def copies(self, lowered: LoweredCircuit, samples: int) -> int:
@@ -108,9 +109,9 @@ class Packing:
         """
 
         def placed() -> Sequence[LoweredCircuit]:
-            regions = disjoint_regions(self._target, lowered, self._most)
+            regions = disjoint_regions(self.target, lowered, self._most)
             # There always is room where the circuit is already.
-            return lower_copies(lowered, self._target, regions) or [lowered]
+            return lower_copies(lowered, self.target, regions) or [lowered]
 
         return self._placed.get(Identity(lowered), placed)
 

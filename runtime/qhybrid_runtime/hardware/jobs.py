@@ -80,7 +80,7 @@ class HardwareExecutor:
             CircuitError: The sampler is asked for an observable that is not diagonal.
         """
         settings = replace(self._settings, shots=max(1, round(precision**-2)))
-        self.client.at_round(self._number)
+        self._begin_round()
         record = self.ledger.round(self._key(tasks, settings))
         whole, (tasks, places) = tasks, divided(tasks, settings, self._limits)
         if not record.jobs:
@@ -88,7 +88,7 @@ class HardwareExecutor:
         else:
             record.check([len(task.inputs) for task in tasks], _bounds(tasks, settings))
         if not record.finished:
-            self.finish(_Round(record, tasks, settings, cache(self._packing.side_by_side)))
+            self.finish(self._round(record, tasks, settings))
         estimates = joined(whole, places, _assembled(tasks, record))
         self.ledger.close(record)
         self.rounds += 1
@@ -98,13 +98,23 @@ class HardwareExecutor:
     def finish(self, work: "Work") -> None:
         """Submit jobs that were not, wait for all, and record what they give; raises as `run`."""
         self._submit_missing(work)
-        for job in work.record.jobs:
-            if job.values is None:
-                self._collect(work, job)
+        self._collect_all(work)
 
     def at_round(self, number: int) -> None:
         """Let what is random in the next round, and those after it, follow from its number."""
         self._number = number
+
+    def _begin_round(self) -> None:
+        self.client.at_round(self._number)
+
+    def _client(self, job: JobRecord) -> JobClient:
+        """Return the client that a job goes to."""
+        return self.client
+
+    def _round(
+        self, record: RoundRecord, tasks: Sequence[LoweredTask], settings: PrimitiveSettings
+    ) -> "RoundInWork":
+        return RoundInWork(record, tasks, settings, cache(self._packing.side_by_side))
 
     def _key(self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> str:
         # Not the lowered circuit, which depends on the calibration of the day: a round that is paid
@@ -129,14 +139,16 @@ class HardwareExecutor:
         """Submit the jobs that have no id, so that all of a round wait in the queue together."""
         record = work.record
         known = record.path is not None and record.path.exists()
-        for job in record.jobs:
+        for job in list(record.jobs):
+            if job.values is not None:
+                continue
             if job.job_id is None and known:
                 # The process may have ended between the submission and the answer.
-                job.job_id = self.client.find(job.tag)
+                job.job_id = self._client(job).find(job.tag)
                 record.save()
             if job.job_id is None:
                 self._submit(work, job)
-            elif job.values is None:
+            else:
                 self._tell(job.job_id, "RESUMED")
 
     def _submit(self, work: "Work", job: JobRecord) -> None:
@@ -148,47 +160,67 @@ class HardwareExecutor:
                 "go on with --resume and a higher --max-qpu-seconds"
             )
         work.record.save()
-        job.job_id = self.client.submit(
+        job.job_id = self._client(job).submit(
             work.pubs(job), work.settings, job.tag, job.estimated_seconds
         )
         work.record.save()
         self._tell(job.job_id, "SUBMITTED")
 
-    def _collect(self, work: "Work", job: JobRecord) -> None:
-        """Wait for a job; submit it again, a few times, if it fails for a reason that may pass."""
-        failures = 0
-        while job.values is None:
-            job_id = job.job_id or ""
-            notify = partial(self._tell, job_id)
-            try:
-                tables = self.client.wait(job_id, work.pubs(job), work.settings, notify)
-                _check_finite(tables)
-            except JobFailed as failure:
-                failures += 1
-                job.spent_seconds += self.client.spent_seconds(job_id) or 0.0
-                job.failed.append(job_id)
-                job.job_id, job.tag = None, new_tag()
-                work.record.save()
-                self._tell(job_id, "FAILED")
-                if failure.lasting or failures == MOST_ATTEMPTS:
-                    again, advice = f"as {failures - 1} before it did", "go on with --resume"
-                    if failure.lasting:
-                        again, advice = "and would fail again", failure.advice
-                    raise DeviceJobError(
-                        f"job {job_id} on {self._name} failed, {again}: {failure}; all results so "
-                        f"far are kept: {advice}"
-                    ) from failure
-                self._submit(work, job)
-                continue
-            spent = self.client.spent_seconds(job_id)
-            job.spent_seconds += job.estimated_seconds if spent is None else spent
-            work.fill(job, tables)
-            work.record.save()
-            self._tell(job_id, "DONE")
+    def _collect_all(self, work: "Work") -> None:
+        """Wait for each job; submit it again, a few times, if it fails for a reason that passes."""
+        for job in work.record.jobs:
+            failures = 0
+            while job.values is None:
+                try:
+                    self._collect(work, job)
+                except JobFailed as failure:
+                    failures += 1
+                    job_id = self._note_failure(work, job)
+                    if failure.lasting or failures == MOST_ATTEMPTS:
+                        raise self._given_up(job_id, failure, failures) from failure
+                    self._submit(work, job)
 
-    def _tell(self, job_id: str, status: str, pending_jobs: int | None = None) -> None:
+    def _collect(self, work: "Work", job: JobRecord) -> None:
+        """Wait for a job and write its values into the record.
+
+        Raises:
+            JobFailed: There are none.
+        """
+        job_id, client = job.job_id or "", self._client(job)
+        notify = partial(self._tell, job_id)
+        tables = client.wait(job_id, work.pubs(job), work.settings, notify)
+        _check_finite(tables)
+        spent = client.spent_seconds(job_id)
+        job.spent_seconds += job.estimated_seconds if spent is None else spent
+        work.fill(job, tables)
+        work.record.save()
+        self._tell(job_id, "DONE")
+
+    def _note_failure(self, work: "Work", job: JobRecord) -> str:
+        """Record that a job ended without a result, and return its id."""
+        job_id = job.job_id or ""
+        job.spent_seconds += self._client(job).spent_seconds(job_id) or 0.0
+        job.failed.append(job_id)
+        job.job_id, job.tag = None, new_tag()
+        work.record.save()
+        self._tell(job_id, "FAILED")
+        return job_id
+
+    def _given_up(self, job_id: str, failure: JobFailed, failures: int) -> DeviceJobError:
+        again, advice = f"as {failures - 1} before it did", "go on with --resume"
+        if failure.lasting:
+            again, advice = "and would fail again", failure.advice
+        return DeviceJobError(
+            f"job {job_id} on {self._name} failed, {again}: {failure}; all results so "
+            f"far are kept: {advice}"
+        )
+
+    def _tell(
+        self, job_id: str, status: str, pending_jobs: int | None = None, note: str = ""
+    ) -> None:
         if self.listener is not None:
-            self.listener(JobEvent(job_id, status, pending_jobs, self.ledger.spent_seconds))
+            spent = self.ledger.spent_seconds
+            self.listener(JobEvent(job_id, status, pending_jobs, spent, note))
 
 
 def new_tag() -> str:
@@ -215,7 +247,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class _Round:
+class RoundInWork:
     """A round that is run: its record, and what its jobs' PUBs are made of."""
 
     record: RoundRecord

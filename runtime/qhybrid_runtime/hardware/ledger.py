@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class JobRecord:
         readings: Of jobs that read bits, the shots of each PUB, packed, in base64; the values are
             then the share of ones of each qubit.
         sha256: Hash of both tables, and of readings, as JSON; None in records of old versions.
+        qpu: The QPU of it, where a round is shared by several. A job whose samples went to other
+            QPUs has no parts left.
     """
 
     parts: list[PubPart]
@@ -46,6 +48,7 @@ class JobRecord:
     standard_errors: list[list[list[float]]] | None = None
     readings: list[str] | None = None
     sha256: str | None = None
+    qpu: str | None = None
 
     @property
     def pending_seconds(self) -> float:
@@ -78,16 +81,6 @@ class RoundRecord:
     def finished(self) -> bool:
         """Whether every value is there."""
         return bool(self.jobs) and all(job.values is not None for job in self.jobs)
-
-    @property
-    def spent_seconds(self) -> float:
-        """QPU seconds of its jobs, those under way at their estimate."""
-        return sum(job.spent_seconds + job.pending_seconds for job in self.jobs)
-
-    @property
-    def submissions(self) -> int:
-        """Submissions, failed ones included."""
-        return sum(job.submissions for job in self.jobs)
 
     def save(self) -> None:
         """Write the record, whole or not at all, and wait until it is on disk."""
@@ -130,6 +123,13 @@ class RoundRecord:
             raise damaged(self.path, error) from error
 
 
+class Spent(NamedTuple):
+    """What was spent on a QPU: submissions, failed ones included, and QPU seconds."""
+
+    jobs: int
+    seconds: float
+
+
 class Ledger:
     """The record of everything that was submitted to a QPU, one small file a round.
 
@@ -145,7 +145,8 @@ class Ledger:
         self._finished: Counter[str] = Counter()
         self._open: dict[str, RoundRecord] = {}
         self._earlier: dict[str, RoundRecord] | None = None
-        self._seconds, self._submissions = 0.0, 0
+        self._closed: dict[str | None, Spent] = {}
+        self._rounds = 0
         self._session_id: str | None = None
 
     def keep_in(self, folder: Path) -> None:
@@ -180,8 +181,7 @@ class Ledger:
     @property
     def spent_seconds(self) -> float:
         """QPU seconds of all jobs, those under way at their estimate."""
-        self._of_earlier_processes()
-        return self._seconds + sum(record.spent_seconds for record in self._open.values())
+        return sum(spent.seconds for spent in self.by_qpu.values())
 
     @property
     def estimated_seconds(self) -> float:
@@ -193,8 +193,22 @@ class Ledger:
     @property
     def num_jobs(self) -> int:
         """Submissions, failed ones included."""
+        return sum(spent.jobs for spent in self.by_qpu.values())
+
+    @property
+    def by_qpu(self) -> dict[str | None, Spent]:
+        """What was spent on each QPU, under None where a round is not shared."""
         self._of_earlier_processes()
-        return self._submissions + sum(record.submissions for record in self._open.values())
+        spent = dict(self._closed)
+        for record in self._open.values():
+            _count(spent, record, 1)
+        return spent
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds that were run, in earlier processes too."""
+        self._of_earlier_processes()
+        return self._rounds + len(self._open)
 
     @property
     def session_id(self) -> str | None:
@@ -203,7 +217,7 @@ class Ledger:
             path = self._folder / "session.json"
             try:
                 self._session_id = str(json.loads(regular(path).read_text(encoding="utf-8"))["id"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 return None  # Another one is opened then.
         return self._session_id
 
@@ -228,8 +242,18 @@ class Ledger:
         return self._earlier
 
     def _count(self, record: RoundRecord, sign: int) -> None:
-        self._seconds += sign * record.spent_seconds
-        self._submissions += sign * record.submissions
+        _count(self._closed, record, sign)
+        self._rounds += sign
+
+
+def _count(spent: dict[str | None, Spent], record: RoundRecord, sign: int) -> None:
+    """Add a round's jobs to what was spent, or take them off."""
+    for job in record.jobs:
+        before = spent.get(job.qpu, Spent(0, 0.0))
+        seconds = job.spent_seconds + job.pending_seconds
+        spent[job.qpu] = Spent(
+            before.jobs + sign * job.submissions, before.seconds + sign * seconds
+        )
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -272,7 +296,7 @@ def _job(entry: dict[str, Any]) -> JobRecord:
         value = getattr(job, name)
         if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} is {value!r}")
-    texts = [job.tag, *job.failed, "" if job.job_id is None else job.job_id]
+    texts = [job.tag, *job.failed, job.job_id or "", job.qpu or ""]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("an id is not a text")
     if (job.values is None) != (job.standard_errors is None):

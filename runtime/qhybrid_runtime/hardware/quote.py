@@ -1,5 +1,5 @@
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from qhybrid_runtime.hardware.billing import (
     Bill,
@@ -29,11 +29,13 @@ class Quote:
         bill: Of the round as it would be run.
         unpacked: Of the same with one sample per execution.
         stock: Of stock classes, with one job per circuit and one PUB per output.
+        by_qpu: The bill of each QPU, where several share the round.
     """
 
     bill: Bill
     unpacked: Bill
     stock: Bill
+    by_qpu: Mapping[str, Bill] = field(default_factory=dict)
 
 
 def quote_round(
@@ -44,7 +46,7 @@ def quote_round(
 ) -> Quote:
     """Return the cost of a round, without running it."""
     limits = limits or Limits()
-    stock = estimate_stock([_stock_size(task) for task in tasks], settings)
+    stock = stock_bill(tasks, settings)
     tasks, _ = divided(tasks, settings, limits)
 
     def bill(copies: Sequence[int]) -> Bill:
@@ -78,6 +80,12 @@ def planned_pubs(
     ]
 
 
-def _stock_size(task: LoweredTask) -> RoundSize:
-    layers = max(1, task.lowered.circuit.depth())
-    return RoundSize(len(task.inputs), len(task.observables), layers=layers)
+def stock_bill(tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> Bill:
+    """Return the cost of a round by stock classes."""
+    sizes = [
+        RoundSize(
+            len(task.inputs), len(task.observables), layers=max(1, task.lowered.circuit.depth())
+        )
+        for task in tasks
+    ]
+    return estimate_stock(sizes, settings)

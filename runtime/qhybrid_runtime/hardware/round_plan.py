@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +74,7 @@ def divided(
         for columns in _columns(task, settings, limits):
             own = tuple(task.observables[column] for column in columns)
             whole = len(own) == len(task.observables)
-            parts.append(task if whole else replace(task, observables=own))
+            parts.append(task if whole else task.measuring(own))
             places.append((number, columns))
     return parts, places
 

@@ -1,10 +1,10 @@
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from qhybrid_circuits import QHybridError, RequestError
+from qhybrid_circuits import RequestError
 from qhybrid_circuits.errors import QpuLimitError
 from qhybrid_runtime.hardware.accounts import AccountPlan, without_token
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, execution_limit
@@ -14,7 +14,6 @@ from qhybrid_runtime.hardware.client_internals import (
     is_misfit,
     is_of_service,
     limit_silence,
-    may_pass,
     posted_again,
     renew_tokens,
     result_of,
@@ -23,6 +22,7 @@ from qhybrid_runtime.hardware.client_internals import (
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
 from qhybrid_runtime.hardware.job_client import JobClient, JobFailed, Notify, Pubs, Tables
 from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.refusals import FEW_TRIES, final_error
 
 ModeName = Literal["session", "batch", "job"]
 
@@ -36,9 +36,6 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 120.0
 #: call is repeated after so many seconds, which silent connections take before.
 _MOST_TRIES, _LONGEST_OUTAGE_SECONDS = 10, 900.0
 
-#: Calls in a row that may be refused: twice by a session, then by the QPU itself.
-_FEW_TRIES = 3
-
 #: Seconds between questions after the service's estimate of a dry run.
 _QUOTE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -46,6 +43,14 @@ _QUOTE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _STATES = ("DONE", "RUNNING", "QUEUED", "INITIALIZING")
 
 _Answer = TypeVar("_Answer")
+
+
+def poll_pauses() -> Iterator[float]:
+    """Yield the seconds between questions after a job: less and less often."""
+    pause = _FIRST_POLL_SECONDS
+    while True:
+        yield pause
+        pause = min(1.5 * pause, _LONGEST_POLL_SECONDS)
 
 
 class ServiceClient(JobClient):
@@ -65,6 +70,7 @@ class ServiceClient(JobClient):
         mode: ModeName | None = None,
         ledger: Ledger | None = None,
         max_wait_seconds: float | None = None,
+        submit_tries: int = _MOST_TRIES,
         run: Submit = run_primitive,
         open_mode: Callable[..., Any] | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -79,6 +85,8 @@ class ServiceClient(JobClient):
             ledger: Keeps the id of a session, which is joined again by the next process.
             max_wait_seconds: How long to wait for a job, in the queue and running; for ever where
                 omitted.
+            submit_tries: Times that a job is submitted, where the service fails, before it is
+                given up.
             run: Submits to the primitives.
             open_mode: Opens a session or batch, or joins the one whose id it is given; the client's
                 own where omitted.
@@ -95,10 +103,11 @@ class ServiceClient(JobClient):
         self.mode: ModeName = mode or ("session" if plan.sessions else "job")
         self._service, self._backend = service, backend
         self._ledger, self._max_wait_seconds = ledger or Ledger(None), max_wait_seconds
-        self._run, self._sleep = run, sleep
+        self._run, self._sleep, self._submit_tries = run, sleep, submit_tries
         self._open_mode = open_mode or partial(_open_mode, service)
         self._opened: Any = None
         self._jobs: dict[str, Any] = {}
+        self._said: dict[str, str] = {}
 
     def submit(self, pubs: Pubs, settings: PrimitiveSettings, tag: str, seconds: float) -> str:
         """Submit a job and return its id.
@@ -126,7 +135,7 @@ class ServiceClient(JobClient):
                     self.close()
             return self._run(self._execution_mode(), pubs, settings, tag=tag, seconds=limit)
 
-        job_id = self._keep(self._patiently("submit a job", attempt))
+        job_id = self._keep(self._patiently("submit a job", attempt, self._submit_tries))
         return (self.find(tag) if posted_again(self._service) else None) or job_id
 
     def find(self, tag: str) -> str | None:
@@ -137,21 +146,23 @@ class ServiceClient(JobClient):
         if len(jobs) > 1:
             jobs = sorted(jobs, key=self._state)
             for copy in jobs[1:]:
-                self._cancel(copy)
+                self._cancel(copy, "a copy of another")
         return self._keep(jobs[0]) if jobs else None
 
     def _state(self, job: Any) -> int:
         status = str(self._patiently(f"ask after job {job.job_id()}", job.status))
         return _STATES.index(status) if status in _STATES else len(_STATES)
 
-    def _cancel(self, job: Any) -> None:
+    def _cancel(self, job: Any, which: str) -> bool:
         from qiskit_ibm_runtime.exceptions import RuntimeInvalidStateError
 
-        def cancel() -> None:
+        def cancel() -> bool:
             with suppress(RuntimeInvalidStateError):  # It has ended meanwhile.
                 job.cancel()
+                return True
+            return False
 
-        self._patiently(f"cancel job {job.job_id()}, a copy of another", cancel)
+        return self._patiently(f"cancel job {job.job_id()}, {which}", cancel)
 
     def _keep(self, job: Any) -> str:
         job_id = str(job.job_id())
@@ -168,29 +179,52 @@ class ServiceClient(JobClient):
             QpuLimitError: It has not ended after `max_wait_seconds`, and goes on without us.
             QHybridError: The service cannot be reached; the job goes on without us.
         """
-        job, limit = self._job(job_id), self._max_wait_seconds
-        said, pause, waited = None, _FIRST_POLL_SECONDS, 0.0
-        while (status := str(self._patiently(f"ask after job {job_id}", job.status))) != "DONE":
-            if status in ("ERROR", "CANCELLED"):
-                raise self._failure(job, status)
+        limit, waited, said = self._max_wait_seconds, 0.0, None
+        while not self.done(job_id, notify):
+            status = self._said[job_id]
             if status != said:
-                notify(status, self._pending_jobs() if status == "QUEUED" else None)
-                said, pause = status, _FIRST_POLL_SECONDS
+                said, pauses = status, poll_pauses()
+            pause = next(pauses)
             if limit is not None and waited + pause > limit:
                 raise QpuLimitError(
                     f"the limit of {limit:g} seconds of waiting: job {job_id} is "
                     f"{status.lower()}, and goes on without us: go on with --resume"
                 )
             self._sleep(pause)
-            waited, pause = waited + pause, min(1.5 * pause, _LONGEST_POLL_SECONDS)
+            waited += pause
+        job = self._job(job_id)
         result = self._patiently(f"fetch the result of job {job_id}", partial(result_of, job))
         return primitive_values(result, pubs, settings)
+
+    def done(self, job_id: str, notify: Notify) -> bool:
+        """Ask once whether a job has ended; see `JobClient`."""
+        job = self._job(job_id)
+        status = str(self._patiently(f"ask after job {job_id}", job.status))
+        if status in ("ERROR", "CANCELLED"):
+            raise self._failure(job, status)
+        if status not in ("DONE", self._said.get(job_id)):
+            notify(status, self._pending_jobs() if status == "QUEUED" else None)
+        self._said[job_id] = status
+        return status == "DONE"
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job unless it has ended; see `JobClient`."""
+        return self._cancel(self._job(job_id), "which waits too long")
+
+    def in_service(self, job_id: str) -> bool:
+        """Return whether the QPU is in operation, of a job that waits in its queue."""
+        try:
+            return self._said.get(job_id) != "QUEUED" or bool(self._backend.status().operational)
+        except Exception:
+            return True  # For all that is known.
 
     def spent_seconds(self, job_id: str) -> float | None:
         """Return the QPU time of a job that has ended, or the service's estimate, or None."""
         try:
             job = self._job(job_id)
-            usage = job.usage() or job.usage_estimation.get("quantum_seconds")
+            usage = job.usage()
+            if not usage and str(job.status()) != "CANCELLED":
+                usage = job.usage_estimation.get("quantum_seconds")
         except Exception:
             # The figure is for information: the estimate made before is used instead.
             return None
@@ -203,10 +237,10 @@ class ServiceClient(JobClient):
         """
         doing = "ask for an estimate"
         job = self._patiently(
-            doing, lambda: self._run(self._backend, pubs, settings, dry_run=True), _FEW_TRIES
+            doing, lambda: self._run(self._backend, pubs, settings, dry_run=True), FEW_TRIES
         )
         for pause in (*_QUOTE_PAUSES, None):
-            seconds = self._patiently(doing, partial(estimated_seconds, job), _FEW_TRIES)
+            seconds = self._patiently(doing, partial(estimated_seconds, job), FEW_TRIES)
             if seconds is not None or pause is None:
                 return seconds
             self._sleep(pause)
@@ -221,7 +255,7 @@ class ServiceClient(JobClient):
         # One that an earlier process has left open is not needed any more either.
         opened, self._opened = self._opened or self._joined(), None
         if opened is not None:
-            self._patiently(f"close the {self.mode}", opened.close, most=_FEW_TRIES)
+            self._patiently(f"close the {self.mode}", opened.close, most=FEW_TRIES)
             self._ledger.session_id = None
 
     def _execution_mode(self) -> Any:
@@ -287,36 +321,12 @@ class ServiceClient(JobClient):
                 code = status_code(error)
                 if code == 401 and not renew_tokens(self._service):
                     code = None  # It is the token service that does not answer.
-                final = _final(doing, error, code, tries, 0 if late else most)
+                final = final_error(doing, error, code, tries, 0 if late else most)
                 # From None: the client's exceptions hold requests, and these hold the token.
                 if final is not None:
                     raise final from None
             self._sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
-
-
-def _final(
-    doing: str, error: Exception, code: int | None, tries: int, most: int
-) -> Exception | None:
-    """Return what to raise after so many tries, or None where another try may help."""
-    kind = type(error).__name__
-    message = without_token(str(error) or kind)
-    if kind == "RuntimeJobNotFound":
-        return JobFailed("the service does not know it any more")
-    if kind in ("IBMInputValueError", "RuntimeProgramNotFound"):
-        return RequestError(f"cannot {doing}: {message}")
-    # A request that is refused stays refused, but for a session that is over or a token that is.
-    if tries < (most if may_pass(code) else min(most, _FEW_TRIES)):
-        return None
-    if code == 401:
-        return RequestError(
-            f"cannot {doing}: {message}; the account's token is refused: check QISKIT_IBM_TOKEN, "
-            "or the saved account, then go on with --resume"
-        )
-    return QHybridError(
-        f"cannot {doing}: {message}; jobs that were submitted go on without us: check the network, "
-        "then go on with --resume"
-    )
 
 
 def _open_mode(service: Any, mode: ModeName, backend: Any, session_id: str | None = None) -> Any:

@@ -87,6 +87,7 @@ class Account:
         outcomes: What becomes of the next jobs: one of `OUTCOMES`, the code of a failure, or None
             for the result.
         job_seconds: Seconds that each job takes here, and its QPU time where it is mocked.
+        pace: Seconds more for each QPU second that it is estimated at.
         used_seconds: QPU time of the instance before the first job.
         charged_share: What is charged of the time that is estimated.
     """
@@ -97,6 +98,7 @@ class Account:
         *,
         plan: str = "open",
         job_seconds: float = 0.0,
+        pace: float = 0.0,
         used_seconds: float = 120.0,
         charged_share: float = 1.0,
         token_seconds: float = 3600.0,
@@ -104,6 +106,7 @@ class Account:
         """Open an account; its access tokens are valid for `token_seconds`."""
         self.qpus = {qpu.name: qpu for qpu in qpus}
         self.plan, self.job_seconds, self.used_seconds = plan, job_seconds, used_seconds
+        self.pace = pace
         self.charged_share, self._token_seconds = charged_share, token_seconds
         self.token = f"loopback-{secrets.token_hex(12)}"
         self.crn = "crn:v1:bluemix:public:quantum-computing:us-east:a/loopback:instance::"
@@ -224,10 +227,11 @@ class Account:
             job = self._queues[qpu.name].get()
             while qpu.maintenance:
                 time.sleep(_TICK_SECONDS)
-            outcome = self.outcomes.pop(0) if self.outcomes else None
+            outcomes = qpu.outcomes or self.outcomes
+            outcome = outcomes.pop(0) if outcomes else None
             if job.status == "Queued" and outcome != "hang":
                 job.status = "Running"
-                time.sleep(self.job_seconds)
+                time.sleep(self.job_seconds + self.pace * job.estimated_seconds)
                 self._execute(job, qpu, outcome)
 
     def _execute(self, job: ServedJob, qpu: ServedQpu, outcome: str | int | None) -> None:

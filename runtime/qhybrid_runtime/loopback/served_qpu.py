@@ -23,6 +23,7 @@ class ServedQpu:
         qubits: How many it has.
         waiting: Jobs of other people in its queue.
         maintenance: Whether it runs no jobs at present.
+        outcomes: What becomes of its next jobs, before those that the account has for any.
     """
 
     def __init__(self, fake: str, *, fractional: bool | None = None, waiting: int = 3) -> None:
@@ -41,6 +42,7 @@ class ServedQpu:
         short, folder = fake.removeprefix("fake_"), snapshot_folders()[fake]
         self.name, self.mock = f"ibm_{short}", f"mock_{short}"
         self.waiting, self.maintenance = waiting, False
+        self.outcomes: list[str | int | None] = []
         self._configuration = json.loads((folder / f"conf_{short}.json").read_text())
         self._properties = json.loads((folder / f"props_{short}.json").read_text())
         self._configuration |= {"backend_name": self.name, "simulator": False}

@@ -102,7 +102,9 @@ class LoopbackService:
         account = self.account
         changes: dict[str, Callable[..., Any]] = {
             "faults": lambda faults: self.faults.set([Fault(**each) for each in faults]),
-            "outcomes": lambda outcomes: account.outcomes.extend(outcomes),
+            "outcomes": lambda outcomes, qpu=None: (
+                account if qpu is None else account.qpus[qpu]
+            ).outcomes.extend(outcomes),
             "maintenance": lambda qpu, on: setattr(account.qpus[qpu], "maintenance", on),
             "recalibrate": lambda qpu, factor: account.qpus[qpu].recalibrate(factor),
             "break-pair": lambda qpu, pair: account.qpus[qpu].break_pair(*pair),

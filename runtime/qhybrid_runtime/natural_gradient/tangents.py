@@ -11,6 +11,7 @@ from qhybrid_runtime.engine.fusion import plan_dense_blocks
 from qhybrid_runtime.engine.program import Operation, Program
 from qhybrid_runtime.engine.torch.executor import apply_block
 from qhybrid_runtime.engine.torch.matrices import MatrixBuilder
+from qhybrid_runtime.engine.torch.starts import start_state
 
 #: Qubits a block may have. Larger ones make fewer passes over the states, but their matrices'
 #: derivatives, one for each weight, are products of matrices too.
@@ -39,7 +40,7 @@ class TangentEvolution:
         """Plan the blocks."""
         self._program = program
         plan = plan_dense_blocks(program, range(program.num_qubits), _MAX_BLOCK_QUBITS)
-        self._builder = MatrixBuilder(plan)
+        self._plan, self._builder = plan, MatrixBuilder(plan)
         self._qubits = tuple(block.qubits for block in plan.blocks)
         depends = _Dependence(program)
         self._own = [depends.of(block.operations) for block in plan.blocks]
@@ -103,7 +104,9 @@ class TangentEvolution:
 
     def _pieces(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Return start states (G * B, 2**n) and each stack's matrices (n, G or G * B, D, D)."""
-        start, stacks = self._builder.build(*self._program.angles(inputs, weights))
+        angles = self._program.angles(inputs, weights)
+        qubit_states, stacks = self._builder.build(*angles)
+        start = start_state(self._plan, qubit_states, angles[1])
         matrices = [tensor.flatten(3).movedim(-1, 1) for tensor in stacks]
         return (start.transpose(1, 2).flatten(0, 1), *matrices)
 

@@ -55,6 +55,23 @@ def test_follows_the_papers_recurrence(spec: EmaSpec) -> None:
         assert copy.b.item() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("spec", [PAPER, EmaSpec(decay=0.9, every=7, warmup=False)])
+def test_the_share_of_the_first_weights_is_what_is_left_of_them(spec: EmaSpec) -> None:
+    model = _Model()
+    nn.init.ones_(model.b)
+    ema = Ema(model, spec)
+    nn.init.zeros_(model.b)
+    for step in range(40):
+        assert ema.initial_share(step) == pytest.approx(_averaged_b(ema), abs=1e-12)
+        ema.step(model, step)
+
+
+def _averaged_b(ema: Ema) -> float:
+    copy = _Model()
+    ema.copy_to(copy)
+    return copy.b.item()
+
+
 def test_without_a_warm_up_it_is_equation_10_of_chen_et_al() -> None:
     """From the random weights on, theta <- beta theta + (1 - beta) theta_new at every step."""
     model, copy, average = _Model(), _Model(), 0.0

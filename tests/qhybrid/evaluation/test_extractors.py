@@ -67,7 +67,7 @@ def test_features_that_cannot_be_had_say_which_can(
     assert message.startswith(f"features '{name}' cannot be had: ")
     assert message.endswith("those that can: classifier")
     assert "\n" not in message
-    assert "--weights FILE" in message or "pip install 'qhybrid[inception]'" in message
+    assert "--weights FILE" in message or "pip install 'qhybrid[evaluation]'" in message
     broken = tmp_path / "broken.pth"
     for content in (b"not weights", b""):
         broken.write_bytes(content)

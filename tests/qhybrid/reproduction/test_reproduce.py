@@ -18,6 +18,7 @@ from scipy.stats import ttest_ind
 from qhybrid.cli import main
 from qhybrid.reproduction import execute
 from qhybrid.run_folder import Run
+from qhybrid.settings.config import Config
 from qhybrid.training.train import train
 
 TINY = """
@@ -92,10 +93,23 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny: Path) -> Path:
+def begun_at() -> list[int]:
+    """The steps at which the trainings of `whole` began."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: Path, begun_at: list[int]) -> Path:
     """Results that were never interrupted."""
     out = tiny.parent / "whole"
-    assert main(["reproduce", str(tiny), "--out", str(out)]) == 0
+
+    def record(config: Config, *, out: Path, **options: Any) -> None:
+        begun_at.append(Run(out).newest_step())
+        train(config, out=out, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "train", record)
+        assert main(["reproduce", str(tiny), "--out", str(out)]) == 0
     return out
 
 
@@ -189,6 +203,11 @@ def test_a_run_that_is_moved_starts_from_the_same_seed(whole: Path) -> None:
         folder = point(whole, "moved", 3, seed).parent
         record = json.loads((folder / "transfer.json").read_text())
         assert record["source"] == str(point(whole, "classical", 2, seed))
+
+
+def test_a_run_goes_on_from_where_it_was_evaluated(whole: Path, begun_at: list[int]) -> None:
+    classical, moved = [0, 2, 4], [0]
+    assert sorted(begun_at) == sorted(2 * (classical + moved)), "of two seeds"
 
 
 def test_what_is_done_is_not_done_again(

@@ -1,8 +1,11 @@
 from itertools import chain
 
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
-from qhybrid.training.batches import BatchStream, StepPlan, derive_seed
+from qhybrid.data.dataset import ImageDataset
+from qhybrid.training.batches import BatchStream, ResidentBatches, StepPlan, derive_seed
 
 
 def batches(first: int, stop: int, seed: int = 0) -> list[list[int]]:
@@ -51,3 +54,15 @@ def test_a_limit_on_the_steps_ends_its_epoch() -> None:
 def test_seeds_differ_by_purpose_and_index() -> None:
     seeds = {derive_seed(seed, purpose, i) for seed in (0, 1) for purpose in (0, 1) for i in (0, 1)}
     assert len(seeds) == 8
+
+
+def test_batches_on_a_gpu_are_those_of_the_loader(rng) -> None:
+    pixels = torch.as_tensor(rng.integers(0, 256, (7, 4, 4, 1)), dtype=torch.uint8)
+    images = ImageDataset(pixels, torch.arange(7) % 3, class_names={}, source="here")
+    stream = BatchStream(7, 3, seed=5, first=1, stop=6)
+    resident = ResidentBatches(images, stream, torch.device("cpu"))
+    loader = DataLoader(images, batch_sampler=stream)
+    assert len(resident) == len(loader) == 5
+    for ours, theirs in zip(resident, loader, strict=True):
+        assert torch.equal(ours[0], theirs[0])
+        assert torch.equal(ours[1], theirs[1])

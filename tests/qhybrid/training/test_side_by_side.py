@@ -74,6 +74,30 @@ def test_each_process_has_a_run_and_its_share_of_the_cores(
     ]
 
 
+def test_runs_of_several_processes_are_trained_in_turn_with_all_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    stand_in(monkeypatch, tmp_path, 'echo "epoch $OMP_NUM_THREADS $3 $5 $(date +%N)"; sleep 0.1')
+    written = io.StringIO()
+    config = load_config(overrides={**SMALL, "training.devices": 2})
+    console = Console(file=written, width=1000)
+    group = train_seeds(config, seeds=2, out=tmp_path / "group", console=console)
+    assert group.config().training.devices == 2
+    lines = written.getvalue().splitlines()
+    said = [line.split()[:5] for line in lines if " epoch " in line or "begins" in line]
+    assert said == [
+        line
+        for seed in (0, 1)
+        for line in (
+            [str(group.run(seed).folder), "begins"],
+            [f"seed-{seed}", "epoch", "3", "train", str(group.run(seed).folder)],
+        )
+    ]
+
+
 @pytest.mark.parametrize(("code", "kind"), [(1, QHybridError), (2, RequestError)])
 def test_a_failure_is_told_after_the_others_are_done(
     code: int,

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -358,13 +357,3 @@ def test_a_run_that_another_process_trains_is_left_alone(stopped: Run) -> None:
         train(out=stopped.folder, resume=True)
     assert stopped.config_file.stat().st_mtime_ns == before
     assert train(out=stopped.folder, resume=True).newest_step() == 8
-
-
-def test_numbers_beside_nouns_agree(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    config = small(
-        **{"data.classes": "0", "training.epochs": 1, "training.max_steps": 1, "training.seed": 1}
-    )
-    train(config, out=tmp_path / "run", console=Console())
-    printed = capsys.readouterr().out
-    assert "178 of 8x8x1, 1 class\n" in printed
-    assert "1 epoch, 1 step of 64 images" in printed

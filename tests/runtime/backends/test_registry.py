@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from device_circuits import pub_of, ring
 
 from qhybrid_circuits import RequestError, UnknownNameError
 from qhybrid_circuits.plugins import load_reference
@@ -17,6 +19,7 @@ from qhybrid_runtime.backends.registry import (
     ROWS,
     check_backend_name,
     check_gradient,
+    get_backend,
 )
 from qhybrid_runtime.hardware.retired import RETIRED
 from qhybrid_runtime.hardware.snapshots import snapshots
@@ -60,7 +63,7 @@ def test_a_row_says_of_its_class_what_the_class_says(row: BackendInfo) -> None:
     assert row.seeded == ("seed" in inspect.signature(backend).parameters)
     assert row.runs_jobs == issubclass(backend, QpuBackend)
     assert row.takes <= JOB_OPTIONS
-    if row.name == "backend:":
+    if row.name in ("backend:", "fake fleet", "ibm fleet"):
         assert row.bits is None
     else:
         assert callable(load_reference(str(row.bits)))
@@ -171,3 +174,49 @@ print(json.dumps([sorted(heavy), names]))
     heavy, names = json.loads(done.stdout)
     assert heavy == []
     assert {"statevector", "aer", "ibm", "fake_fez"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "paid"),
+    [
+        ("fake_manila, fake_lima", "fake_manila,fake_lima", False),
+        ("ibm_fez,ibm_kingston", "ibm_fez,ibm_kingston", True),
+    ],
+)
+def test_several_qpus_are_one_backend(name: str, value: str, paid: bool) -> None:
+    info = check_backend_name(name)
+    assert (info.value, info.paid, info.runs_jobs) == (value, paid, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fake_fez,fake_lima,fake_fez", "names 'fake_fez' twice"),
+        ("fake_fez,statevector", "has 'statevector', but only QPUs share rounds"),
+        ("aer:fake_fez,fake_lima", "has 'aer:fake_fez', but only QPUs share rounds"),
+        ("fake_fez,ibm_fez", "mixes fake devices with real ones"),
+        ("fake_fez,", "has '', but only QPUs share rounds"),
+        ("ibm,ibm_fez", "has 'ibm', the least busy QPU"),
+        ("fake_fex,fake_lima", r"unknown device 'fake_fex'; did you mean fake_fez"),
+        ("ibm_fez,ibm_brisbane", "'ibm_brisbane' was retired on 2025-11-03"),
+    ],
+)
+def test_backends_that_cannot_share_rounds_are_refused(name: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        check_backend_name(name)
+
+
+def test_fake_devices_that_share_rounds_draw_different_shots() -> None:
+    members = get_backend("fake_manila,fake_lima", seed=3).members
+    again = get_backend("fake_manila,fake_lima", seed=3).members
+    seeds = [member.site.client._all_seeds.entropy for member in members]
+    assert seeds == [member.site.client._all_seeds.entropy for member in again]
+    assert len(set(seeds)) == 2
+
+
+def test_a_circuit_that_is_too_large_names_the_qpu() -> None:
+    circuit = ring(6)
+    pub = pub_of(circuit, np.zeros((2, 6)), np.zeros(6))
+    backend = get_backend("fake_guadalupe,fake_manila")
+    with pytest.raises(RequestError, match=r"fake_manila: .* has 6 qubits, but .* only 5"):
+        backend.estimator().run([pub])

@@ -17,6 +17,7 @@ from qhybrid_runtime.engine.fusion import plan_dense_blocks
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
 from qhybrid_runtime.engine.torch.matrices import MatrixBuilder
+from qhybrid_runtime.engine.torch.starts import start_state
 
 #: Qubits a block may have: 16x16 matrices suit matrix products.
 MAX_BLOCK_QUBITS = 4
@@ -97,9 +98,9 @@ class TorchExecutor:
 
     def __init__(self, program: Program, support: Collection[int]) -> None:
         """Plan the evaluation of observables on the qubits in `support`."""
-        plan = plan_dense_blocks(program, support, MAX_BLOCK_QUBITS)
-        self._builder = MatrixBuilder(plan)
-        self._qubits = tuple(block.qubits for block in plan.blocks)
+        self._plan = plan_dense_blocks(program, support, MAX_BLOCK_QUBITS)
+        self._builder = MatrixBuilder(self._plan)
+        self._qubits = tuple(block.qubits for block in self._plan.blocks)
 
     def __call__(
         self,
@@ -126,7 +127,8 @@ class TorchExecutor:
         self, weight_angles: Tensor, data_angles: Tensor, codes: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
         """Return start states (G, 2**n, B), and (G, D, D) or (G, B, D, D) for each block."""
-        start, stacks = self._builder.build(weight_angles, data_angles, codes)
+        qubit_states, stacks = self._builder.build(weight_angles, data_angles, codes)
+        start = start_state(self._plan, qubit_states, data_angles)
         matrices: dict[int, Tensor] = {}
         for stack, tensor in zip(self._builder.stacks, stacks, strict=True):
             # (n, D, D, G) or (n, D, D, G, B): the matrix's axes become the last ones.

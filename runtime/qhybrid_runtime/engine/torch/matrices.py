@@ -6,19 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qhybrid_runtime.engine.by_dtype import ByDtype
+from qhybrid_runtime.engine.by_dtype import ByDtype, OnDevice
 from qhybrid_runtime.engine.coefficients import ONE, ZERO, Coefficients
 from qhybrid_runtime.engine.fusion import Block, Plan
 from qhybrid_runtime.engine.gates import gate_series
 from qhybrid_runtime.engine.program import Operation, Source
-from qhybrid_runtime.engine.torch.starts import start_state
 
 #: Real dtype of inputs and weights -> the dtype of amplitudes.
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 #: Entries of the Pauli matrices in the order of their codes: I, X, Y, Z. Y is Z after X here, which
 #: differs by a phase that no expectation value sees.
-_PAULI_VALUES = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1, -1, 0], [1, 0, 0, -1]])
+_PAULI_VALUES = OnDevice(torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1, -1, 0], [1, 0, 0, -1]]))
 
 
 class _Series:
@@ -30,9 +29,8 @@ class _Series:
         terms = max(s.coefficients.shape[1] for s in series)
         pads = [(0, terms - s.coefficients.shape[1]) for s in series]
         counts = [len(s.coefficients) for s in series]
-        self.columns = torch.from_numpy(
-            np.repeat([operation.angles for operation in operations], counts, axis=0)
-        )
+        columns = np.repeat([operation.angles for operation in operations], counts, axis=0)
+        self._columns = OnDevice(torch.from_numpy(columns))
         self._coefficients = np.concatenate(
             [np.pad(s.coefficients, ((0, 0), p)) for s, p in zip(series, pads, strict=True)]
         )
@@ -45,7 +43,7 @@ class _Series:
         """Return values (n_values, ...) at angles (n_angles, ...)."""
         like = (1,) * (angles.dim() - 1)
         coefficients, frequencies = self._tensors.get(angles, self._tensors_like)
-        columns = self.columns.to(angles.device)
+        columns = self._columns.on(angles.device)
         turns = sum(
             (
                 angles.index_select(0, columns[:, j])[:, None]
@@ -68,7 +66,9 @@ class ValueTable(Coefficients):
     def __init__(self, operations: Sequence[Operation]) -> None:
         super().__init__(operations)
         self._series = [(source, _Series(members)) for source, members in self.series]
-        self._sites = torch.tensor([op.angles[0] for op in self.errors], dtype=torch.int64)
+        sites = [op.angles[0] for op in self.errors]
+        self._sites = OnDevice(torch.tensor(sites, dtype=torch.int64))
+        self._constants = ByDtype[Tensor]()
 
     def __call__(self, angles: dict[Source, Tensor], codes: Tensor | None, like: Tensor) -> Tensor:
         """Return the values (n_values, ...) in the shape and on the torch device of `like` (...).
@@ -77,18 +77,21 @@ class ValueTable(Coefficients):
         (n_sites, ...).
         """
         dtype, trailing = COMPLEX[like.dtype], (1,) * like.dim()
-        constants = torch.as_tensor(self.constants).to(like.device, dtype)
+        constants = self._constants.get(like, self._constants_like)
         parts = [constants.reshape(-1, *trailing).expand(-1, *like.shape)]
         for source, series in self._series:
             parts.append(series(angles[source]).expand(-1, *like.shape))
-        if len(self._sites):
+        if self.errors:
             if codes is None:
-                picked = like.new_zeros((len(self._sites), *like.shape), dtype=torch.int64)
+                picked = like.new_zeros((len(self.errors), *like.shape), dtype=torch.int64)
             else:
-                picked = codes.index_select(0, self._sites.to(codes.device)).long()
-            values = _PAULI_VALUES.to(like.device)[picked].movedim(-1, 1)
+                picked = codes.index_select(0, self._sites.on(codes.device)).long()
+            values = _PAULI_VALUES.on(like.device)[picked].movedim(-1, 1)
             parts.append(values.flatten(0, 1).to(dtype))
         return torch.cat(parts)
+
+    def _constants_like(self, like: Tensor) -> Tensor:
+        return torch.as_tensor(self.constants).to(like.device, COMPLEX[like.dtype])
 
 
 class Stack(NamedTuple):
@@ -98,7 +101,7 @@ class Stack(NamedTuple):
     differs: bool  # Whether the matrices differ from sample to sample.
     # Rows of the value table for the first operation of each block, then for the second of those
     # that have one, and so on; shape (n, D, D) each.
-    rounds: tuple[Tensor, ...]
+    rounds: tuple[OnDevice, ...]
 
 
 class MatrixBuilder:
@@ -128,10 +131,14 @@ class MatrixBuilder:
             self._stack(plan.blocks, members, differs) for (differs, _), members in alike.items()
         )
         runs = sorted(range(plan.num_qubits), key=lambda qubit: -len(plan.starts[qubit]))
-        self._qubits = torch.from_numpy(np.argsort(runs))
+        self._qubits = OnDevice(torch.from_numpy(np.argsort(runs)))
         self._starts = self._rounds(
             [(plan.starts[qubit], (qubit,)) for qubit in runs], self._tables[True]
         )
+        # Only the first column of the first matrix acts on |0>.
+        first = self._starts[0].tensor[:, :, 0] if self._starts else torch.empty(0, 2)
+        zero = torch.tensor([[ONE, ZERO]]).expand(plan.num_qubits - len(first), 2)
+        self._first_rows = OnDevice(torch.cat([first.long(), zero]).flatten())
 
     def _stack(self, blocks: Sequence[Block], members: Sequence[int], differs: bool) -> Stack:
         ordered = sorted(members, key=lambda index: -len(blocks[index].operations))
@@ -142,23 +149,24 @@ class MatrixBuilder:
         self,
         sequences: Sequence[tuple[Sequence[Operation], Sequence[int]]],
         table: ValueTable,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[OnDevice, ...]:
         """Return the rows of each sequence's operations; sequences are sorted, longest first."""
         steps = max((len(operations) for operations, _ in sequences), default=0)
         rounds = (
             [table.index(ops[step], targets) for ops, targets in sequences if step < len(ops)]
             for step in range(steps)
         )
-        return tuple(torch.from_numpy(np.stack(members)) for members in rounds)
+        return tuple(OnDevice(torch.from_numpy(np.stack(members))) for members in rounds)
 
     def build(
         self, weight_angles: Tensor, data_angles: Tensor, codes: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the start state (G, 2**n, B) and the matrices of the stacks.
+        """Return the states of qubits on their own, (n, 2, G, B), and the matrices of the stacks.
 
         For each of `stacks` it is a tensor (n, D, D, G), or (n, D, D, G, B) where its blocks differ
         from sample to sample. The angles are (G, n_weight_angles) and (G, B, n_data_angles), the
-        Pauli operators of error sites (n_sites, G, B), none where omitted.
+        Pauli operators of error sites (n_sites, G, B), none where omitted. `start_state` makes the
+        start state of the first.
         """
         shared: dict[Source, Tensor] = {"weights": weight_angles.movedim(-1, 0)}
         differing: dict[Source, Tensor] = {
@@ -171,36 +179,32 @@ class MatrixBuilder:
             True: self._tables[True](differing, codes, like),
         }
         stacks = [_multiplied(stack.rounds, tables[stack.differs]) for stack in self.stacks]
-        return start_state(self._plan, self._qubit_states(tables[True]), data_angles), stacks
+        return self._qubit_states(tables[True]), stacks
 
     def _qubit_states(self, table: Tensor) -> Tensor:
         """Return (n_qubits, 2, ...) of values (n_values, ...)."""
-        lead = (len(self._qubits), 2)
-        zero = torch.tensor([ONE, ZERO], device=table.device).repeat(lead[0])
-        if not self._starts:
-            return table.index_select(0, zero).reshape(*lead, *table.shape[1:])
-        # Only the first column of the first matrix acts on |0>.
-        first = self._starts[0][:, :, 0].reshape(-1).to(table.device)
-        rows = torch.cat([first, zero[len(first) :]])
-        states = table.index_select(0, rows).reshape(*lead, *table.shape[1:])
+        rows = self._first_rows.on(table.device)
+        states = table.index_select(0, rows).unflatten(0, (-1, 2))
         for index in self._starts[1:]:
-            count = len(index)
+            count = len(index.tensor)
             moved = (_looked_up(index, table) * states[:count, None]).sum(2)
             states = torch.cat([moved, states[count:]])
-        return states.index_select(0, self._qubits.to(table.device))
+        if not self._starts:
+            return states
+        return states.index_select(0, self._qubits.on(table.device))
 
 
-def _looked_up(index: Tensor, table: Tensor) -> Tensor:
+def _looked_up(index: OnDevice, table: Tensor) -> Tensor:
     """Return matrices (n, D, D, ...) whose entries are the rows `index` (n, D, D) of a table."""
-    rows = index.flatten().to(table.device)
-    return table.index_select(0, rows).reshape(*index.shape, *table.shape[1:])
+    rows = index.on(table.device)
+    return table.index_select(0, rows.flatten()).reshape(*rows.shape, *table.shape[1:])
 
 
-def _multiplied(rounds: Sequence[Tensor], table: Tensor) -> Tensor:
+def _multiplied(rounds: Sequence[OnDevice], table: Tensor) -> Tensor:
     """Return the products (n, D, D, ...) of the matrices of each block."""
     product = _looked_up(rounds[0], table)
     for index in rounds[1:]:
-        count = len(index)
+        count = len(index.tensor)
         matrices = _looked_up(index, table)
         longer = (matrices[:, :, :, None] * product[:count, None]).sum(2)
         product = longer if count == len(product) else torch.cat([longer, product[count:]])

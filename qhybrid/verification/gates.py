@@ -1,4 +1,4 @@
-"""A circuit as a plain list of gates with affine angles, which is what peers are built from."""
+"""A circuit as a plain list of gates with affine angles, from which other tools build theirs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,14 @@ import numpy as np
 from qiskit.circuit import ParameterExpression
 
 from qhybrid_circuits import VariationalCircuit
+
+PENNYLANE_NAMES = {
+    "h": "Hadamard", "s": "S", "t": "T", "sx": "SX", "x": "PauliX", "y": "PauliY", "z": "PauliZ",
+    "rx": "RX", "ry": "RY", "rz": "RZ", "p": "PhaseShift", "u": "U3", "cx": "CNOT", "cy": "CY",
+    "cz": "CZ", "ch": "CH", "swap": "SWAP", "crx": "CRX", "cry": "CRY", "crz": "CRZ",
+    "cp": "ControlledPhaseShift", "rxx": "IsingXX", "ryy": "IsingYY", "rzz": "IsingZZ",
+}  # fmt: skip
+"""Qiskit's name of a gate -> PennyLane's. Both order controls first, and wire i is qubit i."""
 
 
 @dataclass(frozen=True)

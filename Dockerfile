@@ -1,0 +1,16 @@
+# qhybrid on the CPU: docker build --tag qhybrid . && docker run --rm -v "$PWD:/work" qhybrid train
+FROM python:3.12-slim AS build
+WORKDIR /source
+COPY . .
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
+FROM python:3.12-slim
+# PyTorch's own index has wheels without the 4 GB of GPU libraries.
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "torch>=2.6" "torchvision>=0.21" \
+    && pip install --no-cache-dir /wheels/*.whl
+RUN useradd --create-home qhybrid
+USER qhybrid
+WORKDIR /work
+ENTRYPOINT ["qhybrid"]
+CMD ["--help"]

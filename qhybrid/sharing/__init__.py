@@ -1,0 +1,1 @@
+"""Runs for others: exported folders, and pipelines that draw from them."""

@@ -1,0 +1,1 @@
+"""Stock tools compared with qiskit.quantum_info on this project's circuits."""

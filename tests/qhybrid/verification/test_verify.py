@@ -1,0 +1,104 @@
+import json
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import DensityMatrix, Kraus
+from qiskit_aer.primitives import EstimatorV2
+
+from qhybrid.cli import main
+from qhybrid.verification.case import READOUT_ERROR, find_case
+from qhybrid.verification.tool import Tool
+from qhybrid.verification.verify import find_tools, verify
+
+_ASKED = ["verify", "crz", "--package", "qiskit-aer", "--package", "qhybrid"]
+
+
+def test_references_are_those_of_a_known_function() -> None:
+    case = find_case("ry")  # H, RY(x), RY(w): <X> = cos(x + w), <Y> = 0, <Z> = -sin(x + w)
+    angle = case.point.sum()
+    np.testing.assert_allclose(
+        case.reference("values"), [np.cos(angle), 0, -np.sin(angle)], atol=1e-12
+    )
+    slopes = np.array([-np.sin(angle), 0, -np.cos(angle)])
+    np.testing.assert_allclose(
+        case.reference("gradients"), np.stack([slopes, slopes], axis=1), atol=1e-10
+    )
+
+
+def test_readout_errors_are_those_of_a_channel_before_the_measurement() -> None:
+    case = find_case("qattention")  # observables of Z alone
+    flip = Kraus([np.sqrt(1 - READOUT_ERROR) * np.eye(2), np.sqrt(READOUT_ERROR) * np.eye(2)[::-1]])
+    state = DensityMatrix(case.bound)
+    for qubit in range(case.variational.num_qubits):
+        state = state.evolve(flip, [qubit])
+    wanted = [state.expectation_value(o).real for o in case.variational.observables]
+    np.testing.assert_allclose(case.reference("readout"), wanted, atol=1e-12)
+
+
+def test_verdicts() -> None:
+    def right(case):
+        return case.reference("values")
+
+    def off(case):
+        return case.reference("values") - 0.25 * (np.arange(case.variational.num_outputs) == 1)
+
+    def refuses(case):
+        raise ValueError("no such\ngate")
+
+    tools = [
+        Tool("a", "numpy", "values", right, "known", ("https://issue",)),
+        Tool("b", "numpy", "values", off, "known", ("https://issue",)),
+        Tool("c", "numpy", "values", refuses, "known", ("https://issue",)),
+        Tool("d", "no-such-package", "values", right),
+        Tool("e", "numpy", "values", lambda case: case.reference("gradients")),
+        Tool("f", "numpy", "values", lambda case: np.nan * case.reference("values")),
+    ]
+    found = verify(["rx"], tools)
+    verdicts = ["right", "wrong", "refused", "absent", "wrong", "wrong"]
+    assert [each.verdict for each in found] == verdicts
+    assert found[1].error == pytest.approx(0.25)
+    assert [bool(each.issues) for each in found] == [False, True, False, False, False, False]
+    assert found[2].message == "ValueError: no such gate"
+    assert found[3].version is None
+
+
+def test_the_command_tells_what_aer_makes_of_a_controlled_rotation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*_ASKED, "--format", "json"]) == 0
+    found = {(each["tool"], each["case"]): each for each in json.loads(capsys.readouterr().out)}
+    assert all({"tool", "version", "case", "verdict", "error"} <= set(f) for f in found.values())
+    case = find_case("crz")
+    pub = (case.variational.circuit, list(case.variational.observables), case.in_circuit_order)
+    evs = EstimatorV2().run([pub], precision=0.0).result()[0].data.evs
+    error = np.abs(evs - case.reference("values")).max()
+    symbolic = found["qiskit-aer EstimatorV2, symbolic", "crz values"]
+    assert symbolic["error"] == pytest.approx(error, abs=1e-12)
+    assert symbolic["verdict"] == ("right" if error <= 1e-6 else "wrong")
+    assert found["qiskit-aer EstimatorV2, bound", "crz values"]["verdict"] == "right"
+    assert main(_ASKED) == 0
+    shown = capsys.readouterr().out
+    assert f"WRONG by {error:.2f}" in shown or error <= 1e-6
+    assert shown.splitlines()[-1].split()[0] == str(
+        sum(each["verdict"] == "right" for each in found.values())
+    )
+    ours = [each["verdict"] for (tool, _), each in found.items() if tool.startswith("qhybrid ")]
+    assert ours == ["right"] * 4
+
+
+@pytest.mark.parametrize("tool", find_tools(), ids=lambda tool: f"{tool.package} {tool.name}")
+def test_every_tool_answers_or_refuses(tool: Tool) -> None:
+    if tool.version is None:
+        pytest.skip(f"{tool.package} is not installed")
+    (found,) = verify(["rz"], [tool])
+    known = found.verdict in ("wrong", "refused") and found.issues
+    assert found.verdict == "right" or known, found.message
+
+
+def test_a_name_that_is_neither_ansatz_nor_gate_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["verify", "crq"]) == 2
+    assert "did you mean crz or cry or crx" in capsys.readouterr().err
+    assert main(["verify", "--package", "aer"]) == 2
+    assert "qiskit-aer" in capsys.readouterr().err
