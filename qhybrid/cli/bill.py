@@ -19,7 +19,7 @@ def bill(
         list[Path], typer.Argument(metavar="FILE...", help="Circuits: QPY, OpenQASM 2 or 3.")
     ],
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="`fake_NAME`, `ibm_NAME` or `ibm`.")
+        str, typer.Option(metavar="NAME", help="`fake_NAME`, `ibm_NAME`, `ibm`, or another QPU.")
     ] = "fake_fez",
     shots: Annotated[int, typer.Option(metavar="N", help="Per circuit and parameter set.")] = 1024,
     sets: Annotated[

@@ -4,7 +4,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from qhybrid_circuits import QHybridError, RequestError
+from qhybrid_circuits import RequestError
 from qhybrid_circuits.errors import QpuLimitError
 from qhybrid_runtime.hardware.accounts import AccountPlan, without_token
 from qhybrid_runtime.hardware.billing import PrimitiveSettings, execution_limit
@@ -14,7 +14,6 @@ from qhybrid_runtime.hardware.client_internals import (
     is_misfit,
     is_of_service,
     limit_silence,
-    may_pass,
     posted_again,
     renew_tokens,
     result_of,
@@ -23,6 +22,7 @@ from qhybrid_runtime.hardware.client_internals import (
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
 from qhybrid_runtime.hardware.job_client import JobClient, JobFailed, Notify, Pubs, Tables
 from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.refusals import FEW_TRIES, final_error
 
 ModeName = Literal["session", "batch", "job"]
 
@@ -35,9 +35,6 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 120.0
 #: Calls in a row that may fail for want of a connection: about nine minutes with their waits. No
 #: call is repeated after so many seconds, which silent connections take before.
 _MOST_TRIES, _LONGEST_OUTAGE_SECONDS = 10, 900.0
-
-#: Calls in a row that may be refused: twice by a session, then by the QPU itself.
-_FEW_TRIES = 3
 
 #: Seconds between questions after the service's estimate of a dry run.
 _QUOTE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -240,10 +237,10 @@ class ServiceClient(JobClient):
         """
         doing = "ask for an estimate"
         job = self._patiently(
-            doing, lambda: self._run(self._backend, pubs, settings, dry_run=True), _FEW_TRIES
+            doing, lambda: self._run(self._backend, pubs, settings, dry_run=True), FEW_TRIES
         )
         for pause in (*_QUOTE_PAUSES, None):
-            seconds = self._patiently(doing, partial(estimated_seconds, job), _FEW_TRIES)
+            seconds = self._patiently(doing, partial(estimated_seconds, job), FEW_TRIES)
             if seconds is not None or pause is None:
                 return seconds
             self._sleep(pause)
@@ -258,7 +255,7 @@ class ServiceClient(JobClient):
         # One that an earlier process has left open is not needed any more either.
         opened, self._opened = self._opened or self._joined(), None
         if opened is not None:
-            self._patiently(f"close the {self.mode}", opened.close, most=_FEW_TRIES)
+            self._patiently(f"close the {self.mode}", opened.close, most=FEW_TRIES)
             self._ledger.session_id = None
 
     def _execution_mode(self) -> Any:
@@ -324,36 +321,12 @@ class ServiceClient(JobClient):
                 code = status_code(error)
                 if code == 401 and not renew_tokens(self._service):
                     code = None  # It is the token service that does not answer.
-                final = _final(doing, error, code, tries, 0 if late else most)
+                final = final_error(doing, error, code, tries, 0 if late else most)
                 # From None: the client's exceptions hold requests, and these hold the token.
                 if final is not None:
                     raise final from None
             self._sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
-
-
-def _final(
-    doing: str, error: Exception, code: int | None, tries: int, most: int
-) -> Exception | None:
-    """Return what to raise after so many tries, or None where another try may help."""
-    kind = type(error).__name__
-    message = without_token(str(error) or kind)
-    if kind == "RuntimeJobNotFound":
-        return JobFailed("the service does not know it any more")
-    if kind in ("IBMInputValueError", "RuntimeProgramNotFound"):
-        return RequestError(f"cannot {doing}: {message}")
-    # A request that is refused stays refused, but for a session that is over or a token that is.
-    if tries < (most if may_pass(code) else min(most, _FEW_TRIES)):
-        return None
-    if code == 401:
-        return RequestError(
-            f"cannot {doing}: {message}; the account's token is refused: check QISKIT_IBM_TOKEN, "
-            "or the saved account, then go on with --resume"
-        )
-    return QHybridError(
-        f"cannot {doing}: {message}; jobs that were submitted go on without us: check the network, "
-        "then go on with --resume"
-    )
 
 
 def _open_mode(service: Any, mode: ModeName, backend: Any, session_id: str | None = None) -> Any:
