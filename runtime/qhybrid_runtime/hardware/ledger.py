@@ -12,6 +12,7 @@ import numpy as np
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.files import regular, replacing
+from qhybrid_runtime.hardware.readout import ReadoutCalibration
 from qhybrid_runtime.hardware.round_plan import PubPart
 
 #: Version of the files; a reader refuses others.
@@ -32,6 +33,9 @@ class JobRecord:
         values: Shape (n_samples, n_observables) a part; None until there is a result.
         standard_errors: The same for standard errors.
         sha256: Hash of both tables as JSON; None in records of old versions.
+        readout: Name of the calibration that its values are corrected by; None where the client
+            corrects them by one of the job's own.
+        learns: Whether the job makes this calibration.
     """
 
     parts: list[PubPart]
@@ -43,6 +47,8 @@ class JobRecord:
     values: list[list[list[float]]] | None = None
     standard_errors: list[list[list[float]]] | None = None
     sha256: str | None = None
+    readout: str | None = None
+    learns: bool = False
 
     @property
     def pending_seconds(self) -> float:
@@ -143,6 +149,7 @@ class Ledger:
         self._earlier: dict[str, RoundRecord] | None = None
         self._seconds, self._submissions = 0.0, 0
         self._session_id: str | None = None
+        self._calibrations: dict[str, ReadoutCalibration] | None = None
 
     def round(self, key: str) -> RoundRecord:
         """Return the record of a round, as far as it got in this or an earlier process.
@@ -202,6 +209,45 @@ class Ledger:
             else:
                 _write(path, {"id": session_id})
 
+    def calibration(self, name: str) -> ReadoutCalibration:
+        """Return a calibration of readout by its name.
+
+        Raises:
+            RequestError: It is not on record.
+        """
+        known = self._known_calibrations().get(name)
+        if known is None:
+            raise _damaged(self._readout_file, f"the calibration '{name}' is missing")
+        return known
+
+    def fresh_calibration(self) -> str | None:
+        """Return the name of the latest calibration of readout if it is fresh, or None."""
+        known = list(self._known_calibrations().values())
+        return known[-1].name if known and known[-1].fresh else None
+
+    def keep_calibration(self, made: ReadoutCalibration) -> None:
+        """Put a calibration of readout on record."""
+        known = self._known_calibrations()
+        known[made.name] = made
+        if self._readout_file is not None:
+            _write(self._readout_file, {"calibrations": [asdict(each) for each in known.values()]})
+
+    @property
+    def _readout_file(self) -> Path | None:
+        return None if self._folder is None else self._folder / "readout.json"
+
+    def _known_calibrations(self) -> dict[str, ReadoutCalibration]:
+        if self._calibrations is None:
+            path, self._calibrations = self._readout_file, {}
+            if path is not None and path.exists():
+                try:
+                    content = json.loads(regular(path).read_text(encoding="utf-8"))
+                    known = [ReadoutCalibration.read(each) for each in content["calibrations"]]
+                except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise _damaged(path, error) from error
+                self._calibrations = {each.name: each for each in known}
+        return self._calibrations
+
     def _of_earlier_processes(self) -> dict[str, RoundRecord]:
         """Return the records of earlier processes by their names, read and summed up once."""
         if self._earlier is None:
@@ -259,6 +305,10 @@ def _job(entry: dict[str, Any]) -> JobRecord:
     texts = [job.tag, *job.failed, "" if job.job_id is None else job.job_id]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("an id is not a text")
+    if not isinstance(job.learns, bool) or not (
+        isinstance(job.readout, str) or (job.readout is None and not job.learns)
+    ):
+        raise ValueError(f"its calibration of readout is {job.readout!r}")
     if (job.values is None) != (job.standard_errors is None):
         raise ValueError("values without standard errors, or these alone")
     if job.values is not None and job.standard_errors is not None:
