@@ -6,7 +6,7 @@ import numpy as np
 from qiskit.primitives import StatevectorEstimator
 
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
-from qhybrid_runtime.hardware.jobs import JobClient, Tables
+from qhybrid_runtime.hardware.job_client import JobClient, Tables
 from qhybrid_runtime.hardware.local_client import compacted
 from qhybrid_runtime.hardware.round_plan import LoweredPub
 

@@ -12,7 +12,7 @@ from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_runtime.backends.ibm import IbmBackend
 from qhybrid_runtime.hardware import service_client
-from qhybrid_runtime.hardware.jobs import JobEvent
+from qhybrid_runtime.hardware.job_client import JobEvent
 from qhybrid_runtime.loopback.faults import Fault
 from qhybrid_runtime.loopback.programs import read_program
 from qhybrid_runtime.loopback.server import LoopbackService

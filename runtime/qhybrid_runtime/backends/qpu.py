@@ -13,12 +13,12 @@ from qhybrid_runtime.backends.lowering_estimator import LoweringEstimator
 from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.compiled import CompiledCircuit, Tensors
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.job_client import JobClient, JobEvent
 from qhybrid_runtime.hardware.job_packing import Pack, Packing
-from qhybrid_runtime.hardware.jobs import HardwareExecutor, JobClient, JobEvent
+from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.mitigation import MITIGATIONS, mitigation_named
 from qhybrid_runtime.hardware.quote import Quote, quote_round
-
 
 _USUAL = asdict(PrimitiveSettings())
 

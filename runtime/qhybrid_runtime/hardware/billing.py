@@ -293,6 +293,13 @@ def total(bills: Iterable[Bill]) -> Bill:
     return Bill(jobs, pubs, executions, seconds, success)
 
 
+def calibrated_once(bill: Bill, settings: PrimitiveSettings) -> Bill:
+    """Return the bill of a run's rounds where the first job learns the readout errors for all."""
+    saved = settings.calibration * (bill.jobs - 1) if settings.keeps_calibration else 0
+    seconds = bill.qpu_seconds - saved * SECONDS_AN_EXECUTION
+    return replace(bill, executions=bill.executions - saved, qpu_seconds=seconds)
+
+
 def least_known(figures: Iterable[float | None]) -> float | None:
     """Return the least of the figures that are known, or None where none is."""
     return min((figure for figure in figures if figure is not None), default=None)

@@ -9,7 +9,7 @@ from qhybrid_circuits.lowering.targets import restricted_target
 from qhybrid_runtime.device_noise.region_simulator import RegionSimulator
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
-from qhybrid_runtime.hardware.jobs import JobClient, JobFailed, Notify, Pubs, Tables
+from qhybrid_runtime.hardware.job_client import JobClient, JobFailed, Notify, Pubs, Tables
 from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Simulators that a client keeps: each knows the noise of the qubits of one circuit.

@@ -20,7 +20,7 @@ from qhybrid_runtime.hardware.client_internals import (
     status_code,
 )
 from qhybrid_runtime.hardware.ibm_primitives import Submit, primitive_values, run_primitive
-from qhybrid_runtime.hardware.jobs import JobClient, JobFailed, Notify, Pubs, Tables
+from qhybrid_runtime.hardware.job_client import JobClient, JobFailed, Notify, Pubs, Tables
 from qhybrid_runtime.hardware.ledger import Ledger
 
 ModeName = Literal["session", "batch", "job"]
