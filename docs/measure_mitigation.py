@@ -1,7 +1,7 @@
 """Measure what each mitigation of errors brings for its QPU seconds, on a fake QPU.
 
     python docs/measure_mitigation.py [--backend NAME] [--samples N] [--shots N] [--seed N]
-        [--only CIRCUIT ...] [--keep FILE]
+        [--circuits NAME ...] [--only MITIGATION ...] [--keep FILE]
 
 runs circuits with random inputs and weights, compares their outputs with exact ones, prints the
 table of hardware.md and draws docs/images/mitigation.png. FILE keeps what is measured.
@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--shots", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--circuits", nargs="*", default=["HQConv", "qlatent"])
     parser.add_argument("--only", nargs="*", default=list(MITIGATIONS))
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args(arguments)
@@ -76,6 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
     found = json.loads(asked.keep.read_text()) if kept else {}
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     for kind, circuit in circuits().items():
+        if kind not in asked.circuits:
+            continue
         figures = found.setdefault(kind, {})
         for name in asked.only:
             if name not in figures:
