@@ -98,9 +98,9 @@ def lower(
     def finished(candidates: Iterable[Candidate]) -> list[LoweredCircuit]:
         return [_lowered(name, each, device_target, measured, fractional) for each in candidates]
 
-    def by_qiskit(seeds: Iterable[int]) -> list[LoweredCircuit]:
+    def by_qiskit(seeds: Sequence[int]) -> list[LoweredCircuit]:
         where = (usable, couplings, device_target)
-        return finished(preset_candidates(bound, *where, tuple(seeds), measured))
+        return finished(preset_candidates(bound, *where, seeds, measured)) if seeds else []
 
     def find() -> LoweredCircuit:
         blocks = collect_blocks(bound) if can_synthesize(device_target) else None
@@ -112,6 +112,8 @@ def lower(
             return _best(found + by_qiskit(seeds))
 
         def better() -> list[int]:
+            if planner.fits(blocks):
+                return []
             least = min(each.circuit.num_nonlocal_gates() for each in found)
             seeds = range(_COMPARED)
             return better_seeds(bound, usable, couplings, device_target, seeds, least)

@@ -75,9 +75,9 @@ class Planner:
 
     def _reframed(self, blocks: BlockCircuit) -> Candidate | None:
         """Return the circuit in Pauli frames, None where it fits without or does not have them."""
-        if self._fits(blocks):
+        if self.fits(blocks):
             return None
-        found = reframe(blocks, self.fractional, self._frames, self._fits)
+        found = reframe(blocks, self.fractional, self._frames, self.fits)
         if found is None:
             return None
         vertices = replace(self, measured=tuple(found.final[qubit] for qubit in self.measured))
@@ -87,7 +87,8 @@ class Planner:
         final = tuple(lowered.final_layout[vertex] for vertex in found.final)
         return lowered._replace(final_layout=final)
 
-    def _fits(self, blocks: BlockCircuit) -> bool:
+    def fits(self, blocks: BlockCircuit) -> bool:
+        """Return whether every block's qubits can be neighbours at once."""
         return fits_directly(routing_problem(blocks, self.fractional), self.couplings)
 
     def _frames(self, problem: FrameProblem) -> FramePlan | None:

@@ -355,7 +355,7 @@ def test_a_plan_with_nothing_left_has_a_bill(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("typer.confirm", asked.append)
     _ask(bill)
-    assert asked == ["Spend about 17 QPU seconds, though the plan has none left?"]
+    assert asked == ["Spend about 16 QPU seconds, though the plan has none left?"]
 
 
 def test_auto_takes_the_most_accurate_mitigation_that_the_limit_allows(run: Run) -> None:
