@@ -117,7 +117,7 @@ class HardwareExecutor:
         copies = [self._packing.copies(task.lowered, len(task.inputs)) for task in tasks]
         known = self.ledger.fresh_calibration() if settings.keeps_calibration else None
         name = known or (readout.new_name() if settings.keeps_calibration else None)
-        jobs = []
+        jobs: list[JobRecord] = []
         for parts in plan_jobs(tasks, copies, settings, self._limits):
             # The first job of a run learns the readout errors for all.
             learns = name is not None and known is None and not jobs
