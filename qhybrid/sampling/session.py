@@ -42,7 +42,7 @@ from qhybrid.torch_device import choose_device
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.qpu import QpuBackend
-from qhybrid_runtime.hardware.mitigation import AUTO, USUAL, front
+from qhybrid_runtime.hardware.mitigation import AUTO, USUAL, Name, front
 
 
 def run_sampling(
@@ -114,7 +114,7 @@ def settled(plan: SamplingPlan, console: Console) -> SamplingPlan:
     return _mitigated(plan, chosen)
 
 
-def _mitigated(plan: SamplingPlan, name: str) -> SamplingPlan:
+def _mitigated(plan: SamplingPlan, name: Name) -> SamplingPlan:
     return replace(plan, execution=replace(plan.execution, mitigate=name))
 
 

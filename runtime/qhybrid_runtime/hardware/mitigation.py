@@ -1,8 +1,11 @@
 """Mitigations of errors by name, each a combination of options of IBM's client."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from qhybrid_circuits import RequestError
+
+Name = Literal["none", "readout", "dd", "twirl", "zne", "pec"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,10 @@ AUTO = "auto"
 
 #: Those that remove the most error for their QPU seconds, the most accurate first; as measured in
 #: docs/hardware.md.
-FRONT = ("zne", "readout", "none")
+FRONT: tuple[Name, ...] = ("zne", "readout", "none")
 
 #: What `auto` is where nothing limits the QPU seconds: most error removed per QPU second.
-USUAL = "readout"
+USUAL: Name = "readout"
 
 
 def mitigation_named(name: str, *, fractional: bool = False) -> Mitigation:
@@ -68,6 +71,6 @@ def mitigation_named(name: str, *, fractional: bool = False) -> Mitigation:
     return found
 
 
-def front(*, fractional: bool) -> tuple[str, ...]:
+def front(*, fractional: bool) -> tuple[Name, ...]:
     """Return the names that `auto` chooses among, the most accurate first."""
     return tuple(name for name in FRONT if not (fractional and MITIGATIONS[name].twirls))

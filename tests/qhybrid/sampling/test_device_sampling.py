@@ -383,4 +383,4 @@ def test_a_run_of_auto_is_resumed_with_what_was_chosen(run: Run, tmp_path: Path)
     with pytest.raises(QpuLimitError):
         sample_run(run, replace(auto, max_qpu_seconds=0.0), out=tmp_path / "run")
     drawn = sample_run(run, replace(auto, max_qpu_seconds=99.0), out=tmp_path / "run", resume=True)
-    assert manifest(drawn)["mitigate"] == "none"
+    assert drawn.plan().execution.mitigate == "none"
