@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qhybrid_circuits.lowering import (
         LoweredCircuit,
         lower,
-        lowering_pass_manager,
+        pass_manager,
         restricted_target,
         success_probability,
     )
@@ -39,7 +39,7 @@ __all__ = [
     "VariationalCircuit",
     "build_ansatz",
     "lower",
-    "lowering_pass_manager",
+    "pass_manager",
     "plain_circuit",
     "resource_report",
     "restricted_target",

@@ -33,7 +33,8 @@ def sampling_cost(
         ]
         for parts in circuits.rounds or ()
     ]
-    ours = billing.total(billing.estimate(each, settings) for each in rounds).times(plan.steps)
+    round_bills = (billing.estimate(each, settings) for each in rounds)
+    ours = billing.calibrated_once(billing.total(round_bills).times(plan.steps), settings)
     theirs = billing.total(billing.estimate_stock(each, settings) for each in rounds)
     return {
         "sampler": plan.sampler,

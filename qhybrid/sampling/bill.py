@@ -13,7 +13,7 @@ from qhybrid_runtime import Backend
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend
 from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware import billing
-from qhybrid_runtime.hardware.billing import Bill, total
+from qhybrid_runtime.hardware.billing import Bill, calibrated_once, total
 from qhybrid_runtime.hardware.quote import Quote
 from qhybrid_runtime.layer import on_backend
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS
@@ -111,8 +111,8 @@ def sampling_bill(
         steps=plan.hardware_steps,
         images=plan.num_images,
         shots=backend.settings.shots,
-        bill=total(quote.bill for quote in quotes),
-        unpacked=total(quote.unpacked for quote in quotes),
+        bill=calibrated_once(total(quote.bill for quote in quotes), backend.settings),
+        unpacked=calibrated_once(total(quote.unpacked for quote in quotes), backend.settings),
         stock=total(quote.stock for quote in quotes),
         service_seconds=expected if ask and not silence else None,
         service_silence=silence,

@@ -9,6 +9,7 @@ from qhybrid.diffusion.samplers import check_sampler
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.info import BackendInfo
+from qhybrid_runtime.hardware.mitigation import mitigation_named
 
 MOST_SHOTS = 10_000_000
 """More than any service executes at once."""
@@ -93,10 +94,30 @@ def check_execution(info: BackendInfo, request: SamplingRequest) -> None:
             f"--resilience-level {execution.resilience_level} is the estimator's, but --primitive "
             "is sampler; leave one of them out"
         )
+    _check_mitigation(execution)
     others = [n for n in (*limits, "hardware_steps") if getattr(request, n) is not None]
     refused = [name for name in (*execution.given(), *others) if name not in info.takes]
     if refused:
         raise RequestError(
             f"--{refused[0].replace('_', '-')} does not apply to the backend '{info.name}', which "
             f"{info.refusal}; leave it out, or choose another --backend"
+        )
+
+
+def _check_mitigation(execution: ExecutionRequest) -> None:
+    """Refuse a mitigation beside options that it stands for, and one that cannot act."""
+    if execution.mitigate is None:
+        return
+    fractional = bool(execution.fractional)
+    chosen = mitigation_named(execution.mitigate, fractional=fractional)
+    for name in ("resilience_level", "dynamical_decoupling", "twirling"):
+        if getattr(execution, name) is not None:
+            raise RequestError(
+                f"--mitigate {execution.mitigate} says what --{name.replace('_', '-')} would be; "
+                "leave one of them out"
+            )
+    if execution.primitive == "sampler" and chosen.resilience_level:
+        raise RequestError(
+            f"--mitigate {execution.mitigate} is the estimator's, but --primitive is sampler; "
+            "leave one of them out"
         )

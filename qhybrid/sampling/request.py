@@ -13,6 +13,8 @@ class ExecutionRequest:
 
     Attributes:
         shots: Executions of a circuit with one image's inputs.
+        mitigate: A mitigation of errors by name; `auto` is the most accurate of those that pay and
+            fit the QPU seconds that are allowed.
         primitive: `estimator` or `sampler`.
         resilience_level: Error mitigation of the estimator: 0 none, 1 readout, 2 extrapolation.
         dynamical_decoupling: Whether pulses are played on qubits that wait.
@@ -24,6 +26,10 @@ class ExecutionRequest:
 
     shots: Annotated[
         int | None, Option("Executions per circuit and image [1024].", metavar="N")
+    ] = None
+    mitigate: Annotated[
+        Literal["none", "readout", "dd", "twirl", "zne", "pec", "auto"] | None,
+        Option("Mitigation of errors: none, readout, dd, twirl, zne, pec, auto [readout]."),
     ] = None
     primitive: Annotated[Literal["estimator", "sampler"] | None, Option("On QPUs [estimator].")] = (
         None

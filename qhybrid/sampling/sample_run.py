@@ -14,6 +14,7 @@ from qhybrid.sampling.plan import SamplingPlan, plan_sampling
 from qhybrid.sampling.request import SamplingRequest
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.mitigation import AUTO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,6 +119,8 @@ def _resumed(run: Run, request: SamplingRequest, sampling: SamplingRun) -> Sampl
     started = {**vars(kept), **usual, **kept.execution.given()}
     for name, value in {**vars(request), **asdict(request.execution)}.items():
         before = started.get(name)
+        if name == "mitigate" and value == AUTO:
+            continue  # It was settled when the run began.
         if name not in CHANGEABLE and value is not None and value != before:
             was = "without it" if before is None else f"with {before}"
             raise RequestError(

@@ -44,6 +44,7 @@ from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.qpu import QpuBackend
 from qhybrid_runtime.hardware.billing import FREE_SECONDS
+from qhybrid_runtime.hardware.mitigation import AUTO, USUAL, Name, front
 
 
 def run_sampling(
@@ -75,6 +76,7 @@ def run_sampling(
         handling([signal.SIGTERM], signal.default_int_handler),
     ):
         run = SamplingRun(path)
+        plan = settled(plan, console)
         if plan.on_hardware:
             _sample_on_device(run, plan, device, confirm, console)
         else:
@@ -102,8 +104,30 @@ def _sample_on_device(
             _fill(run, plan, model, device, console, backend, bill=bill)
 
 
+def settled(plan: SamplingPlan, console: Console) -> SamplingPlan:
+    """Return a plan whose mitigation is chosen, where that was left to us.
+
+    It is the most accurate of those that pay whose bill is within the QPU seconds allowed; without
+    a limit, the one that removes most error for each.
+    """
+    if plan.execution.mitigate != AUTO:
+        return plan
+    limit, chosen = plan.max_qpu_seconds, USUAL
+    if plan.on_hardware and limit is not None:
+        for chosen in front(fractional=bool(plan.execution.fractional)):
+            if dry_run(_mitigated(plan, chosen)).bill.qpu_seconds <= limit:
+                break
+    console.print(f"mitigation: {chosen}", highlight=False)
+    return _mitigated(plan, chosen)
+
+
+def _mitigated(plan: SamplingPlan, name: Name) -> SamplingPlan:
+    return replace(plan, execution=replace(plan.execution, mitigate=name))
+
+
 def dry_run(plan: SamplingPlan) -> SamplingBill:
     """Return the bill of a plan; nothing is submitted or written."""
+    plan = settled(plan, Console(quiet=True))
     with _device_backend(plan, None) as backend:
         model = denoiser(plan, backend, "cpu")
         spec = read_spec(plan.run.folder)

@@ -18,7 +18,7 @@ from qhybrid_circuits import (
     CircuitError,
     VariationalCircuit,
     lower,
-    lowering_pass_manager,
+    pass_manager,
     resource_report,
 )
 from qhybrid_circuits.plain import plain_circuit
@@ -51,7 +51,7 @@ def test_lowering_and_reports_agree_on_what_a_circuit_is(case: str) -> None:
         np.testing.assert_allclose(values(lowered.circuit, placed), expected, atol=1e-7)
         report = resource_report(circuit, DEVICE.target, observables=OBSERVABLES, cache=False)
         assert report.layout == lowered.final_layout
-    passed = lowering_pass_manager(DEVICE.target).run(build())
+    passed = pass_manager(DEVICE.target).run(build())
     placed = tuple(each.apply_layout(passed.layout) for each in OBSERVABLES)
     np.testing.assert_allclose(values(plain_circuit(passed), placed), expected, atol=1e-7)
 
@@ -83,7 +83,7 @@ def test_measurements_that_are_left_out_are_said_once() -> None:
         lambda circuit: VariationalCircuit("c", circuit, (X,), (W,), OBSERVABLES),
         lambda circuit: lower(circuit, DEVICE.target, cache=False),
         lambda circuit: resource_report(circuit, None),
-        lambda circuit: lowering_pass_manager(DEVICE.target).run(circuit),
+        lambda circuit: pass_manager(DEVICE.target).run(circuit),
     ],
     ids=["variational", "lower", "report", "passes"],
 )

@@ -12,7 +12,7 @@ from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from qhybrid_circuits import (
-    lowering_pass_manager,
+    pass_manager,
 )
 from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
 from qhybrid_runtime import (
@@ -58,7 +58,7 @@ def test_a_pass_manager_means_what_it_does_in_stock_classes(manager: str, rng) -
     variational = hqconv(channels=1, layers=1)
     device = GenericBackendV2(30, ["cz", "rz", "sx", "x"], coupling_map=CouplingMap.from_line(30))
     passes = (
-        lowering_pass_manager(device.target)
+        pass_manager(device.target)
         if manager == "ours"
         else generate_preset_pass_manager(1, device, seed_transpiler=1)
     )

@@ -3,7 +3,7 @@
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
-from qhybrid_circuits.lowering.passes import LoweringPass, lowering_pass_manager
+from qhybrid_circuits.lowering.passes import LoweringPass, pass_manager
 from qhybrid_circuits.lowering.placement.copies import PackedCircuit, pack
 from qhybrid_circuits.lowering.placement.regions import disjoint_regions, lower_copies
 from qhybrid_circuits.lowering.targets import restricted_target, with_fractional_gates
@@ -15,8 +15,8 @@ __all__ = [
     "disjoint_regions",
     "lower",
     "lower_copies",
-    "lowering_pass_manager",
     "pack",
+    "pass_manager",
     "restricted_target",
     "success_probability",
     "with_fractional_gates",

@@ -28,8 +28,9 @@ from qhybrid_circuits.lowering.cost.couplings import (
 )
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
+from qhybrid_circuits.lowering.plan import WORTH, routing_problem
 from qhybrid_circuits.lowering.planner import Planner
-from qhybrid_circuits.lowering.preset import preset_candidates
+from qhybrid_circuits.lowering.preset import better_seeds, preset_candidates
 from qhybrid_circuits.lowering.targets import (
     can_synthesize,
     with_angle_bounds,
@@ -37,6 +38,9 @@ from qhybrid_circuits.lowering.targets import (
 )
 from qhybrid_circuits.plain import measured_qubits, plain_request, used_qubits
 from qhybrid_circuits.variational import VariationalCircuit
+
+#: Seeds of Qiskit's passes that a structure is compared with once.
+_COMPARED = 12
 
 #: What is kept of a `LoweredCircuit` beside its circuit.
 _FACTS = ("qubits", "final_layout", "fractional", "success_probability", "swaps")
@@ -58,7 +62,8 @@ def lower(
     merged into the blocks beside them; qubits that interact in rings are moved by shorter sequences
     of Clifford gates. Which gates move qubits, and where on the QPU, depends on the circuit's
     structure only, so that new weights take milliseconds. Where gates on two qubits have unbound
-    parameters, Qiskit's own passes do the work. The state of the logical qubits stays the same, up
+    parameters, Qiskit's own passes do the work, and where they do better with one of twelve seeds,
+    which is tried once for each structure. The state of the logical qubits stays the same, up
     to a global phase; `LoweredCircuit.apply_layout` maps observables to where the qubits end.
 
     Amplitude encodings with symbolic features become gates with angles of their own: see
@@ -90,17 +95,33 @@ def lower(
     store, seeds = use_cache(cache), tuple(seeds)
     device_content = target_content(device_target)
 
+    def finished(candidates: Iterable[Candidate]) -> list[LoweredCircuit]:
+        return [_lowered(name, each, device_target, measured, fractional) for each in candidates]
+
+    def by_qiskit(seeds: Sequence[int]) -> list[LoweredCircuit]:
+        where = (usable, couplings, device_target)
+        return finished(preset_candidates(bound, *where, seeds, measured)) if seeds else []
+
     def find() -> LoweredCircuit:
         blocks = collect_blocks(bound) if can_synthesize(device_target) else None
-        candidates = []
-        if blocks is not None:
-            planner = Planner(store, couplings, device_target, device_content, measured)
-            candidates += planner.lower(blocks)
-        if not candidates or couplings.num_qubits <= 2 * bound.num_qubits:
-            where = (usable, couplings, device_target)
-            candidates += preset_candidates(bound, *where, seeds, measured)
-        found = [_lowered(name, each, device_target, measured, fractional) for each in candidates]
-        return min(found, key=_rank)
+        if blocks is None:
+            return _best(by_qiskit(seeds))
+        planner = Planner(store, couplings, device_target, device_content, measured)
+        found = finished(planner.lower(blocks))
+        if not found or couplings.num_qubits <= 2 * bound.num_qubits:
+            return _best(found + by_qiskit(seeds))
+
+        def better() -> list[int]:
+            if planner.fits(blocks):
+                return []
+            least = min(each.circuit.num_nonlocal_gates() for each in found)
+            seeds = range(_COMPARED)
+            return better_seeds(bound, usable, couplings, device_target, seeds, least)
+
+        # New weights do not change which is better, so that Qiskit's passes run once a structure.
+        structure = routing_problem(blocks, planner.fractional)
+        key = content_key("better", structure, device_content, measured, _COMPARED)
+        return _best(found + by_qiskit(store.recall_json(key, better, list, list)))
 
     key = content_key(circuit_content(bound), device_content, measured, fractional, seeds)
     return _with_parameters(store.recall(f"{key}.qpy", find, _unpack, _pack), name, bound)
@@ -168,10 +189,16 @@ def _lowered(
     return LoweredCircuit(name, circuit, used, final, fractional, success, swaps)
 
 
-def _rank(lowered: LoweredCircuit) -> tuple[float, int, int]:
+def _best(found: Sequence[LoweredCircuit]) -> LoweredCircuit:
+    """Return the one with the fewest two-qubit gates among those whose ESP is near the best."""
+    least = WORTH * max(each.success_probability or 0.0 for each in found)
+    return min((each for each in found if (each.success_probability or 0.0) >= least), key=_rank)
+
+
+def _rank(lowered: LoweredCircuit) -> tuple[int, float, int]:
     circuit = lowered.circuit
     depth = circuit.depth(lambda item: len(item.qubits) > 1)
-    return -(lowered.success_probability or 0.0), circuit.num_nonlocal_gates(), depth
+    return circuit.num_nonlocal_gates(), -(lowered.success_probability or 0.0), depth
 
 
 def _with_parameters(lowered: LoweredCircuit, name: str, circuit: QuantumCircuit) -> LoweredCircuit:

@@ -20,7 +20,7 @@ from qhybrid_circuits.lowering.targets import with_fractional_gates
 from qhybrid_circuits.plain import flattened, gates_only
 
 
-def lowering_pass_manager(
+def pass_manager(
     target: Target,
     *,
     observables: Sequence[SparsePauliOp] | None = None,
@@ -30,7 +30,7 @@ def lowering_pass_manager(
 ) -> PassManager:
     """Return a pass manager that lowers circuits to a target as `lower` does.
 
-        manager = lowering_pass_manager(backend.target)
+        manager = pass_manager(backend.target)
         isa = manager.run(circuit)
         estimator.run([(isa, observable.apply_layout(isa.layout))])
 
@@ -53,7 +53,7 @@ def lowering_pass_manager(
 
 
 class LoweringPass(TransformationPass):  # type: ignore[misc]
-    """The pass of `lowering_pass_manager`, to be put among others; takes the same arguments."""
+    """The pass of `pass_manager`, to be put among others; takes the same arguments."""
 
     def __init__(self, target: Target, **options: Any) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ _EXACT, _EXACT_ALIKE = 6, 6
 
 #: Fraction of the best ESP that a plan with fewer gates must have: calibrations change by more
 #: than this from day to day, gates do not.
-_WORTH = 0.96
+WORTH = 0.96
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def make_plan(
         success = success_probability(circuit, target, [final[qubit] for qubit in measured])
         depth = circuit.depth(lambda item: len(item.qubits) > 1)
         rated.append((circuit.num_nonlocal_gates(), depth, -(success or 0.0), plan))
-    least = _WORTH * max((-each[2] for each in rated), default=0.0)
+    least = WORTH * max((-each[2] for each in rated), default=0.0)
     good = (each for each in rated if -each[2] >= least)
     best = min(good, key=lambda each: each[:3], default=None)
     return None if best is None else best[3]

@@ -52,7 +52,7 @@ class Planner:
 
     def plan(self, blocks: BlockCircuit) -> LoweringPlan | None:
         """Return the plan for a circuit's structure: the known one, or a new one."""
-        problem = routing_problem(blocks, self._fractional)
+        problem = routing_problem(blocks, self.fractional)
         key = content_key("plan", problem, self.device_content, self.measured, self.portfolio)
         make = partial(self._new_plan, blocks, problem)
         return self.store.recall_json(key, make, LoweringPlan.from_json, LoweringPlan.to_json)
@@ -69,14 +69,15 @@ class Planner:
         return None
 
     @property
-    def _fractional(self) -> bool:
+    def fractional(self) -> bool:
+        """Whether rzz of any angle is a gate."""
         return "rzz" in self.target.operation_names
 
     def _reframed(self, blocks: BlockCircuit) -> Candidate | None:
         """Return the circuit in Pauli frames, None where it fits without or does not have them."""
-        if self._fits(blocks):
+        if self.fits(blocks):
             return None
-        found = reframe(blocks, self._fractional, self._frames, self._fits)
+        found = reframe(blocks, self.fractional, self._frames, self.fits)
         if found is None:
             return None
         vertices = replace(self, measured=tuple(found.final[qubit] for qubit in self.measured))
@@ -86,8 +87,9 @@ class Planner:
         final = tuple(lowered.final_layout[vertex] for vertex in found.final)
         return lowered._replace(final_layout=final)
 
-    def _fits(self, blocks: BlockCircuit) -> bool:
-        return fits_directly(routing_problem(blocks, self._fractional), self.couplings)
+    def fits(self, blocks: BlockCircuit) -> bool:
+        """Return whether every block's qubits can be neighbours at once."""
+        return fits_directly(routing_problem(blocks, self.fractional), self.couplings)
 
     def _frames(self, problem: FrameProblem) -> FramePlan | None:
         """Return the gates of a star: the known ones, or newly found ones."""
@@ -96,13 +98,13 @@ class Planner:
 
     def _condensed(self, blocks: BlockCircuit) -> BlockCircuit | None:
         """Return the circuit with its long parts on three qubits condensed, None if none is."""
-        enough = ENOUGH_RZZ if self._fractional else ENOUGH_CZ
+        enough = ENOUGH_RZZ if self.fractional else ENOUGH_CZ
         long = [
             part.blocks
-            for part in split_problem(routing_problem(blocks, self._fractional))
+            for part in split_problem(routing_problem(blocks, self.fractional))
             if condensable(blocks, part.blocks) and self._gates(part) > enough
         ]
-        return condense(blocks, long, self._fractional) if long else None
+        return condense(blocks, long, self.fractional) if long else None
 
     def _gates(self, part: CircuitPart) -> int:
         """Return the two-qubit gates that a part takes with its swaps."""

@@ -38,11 +38,7 @@ def preset_candidates(
 
     There is one attempt a seed; `reserve` is taken where the circuit does not fit on `couplings`.
     """
-    try:
-        found = _candidates(circuit, target, couplings, seeds)
-    except TranspilerError:
-        couplings = reserve
-        found = _candidates(circuit, target, couplings, seeds)
+    found, couplings = _where_it_fits(circuit, couplings, reserve, target, seeds)
     candidates = []
     for candidate in found:
         candidates.append(candidate)
@@ -54,6 +50,36 @@ def preset_candidates(
             moved = move(lowered, qubits, place, target)
             candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
     return candidates
+
+
+def better_seeds(
+    circuit: QuantumCircuit,
+    couplings: Couplings,
+    reserve: Couplings,
+    target: Target,
+    seeds: Sequence[int],
+    least: int,
+) -> list[int]:
+    """Return the seed with which Qiskit's own passes need the fewest two-qubit gates.
+
+    None where these are not fewer than `least`.
+    """
+    found, _ = _where_it_fits(circuit, couplings, reserve, target, seeds)
+    gates = [each.circuit.num_nonlocal_gates() for each in found]
+    return [seeds[gates.index(min(gates))]] if min(gates) < least else []
+
+
+def _where_it_fits(
+    circuit: QuantumCircuit,
+    couplings: Couplings,
+    reserve: Couplings,
+    target: Target,
+    seeds: Sequence[int],
+) -> tuple[list[Candidate], Couplings]:
+    try:
+        return _candidates(circuit, target, couplings, seeds), couplings
+    except TranspilerError:
+        return _candidates(circuit, target, reserve, seeds), reserve
 
 
 def _candidates(

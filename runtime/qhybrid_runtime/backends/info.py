@@ -14,7 +14,7 @@ DEVICE_GRADIENTS = ("spsa", "parameter-shift", "adjoint")
 
 #: Options of `qhybrid sample` that say how circuits are run as jobs.
 JOB_OPTIONS = frozenset(
-    {"shots", "primitive", "resilience_level", "dynamical_decoupling", "twirling"}
+    {"shots", "mitigate", "primitive", "resilience_level", "dynamical_decoupling", "twirling"}
     | {"pack", "fractional", "mode", "hardware_steps", "max_qpu_seconds", "max_wait_seconds"}
 )
 

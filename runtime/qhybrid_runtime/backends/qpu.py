@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,9 +21,12 @@ from qhybrid_runtime.hardware.job_client import JobClient, JobEvent
 from qhybrid_runtime.hardware.job_packing import Pack, Packing
 from qhybrid_runtime.hardware.jobs import HardwareExecutor
 from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.mitigation import MITIGATIONS, mitigation_named
 from qhybrid_runtime.hardware.quote import Quote, planned_pubs, quote_round
 from qhybrid_runtime.hardware.readings import read_on_record
 from qhybrid_runtime.tasks import LoweredTask
+
+_USUAL = asdict(PrimitiveSettings())
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class QpuOptions(PrimitiveSettings):
     """The options that real QPUs and fake ones share: those of the primitives, and how to pack.
 
     Attributes:
+        mitigate: A mitigation by its name, in the place of `resilience_level`,
+            `dynamical_decoupling`, `twirling` and `pec`; see `MITIGATIONS`.
         pack: Samples that share an execution side by side: a number, or "auto".
         fractional: Whether to use rzz and rx of any angle, where the QPU has them.
         ledger: Folder of the record of jobs; in memory only where omitted.
@@ -60,6 +65,7 @@ class QpuOptions(PrimitiveSettings):
             omitted.
     """
 
+    mitigate: str | None = None
     pack: Pack = 1
     fractional: bool = False
     ledger: Path | str | None = None
@@ -72,13 +78,14 @@ class QpuOptions(PrimitiveSettings):
         Raises:
             RequestError: One is not allowed, or they do not go together.
         """
+        self._take_mitigation()
         check_whole("`shots`", self.shots, 1, 10_000_000)
         check_whole("`resilience_level`", self.resilience_level, 0, 2)
         if self.primitive not in ("estimator", "sampler"):
             raise RequestError(
                 f"Argument `primitive` must be 'estimator' or 'sampler', but is {self.primitive!r}"
             )
-        if self.fractional and self.twirling:
+        if self.fractional and (self.twirling or self.resilience_level == 2):
             raise RequestError(
                 "Arguments `fractional` and `twirling` do not go together: fractional gates are "
                 "not Clifford gates; leave one of them out"
@@ -89,6 +96,24 @@ class QpuOptions(PrimitiveSettings):
                 raise RequestError(
                     f"Argument `{name}` must be a number of at least 0, but is {limit}"
                 )
+
+    def _take_mitigation(self) -> None:
+        if self.mitigate is None:
+            return
+        chosen = mitigation_named(self.mitigate, fractional=self.fractional)
+        given = [f.name for f in fields(chosen) if getattr(self, f.name) != _USUAL[f.name]]
+        if given:
+            raise RequestError(
+                f"Arguments `mitigate` and `{given[0]}` do not go together: `mitigate` is a name "
+                "for a value of the other; leave one of them out"
+            )
+        if self.primitive == "sampler" and chosen != MITIGATIONS["none"]:
+            raise RequestError(
+                f"Argument `mitigate` ({self.mitigate}) is the estimator's, but `primitive` is "
+                "'sampler'; leave one of them out"
+            )
+        for field in fields(chosen):
+            object.__setattr__(self, field.name, getattr(chosen, field.name))
 
     @property
     def settings(self) -> PrimitiveSettings:

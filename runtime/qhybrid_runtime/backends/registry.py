@@ -49,7 +49,7 @@ ROWS = (
         },
         names=lambda: (f"aer:{name}" for name in snapshots()),
         seeded=True,
-        takes=frozenset({"shots", "fractional", "hardware_steps"}),
+        takes=frozenset({"shots", "mitigate", "fractional", "hardware_steps"}),
         refusal="simulates noise, not jobs",
         bits="qhybrid_runtime.randomness.factory:simulated_bits",
     ),

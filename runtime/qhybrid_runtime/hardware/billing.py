@@ -37,6 +37,9 @@ _MOST_JOB_SECONDS = 10_800
 #: Noise factors of the client's zero-noise extrapolation, which is resilience level 2.
 _NOISE_FACTORS = 3
 
+#: The most executions that cancelling gate errors takes, for each without.
+PEC_OVERHEAD = 10
+
 #: Parts that the client divides the shots of a twirled circuit into, and the least shots of each.
 _RANDOMIZATIONS, _LEAST_SHOTS = 32, 64
 
@@ -88,6 +91,8 @@ class PrimitiveSettings:
         resilience_level: Of the estimator: 0 no mitigation, 1 readout, 2 extrapolation to no noise.
         dynamical_decoupling: Whether pulses are played on qubits that wait; costs nothing.
         twirling: Whether gates are twirled; None leaves it to the resilience level.
+        pec: Whether the estimator cancels gate errors (probabilistic error cancellation).
+        calibrated: Whether a job before this one has learnt the readout errors.
     """
 
     shots: int = 1024
@@ -95,35 +100,48 @@ class PrimitiveSettings:
     resilience_level: int = 1
     dynamical_decoupling: bool = False
     twirling: bool | None = None
+    pec: bool = False
+    calibrated: bool = False
 
     @property
     def text(self) -> str:
         """The settings as part of a round's key; to change it would lose the rounds on record."""
         names = ("primitive", "shots", "resilience_level", "twirling", "dynamical_decoupling")
         listed = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        return f"PrimitiveSettings({listed})"
+        return f"PrimitiveSettings({listed}{', pec=True' if self.pec else ''})"
 
     @property
     def executions(self) -> int:
-        """Executions of one circuit with one parameter set in one measurement basis."""
-        extrapolates = self.primitive == "estimator" and self.resilience_level == 2
-        return self._shots * (_NOISE_FACTORS if extrapolates else 1)
+        """Executions of one circuit with one parameter set in one measurement basis, at most."""
+        if self.primitive == "sampler":
+            return self._shots
+        extrapolates = self.resilience_level == 2
+        return self._shots * (PEC_OVERHEAD if self.pec else _NOISE_FACTORS if extrapolates else 1)
 
     @property
     def calibration(self) -> int:
         """Executions that a job adds in order to learn the readout errors."""
-        return self._shots if self._mitigates else 0
+        return self._shots if self.corrects_readout and not self.calibrated else 0
 
     @property
-    def _mitigates(self) -> bool:
+    def corrects_readout(self) -> bool:
+        """Whether values are corrected for readout errors."""
         return self.primitive == "estimator" and self.resilience_level > 0
 
     @property
+    def keeps_calibration(self) -> bool:
+        """Whether what one job learns of readout errors serves those after it.
+
+        Extrapolation and cancelling would act on that part of a job, too.
+        """
+        return self.corrects_readout and self.resilience_level == 1 and not self.pec
+
+    @property
     def _shots(self) -> int:
-        if not (self._mitigates or self.twirling):
+        if not (self.corrects_readout or self.twirling):
             return self.shots
         # The client divides the shots of a twirled circuit among randomizations and rounds up.
-        each = max(_LEAST_SHOTS, math.ceil(self.shots / _RANDOMIZATIONS))
+        each = max(_LEAST_SHOTS, 0 if self.pec else math.ceil(self.shots / _RANDOMIZATIONS))
         return math.ceil(self.shots / each) * each
 
 
@@ -288,6 +306,13 @@ def total(bills: Iterable[Bill]) -> Bill:
     jobs, pubs, executions, seconds = (sum(getattr(bill, n) for bill in listed) for n in names)
     success = least_known(bill.success_probability for bill in listed)
     return Bill(jobs, pubs, executions, seconds, success)
+
+
+def calibrated_once(bill: Bill, settings: PrimitiveSettings) -> Bill:
+    """Return the bill of a run's rounds where the first job learns the readout errors for all."""
+    saved = settings.calibration * (bill.jobs - 1) if settings.keeps_calibration else 0
+    seconds = bill.qpu_seconds - saved * SECONDS_AN_EXECUTION
+    return replace(bill, executions=bill.executions - saved, qpu_seconds=seconds)
 
 
 def least_known(figures: Iterable[float | None]) -> float | None:

@@ -164,7 +164,8 @@ class FleetExecutor(HardwareExecutor):
         self, record: RoundRecord, tasks: Sequence[LoweredTask], settings: PrimitiveSettings
     ) -> "RoundInWork":
         places = {name: cache(site.packing.side_by_side) for name, site in self._sites.items()}
-        return _FleetRound(record, tasks, settings, self._packing.side_by_side, places)
+        own = self._packing.side_by_side, self.target, self.ledger
+        return _FleetRound(record, tasks, settings, *own, places)
 
     def _alive(self) -> list[Site]:
         return [site for name, site in self._sites.items() if name not in self._lost]
@@ -294,14 +295,14 @@ class FleetExecutor(HardwareExecutor):
 
     def _move(self, work: Work, job: JobRecord, sites: Sequence[Site]) -> None:
         """Have the samples of a job, which is not under way, run on other QPUs."""
-        tasks = cast(RoundInWork, work).tasks  # A fleet runs nothing but rounds.
+        whole = cast(RoundInWork, work)  # A fleet runs nothing but rounds.
         parts, found = job.parts, []
-        for site, own in zip(sites, shares(_own(tasks, parts), len(sites)), strict=True):
+        for site, own in zip(sites, shares(_own(whole.tasks, parts), len(sites)), strict=True):
             placed = [
                 PubPart(parts[k].task, parts[k].start + start, parts[k].start + stop, 1)
                 for k, start, stop, _ in own
             ]
-            found += self._jobs(tasks, placed, work.settings, site)
+            found += self._jobs(whole.tasks, placed, whole.settings, site)
         # What it cost stays on record.
         job.parts, job.values, job.standard_errors = [], [], []
         work.record.jobs += found
@@ -316,8 +317,7 @@ class _FleetRound(RoundInWork):
 
     places: Mapping[str, Callable[[LoweredCircuit, int], LoweredCircuit]]
 
-    def pubs(self, job: JobRecord) -> list[LoweredPub]:
-        """Return the PUBs of a job."""
+    def _pubs(self, job: JobRecord) -> list[LoweredPub]:
         name = job.qpu or ""
         there, side_by_side = tasks_on(self.tasks, name), self.places[name]
         return [

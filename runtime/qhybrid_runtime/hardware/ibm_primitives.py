@@ -9,7 +9,7 @@ from qiskit.primitives import PrimitiveResult
 from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_circuits import CircuitError
-from qhybrid_runtime.hardware.billing import PrimitiveSettings
+from qhybrid_runtime.hardware.billing import PEC_OVERHEAD, PrimitiveSettings
 from qhybrid_runtime.hardware.round_plan import LoweredPub
 
 #: Name of the register that samplers read.
@@ -52,9 +52,28 @@ def run_primitive(
     for pub in pubs:
         column = [[pub.lowered.apply_layout(observable)] for observable in pub.observables]
         estimated.append((pub.lowered.circuit, column, *_values(pub)))
-    return Estimator(mode=mode, options=options).run(
-        estimated, precision=precision_for(settings), dry_run=dry_run
-    )
+    estimator = Estimator(mode=mode, options=options)
+    if settings.pec:
+        estimator.options.resilience.layer_noise_model = _noise_model(estimator, estimated)
+    return estimator.run(estimated, precision=precision_for(settings), dry_run=dry_run)
+
+
+def _noise_model(estimator: Any, pubs: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Return each layer of two-qubit gates with its noise by the QPU's calibration.
+
+    The client could learn the noise instead, which takes QPU time, and no simulator does it.
+    """
+    from qhybrid_runtime.device_noise.device_noise import DeviceNoise
+    from qhybrid_runtime.device_noise.layer_noise import layer_noise
+
+    noise = DeviceNoise(estimator.backend().target)
+    model = []
+    for layer in estimator.find_unique_layers(pubs):
+        # Layers have the qubits of the circuit that they were found in.
+        circuit = next(pub[0] for pub in pubs if set(layer.qubits) <= set(pub[0].qubits))
+        places = [circuit.find_bit(qubit).index for qubit in layer.qubits]
+        model.append((layer, layer_noise(layer, places, noise)))
+    return model
 
 
 def precision_for(settings: PrimitiveSettings) -> float:
@@ -70,13 +89,22 @@ def _options(
         "dynamical_decoupling": {"enable": settings.dynamical_decoupling},
         "environment": {"job_tags": [tag] if tag else []},
         "max_execution_time": seconds,
-        # The default rounds angles to 1e-5 of a quarter turn.
-        "simulator": {"seed_simulator": seed, "angle_decimals": 12},
+        # The default rounds angles to 1e-5 of a quarter turn, and simulates the noise that is
+        # cancelled; our simulators have the QPU's.
+        "simulator": {"seed_simulator": seed, "angle_decimals": 12, "layer_noise_model": []},
     }
+    twirling = {} if settings.twirling is None else {"enable_gates": settings.twirling}
     if settings.primitive == "estimator":
         options["resilience_level"] = settings.resilience_level
-    if settings.twirling is not None:
-        options["twirling"] = {"enable_gates": settings.twirling}
+        resilience: dict[str, Any] = {}
+        if settings.pec:
+            resilience |= {"pec_mitigation": True, "pec": {"max_overhead": PEC_OVERHEAD}}
+        if settings.corrects_readout and settings.calibrated:
+            # Readout is twirled as it was when its errors were learnt; see `readout`.
+            resilience["measure_mitigation"], twirling["enable_measure"] = False, True
+        options["resilience"] = resilience
+    if twirling:
+        options["twirling"] = twirling
     return options
 
 

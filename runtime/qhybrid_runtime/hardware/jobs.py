@@ -11,6 +11,7 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
+from qhybrid_runtime.hardware import readout
 from qhybrid_runtime.hardware.billing import Limits, PrimitiveSettings, job_seconds
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
 from qhybrid_runtime.hardware.job_client import JobClient, JobEvent, JobFailed, Tables
@@ -114,7 +115,9 @@ class HardwareExecutor:
     def _round(
         self, record: RoundRecord, tasks: Sequence[LoweredTask], settings: PrimitiveSettings
     ) -> "RoundInWork":
-        return RoundInWork(record, tasks, settings, cache(self._packing.side_by_side))
+        return RoundInWork(
+            record, tasks, settings, cache(self._packing.side_by_side), self.target, self.ledger
+        )
 
     def _key(self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings) -> str:
         # Not the lowered circuit, which depends on the calibration of the day: a round that is paid
@@ -130,10 +133,16 @@ class HardwareExecutor:
         self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings
     ) -> list[JobRecord]:
         copies = [self._packing.copies(task.lowered, len(task.inputs)) for task in tasks]
-        return [
-            JobRecord(parts, new_tag(), job_seconds(part_executions(tasks, parts, settings)))
-            for parts in plan_jobs(tasks, copies, settings, self._limits)
-        ]
+        known = self.ledger.fresh_calibration() if settings.keeps_calibration else None
+        name = known or (readout.new_name() if settings.keeps_calibration else None)
+        jobs: list[JobRecord] = []
+        for parts in plan_jobs(tasks, copies, settings, self._limits):
+            # The first job of a run learns the readout errors for all.
+            learns = name is not None and known is None and not jobs
+            used = replace(settings, calibrated=name is not None and not learns)
+            seconds = job_seconds(part_executions(tasks, parts, used))
+            jobs.append(JobRecord(parts, new_tag(), seconds, readout=name, learns=learns))
+        return jobs
 
     def _submit_missing(self, work: "Work") -> None:
         """Submit the jobs that have no id, so that all of a round wait in the queue together."""
@@ -161,7 +170,7 @@ class HardwareExecutor:
             )
         work.record.save()
         job.job_id = self._client(job).submit(
-            work.pubs(job), work.settings, job.tag, job.estimated_seconds
+            work.pubs(job), work.settings_of(job), job.tag, job.estimated_seconds
         )
         work.record.save()
         self._tell(job, "SUBMITTED")
@@ -188,7 +197,8 @@ class HardwareExecutor:
         """
         job_id, client = job.job_id or "", self._client(job)
         notify = partial(self._tell, job)
-        tables = client.wait(job_id, work.pubs(job), work.settings, notify)
+        own = work.pubs(job), work.settings_of(job)
+        tables = work.corrected(job, client.wait(job_id, *own, notify))
         _check_finite(tables)
         spent = client.spent_seconds(job_id)
         job.spent_seconds += job.estimated_seconds if spent is None else spent
@@ -237,9 +247,11 @@ class Work(Protocol):
     def record(self) -> RoundRecord:
         """What is on record of them."""
 
-    @property
-    def settings(self) -> PrimitiveSettings:
-        """How they are run."""
+    def settings_of(self, job: JobRecord) -> PrimitiveSettings:
+        """Return the settings that a job is submitted with."""
+
+    def corrected(self, job: JobRecord, tables: Sequence[Tables]) -> list[Tables]:
+        """Return what a job returned without the errors that are corrected here."""
 
     def pubs(self, job: JobRecord) -> list[LoweredPub]:
         """Return the PUBs of a job."""
@@ -256,9 +268,31 @@ class RoundInWork:
     tasks: Sequence[LoweredTask]
     settings: PrimitiveSettings
     side_by_side: Callable[[LoweredCircuit, int], LoweredCircuit]
+    target: Target
+    ledger: Ledger
+
+    def settings_of(self, job: JobRecord) -> PrimitiveSettings:
+        """Return the settings that a job is submitted with."""
+        # The client learns nothing for a job that brings its own calibration.
+        return replace(self.settings, calibrated=job.readout is not None)
 
     def pubs(self, job: JobRecord) -> list[LoweredPub]:
-        """Return the PUBs of a job."""
+        """Return the PUBs of a job as they are submitted."""
+        if job.readout is None:
+            return self._pubs(job)
+        learning = [readout.learning_pub(self.target)] if job.learns else []
+        return [*map(readout.by_strings, self._pubs(job)), *learning]
+
+    def corrected(self, job: JobRecord, tables: Sequence[Tables]) -> list[Tables]:
+        """Return the estimates of a job's observables, readout errors corrected."""
+        if job.readout is None:
+            return list(tables)
+        if job.learns:
+            self.ledger.keep_calibration(readout.calibration(job.readout, tables[-1]))
+        known, pubs = self.ledger.calibration(job.readout), self._pubs(job)
+        return [readout.corrected(*each, known) for each in zip(pubs, tables, strict=False)]
+
+    def _pubs(self, job: JobRecord) -> list[LoweredPub]:
         return [
             lowered_pub(task, part, self.side_by_side(task.lowered, part.copies))
             for part in job.parts

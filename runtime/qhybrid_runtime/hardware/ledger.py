@@ -12,6 +12,7 @@ import numpy as np
 
 from qhybrid_circuits import RequestError
 from qhybrid_circuits.files import regular, replacing
+from qhybrid_runtime.hardware.readout import ReadoutCalibration
 from qhybrid_runtime.hardware.round_plan import PubPart
 
 #: Version of the files; a reader refuses others.
@@ -36,6 +37,9 @@ class JobRecord:
         sha256: Hash of both tables, and of readings, as JSON; None in records of old versions.
         qpu: The QPU of it, where a round is shared by several. A job whose samples went to other
             QPUs has no parts left.
+        readout: Name of the calibration that its values are corrected by; None where the client
+            corrects them by one of the job's own.
+        learns: Whether the job makes this calibration.
     """
 
     parts: list[PubPart]
@@ -49,6 +53,8 @@ class JobRecord:
     readings: list[str] | None = None
     sha256: str | None = None
     qpu: str | None = None
+    readout: str | None = None
+    learns: bool = False
 
     @property
     def pending_seconds(self) -> float:
@@ -148,6 +154,7 @@ class Ledger:
         self._closed: dict[str | None, Spent] = {}
         self._rounds = 0
         self._session_id: str | None = None
+        self._calibrations: dict[str, ReadoutCalibration] | None = None
 
     def keep_in(self, folder: Path) -> None:
         """Keep files in a folder from now on, where those of earlier processes are; once."""
@@ -231,6 +238,45 @@ class Ledger:
             else:
                 _write(path, {"id": session_id})
 
+    def calibration(self, name: str) -> ReadoutCalibration:
+        """Return a calibration of readout by its name.
+
+        Raises:
+            RequestError: It is not on record.
+        """
+        known = self._known_calibrations().get(name)
+        if known is None:
+            raise damaged(self._readout_file, f"the calibration '{name}' is missing")
+        return known
+
+    def fresh_calibration(self) -> str | None:
+        """Return the name of the latest calibration of readout if it is fresh, or None."""
+        known = list(self._known_calibrations().values())
+        return known[-1].name if known and known[-1].fresh else None
+
+    def keep_calibration(self, made: ReadoutCalibration) -> None:
+        """Put a calibration of readout on record."""
+        known = self._known_calibrations()
+        known[made.name] = made
+        if self._readout_file is not None:
+            _write(self._readout_file, {"calibrations": [asdict(each) for each in known.values()]})
+
+    @property
+    def _readout_file(self) -> Path | None:
+        return None if self._folder is None else self._folder / "readout.json"
+
+    def _known_calibrations(self) -> dict[str, ReadoutCalibration]:
+        if self._calibrations is None:
+            path, self._calibrations = self._readout_file, {}
+            if path is not None and path.exists():
+                try:
+                    content = json.loads(regular(path).read_text(encoding="utf-8"))
+                    known = [ReadoutCalibration.read(each) for each in content["calibrations"]]
+                except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise damaged(path, error) from error
+                self._calibrations = {each.name: each for each in known}
+        return self._calibrations
+
     def _of_earlier_processes(self) -> dict[str, RoundRecord]:
         """Return the records of earlier processes by their names, read and summed up once."""
         if self._earlier is None:
@@ -299,6 +345,10 @@ def _job(entry: dict[str, Any]) -> JobRecord:
     texts = [job.tag, *job.failed, job.job_id or "", job.qpu or ""]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("an id is not a text")
+    if not isinstance(job.learns, bool) or not (
+        isinstance(job.readout, str) or (job.readout is None and not job.learns)
+    ):
+        raise ValueError(f"its calibration of readout is {job.readout!r}")
     if (job.values is None) != (job.standard_errors is None):
         raise ValueError("values without standard errors, or these alone")
     if job.values is not None and job.standard_errors is not None:

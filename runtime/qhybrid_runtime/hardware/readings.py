@@ -69,9 +69,15 @@ class _Readings:
     def __init__(
         self, record: RoundRecord, lowered: LoweredCircuit, settings: PrimitiveSettings
     ) -> None:
-        self.record, self.settings = record, settings
+        self.record, self._settings = record, settings
         every = SparsePauliOp("Z" * lowered.num_logical_qubits)
         self._pub = LoweredPub(lowered, (every,), np.empty((1, 0)), readings=True)
+
+    def settings_of(self, job: JobRecord) -> PrimitiveSettings:
+        return self._settings
+
+    def corrected(self, job: JobRecord, tables: Sequence[Tables]) -> list[Tables]:
+        return list(tables)
 
     def pubs(self, job: JobRecord) -> list[LoweredPub]:
         return [self._pub] * sum(part.rows for part in job.parts)

@@ -136,7 +136,8 @@ def test_results_of_other_versions_are_missed(
         again = LoweringCache(tmp_path)
         lower(hqconv(channels=1, layers=1), target, weights=weights(), cache=again)
         after = {path.name for path in tmp_path.iterdir()}
-        assert len(after) == len(before) + 3  # a circuit, its plan, its routings
+        # A circuit, its plan, its routings, and whether Qiskit's passes do better.
+        assert len(after) == len(before) + 4
         before = after
         monkeypatch.undo()
     caches.made_by.cache_clear()

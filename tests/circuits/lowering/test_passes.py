@@ -7,7 +7,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit.transpiler import PassManager, Target
 from qiskit.transpiler.passes import Optimize1qGates
 
-from qhybrid_circuits import CircuitError, build_ansatz, lower, lowering_pass_manager
+from qhybrid_circuits import CircuitError, build_ansatz, lower, pass_manager
 from qhybrid_circuits.encoding import amplitude_encoding
 from qhybrid_circuits.lowering import LoweringPass
 from qhybrid_circuits.variational import VariationalCircuit
@@ -39,7 +39,7 @@ def test_the_layout_takes_observables_along(
 ) -> None:
     circuit = ring.bind_weights(_values(ring.num_weights)) if bound else ring.circuit
     values = _values(len(circuit.parameters))
-    manager = lowering_pass_manager(target, fractional=fractional, cache=False)
+    manager = pass_manager(target, fractional=fractional, cache=False)
     lowered = manager.run(circuit)
     assert lowered.num_qubits == 7
     assert set(lowered.parameters) == set(circuit.parameters)
@@ -61,16 +61,16 @@ def test_the_layout_takes_observables_along(
 
 def test_observables_are_those_of_lower(target: Target, ring: VariationalCircuit) -> None:
     observables = (SparsePauliOp("IIIZ"),)
-    lowered = lowering_pass_manager(target, observables=observables).run(ring.circuit)
+    lowered = pass_manager(target, observables=observables).run(ring.circuit)
     same = lower(ring.circuit, target, observables=observables)
     assert lowered == same.circuit
     other = GenericBackendV2(3, ["id", "sx", "x", "rz", "ecr"]).target
     with pytest.raises(CircuitError, match="whose two-qubit gate is cz"):
-        lowering_pass_manager(other, fractional=True)
+        pass_manager(other, fractional=True)
 
 
 def test_a_result_is_left_as_it_is(target: Target, ring: VariationalCircuit) -> None:
-    manager = lowering_pass_manager(target)
+    manager = pass_manager(target)
     once = manager.run(ring.circuit)
     twice = manager.run(once)
     assert twice == once
@@ -91,7 +91,7 @@ def test_measurements_at_the_end_go_along(target: Target) -> None:
         circuit.crx(np.pi, a, b)
     circuit.barrier()
     circuit.measure([2, 0], [0, 3])
-    lowered = lowering_pass_manager(target).run(circuit)
+    lowered = pass_manager(target).run(circuit)
     assert lowered.count_ops()["measure"] == 2
     assert [register.size for register in lowered.cregs] == [4]
     counts = [
@@ -102,7 +102,7 @@ def test_measurements_at_the_end_go_along(target: Target) -> None:
 
 
 def test_what_cannot_be_lowered_is_one_error(target: Target) -> None:
-    manager = lowering_pass_manager(target)
+    manager = pass_manager(target)
     early = QuantumCircuit(2, 1, name="early")
     early.measure(0, 0)
     early.x(0)
@@ -126,7 +126,7 @@ def test_what_cannot_be_lowered_is_one_error(target: Target) -> None:
 
 def test_it_stands_in_a_qnn(target: Target, ring: VariationalCircuit) -> None:
     networks = pytest.importorskip("qiskit_machine_learning.neural_networks")
-    manager = lowering_pass_manager(target)
+    manager = pass_manager(target)
     layout = manager.run(ring.circuit).layout
     inputs, weights = _values(4), _values(ring.num_weights)
     parameters = {"input_params": ring.inputs, "weight_params": ring.weights}

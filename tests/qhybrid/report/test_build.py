@@ -264,8 +264,8 @@ def test_executions_follow_the_plan(cache: Path) -> None:
     )
     model = build_report(request).content["model"]
     sampling = model["sampling"]
-    # Twirling rounds 256 shots up to 64 a randomization; calibration is one more set a job.
-    executions = 10 * 4 * (16 + 1) * 256
+    # Twirling rounds 256 shots up to 64 a randomization; calibration is one more set, once.
+    executions = (10 * 4 * 16 + 1) * 256
     assert sampling["jobs"] == 40
     assert sampling["executions_per_image"] == executions / 16
     assert sampling["qpu_seconds_per_image"] == pytest.approx((80 + 0.00035 * executions) / 16)

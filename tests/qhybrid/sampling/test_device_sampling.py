@@ -22,6 +22,7 @@ from qhybrid.run_lock import locked
 from qhybrid.sampling import session
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
+from qhybrid.sampling.plan import plan_sampling
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import bill_of, sample_run
 from qhybrid_circuits.errors import QpuLimitError, RequestError
@@ -65,7 +66,7 @@ def test_a_step_is_four_rounds_of_one_job(drawn: SamplingRun) -> None:
     assert (told["backend"], told["qpu"], told["mode"]) == ("fake_nighthawk",) * 2 + ("job",)
     assert (told["shots"], told["primitive"], told["hardware_steps"]) == (64, "estimator", 2)
     assert (told["rounds"], told["jobs"]) == (8, 8)
-    assert len(list(drawn.jobs_folder.iterdir())) == 8
+    assert len(list(drawn.jobs_folder.glob("round-*.json"))) == 8
     assert images(drawn).shape == (2, 8, 8, 1)
 
 
@@ -354,4 +355,32 @@ def test_a_plan_with_nothing_left_has_a_bill(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("typer.confirm", asked.append)
     _ask(bill)
-    assert asked == ["Spend about 17 QPU seconds, though the plan has none left?"]
+    assert asked == ["Spend about 16 QPU seconds, though the plan has none left?"]
+
+
+def test_auto_takes_the_most_accurate_mitigation_that_the_limit_allows(run: Run) -> None:
+    def chosen(limit: float | None, *, fractional: bool = False) -> str | None:
+        execution = ExecutionRequest(shots=64, mitigate="auto", fractional=fractional)
+        request = replace(FEW, execution=execution, max_qpu_seconds=limit)
+        plan = session.settled(plan_sampling(run, request), Console(quiet=True))
+        return plan.execution.mitigate
+
+    bills = {
+        name: bill_of(run, replace(FEW, execution=ExecutionRequest(shots=64, mitigate=name)))
+        for name in ("none", "readout", "zne")
+    }
+    none, readout, zne = (each.bill.qpu_seconds for each in bills.values())
+    assert none < readout < zne
+    assert chosen(None) == "readout"
+    assert chosen(zne + 0.01) == "zne"
+    assert chosen(zne - 0.01) == "readout"
+    assert chosen(zne + 0.01, fractional=True) == "readout"
+    assert chosen(readout - 0.01) == "none"
+
+
+def test_a_run_of_auto_is_resumed_with_what_was_chosen(run: Run, tmp_path: Path) -> None:
+    auto = replace(FEW, execution=ExecutionRequest(shots=64, mitigate="auto"))
+    with pytest.raises(QpuLimitError):
+        sample_run(run, replace(auto, max_qpu_seconds=0.0), out=tmp_path / "run")
+    drawn = sample_run(run, replace(auto, max_qpu_seconds=99.0), out=tmp_path / "run", resume=True)
+    assert drawn.plan().execution.mitigate == "none"
