@@ -30,7 +30,6 @@ PATIENCE = timedelta(days=1)
 
 GRACE_SECONDS = 3.0
 """What a process has to end by itself once another one has ended."""
-
 _POLL_SECONDS = 0.3
 
 _ENVIRONMENTS: dict[str | None, type[ClusterEnvironment]] = {

@@ -32,7 +32,8 @@ from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid.training.transfer_record import TransferRecord, read_record
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime.hardware.ledger import JobRecord, Ledger
+from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.records import JobRecord
 
 SETTINGS: dict[str, Any] = {
     "model.name": "unet",

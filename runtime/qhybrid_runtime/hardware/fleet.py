@@ -2,7 +2,6 @@
 
 import time
 import warnings
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -22,8 +21,9 @@ from qhybrid_runtime.hardware.jobs import (
     Work,
     new_tag,
 )
-from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
+from qhybrid_runtime.hardware.ledger import Ledger
 from qhybrid_runtime.hardware.quote import Quote, quote_round, stock_bill
+from qhybrid_runtime.hardware.records import JobRecord, RoundRecord
 from qhybrid_runtime.hardware.round_plan import (
     LoweredPub,
     PubPart,
@@ -32,11 +32,8 @@ from qhybrid_runtime.hardware.round_plan import (
     plan_jobs,
 )
 from qhybrid_runtime.hardware.service_client import poll_pauses
+from qhybrid_runtime.hardware.waits import Waits
 from qhybrid_runtime.tasks import LoweredTask
-
-#: Without a limit of the user's, a job that waits is taken elsewhere after so many times what the
-#: slowest job of the round took that has ended, and so many seconds at least.
-_PATIENCE, _LEAST_PATIENCE_SECONDS = 3.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -222,7 +219,7 @@ class FleetExecutor(HardwareExecutor):
 
     def _collect_all(self, work: Work) -> None:
         """Look after all jobs in turn until each has its values, here or elsewhere."""
-        waits = _Waits()
+        waits = Waits()
         pauses = poll_pauses()
         while left := [job for job in work.record.jobs if job.values is None]:
             if [job for job in left if self._looked_after(work, job, waits)]:
@@ -234,7 +231,7 @@ class FleetExecutor(HardwareExecutor):
             self._sleep(pause)
             waits.add(left, pause)
 
-    def _looked_after(self, work: Work, job: JobRecord, waits: "_Waits") -> bool:
+    def _looked_after(self, work: Work, job: JobRecord, waits: Waits) -> bool:
         """Return whether something became of a job: its values are there, or it has failed."""
         try:
             if not self._client(job).done(job.job_id or "", partial(self._tell, job)):
@@ -252,7 +249,7 @@ class FleetExecutor(HardwareExecutor):
         return True
 
     def _moved_overdue(
-        self, work: Work, left: Sequence[JobRecord], waits: "_Waits", pause: float
+        self, work: Work, left: Sequence[JobRecord], waits: Waits, pause: float
     ) -> bool:
         """Move the jobs that wait too long to QPUs that are done; return whether there were any."""
         busy = {job.qpu for job in left}
@@ -325,29 +322,3 @@ class _FleetRound(RoundInWork):
             for part in job.parts
             for task in [there[part.task]]
         ]
-
-
-class _Waits:
-    """How long a round's jobs have waited, in seconds, and how often they failed, by their ids."""
-
-    def __init__(self) -> None:
-        self._seconds: defaultdict[str | None, float] = defaultdict(float)
-        self._slowest = 0.0
-        self.failures: Counter[int] = Counter()
-
-    def add(self, jobs: Sequence[JobRecord], seconds: float) -> None:
-        """Note that these waited on."""
-        for job in jobs:
-            self._seconds[job.job_id] += seconds
-
-    def of(self, job: JobRecord) -> float:
-        """Return how long a job has waited."""
-        return self._seconds[job.job_id]
-
-    def ended(self, job: JobRecord) -> None:
-        """Note that a job's values came."""
-        self._slowest = max(self._slowest, self._seconds[job.job_id])
-
-    def patience(self) -> float:
-        """Return how long a job may wait once others have ended."""
-        return max(_LEAST_PATIENCE_SECONDS, _PATIENCE * self._slowest)

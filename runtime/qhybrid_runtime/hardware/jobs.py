@@ -16,7 +16,8 @@ from qhybrid_runtime.hardware.billing import Limits, PrimitiveSettings, job_seco
 from qhybrid_runtime.hardware.fingerprint import circuit_text, fingerprint, observables_text
 from qhybrid_runtime.hardware.job_client import JobClient, JobEvent, JobFailed, Tables
 from qhybrid_runtime.hardware.job_packing import Packing
-from qhybrid_runtime.hardware.ledger import JobRecord, Ledger, RoundRecord
+from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.records import JobRecord, RoundRecord
 from qhybrid_runtime.hardware.round_plan import (
     LoweredPub,
     divided,

@@ -11,7 +11,7 @@ from qhybrid_runtime.hardware.billing import MOST_EXECUTIONS, PrimitiveSettings,
 from qhybrid_runtime.hardware.fingerprint import fingerprint
 from qhybrid_runtime.hardware.job_client import Tables
 from qhybrid_runtime.hardware.jobs import HardwareExecutor, new_tag
-from qhybrid_runtime.hardware.ledger import JobRecord, RoundRecord, damaged
+from qhybrid_runtime.hardware.records import JobRecord, RoundRecord, damaged
 from qhybrid_runtime.hardware.round_plan import LoweredPub, PubPart
 
 #: Executions of a PUB: IBM's QPUs allow no more.

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qhybrid_circuits import RequestError
-from qhybrid_runtime.hardware.ledger import JobRecord, Ledger
+from qhybrid_runtime.hardware.ledger import Ledger
+from qhybrid_runtime.hardware.records import JobRecord
 from qhybrid_runtime.hardware.round_plan import PubPart
 
 
