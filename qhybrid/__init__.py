@@ -7,31 +7,28 @@ from qhybrid_circuits._lazy import lazy_exports
 if TYPE_CHECKING:
     from qhybrid.data.load import load_dataset
     from qhybrid.evaluation.evaluate import evaluate
-    from qhybrid.models.spec import ModelSpec
+    from qhybrid.models.spec import ModelSpec as ModelSpec
     from qhybrid.models.storage import load_model
     from qhybrid.models.zoo import build_model
     from qhybrid.run_folder import Run as Run
     from qhybrid.sampling.request import SamplingRequest
     from qhybrid.sampling.sample_run import sample_run
     from qhybrid.settings.config import Config
-    from qhybrid.settings.sources import load_config
-    from qhybrid.sharing.export import export_run
-    from qhybrid.sharing.pipeline import Pipeline, from_pretrained, load
+    from qhybrid.settings.sources import load_config as load_config
+    from qhybrid.sharing.export import export_run as export_run
+    from qhybrid.sharing.pipeline import Pipeline as Pipeline
+    from qhybrid.sharing.pipeline import from_pretrained, load
     from qhybrid.training.train import train
     from qhybrid.version import __version__
 
 __all__ = [
     "Config",
-    "ModelSpec",
-    "Pipeline",
     "SamplingRequest",
     "__version__",
     "build_model",
     "evaluate",
-    "export_run",
     "from_pretrained",
     "load",
-    "load_config",
     "load_dataset",
     "load_model",
     "sample_run",

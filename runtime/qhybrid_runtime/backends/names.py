@@ -1,6 +1,8 @@
 """How the built-in backends' names are read, without importing torch or Qiskit."""
 
+import os
 import re
+from importlib.util import find_spec
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
 from qhybrid_runtime.hardware.retired import RETIRED, retirement
@@ -93,13 +95,18 @@ def read_noisy_aer(name: str) -> str | None:
     return read_fake(noise)
 
 
+def _is_module(name: str) -> bool:
+    """Return whether a user has a module of this name, whose parts have names like `name:part`."""
+    return any(map(os.path.exists, (f"{name}.py", name))) or find_spec(name) is not None
+
+
 def read_other(name: str) -> str | None:
     """Return the function of `backend:MODULE:FUNCTION`.
 
     Raises:
         RequestError: There is none in the name.
     """
-    if not name.startswith("backend:"):
+    if not name.startswith("backend:") or (name.count(":") == 1 and _is_module("backend")):
         return None
     reference = name.removeprefix("backend:")
     if not re.fullmatch(r"[\w.]+:[\w.]+", reference):

@@ -134,8 +134,10 @@ class HardwareExecutor:
         self, tasks: Sequence[LoweredTask], settings: PrimitiveSettings
     ) -> list[JobRecord]:
         copies = [self._packing.copies(task.lowered, len(task.inputs)) for task in tasks]
-        known = self.ledger.fresh_calibration() if settings.keeps_calibration else None
-        name = known or (readout.new_name() if settings.keeps_calibration else None)
+        # Without files, a process that goes on could not have the same calibration.
+        keeps = settings.keeps_calibration and self.ledger.has_files
+        known = self.ledger.fresh_calibration() if keeps else None
+        name = known or (readout.new_name() if keeps else None)
         jobs: list[JobRecord] = []
         for parts in plan_jobs(tasks, copies, settings, self._limits):
             # The first job of a run learns the readout errors for all.
@@ -199,7 +201,9 @@ class HardwareExecutor:
         job_id, client = job.job_id or "", self._client(job)
         notify = partial(self._tell, job)
         own = work.pubs(job), work.settings_of(job)
-        tables = work.corrected(job, client.wait(job_id, *own, notify))
+        tables = client.wait(job_id, *own, notify)
+        _check_finite(tables)
+        tables = work.corrected(job, tables)
         _check_finite(tables)
         spent = client.spent_seconds(job_id)
         job.spent_seconds += job.estimated_seconds if spent is None else spent

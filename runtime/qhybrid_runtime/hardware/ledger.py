@@ -118,6 +118,11 @@ class Ledger:
             else:
                 write_record(path, {"id": session_id})
 
+    @property
+    def has_files(self) -> bool:
+        """Whether there is a folder that another process can read."""
+        return self._folder is not None
+
     def calibration(self, name: str) -> ReadoutCalibration:
         """Return a calibration of readout by its name.
 

@@ -173,7 +173,8 @@ def _job(entry: dict[str, Any]) -> JobRecord:
         value = getattr(job, name)
         if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} is {value!r}")
-    texts = [job.tag, *job.failed, job.job_id or "", job.qpu or ""]
+    names = [name for name in (job.job_id, job.qpu) if name is not None]
+    texts = [job.tag, *job.failed, *names]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("an id is not a text")
     if not isinstance(job.learns, bool) or not (

@@ -135,7 +135,7 @@ def test_a_pool_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     whole = file.read_bytes()
     for damaged in (b"nothing", whole[: len(whole) // 2], whole[:300] + b"\0" + whole[301:]):
         file.write_bytes(damaged)
-        with pytest.raises(RequestError, match="cannot be used"):
+        with pytest.raises(RequestError, match="cannot be read as an npz file"):
             open_noise(spec, file)
 
 

@@ -12,6 +12,7 @@ from qhybrid.data.load import load_dataset
 from qhybrid.evaluation.drawing import drawn
 from qhybrid.evaluation.reals import load_reals
 from qhybrid.evaluation.request import EvaluationRequest
+from qhybrid.files import unsealed
 from qhybrid.run_folder import open_run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.parts import Artist
@@ -133,7 +134,7 @@ def test_real_images_are_at_the_floor_and_are_named_copies(
     found = qhybrid.evaluate("digits.npz", EvaluationRequest(dataset="digits"))
     assert found.figures[0].value < 2 * found.figures[0].floor
     assert found.memorization.copies == 200
-    assert json.loads(found.results_file.read_text()) == found.to_dict()
+    assert unsealed(json.loads(found.results_file.read_text())) == found.to_dict()
     with np.load("digits.npz") as arrays:
         same = qhybrid.evaluate(arrays["images"], EvaluationRequest(dataset="digits"))
     assert same.figures == found.figures

@@ -197,7 +197,7 @@ def test_shards_that_do_not_belong_together_are_refused(
     [
         ({"shard": "3/2"}, "--shard must be K/N with K from 1 to N"),
         ({"shard": "a"}, "--shard must be K/N"),
-        ({"shard": "1/9"}, "too few for 9 shards"),
+        ({"shard": "1/9"}, "--shard 1/9 is empty: 150 images"),
         ({"processes": 0}, "--processes must be 1 to"),
         ({"processes": 10**6}, "--processes must be 1 to"),
         ({"processes": 2, "backend": "fake_nighthawk"}, "takes all images at once"),

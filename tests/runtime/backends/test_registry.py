@@ -63,7 +63,7 @@ def test_a_row_says_of_its_class_what_the_class_says(row: BackendInfo) -> None:
     assert row.seeded == ("seed" in inspect.signature(backend).parameters)
     assert row.runs_jobs == issubclass(backend, QpuBackend)
     assert row.takes <= JOB_OPTIONS
-    if row.name in ("backend:", "fake fleet", "ibm fleet"):
+    if row.name == "backend:":
         assert row.bits is None
     else:
         assert callable(load_reference(str(row.bits)))

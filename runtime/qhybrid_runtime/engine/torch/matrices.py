@@ -184,7 +184,7 @@ class MatrixBuilder:
     def _qubit_states(self, table: Tensor) -> Tensor:
         """Return (n_qubits, 2, ...) of values (n_values, ...)."""
         rows = self._first_rows.on(table.device)
-        states = table.index_select(0, rows).reshape(-1, 2, *table.shape[1:])
+        states = table.index_select(0, rows).reshape(len(rows) // 2, 2, *table.shape[1:])
         for index in self._starts[1:]:
             count = len(index.tensor)
             moved = (_looked_up(index, table) * states[:count, None]).sum(2)
