@@ -37,8 +37,8 @@ def test_a_job_that_another_process_submitted_is_fetched(primitive, rounds, tmp_
     again = backend_of(service, tmp_path, primitive=primitive)
     values = run_round(again, rounds[0])
     assert len(service.executed) == 1
-    undisturbed = run_round(backend_of(ServiceDouble(), primitive=primitive), rounds[0])
-    np.testing.assert_array_equal(values, undisturbed)
+    other = backend_of(ServiceDouble(), tmp_path / "undisturbed", primitive=primitive)
+    np.testing.assert_array_equal(values, run_round(other, rounds[0]))
 
 
 #: A fault, and how many submissions more than one a round it makes.
@@ -61,7 +61,7 @@ FAULTS = [
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize(("fault", "extra"), FAULTS, ids=str)
 def test_nothing_is_lost_whatever_happens(fault, extra, number, rounds, tmp_path) -> None:
-    expected = run_all(backend_of(ServiceDouble()), rounds)
+    expected = run_all(backend_of(ServiceDouble(), tmp_path / "undisturbed"), rounds)
     ((event, what),) = fault.items()
     # Three polls a job: any of them may be where the fault strikes; here it is the second.
     before = [None] * (number * (3 if event == "status" else 1) + (event == "status"))
@@ -141,7 +141,8 @@ def test_large_rounds_are_several_jobs_and_resume_by_job(tmp_path, rng, monkeypa
     assert len(service.executed) == 1
     values = run_round(backend_of(service, tmp_path), inputs)
     assert len(service.executed) == 3
-    np.testing.assert_array_equal(values, run_round(backend_of(ServiceDouble()), inputs))
+    undisturbed = run_round(backend_of(ServiceDouble(), tmp_path / "undisturbed"), inputs)
+    np.testing.assert_array_equal(values, undisturbed)
 
 
 @pytest.mark.parametrize(
