@@ -104,6 +104,10 @@ def sampling_bill(
             f"the model of '{plan.run.folder}' has no circuit, so that nothing would run on "
             f"'{plan.backend}'; leave --backend out"
         )
+    by_qpu = {name: total(q.by_qpu[name] for q in quotes) for name in quotes[0].by_qpu}
+    bills = [total(q.bill for q in quotes), total(q.unpacked for q in quotes)]
+    if not by_qpu:  # Jobs on several QPUs learn readout errors each.
+        bills = [calibrated_once(bill, backend.settings) for bill in bills]
     return SamplingBill(
         qpu=backend.qpu,
         rounds_per_step=rounds,
@@ -111,12 +115,12 @@ def sampling_bill(
         steps=plan.hardware_steps,
         images=plan.num_images,
         shots=backend.settings.shots,
-        bill=calibrated_once(total(quote.bill for quote in quotes), backend.settings),
-        unpacked=calibrated_once(total(quote.unpacked for quote in quotes), backend.settings),
+        bill=bills[0],
+        unpacked=bills[1],
         stock=total(quote.stock for quote in quotes),
         service_seconds=expected if ask and not silence else None,
         service_silence=silence,
-        by_qpu={name: total(q.by_qpu[name] for q in quotes) for name in quotes[0].by_qpu},
+        by_qpu=by_qpu,
     )
 
 

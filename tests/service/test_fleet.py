@@ -3,12 +3,16 @@
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from device_circuits import pub_of, ring
 
+from qhybrid.run_folder import Run
+from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.sampling.sample_run import bill_of
 from qhybrid_circuits.errors import QpuLimitError
 from qhybrid_runtime import get_backend
 from qhybrid_runtime.backends.fleet import FleetBackend
@@ -128,3 +132,12 @@ def test_random_bits_are_read_by_the_first_qpu_and_on_the_same_record(
     again = opened(tmp_path)
     np.testing.assert_array_equal(bit_source(again.name, backend=again).bits(200, 0), bits)
     assert len(qpus_of(service)) == jobs
+
+
+def test_the_bill_is_the_sum_of_the_qpus(run: Run) -> None:
+    asked = SamplingRequest(num_images=4, steps=2, execution=ExecutionRequest(shots=32))
+    bill = bill_of(run, replace(asked, backend="fake_manila,fake_lima"))
+    assert bill.bill.jobs == 4
+    assert bill.bill.qpu_seconds == pytest.approx(
+        sum(part.qpu_seconds for part in bill.by_qpu.values())
+    )
