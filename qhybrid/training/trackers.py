@@ -65,7 +65,7 @@ def _mlflow(run: Run, key: str, config: Mapping[str, Any]) -> _Service:
     found = client.get_experiment_by_name(PROJECT)
     query = f"tags.key = '{key}'"
     there = client.search_runs([found.experiment_id], query) if found is not None else []
-    logger = MLFlowLogger(
+    logger: Any = MLFlowLogger(
         experiment_name=PROJECT,
         run_name=run.folder.name,
         tracking_uri=place,
@@ -74,7 +74,8 @@ def _mlflow(run: Run, key: str, config: Mapping[str, Any]) -> _Service:
     )
     if not there:
         logger.log_hyperparams(dict(config))
-    return logger
+    service: _Service = logger
+    return service
 
 
 class _Finishing:
