@@ -174,7 +174,11 @@ def draw(found: dict[tuple[str, Size], Quality]) -> None:
                 low, high = [min(y) for _, y in values], [max(y) for _, y in values]
                 axis.fill_between(at, low, high, alpha=0.2, color=line.get_color())
         axes[1, column].set_xlabel(varied)
-        axes[1, column].set_xticks([getattr(size, varied) for size in sizes])
+        for axis in axes[:, column]:
+            axis.set_xticks([getattr(size, varied) for size in sizes])
+    axes[0, 0].set_yscale("log")
+    axes[0, 0].set_yticks([3, 5, 10, 20], ["3", "5", "10", "20"])
+    axes[0, 0].yaxis.set_minor_formatter("")
     axes[0, 0].set_ylabel("classifier-FID")
     axes[1, 0].set_ylabel("loss on test images")
     axes[0, 0].legend()
