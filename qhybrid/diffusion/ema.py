@@ -63,7 +63,9 @@ class Ema:
 
     def initial_share(self, steps: int) -> float:
         """Return the share that the first weights have in the average after this many steps."""
-        return math.prod(self.decay_at(step) for step in range(0, steps, self.spec.every))
+        if self.spec.warmup:  # which begins by copying the weights after the first step
+            return 0.0 if steps else 1.0
+        return float(self.spec.decay ** math.ceil(steps / self.spec.every))
 
     def copy_to(self, model: nn.Module) -> None:
         """Overwrite the model's parameters with the averages."""
