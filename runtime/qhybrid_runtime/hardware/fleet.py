@@ -27,7 +27,7 @@ from qhybrid_runtime.hardware.records import JobRecord, RoundRecord
 from qhybrid_runtime.hardware.round_plan import (
     LoweredPub,
     PubPart,
-    lowered_pub,
+    lowered_pubs,
     part_executions,
     plan_jobs,
 )
@@ -316,9 +316,4 @@ class _FleetRound(RoundInWork):
 
     def _pubs(self, job: JobRecord) -> list[LoweredPub]:
         name = job.qpu or ""
-        there, side_by_side = tasks_on(self.tasks, name), self.places[name]
-        return [
-            lowered_pub(task, part, side_by_side(task.lowered, part.copies))
-            for part in job.parts
-            for task in [there[part.task]]
-        ]
+        return lowered_pubs(tasks_on(self.tasks, name), job.parts, self.places[name])

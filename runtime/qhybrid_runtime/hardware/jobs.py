@@ -22,7 +22,7 @@ from qhybrid_runtime.hardware.round_plan import (
     LoweredPub,
     divided,
     joined,
-    lowered_pub,
+    lowered_pubs,
     part_estimates,
     part_executions,
     plan_jobs,
@@ -298,11 +298,7 @@ class RoundInWork:
         return [readout.corrected(*each, known) for each in zip(pubs, tables, strict=False)]
 
     def _pubs(self, job: JobRecord) -> list[LoweredPub]:
-        return [
-            lowered_pub(task, part, self.side_by_side(task.lowered, part.copies))
-            for part in job.parts
-            for task in [self.tasks[part.task]]
-        ]
+        return lowered_pubs(self.tasks, job.parts, self.side_by_side)
 
     def fill(self, job: JobRecord, tables: Sequence[Tables]) -> None:
         """Write what a job returned into its record."""

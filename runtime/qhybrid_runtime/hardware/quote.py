@@ -14,7 +14,7 @@ from qhybrid_runtime.hardware.job_packing import Packing
 from qhybrid_runtime.hardware.round_plan import (
     LoweredPub,
     divided,
-    lowered_pub,
+    lowered_pubs,
     part_executions,
     plan_jobs,
 )
@@ -76,11 +76,7 @@ def planned_pubs(
     tasks, _ = divided(tasks, settings, limits)
     copies = [packing.copies(task.lowered, len(task.inputs)) for task in tasks]
     return [
-        [
-            lowered_pub(task, part, packing.side_by_side(task.lowered, part.copies))
-            for part in parts
-            for task in [tasks[part.task]]
-        ]
+        lowered_pubs(tasks, parts, packing.side_by_side)
         for parts in plan_jobs(tasks, copies, settings, limits)
     ]
 

@@ -1,7 +1,7 @@
 """Divide the samples of a round among PUBs and jobs, and put their estimates together."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -148,6 +148,18 @@ def part_executions(
     """Return the executions of a job, calibration included."""
     measured = sum(part.rows * measurement_bases(tasks[part.task].observables) for part in parts)
     return measured * settings.executions + settings.calibration
+
+
+def lowered_pubs(
+    tasks: Sequence[LoweredTask],
+    parts: Sequence[PubPart],
+    side_by_side: Callable[[LoweredCircuit, int], LoweredCircuit],
+) -> list[LoweredPub]:
+    """Return the PUBs of a job that has these parts of tasks; see `Packing.side_by_side`."""
+    pairs = [(tasks[part.task], part) for part in parts]
+    return [
+        lowered_pub(task, part, side_by_side(task.lowered, part.copies)) for task, part in pairs
+    ]
 
 
 def lowered_pub(task: LoweredTask, part: PubPart, lowered: LoweredCircuit) -> LoweredPub:
