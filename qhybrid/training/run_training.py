@@ -12,9 +12,8 @@ from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
 from qhybrid.influence import InfluenceRecord, read_influence
-from qhybrid.launcher import ALONE, Layout
+from qhybrid.launcher import ALONE, Layout, check_devices
 from qhybrid.models.control import circuit_places
-from qhybrid.ranks import check_devices
 from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
