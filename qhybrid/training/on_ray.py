@@ -55,10 +55,10 @@ class OnRay(SideBySide):
             f"{self._cores} core{'s'[: self._cores > 1]}{' and a GPU' if self._gpus else ''}"
         )
 
-    def train(self, runs: Sequence[Run]) -> None:
+    def train(self, runs: Sequence[Run], *, yes: bool = False) -> None:
         """Train runs that are not finished; see `SideBySide`, and leave the cluster."""
         try:
-            super().train(runs)
+            super().train(runs, yes=yes)
         finally:
             if self._own:
                 self._ray.shutdown()

@@ -22,7 +22,7 @@ from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
 from qhybrid.training.completion import plots_are_current
-from qhybrid.training.device import ConfirmSeconds, agree, on_record
+from qhybrid.training.device import ConfirmSeconds, agree, agree_to_rounds, on_record
 from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.fitting import fit_session
@@ -73,18 +73,17 @@ def run_training(
     yardstick = make_yardstick(session, console)
     stem = usual_name(config)
     going_on = None if resumed is None else resumed.folder
-    with (
-        occupied(folder, "training the run", root=RUNS, stem=stem, resumed=going_on) as path,
-        session.backend,
-    ):
-        run = resumed or Run(path)
-        if resumed is not None:
-            _resume(run, session)
-        with _kept(run), on_record(run, session.backend), _located(run, session, console):
-            if note is not None:
-                show_note(console, note)
-            begun = resumed is not None and run.environment_file.is_file()
-            _train(run, session, yardstick, console, layout, resumed=begun)
+    with session.backend:
+        agree_to_rounds(session, resumed, confirm, console)
+        with occupied(folder, "training the run", root=RUNS, stem=stem, resumed=going_on) as path:
+            run = resumed or Run(path)
+            if resumed is not None:
+                _resume(run, session)
+            with _kept(run), on_record(run, session.backend), _located(run, session, console):
+                if note is not None:
+                    show_note(console, note)
+                begun = resumed is not None and run.environment_file.is_file()
+                _train(run, session, yardstick, console, layout, resumed=begun)
     return run
 
 
