@@ -74,7 +74,7 @@ def test_each_process_has_a_run_and_its_share_of_the_cores(
     ]
     written.truncate(0)
     SideBySide(group, 1, console).train([group.run(0)], yes=True)
-    assert f"{asked.format(group.run(0).folder)} 0 --yes" in written.getvalue()
+    assert f"{group.config_file} --seed 0 --yes" in written.getvalue()
 
 
 def test_runs_of_several_processes_are_trained_in_turn_with_all_cores(
