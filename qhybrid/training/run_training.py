@@ -16,6 +16,7 @@ from qhybrid.launcher import ALONE, Layout, check_devices
 from qhybrid.models.control import circuit_places
 from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
+from qhybrid.run_metrics import read_metrics
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
@@ -30,7 +31,6 @@ from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics import Probe as EpochProbe
-from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.plots import Plots
 from qhybrid.training.preparing import prepare
