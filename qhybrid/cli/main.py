@@ -80,7 +80,7 @@ def _run(given: list[str]) -> int:
     try:
         for argument in given:
             _check_utf8(argument)
-        code = _command_line(given).main(args=given, prog_name="qhybrid", standalone_mode=False)
+        code = command_line(given).main(args=given, prog_name="qhybrid", standalone_mode=False)
     except Exception as error:
         if debug:
             raise
@@ -110,7 +110,7 @@ def _check_utf8(argument: str) -> None:
         ) from error
 
 
-def _command_line(given: Sequence[str]) -> Any:
+def command_line(given: Sequence[str]) -> Any:
     note = "Everywhere: --debug shows the traceback of an error."
     app = typer.Typer(name="qhybrid", rich_markup_mode=None, epilog=note)
     app.callback()(_options)
