@@ -1,5 +1,8 @@
 """Noise schedules by diffusers: the betas, and the forward process that training uses."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,8 +49,17 @@ def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
     import diffusers
 
-    scheduler: NoiseScheduler = getattr(diffusers, class_name)(**options)
+    with without_numpy_warnings():
+        scheduler: NoiseScheduler = getattr(diffusers, class_name)(**options)
     return scheduler
+
+
+@contextmanager
+def without_numpy_warnings() -> Iterator[None]:
+    """Leave out what numpy 2 says of the way in which diffusers' schedulers hand it tensors."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
 
 
 _DIFFUSERS_NAMES = {"cosine": "squaredcos_cap_v2"}

@@ -111,7 +111,7 @@ class SamplingRequest:
     sampler: Annotated[
         str | None,
         Option(
-            "ddpm, ddim, dpm++, sde-dpm++, sde or ode [the run's; ddim on a QPU].",
+            "ddpm, ddim, dpm++, sde-dpm++, sde, pc, ode or heun [the run's; ddim on a QPU].",
             metavar="NAME",
         ),
     ] = None
