@@ -103,6 +103,7 @@ def test_the_wheel_holds_every_file_of_the_packages(built: Path) -> None:
     assert any(name.endswith(".toml") for name in held)
 
 
+@pytest.mark.slow
 def test_the_wheel_works_outside_of_the_repository(built: Path, tmp_path: Path) -> None:
     """Installed alone beside its dependencies, in an empty folder and home.
 

@@ -31,6 +31,7 @@ def sample_run(
     *,
     out: Path | str | None = None,
     resume: bool = False,
+    stem: str | None = None,
     confirm: "Callable[[SamplingBill], bool] | None" = None,
     console: "Console | None" = None,
 ) -> SamplingRun:
@@ -44,6 +45,7 @@ def sample_run(
         out: The new sampling run's folder; None takes `RUN/samplings/SAMPLER-N`.
         resume: Go on with the sampling run in `out`, or with the newest unfinished one; what is
             on record is not drawn again. The request may be left out.
+        stem: The new folder's name in `RUN/samplings` without its number; None: the sampler's.
         confirm: Asked before more than a minute of QPU time is spent; without it the request is
             refused then.
         console: Where progress is shown; None shows nothing.
@@ -81,7 +83,13 @@ def sample_run(
         from qhybrid.sampling.session import run_sampling
 
     return run_sampling(
-        plan, folder=folder, resumed=sampling, confirm=confirm, console=console, several=several
+        plan,
+        folder=folder,
+        stem=stem,
+        resumed=sampling,
+        confirm=confirm,
+        console=console,
+        several=several,
     )
 
 

@@ -48,6 +48,7 @@ def run_sampling(
     resumed: SamplingRun | None,
     confirm: Confirm | None,
     console: Console | None,
+    stem: str | None = None,
     several: Layout = ALONE,
 ) -> SamplingRun:
     """Draw the images of a plan; the arguments are made of those of `sample_run`.
@@ -63,7 +64,7 @@ def run_sampling(
     console = console or Console(quiet=True)
     device, going_on = choose_device(plan.device), None if resumed is None else resumed.folder
     check_devices(several, device)
-    root, stem = plan.run.samplings, plan.sampler
+    root, stem = plan.run.samplings, stem or plan.sampler
     with (
         occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path,
         # As Ctrl-C, so that processes are ended, and the session on a QPU is closed.

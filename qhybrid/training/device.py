@@ -12,6 +12,7 @@ from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.outcome import resume_command
 from qhybrid.training.session import Session
+from qhybrid.words import counted
 from qhybrid_circuits.errors import DeviceJobError, QHybridError, QpuLimitError, RequestError
 from qhybrid_runtime import Backend, continue_at
 from qhybrid_runtime.backends.qpu import QpuBackend
@@ -67,8 +68,8 @@ def agree_to_rounds(
     bill = calibrated_once(step.times(left), backend.settings)
     where = "simulated here" if qpu.simulated else f"{qpu.plan or 'no'} plan, {qpu.mode}"
     console.print(
-        f"{qpu.name} ({where}): {left:,} steps of {step.jobs} jobs, {bill.executions:,} "
-        f"executions, about {bill.qpu_seconds:,.0f} QPU seconds",
+        f"{qpu.name} ({where}): {counted(left, 'step')} of {counted(step.jobs, 'job')}, "
+        f"{bill.executions:,} executions, about {bill.qpu_seconds:,.0f} QPU seconds",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -65,6 +65,7 @@ def test_listings_say_that_the_service_does_not_answer(
     assert "no answer from 127.0.0.1; check the network" in rows["ibm"]["note"]
 
 
+@pytest.mark.slow
 def test_images_are_the_same_whatever_happens_and_nothing_is_paid_twice(
     run: Run, service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,7 +229,7 @@ def test_training_takes_its_values_from_the_device(
     assert main(["train", *settings, "--backend", "ibm_manila", *out]) == 0
     assert all(job.status == "Completed" for job in service.account.jobs)
     # The bill was told before: the jobs of values and those of gradients.
-    told = re.search(r"ibm_manila \(.*\): (\d+) steps? of (\d+) jobs, ", capsys.readouterr().out)
+    told = re.search(r"ibm_manila \(.*\): (\d+) steps? of (\d+) jobs?, ", capsys.readouterr().out)
     assert told is not None
     assert len(service.account.jobs) == int(told[1]) * int(told[2]) >= 1
 
