@@ -79,7 +79,8 @@ def _complete(app: "Sphinx", page: str, source: list[str]) -> None:
         source[0] += reference()
     if page == "index" and not (ROOT / "docs" / "notebooks").is_dir():
         source[0] = source[0].replace("notebooks/*\n", "")
-    source[0] = _outward(source[0])
+    if not page.startswith("notebooks/"):  # whose links stay in docs
+        source[0] = _outward(source[0])
 
 
 def _include(app: "Sphinx", path: Path, page: str, source: list[str]) -> None:

@@ -56,7 +56,7 @@ def _run(report: Report, circuits: Sequence[Mapping[str, Any]]) -> RunPage | Non
     taken = sum(map(len, (*(each["picture"] for each in circuits), *maps)))
     # Base64 makes four bytes of three.
     most = max(_LEAST_PICTURES, 3 * (_LARGEST - taken) // 4)
-    return run_page(report.run, circuits=bool(report.circuits.rounds), picture_bytes=most)
+    return run_page(report.run, picture_bytes=most)
 
 
 def _circuit(report: Report, name: str, use: CircuitUse) -> dict[str, Any]:

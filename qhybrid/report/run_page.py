@@ -71,23 +71,25 @@ class RunPage:
     tables: tuple[Section, ...]
 
 
-def run_page(run: Run, *, circuits: bool, picture_bytes: int) -> RunPage:
+def run_page(run: Run, *, picture_bytes: int) -> RunPage:
     """Return what there is of a run, also of one of an earlier version.
 
     Args:
         run: A run that has a model.
-        circuits: Whether the model has circuits, or layers in their places.
         picture_bytes: Of all pictures together, at most.
 
     Raises:
         RequestError: A file of the run is damaged.
     """
     rows, series = read_metrics(run.metrics_file), read_series(run)
-    parts = [_loss(run, rows), _figures(run, series)]
-    if circuits:
-        parts.append(_influence(run, rows))
     config = run.config()
-    if MODELS[config.model.name].process.kind is IMAGES:
+    model = MODELS[config.model.name]
+    kind, parts = model.process.kind, [_loss(run, rows)]
+    if kind.evaluated:
+        parts.append(_figures(run, series))
+    if (model.circuits or model.control) and not model.alone:
+        parts.append(_influence(rows))
+    if kind is IMAGES:
         parts += _images(run, picture_bytes)
     else:
         parts.append(_fidelity(run, picture_bytes))
@@ -140,14 +142,16 @@ def _figures(run: Run, series: Mapping[str, list[tuple[int, dict[str, float]]]])
     return Part(title, tuple(found), note=note)
 
 
-def _influence(run: Run, rows: list[dict[str, str]]) -> Part:
+def _influence(rows: list[dict[str, str]]) -> Part:
     title, points = "Influence by epoch", _points(rows, INFLUENCE, "epoch")
     if not points:
         return Part(title, note="Runs of earlier versions have no log of it; train anew to see it.")
     series = [Series("change of the output", *zip(*points, strict=True))]
     logarithmic = all(value > 0 for _, value in points)
-    note = "By epoch" + ", logarithmic" * logarithmic
-    note += ": how much the output changes, of its size, when all circuits say their mean."
+    note = (
+        f"By epoch{', logarithmic' * logarithmic}: how much the output changes, of its size, when "
+        "all circuits, or their controls, say their mean."
+    )
     drawn = draw_curves(
         series, label="Influence of the circuits by epoch", note=note, logarithmic=logarithmic
     )

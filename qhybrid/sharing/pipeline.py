@@ -82,6 +82,10 @@ class Pipeline:
     def __repr__(self) -> str:
         return f"Pipeline({self.run.config().model.name} in {str(self.run.folder)!r})"
 
+    def _repr_png_(self) -> bytes | None:
+        """Return what the run drew last for a notebook."""
+        return self.run._repr_png_()
+
     @cached_property
     def model(self) -> "nn.Module":
         """The network, its circuits on `statevector`."""
