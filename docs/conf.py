@@ -77,8 +77,6 @@ def setup(app: "Sphinx") -> None:
 def _complete(app: "Sphinx", page: str, source: list[str]) -> None:
     if page == "cli":
         source[0] += reference()
-    if page == "index" and not (ROOT / "docs" / "notebooks").is_dir():
-        source[0] = source[0].replace("notebooks/*\n", "")
     if not page.startswith("notebooks/"):  # whose links stay in docs
         source[0] = _outward(source[0])
 

@@ -60,8 +60,9 @@ def pages(site: Path) -> dict[Path, Page]:
 
 
 def test_each_page_of_docs_is_one_of_the_site(site: Path) -> None:
-    for path in (ROOT / "docs").glob("*.md"):
-        assert (site / f"{path.stem}.html").exists()
+    docs = ROOT / "docs"
+    for path in (*docs.glob("*.md"), *docs.glob("notebooks/*.ipynb")):
+        assert (site / path.relative_to(docs)).with_suffix(".html").exists()
 
 
 def test_links_lead_somewhere(site: Path, pages: dict[Path, Page]) -> None:
