@@ -138,6 +138,18 @@ def test_a_damaged_record_is_named(run_report: Report) -> None:
         path.write_bytes(before)
 
 
+def test_numbers_that_are_not_finite_are_left_out(run_report: Report) -> None:
+    assert run_report.run is not None
+    path = run_report.run.metrics_file
+    before = path.read_text()
+    heading = "step,epoch,loss,learning_rate,steps_per_second"
+    path.write_text(f"{heading}\n1,1,nan,0,1\n{'9' * 400},1,1,0,1\n")
+    try:
+        assert "Nothing is logged in metrics.csv yet" in render(run_report, "html")
+    finally:
+        path.write_text(before)
+
+
 def test_what_is_no_run_has_no_parts_of_one(run_report: Report) -> None:
     page = render(replace(run_report, run=None), "html")
     assert "Training loss" not in page
