@@ -239,7 +239,7 @@ def _settings(config: Config) -> Section:
     rows = (
         ("data", str(config.data.dataset)),
         ("backend", config.quantum.backend),
-        ("images per step", f"{training.batch_size * training.accumulate:,}"),
+        ("batch size", f"{training.batch_size * training.accumulate:,}"),
         ("learning rate", f"{training.learning_rate:g}, {training.lr_schedule}"),
         ("seed", str(training.seed)),
         ("sampler", f"{config.sampling.sampler}, {config.sampling.steps} steps"),
