@@ -54,6 +54,14 @@ def sample_run(
         RequestError: The request is wrong, or the folder is not a run with a model in it.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
         SamplingInterrupted: Ctrl-C or SIGTERM; the message says how to go on.
+
+    Example:
+        >>> import numpy as np
+        >>> import qhybrid
+        >>> request = qhybrid.SamplingRequest(num_images=2, steps=1, seed=0)
+        >>> drawn = qhybrid.sample_run("runs/1hqconv-qvunet-digits-1", request, out="drawn")
+        >>> np.load(drawn.images_file)["images"].shape
+        (2, 8, 8, 1)
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()

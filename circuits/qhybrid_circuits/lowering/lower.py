@@ -19,6 +19,7 @@ from qhybrid_circuits.disk_cache import (
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.blocks.collect import collect_blocks
+from qhybrid_circuits.lowering.blocks.linear import with_fewer_cx
 from qhybrid_circuits.lowering.cost.couplings import (
     BROKEN,
     Couplings,
@@ -87,6 +88,16 @@ def lower(
             instruction that is no gate; an observable has another number of qubits; the target has
             no two-qubit gate; it lacks cz and `fractional` is asked for.
         ShapeError: There are more or fewer values than weights.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_circuits import build_ansatz, lower
+        >>> circuit = build_ansatz("basic_entangling", qubits=3, layers=1)
+        >>> lowered = lower(circuit, FakeManilaV2().target, weights=[0.1, 0.2, 0.3])
+        >>> lowered.num_logical_qubits, lowered.circuit.num_qubits
+        (3, 5)
+        >>> 0 < lowered.success_probability < 1
+        True
     """
     name, bound, measured = _convert(circuit, weights, observables)
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
@@ -98,12 +109,14 @@ def lower(
     def finished(candidates: Iterable[Candidate]) -> list[LoweredCircuit]:
         return [_lowered(name, each, device_target, measured, fractional) for each in candidates]
 
-    def by_qiskit(seeds: Sequence[int]) -> list[LoweredCircuit]:
-        where = (usable, couplings, device_target)
-        return finished(preset_candidates(bound, *where, seeds, measured)) if seeds else []
-
     def find() -> LoweredCircuit:
-        blocks = collect_blocks(bound) if can_synthesize(device_target) else None
+        short = with_fewer_cx(bound)
+
+        def by_qiskit(seeds: Sequence[int]) -> list[LoweredCircuit]:
+            where = (usable, couplings, device_target)
+            return finished(preset_candidates(short, *where, seeds, measured)) if seeds else []
+
+        blocks = collect_blocks(short) if can_synthesize(device_target) else None
         if blocks is None:
             return _best(by_qiskit(seeds))
         planner = Planner(store, couplings, device_target, device_content, measured)
@@ -116,7 +129,7 @@ def lower(
                 return []
             least = min(each.circuit.num_nonlocal_gates() for each in found)
             seeds = range(_COMPARED)
-            return better_seeds(bound, usable, couplings, device_target, seeds, least)
+            return better_seeds(short, usable, couplings, device_target, seeds, least)
 
         # New weights do not change which is better, so that Qiskit's passes run once a structure.
         structure = routing_problem(blocks, planner.fractional)

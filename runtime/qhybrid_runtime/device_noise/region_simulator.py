@@ -1,6 +1,5 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,25 +12,18 @@ from qiskit.result.models import ExperimentResult, ExperimentResultData
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
 
-from qhybrid_circuits import QHybridError
 from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler
 from qhybrid_runtime.device_noise.noisy_circuit import NoisyCircuit, with_device_noise
 from qhybrid_runtime.device_noise.two_qubit_runs import connected_qubits
-from qhybrid_runtime.engine.error_site import ErrorSite
-from qhybrid_runtime.machine import processors
+from qhybrid_runtime.engine.cpu.readings import draw_readings
+from qhybrid_runtime.engine.program import compile_program
 
 #: Qubits up to which every shot with an error is a trajectory of its own.
 _FEW_QUBITS = 6
 
 #: Shots with an error that share a trajectory on more qubits.
 _SHARED_SHOTS = 8
-
-#: Qubits from which on fusing gates is worth its time.
-_FUSED_QUBITS = 5
-
-#: Gates of all rows together that Aer is given at once: it takes about a kilobyte for each.
-_GATES_AT_ONCE = 1 << 20
 
 Binds = Mapping[Parameter, Sequence[float]]
 
@@ -44,9 +36,9 @@ class RegionSimulator(AerSimulator):  # type: ignore[misc]
 
     Local mode hands circuits to Aer, which simulates all qubits of a circuit as one state and
     every shot from its start: half a minute for 12 qubits, and impossible for a QPU full of
-    circuits side by side. Here qubits that no gate connects are simulated apart, and Aer simulates
-    their trajectories: the one without any error once, whatever the number of shots that it
-    serves, and those with errors in groups of eight shots (one by one on six qubits or fewer).
+    circuits side by side. Here qubits that no gate connects are simulated apart, and our engine
+    simulates their trajectories: the one without any error once, whatever the number of shots that
+    it serves, and those with errors in groups of eight shots (one by one on six qubits or fewer).
 
     Shots of a group are independent draws from one state, so they are slightly correlated where
     errors are frequent; means are not biased. The noise is that of `DeviceNoise`.
@@ -134,90 +126,36 @@ class _States:
     def __init__(
         self, ideal: QuantumCircuit, noisy: NoisyCircuit, values: _Values, rows: int
     ) -> None:
-        self._ideal, self._noisy = ideal, noisy
-        self._values, self._rows = values, rows
-        # Aer fuses gates on many qubits only, unless told that it pays on fewer.
-        self._simulator = AerSimulator(
-            method="statevector",
-            fusion_threshold=_FUSED_QUBITS,
-            max_parallel_threads=processors(),
-            max_parallel_experiments=processors(),
-        )
+        parameters = tuple(ideal.parameters)
+        self._program = compile_program(noisy.circuit, inputs=parameters)
+        columns = [values[parameter] for parameter in parameters]
+        self._inputs = np.array(columns, dtype=np.float32).reshape(len(columns), rows).T
+        self._errors = ErrorSampler(noisy.locations, noisy.num_sites)
         self._shared = _SHARED_SHOTS if ideal.num_qubits > _FEW_QUBITS else 1
 
     def sample(self, shots: int, rng: Generator) -> np.ndarray:
         """Return the bits of ideal readout, shape (n_rows, shots, n_qubits)."""
-        sampler = ErrorSampler(self._noisy.locations, self._noisy.num_sites)
-        bits = np.empty((self._rows, shots, self._ideal.num_qubits), dtype=bool)
-        chance = sampler.error_probability if sampler.num_sites else 0.0
-        faulty = rng.binomial(shots, chance, size=self._rows)
+        rows = len(self._inputs)
+        bits = np.empty((rows, shots, self._program.num_qubits), dtype=bool)
+        chance = self._errors.error_probability if self._errors.num_sites else 0.0
+        faulty = rng.binomial(shots, chance, size=rows)
         clean = shots - faulty
         if clean.max():
-            drawn = self._run(self._ideal, self._values, int(clean.max()), rng, self._rows)
-            # Without parameters all rows are one experiment: each row gets shots of its own.
+            none = np.zeros((rows, self._errors.num_sites), dtype=np.uint8)
+            drawn = draw_readings(self._program, self._inputs, none, int(clean.max()), rng)
             for row, count in enumerate(clean):
                 bits[row, :count] = drawn[row, :count]
-        groups = -(-faulty // self._shared)
-        if groups.any():
-            owner = np.repeat(np.arange(self._rows), groups)
-            codes = sampler.draw_faulty(len(owner), rng)
-            drawn = self._faulty(codes, owner, rng)
+        owner = np.repeat(np.arange(rows), -(-faulty // self._shared))
+        if len(owner):
+            codes = self._errors.draw_faulty(len(owner), rng)
+            inputs = self._inputs[owner]
+            drawn = draw_readings(self._program, inputs, codes, self._shared, rng)
             for row, count in enumerate(faulty):
                 mine = drawn[owner == row].reshape(-1, bits.shape[-1])
                 bits[row, clean[row] :] = mine[:count]
         # Regions are joined shot by shot: shots without errors must not all come first.
-        order = rng.permuted(np.tile(np.arange(shots), (self._rows, 1)), axis=1)
+        order = rng.permuted(np.tile(np.arange(shots), (rows, 1)), axis=1)
         return np.asarray(np.take_along_axis(bits, order[..., None], axis=1))
-
-    def _faulty(self, codes: np.ndarray, owner: np.ndarray, rng: Generator) -> np.ndarray:
-        circuit, flips, phases = self._with_sites
-        values = {p: column[owner] for p, column in self._values.items()}
-        is_x, is_z = (codes == 1) | (codes == 2), codes >= 2
-        values |= {p: np.pi * is_x[:, site] for site, p in enumerate(flips)}
-        values |= {p: np.pi * is_z[:, site] for site, p in enumerate(phases)}
-        return self._run(circuit, values, self._shared, rng, len(owner))
-
-    @cached_property
-    def _with_sites(self) -> tuple[QuantumCircuit, list[Parameter], list[Parameter]]:
-        """The circuit with Paulis at its error sites that are on or off by two angles."""
-        circuit = self._noisy.circuit.copy_empty_like()
-        flips: list[Parameter] = []
-        phases: list[Parameter] = []
-        for item in self._noisy.circuit.data:
-            if not isinstance(item.operation, ErrorSite):
-                circuit.append(item)
-                continue
-            flips.append(Parameter(f"flip {len(flips)}"))
-            phases.append(Parameter(f"phase {len(phases)}"))
-            circuit.rx(flips[-1], item.qubits[0])
-            circuit.rz(phases[-1], item.qubits[0])
-        return circuit, flips, phases
-
-    def _run(
-        self, circuit: QuantumCircuit, values: _Values, shots: int, rng: Generator, rows: int
-    ) -> np.ndarray:
-        """Return samples of a circuit, shape (n_rows, shots, n_qubits)."""
-        most = max(1, _GATES_AT_ONCE // max(1, len(circuit.data)))
-        if values and rows > most:
-            found = []
-            for first in range(0, rows, most):
-                part = {p: column[first : first + most] for p, column in values.items()}
-                found.append(self._run(circuit, part, shots, rng, min(most, rows - first)))
-            return np.concatenate(found)
-        measured = circuit.copy()
-        measured.global_phase = 0
-        measured.measure_all()
-        # A circuit without parameters is one experiment, whatever the number of rows.
-        binds = [{p: column.tolist() for p, column in values.items()}] if values else None
-        options = {"shots": shots if values else shots * rows, "memory": True}
-        options["seed_simulator"] = int(rng.integers(2**31))
-        result = self._simulator.run(measured, parameter_binds=binds, **options).result()
-        if not result.success:
-            raise QHybridError(f"Aer did not simulate the circuit: {result.status}")
-        memory = [result.data(index)["memory"] for index in range(len(result.results))]
-        numbers = np.array([[int(word, 16) for word in row] for row in memory], dtype=np.int64)
-        numbers = numbers.reshape(rows, shots, 1)
-        return np.asarray((numbers >> np.arange(circuit.num_qubits) & 1).astype(bool))
 
 
 def _regions(circuit: QuantumCircuit) -> list[_Region]:

@@ -63,6 +63,29 @@ class CpuExecutor:
         """The same in torch operations: slower, but differentiable as often as one likes."""
         return to_keep(lambda: TorchExecutor(*self._plan))
 
+    def final_states(
+        self,
+        observables: ObservableSet,
+        codes: Tensor,
+        weight_angles: Tensor,
+        data_angles: Tensor,
+    ) -> np.ndarray:
+        """Return the state of each task, (n_tasks, 2 * layout.size * LANES); see `run_values`."""
+        call = self.prepare(observables, codes, weight_angles, data_angles)
+        _, groups, lanes = call.numbers.codes.shape
+        values = np.empty((observables.count, groups, lanes), call.numbers.cos.dtype)
+        tasks = groups * lanes // LANES
+        kept = np.empty((tasks, 2 * self.layout.size * LANES), values.dtype)
+        self._fill(call, kept, values)
+        return kept
+
+    def _fill(self, call: Call, kept: np.ndarray, values: np.ndarray) -> None:
+        tasks = values.shape[1] * values.shape[2] // LANES
+        if _is_wide(tasks, self.layout.size):
+            wide_values(call, kept, values)
+        else:
+            run_tasks(tasks, lambda *part: run_values(call, kept, values, *part))
+
     def prepare(
         self,
         observables: ObservableSet,
@@ -126,10 +149,7 @@ class MappedSweep(torch.autograd.Function):
         keeps = keeps and tasks * length * dtype.itemsize <= KEPT_BYTES
         kept = np.empty((tasks if keeps else 0, length), dtype)
         values = np.empty((observables.count, groups, chunks * LANES), dtype)
-        if _is_wide(tasks, executor.layout.size):
-            wide_values(call, kept, values)
-        else:
-            run_tasks(tasks, lambda *part: run_values(call, kept, values, *part))
+        executor._fill(call, kept, values)
         return torch.from_numpy(_by_samples(values, samples)), Record(call, kept)
 
     @staticmethod
