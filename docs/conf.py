@@ -8,11 +8,15 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils.nodes import SkipNode, math, math_block
+from docutils.utils.math.latex2mathml import tex2mathml
+
 from qhybrid.cli.reference import reference
 from qhybrid.version import __version__
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.writers.html5 import HTML5Translator
 
 ROOT = Path(__file__).parents[1]
 SOURCE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
@@ -39,6 +43,8 @@ highlight_language = "none"
 
 # Links to headings are those that GitHub makes. Notebooks keep the outputs that they hold.
 myst_heading_anchors = 4
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"
 nb_execution_mode = "off"
 
 # Docstrings are Google's style with Markdown's backticks.
@@ -69,16 +75,21 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
 
 def setup(app: "Sphinx") -> None:
     """Connect what makes pages from files outside of this folder, and links to them."""
+    app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     app.connect("source-read", _complete)
     app.connect("include-read", _include)
     app.connect("autodoc-process-docstring", _escape)
 
 
+def _formula(translator: "HTML5Translator", node: math | math_block) -> None:
+    """Write a formula as browsers read it; MathJax, the default, would be loaded from elsewhere."""
+    translator.body.append(tex2mathml(node.astext(), as_block=isinstance(node, math_block)))
+    raise SkipNode
+
+
 def _complete(app: "Sphinx", page: str, source: list[str]) -> None:
     if page == "cli":
         source[0] += reference()
-    if page == "index" and not (ROOT / "docs" / "notebooks").is_dir():
-        source[0] = source[0].replace("notebooks/*\n", "")
     if not page.startswith("notebooks/"):  # whose links stay in docs
         source[0] = _outward(source[0])
 

@@ -22,12 +22,12 @@ def _section(name: str, command: Any) -> str:
     rows = [record for each in command.get_params(context) if (record := _record(each, context))]
     table = [f"| `{what}` | {meaning} |" for what, meaning in rows]
     lines = [f"## {name}", "", _text(command.help), "", "```text", usage, "```", ""]
-    return "\n".join([*lines, "| | |", "| --- | --- |", *table, ""])
+    return "\n".join([*lines, "| argument or option | meaning |", "| --- | --- |", *table, ""])
 
 
 def _record(parameter: Any, context: typer.Context) -> tuple[str, str] | None:
     record = parameter.get_help_record(context)
-    return record and (record[0].replace("|", "\\|"), _cell(record[1]))
+    return record and (record[0].replace("|", " \\| "), _cell(record[1]))
 
 
 def _text(help_text: str | None) -> str:

@@ -39,6 +39,11 @@ def save_grid(
 
     Raises:
         ShapeError: Not a batch of images with 1 or 3 channels.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.diffusion.images import save_grid
+        >>> save_grid(torch.zeros(4, 1, 8, 8), "grid.png")
     """
     tiles = _tile(images, columns, upscale)
     with replacing(Path(path)) as unfinished:

@@ -77,6 +77,11 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
     Raises:
         RequestError: A timestep adds no noise, or the last ones leave nothing of the image, in
             single precision; or the schedule is learned, and only a model has its betas.
+
+    Example:
+        >>> from qhybrid.diffusion.schedules import ScheduleSpec, beta_options
+        >>> beta_options(ScheduleSpec("linear", 10))["num_train_timesteps"]
+        10
     """
     if spec.name == LEARNED_SCHEDULE:
         raise RequestError(
@@ -135,6 +140,11 @@ def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
 
     Raises:
         RequestError: The schedule leaves what single precision can hold.
+
+    Example:
+        >>> from qhybrid.diffusion.schedules import ScheduleSpec, noise_scheduler
+        >>> noise_scheduler(ScheduleSpec("cosine", 1000)).alphas_cumprod.shape
+        torch.Size([1000])
     """
     clipped = {"clip_sample": True, "clip_sample_range": 1.0}
     options = {**beta_options(spec), "variance_type": _VARIANCE_TYPES[spec.variance], **clipped}

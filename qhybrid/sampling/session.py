@@ -32,7 +32,7 @@ from qhybrid.sampling.manifest import write_manifest
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.parts import Artist, assemble, read_part, save_plan
 from qhybrid.sampling.plan import SamplingPlan
-from qhybrid.signals import handling
+from qhybrid.signals import handling, interrupt
 from qhybrid.torch_device import choose_device
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
@@ -68,7 +68,7 @@ def run_sampling(
     with (
         occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path,
         # As Ctrl-C, so that processes are ended, and the session on a QPU is closed.
-        handling([signal.SIGTERM], signal.default_int_handler),
+        handling([signal.SIGTERM], interrupt),
     ):
         run = SamplingRun(path)
         plan = settled(plan, console)

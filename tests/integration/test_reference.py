@@ -5,28 +5,39 @@ import importlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from qhybrid_circuits.errors import QHybridError
 from tests.integration.pages import ROOT
 
-PACKAGES = ("qhybrid_circuits", "qhybrid_runtime", "qhybrid", "qhybrid_circuits.ansatz")
+PACKAGES = ("qhybrid_circuits", "qhybrid_runtime", "qhybrid")
+PARTS = (
+    *("qhybrid_circuits.ansatz", "qhybrid_circuits.encoding", "qhybrid_circuits.lowering"),
+    *("qhybrid_runtime.engine", "qhybrid_runtime.health", "qhybrid_runtime.natural_gradient"),
+    *("qhybrid_runtime.device_noise", "qhybrid.diffusion.schedules", "qhybrid.diffusion.loss"),
+    "qhybrid.states",
+)
 PAGES = sorted((ROOT / "docs").glob("api-*.md"))
 
 
-def documented(module: ModuleType) -> Iterator[str]:
-    """The names of a package that are classes or functions, of exceptions the first alone."""
-    for name in dir(module):
-        thing = getattr(module, name)
-        if name.startswith("_") or not (inspect.isclass(thing) or inspect.isfunction(thing)):
-            continue
-        if thing is QHybridError or not (inspect.isclass(thing) and issubclass(thing, Exception)):
-            yield f"{module.__name__}.{name}"
+def documented() -> Iterator[str]:
+    """Classes and functions of the packages, the functions of their parts, one exception."""
+    seen: set[int] = set()
+    for package in (*PACKAGES, *PARTS):
+        module = importlib.import_module(package)
+        for name in dir(module) if package in PACKAGES else module.__all__:
+            thing = getattr(module, name)
+            wanted = inspect.isclass(thing) and package in PACKAGES
+            if wanted and issubclass(thing, Exception):
+                wanted = thing is QHybridError
+            if not name.startswith("_") and id(thing) not in seen:
+                if wanted or inspect.isfunction(thing):
+                    yield f"{package}.{name}"
+                seen.add(id(thing))
 
 
-NAMES = [name for each in PACKAGES for name in documented(importlib.import_module(each))]
+NAMES = list(documented())
 
 
 def run_example(text: str, name: str) -> int:

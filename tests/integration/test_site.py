@@ -1,6 +1,7 @@
 """The documentation site is built, and what its pages refer to exists."""
 
 import importlib
+import re
 from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
@@ -30,9 +31,11 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.loaded: list[str] = []
         self.text = ""
+        self.formulas = 0
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.formulas += tag == "math"
         values = {name: value or "" for name, value in attrs}
         self.anchors |= {values[name] for name in ("id", "name") if name in values}
         if tag == "a" and "href" in values:
@@ -60,8 +63,9 @@ def pages(site: Path) -> dict[Path, Page]:
 
 
 def test_each_page_of_docs_is_one_of_the_site(site: Path) -> None:
-    for path in (ROOT / "docs").glob("*.md"):
-        assert (site / f"{path.stem}.html").exists()
+    docs = ROOT / "docs"
+    for path in (*docs.glob("*.md"), *docs.glob("notebooks/*.ipynb")):
+        assert (site / path.relative_to(docs)).with_suffix(".html").exists()
 
 
 def test_links_lead_somewhere(site: Path, pages: dict[Path, Page]) -> None:
@@ -89,6 +93,13 @@ def test_nothing_is_loaded_from_elsewhere(pages: dict[Path, Page]) -> None:
             parts = urlsplit(source)
             assert parts.scheme in ("", "data"), source
             assert not parts.path or (path.parent / unquote(parts.path)).exists(), source
+
+
+def test_formulas_are_drawn_without_scripts(site: Path, pages: dict[Path, Page]) -> None:
+    page = pages[site / "reports.html"]
+    text = re.sub("`[^`]*`", "", (ROOT / "docs" / "reports.md").read_text("utf-8"))
+    assert page.formulas == len(re.findall(r"\$[^$]+\$", text)) > 0
+    assert "\\sum" not in page.text
 
 
 def test_public_names_are_in_the_reference(pages: dict[Path, Page]) -> None:

@@ -105,6 +105,12 @@ def with_fractional_gates(target: Target) -> Target:
 
     Raises:
         CircuitError: The QPU has neither cz nor rzz.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeFez
+        >>> from qhybrid_circuits.lowering import with_fractional_gates
+        >>> "rzz" in with_fractional_gates(FakeFez().target).operation_names
+        True
     """
     if "rzz" in target.operation_names and "rx" in target.operation_names:
         return with_angle_bounds(target)

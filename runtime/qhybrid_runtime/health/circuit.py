@@ -132,6 +132,12 @@ def dead_weights(
     """Return the indices of the weights that no output depends on, as `circuit_health` finds them.
 
     In float32, derivatives below 1e-5 count as zero; its findings should be confirmed in float64.
+
+    Example:
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime.health import dead_weights
+        >>> dead_weights(build_ansatz("qattention", qubits=2, layers=1, variant="published"))
+        (0, 1)
     """
     return dead_parameters(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
 
