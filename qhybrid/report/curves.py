@@ -92,12 +92,15 @@ def draw_curves(
     """Return series as curves from x = 0 on, with round numbers beside both axes."""
     scale: Callable[[ArrayLike], Array] = _logarithm if logarithmic else np.asarray
     ends = [scale(part) for each in series for part in (each.y, *(each.band or ()))]
-    low, high = min(map(np.min, ends)), max(map(np.max, ends))
-    margin = 0.03 if logarithmic else 0.05 * (high - low) or 0.1 * abs(high) or 1.0
+    low, high = float(min(map(np.min, ends))), float(max(map(np.max, ends)))
+    if logarithmic:
+        margin = 0.03 if high > low else 0.3  # of decades
+    else:
+        margin = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
     if not logarithmic and 0 <= low < high / 2:
         low = margin  # the axis begins at 0
     low, high = low - margin, high + margin
-    last = max(float(np.max(np.asarray(each.x))) for each in series)
+    last = max(float(np.max(np.asarray(each.x))) for each in series) or 1.0
 
     def place(x: ArrayLike, y: ArrayLike) -> list[str]:
         down = 100 * (high - scale(y)) / (high - low)

@@ -1,5 +1,6 @@
 """What the page of a run shows of its training and of what it draws."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,8 @@ def run_page(run: Run, *, picture_bytes: int) -> RunPage:
     rows, series = read_metrics(run.metrics_file), read_series(run)
     config = run.config()
     model = MODELS[config.model.name]
-    kind, parts = model.process.kind, [_loss(run, rows)]
+    kind = model.process.kind
+    parts = [_loss(run, rows)]
     if kind.evaluated:
         parts.append(_figures(run, series))
     if (model.circuits or model.control) and not model.alone:
@@ -108,16 +110,16 @@ def _tiles(rows: list[dict[str, str]], series: Mapping[str, Any]) -> list[tuple[
 
 
 def _loss(run: Run, rows: list[dict[str, str]]) -> Part:
-    named = (("loss", "training"), (HELD_OUT, "held out, averaged weights"))
-    series = [
-        Series(name, *zip(*points, strict=True))
-        for column, name in named
-        if (points := _points(rows, column, "step"))
-    ]
+    series, least = [], math.inf
+    for column, name in (("loss", "training"), (HELD_OUT, "held out, averaged weights")):
+        x, y = _points(rows, column, "step")
+        if y:
+            series.append(Series(name, x, y))
+            least = min(least, *y)
     if not series:
         command = f"qhybrid train --resume --out {run.folder}"
         return Part("Training loss", note=f"Nothing is logged in metrics.csv yet: {command}")
-    logarithmic = all(min(each.y) > 0 for each in series)  # type: ignore[type-var]
+    logarithmic = least > 0
     note = "By optimizer step" + (", logarithmic." if logarithmic else ".")
     drawn = draw_curves(series, label="Loss by step", note=note, logarithmic=logarithmic)
     return Part("Training loss", (("", drawn),))
@@ -143,11 +145,10 @@ def _figures(run: Run, series: Mapping[str, list[tuple[int, dict[str, float]]]])
 
 
 def _influence(rows: list[dict[str, str]]) -> Part:
-    title, points = "Influence by epoch", _points(rows, INFLUENCE, "epoch")
-    if not points:
+    title, (x, y) = "Influence by epoch", _points(rows, INFLUENCE, "epoch")
+    if not y:
         return Part(title, note="Runs of earlier versions have no log of it; train anew to see it.")
-    series = [Series("change of the output", *zip(*points, strict=True))]
-    logarithmic = all(value > 0 for _, value in points)
+    series, logarithmic = [Series("change of the output", x, y)], min(y) > 0
     note = (
         f"By epoch{', logarithmic' * logarithmic}: how much the output changes, of its size, when "
         "all circuits, or their controls, say their mean."
@@ -158,8 +159,11 @@ def _influence(rows: list[dict[str, str]]) -> Part:
     return Part(title, (("", drawn),))
 
 
-def _points(rows: list[dict[str, str]], column: str, by: str) -> list[tuple[float, float]]:
-    return [(float(row[by]), float(row[column])) for row in rows if row.get(column)]
+def _points(rows: list[dict[str, str]], column: str, by: str) -> tuple[list[float], list[float]]:
+    """Return where a column has finite numbers, and these."""
+    pairs = [(float(row[by]), float(row[column])) for row in rows if row.get(column)]
+    finite = [pair for pair in pairs if all(map(math.isfinite, pair))]
+    return [x for x, _ in finite], [y for _, y in finite]
 
 
 def _images(run: Run, picture_bytes: int) -> list[Part]:
@@ -235,7 +239,7 @@ def _settings(config: Config) -> Section:
     rows = (
         ("data", str(config.data.dataset)),
         ("backend", config.quantum.backend),
-        ("images per step", f"{training.batch_size * training.accumulate:,}"),
+        ("batch size", f"{training.batch_size * training.accumulate:,}"),
         ("learning rate", f"{training.learning_rate:g}, {training.lr_schedule}"),
         ("seed", str(training.seed)),
         ("sampler", f"{config.sampling.sampler}, {config.sampling.steps} steps"),

@@ -161,7 +161,8 @@ def find_case(name: str) -> Case:
     library = get_standard_gate_name_mapping().items()
     gates = {name for name, gate in library if gate.params and gate.num_qubits} - {"delay"}
     if name not in (*ANSATZE, *gates):
-        raise UnknownNameError("circuit", name, (*ANSATZE, *sorted(gates), *MODELS))
+        models = (model for model, row in MODELS.items() if row.circuits)
+        raise UnknownNameError("circuit", name, (*ANSATZE, *sorted(gates), *models))
     variational = build_ansatz(name, **_SMALL[name]) if name in _SMALL else _gate_circuit(name)
     rng = np.random.default_rng(len(name))
     count = variational.num_inputs + variational.num_weights

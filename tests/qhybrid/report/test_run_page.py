@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 import tarfile
 from dataclasses import replace
@@ -14,57 +13,11 @@ import pytest
 from PIL import Image
 
 from qhybrid.diffusion.tiles import tile_sizes
-from qhybrid.models.model_file import write_spec
-from qhybrid.models.spec import ModelSpec
 from qhybrid.report.build import Report, build_report
 from qhybrid.report.curves import Series, draw_curves
 from qhybrid.report.pictures import data_address, denoising_strip, spread_out
 from qhybrid.report.render import render
 from qhybrid.report.request import ReportRequest
-from qhybrid.run_folder import Run
-from qhybrid.run_metrics import FIGURE
-from qhybrid.settings.config import Config
-from qhybrid.settings.sources import save_config
-
-EPOCHS = 12
-
-
-@pytest.fixture(scope="module")
-def run_report(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """A run with every record, and pictures of noise, which no codec makes small."""
-    run, rng = Run(tmp_path_factory.mktemp("run")), np.random.default_rng(0)
-    save_config(Config(), run.config_file)
-    spec = ModelSpec("1fqconv-qvunet", image_size=8, dim=2, ansatz_layers=1)
-    write_spec(run.folder, spec, {})
-    lines = ["step,epoch,loss,learning_rate,steps_per_second,influence,held_out_loss,FID"]
-    for epoch in range(1, EPOCHS + 1):
-        lines += [f"{10 * epoch},{epoch},{1 / epoch},0.1,5,{0.1 / epoch},,"]
-        lines += [f"{10 * epoch},{epoch},,,,,{2 / epoch},{40 / epoch}"]
-        figure = dict(zip(FIGURE, (30 / epoch, 40 / epoch, 50 / epoch, 1.0), strict=True))
-        record = json.dumps({"epoch": epoch, "figures": [{"name": "FID", **figure}]})
-        run.evaluations.mkdir(exist_ok=True)
-        (run.evaluations / f"epoch-{epoch:03d}.json").write_text(record)
-        run.samples.mkdir(exist_ok=True)
-        noise(rng).save(run.sample_grid(epoch))
-    run.metrics_file.write_text("\n".join(lines) + "\n")
-    noise(rng).save(run.forward_plot)
-    drawn = run.samplings / "ddim-1"
-    drawn.mkdir(parents=True)
-    noise(rng).save(drawn / "grid.png")
-    first, *rest = [noise(rng) for _ in range(12)]
-    first.save(drawn / "denoising.gif", save_all=True, append_images=rest)
-    # What the page shows of circuits is another's test: an ansatz stands for them.
-    report = build_report(ReportRequest("basic_entangling", health=False))
-    report.content["subject"].update({"kind": "run", "name": str(run.folder), "model": spec.name})
-    nothing = ("health", "influence", "influence_measured_on", "sampling")
-    report.content["model"] = {"circuits_per_step": 1, "rounds_per_step": 1} | dict.fromkeys(
-        nothing
-    )
-    return replace(report, run=run)
-
-
-def noise(rng: np.random.Generator) -> Image.Image:
-    return Image.fromarray(rng.integers(0, 256, (400, 400, 3), dtype=np.uint8))
 
 
 class Outline(HTMLParser):
@@ -107,7 +60,7 @@ def test_the_page_of_a_run_has_every_part_and_stays_small(run_report: Report) ->
         with Image.open(io.BytesIO(bytes_)) as picture:
             assert picture.width >= 100
     shown = re.findall(r"<figcaption>epoch (\d+)</figcaption>", page)
-    assert (shown[0], shown[-1], len(shown)) == ("1", str(EPOCHS), 6)
+    assert (shown[0], shown[-1], len(shown)) == ("1", "12", 6)
     # Every drawing has a name.
     assert page.count("<svg") == page.count('role="img" aria-label="') == 4
 
@@ -138,6 +91,18 @@ def test_a_damaged_record_is_named(run_report: Report) -> None:
         path.write_bytes(before)
 
 
+def test_numbers_that_are_not_finite_are_left_out(run_report: Report) -> None:
+    assert run_report.run is not None
+    path = run_report.run.metrics_file
+    before = path.read_text()
+    heading = "step,epoch,loss,learning_rate,steps_per_second"
+    path.write_text(f"{heading}\n1,1,nan,0,1\n{'9' * 400},1,1,0,1\n")
+    try:
+        assert "Nothing is logged in metrics.csv yet" in render(run_report, "html")
+    finally:
+        path.write_text(before)
+
+
 def test_what_is_no_run_has_no_parts_of_one(run_report: Report) -> None:
     page = render(replace(run_report, run=None), "html")
     assert "Training loss" not in page
@@ -159,13 +124,16 @@ def test_a_linear_axis_has_round_numbers_where_they_belong() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 5.0])
 def test_a_single_value_is_drawn_inside(value: float) -> None:
-    found = draw_curves([Series("a", [1], [value])], label="a")
-    down = float(found.curves[0].line.split(",")[1])
-    assert 0 < down < 100
+    for logarithmic in {False, value > 0}:
+        found = draw_curves([Series("a", [1], [value])], label="a", logarithmic=logarithmic)
+        down = float(found.curves[0].line.split(",")[1])
+        assert 0 < down < 100
+        assert found.values
 
 
 def test_pictures_are_as_small_as_asked_and_without_loss_where_they_can_be() -> None:
-    picture = noise(np.random.default_rng(1))
+    pixels = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
     address = data_address(picture, 20_000)
     assert len(base64.b64decode(address.partition(",")[2])) <= 20_000
     plain = Image.new("RGB", (64, 64), (1, 2, 3))
