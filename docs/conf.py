@@ -38,7 +38,8 @@ html_theme = "qiskit-ecosystem"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
-html_show_copyright = smartquotes = False
+html_show_copyright = False
+smartquotes_action = "D"  # dashes; quotes and dots as they are written
 highlight_language = "none"
 
 # Links to headings are those that GitHub makes. Notebooks keep the outputs that they hold.
