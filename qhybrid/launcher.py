@@ -5,6 +5,7 @@ Lightning Fabric does, which begins the present command again for each `--device
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ _MPI: tuple[tuple[str, ...], ...] = (
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
 )
 """What Open MPI says in the environment, and what MPICH and Intel MPI say."""
+
+began = False
+"""Whether this program has had several processes already: its environment can say so once."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,35 @@ def layout(devices: int | None, nodes: int | None) -> Layout:
     return own
 
 
+def check_devices(layout: Layout, device: str) -> None:
+    """Refuse more processes than this machine has devices for, or ones that cannot be started.
+
+    Raises:
+        RequestError: See above.
+    """
+    if layout.size == 1:
+        return
+    there, what = os.cpu_count() or 1, "processors"
+    if device == "cuda":
+        import torch
+
+        there, what = torch.cuda.device_count(), "GPUs"
+    if layout.devices > there:
+        raise RequestError(
+            f"--devices must be 1 to {there}, the {what} there are, but is {layout.devices}"
+        )
+    if layout.program == "mpirun" and not _finds_others():
+        raise RequestError(
+            "mpirun started several processes, which find each other with the package mpi4py; "
+            "install it, or start with torchrun"
+        )
+    if layout.program is None and (began or hasattr(sys, "ps1")):
+        raise RequestError(
+            "several processes begin the program again, once for each; train from a program that "
+            "trains one such model, or with `qhybrid train`"
+        )
+
+
 def is_quiet() -> bool:
     """Return whether another process on this machine speaks to the user for this one."""
     found = launched()
@@ -152,3 +185,9 @@ def _number(given: Mapping[str, str], name: str, usual: int = 0) -> int:
     """Return a whole number of the environment; what is none is as if it were not there."""
     text = given.get(name, "")
     return int(text) if text.isdecimal() else usual
+
+
+def _finds_others() -> bool:
+    from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+
+    return MPIEnvironment.detect()

@@ -22,8 +22,9 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
-from qhybrid.launcher import OWN, Layout
-from qhybrid_circuits.errors import NotFiniteError, QHybridError, RequestError
+from qhybrid import launcher
+from qhybrid.launcher import OWN, Layout, check_devices
+from qhybrid_circuits.errors import NotFiniteError, QHybridError
 
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others: the first one may measure and draw for hours."""
@@ -38,9 +39,6 @@ _ENVIRONMENTS: dict[str | None, type[ClusterEnvironment]] = {
     "srun": SLURMEnvironment,
     "mpirun": MPIEnvironment,
 }
-
-_began = False
-"""Whether this program has had several processes already: its environment can say so once."""
 
 
 class RankLost(QHybridError):
@@ -69,33 +67,6 @@ def make_fabric(layout: Layout, device: str, plugins: list[Any]) -> Fabric:
         strategy=strategy,
         plugins=[*plugins, _ENVIRONMENTS[layout.program]()],
     )
-
-
-def check_devices(layout: Layout, device: str) -> None:
-    """Refuse more processes than this machine has devices for, or ones that cannot be started.
-
-    Raises:
-        RequestError: See above.
-    """
-    if layout.size == 1:
-        return
-    there, what = os.cpu_count() or 1, "processors"
-    if device == "cuda":
-        there, what = torch.cuda.device_count(), "GPUs"
-    if layout.devices > there:
-        raise RequestError(
-            f"--devices must be 1 to {there}, the {what} there are, but is {layout.devices}"
-        )
-    if layout.program == "mpirun" and not MPIEnvironment.detect():
-        raise RequestError(
-            "mpirun started several processes, which find each other with the package mpi4py; "
-            "install it, or start with torchrun"
-        )
-    if layout.program is None and (_began or hasattr(sys, "ps1")):
-        raise RequestError(
-            "several processes begin the program again, once for each; train from a program that "
-            "trains one such model, or with `qhybrid train`"
-        )
 
 
 class Ranks:
@@ -233,8 +204,7 @@ def together(fabric: Fabric, resume: str) -> Iterator[Ranks]:
     Raises:
         RankLost: Another process has ended before its time.
     """
-    global _began
-    _began = True
+    launcher.began = True
     environment = {name: os.environ.get(name) for name in OWN}
     lost = f"another process was ended by the system or a user; {resume}"
     watch = _Watch(fabric, lost)

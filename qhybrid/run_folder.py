@@ -25,6 +25,13 @@ class Run:
 
     Attributes:
         folder: Its path; everything below lies in it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import qhybrid
+        >>> run = qhybrid.Run(Path("runs/1hqconv-qvunet-digits-1"))
+        >>> run.config().data.dataset
+        'digits'
     """
 
     folder: Path

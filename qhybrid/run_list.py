@@ -7,7 +7,7 @@ from typing import Any, Literal
 from qhybrid.files import user_path
 from qhybrid.run_folder import RUNS, Run
 from qhybrid.run_lock import locked
-from qhybrid.training.metrics_file import COLUMNS, INFLUENCE, read_metrics
+from qhybrid.run_metrics import COLUMNS, INFLUENCE, read_metrics
 from qhybrid_circuits.errors import RequestError
 
 State = Literal["training", "finished", "stopped", "damaged"]

@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from qhybrid.files import clear_leftovers
-from qhybrid.run_folder import check_free, claim_folder, claim_next
+from qhybrid.run_folder import check_free, claim_folder, claim_next, numbered
 from qhybrid_circuits.errors import RequestError
 
 
@@ -20,7 +21,8 @@ def occupied(
     A folder that was made here, and is empty when the block raises, is removed again.
 
     Args:
-        folder: Where to; None takes the next free `root/STEM-N`.
+        folder: Where to; None takes the next free `root/STEM-N`, or the last one where a process
+            was killed before it wrote anything.
         doing: What is done there, for messages, e.g. "sampling into".
         root: See above.
         stem: See above.
@@ -30,8 +32,12 @@ def occupied(
         RequestError: It has something in it, cannot be created, or another process has it.
     """
     made = resumed is None and (folder is None or not folder.exists())
-    claimed = resumed or (claim_next(root, stem) if folder is None else claim_folder(folder))
-    with locked(claimed, doing):
+    with ExitStack() as stack:
+        if resumed is None and folder is None:
+            claimed = _first_free(stack, root, stem, doing)
+        else:
+            claimed = resumed or claim_folder(folder)
+            stack.enter_context(locked(claimed, doing))
         try:
             if resumed is None:
                 check_free(claimed)
@@ -44,6 +50,19 @@ def occupied(
                     if folder is None:
                         root.rmdir()
             raise
+
+
+def _first_free(stack: ExitStack, root: Path, stem: str, doing: str) -> Path:
+    """Return a folder that is empty and locked: the last there is, or else a new one."""
+    last = [each for each in [*numbered(root, stem).values()][-1:] if not each.is_symlink()]
+    for folder in chain(last, iter(lambda: claim_next(root, stem), None)):
+        with ExitStack() as kept, suppress(RequestError):  # another process may be quicker
+            check_free(folder)
+            kept.enter_context(locked(folder, doing))
+            check_free(folder)
+            stack.enter_context(kept.pop_all())
+            break
+    return folder
 
 
 @contextmanager

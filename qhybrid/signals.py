@@ -1,5 +1,6 @@
 """Take signals for the time of a block."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,3 +25,22 @@ def handling(
         for number, usual in before.items():
             # None is a handler that Python did not set.
             signal.signal(number, signal.SIG_DFL if usual is None else usual)
+
+
+_AGAIN_SECONDS = 0.05
+"""How long an import is given before it is looked for again."""
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, as Python does on Ctrl-C, but after an import that is going on.
+
+    Libraries in C++ end the process, without a line, where it is raised while they are loaded.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt

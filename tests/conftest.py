@@ -34,6 +34,12 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(os.environ["QHYBRID_CACHE_DIR"], ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of the slowest tests, so that no process is left alone with one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """A seed of the test's own, the same in every run and whatever tests run before it."""

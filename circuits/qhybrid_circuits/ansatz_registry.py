@@ -70,6 +70,11 @@ def ansatz_builder(name: str) -> "Callable[..., VariationalCircuit]":
     Raises:
         UnknownNameError: There is no ansatz of this name.
         RequestError: The name is a `module:function` that cannot be loaded.
+
+    Example:
+        >>> from qhybrid_circuits.ansatz import ansatz_builder, hqconv
+        >>> ansatz_builder("hqconv") is hqconv
+        True
     """
     return REGISTRY.find(name).builder
 
@@ -86,6 +91,11 @@ def build_ansatz(name: str, **options: Any) -> "VariationalCircuit":
         CircuitError: The builder does not take one of the options, refuses its value, or returns
             something else than a VariationalCircuit.
         RequestError: The name is a `module:function` that cannot be loaded.
+
+    Example:
+        >>> from qhybrid_circuits import build_ansatz
+        >>> build_ansatz("hqconv", channels=3, layers=3).num_weights
+        84
     """
     from qhybrid_circuits.variational import VariationalCircuit
 

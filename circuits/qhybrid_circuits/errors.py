@@ -10,7 +10,16 @@ from collections.abc import Iterable
 
 
 class QHybridError(Exception):
-    """Anything that qhybrid reports in one line instead of a traceback."""
+    """Anything that qhybrid reports in one line instead of a traceback.
+
+    Example:
+        >>> from qhybrid_circuits import QHybridError, build_ansatz
+        >>> try:
+        ...     build_ansatz("hqcomv")
+        ... except QHybridError as error:
+        ...     print(error)
+        unknown ansatz 'hqcomv'; did you mean hqconv...
+    """
 
 
 class RequestError(QHybridError, ValueError):

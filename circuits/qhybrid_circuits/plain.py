@@ -52,6 +52,14 @@ def plain_circuit(circuit: QuantumCircuit, name: str | None = None) -> QuantumCi
     Raises:
         CircuitError: There is another instruction that is no gate, such as `if_else`, a measurement
             before the end, or a reset of a qubit that is not in |0>.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qhybrid_circuits import plain_circuit
+        >>> circuit = QuantumCircuit(1, 1)
+        >>> _ = circuit.h(0), circuit.measure(0, 0)
+        >>> dict(plain_circuit(circuit).count_ops())
+        {'h': 1}
     """
     with _consistent(circuit, name):
         twice = (item for item in circuit.data if len({*item.qubits}) < len(item.qubits))

@@ -30,6 +30,16 @@ class VariationalCircuit:
         observables: Hermitian operators on all of the circuit's qubits, none zero, one an output.
             Those of a transpiled circuit may be as wide as it was before; they follow its layout
             then, and are taken to do so already where they are as wide as the circuit.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector, QuantumCircuit
+        >>> from qiskit.quantum_info import SparsePauliOp
+        >>> from qhybrid_circuits import VariationalCircuit
+        >>> x, w, circuit = ParameterVector("x", 1), ParameterVector("w", 1), QuantumCircuit(1)
+        >>> _ = circuit.rx(x[0], 0), circuit.ry(w[0], 0)
+        >>> mine = VariationalCircuit("mine", circuit, tuple(x), tuple(w), (SparsePauliOp("Z"),))
+        >>> mine.num_inputs, mine.num_weights, mine.num_outputs
+        (1, 1, 1)
     """
 
     name: str

@@ -17,11 +17,6 @@ class PatientConsole(Console):
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def agreed(what: str, seconds: float) -> bool:
-    """Agree to what would be spent, as `--yes` does."""
-    return True
-
-
 def ask_seconds(what: str, seconds: float) -> bool:
     """Ask on a terminal whether QPU time is to be spent; elsewhere nobody could answer."""
     question = f"Spend about {seconds:.0f} QPU seconds on {what}?"

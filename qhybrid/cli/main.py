@@ -25,6 +25,7 @@ from qhybrid.cli.train import train, train_command
 from qhybrid.cli.verify import verify
 from qhybrid.launcher import is_quiet
 from qhybrid.openmp import let_waiting_threads_sleep
+from qhybrid.signals import interrupt
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
 
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -64,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     let_waiting_threads_sleep()
     if is_quiet():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    elif arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     if arguments is None and isinstance(sys.stdout, io.TextIOWrapper):
         # A path that the terminal's encoding lacks must not end the work that it belongs to.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -80,7 +83,7 @@ def _run(given: list[str]) -> int:
     try:
         for argument in given:
             _check_utf8(argument)
-        code = _command_line(given).main(args=given, prog_name="qhybrid", standalone_mode=False)
+        code = command_line(given).main(args=given, prog_name="qhybrid", standalone_mode=False)
     except Exception as error:
         if debug:
             raise
@@ -110,7 +113,7 @@ def _check_utf8(argument: str) -> None:
         ) from error
 
 
-def _command_line(given: Sequence[str]) -> Any:
+def command_line(given: Sequence[str]) -> Any:
     note = "Everywhere: --debug shows the traceback of an error."
     app = typer.Typer(name="qhybrid", rich_markup_mode=None, epilog=note)
     app.callback()(_options)

@@ -1,7 +1,7 @@
 """`qhybrid runs` and `qhybrid show`: what was trained, and what it draws."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -44,6 +44,14 @@ def show(
     viewer: Annotated[
         bool, typer.Option("--open", help="Open the picture in the desktop's viewer.")
     ] = False,
+    form: Annotated[
+        Literal["sixel", "blocks", "text"] | None,
+        typer.Option(
+            "--as",
+            help="sixel, blocks (in colour) or text (shades) [what the terminal is known to show].",
+            show_choices=False,
+        ),
+    ] = None,
 ) -> None:
     """Show the newest picture of what a run draws, in the terminal.
 
@@ -53,13 +61,16 @@ def show(
     import shutil
     import sys
 
-    from qhybrid.cli.pictures import colored, picture_of, shaded
+    from qhybrid.cli.pictures import colored, picture_of, shaded, shows_sixels, sixel
 
     path = picture_of(run)
     if viewer:
         typer.launch(str(path))
     else:
-        plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR")
-        columns = shutil.get_terminal_size().columns
-        typer.echo((shaded if plain else colored)(path, columns), color=not plain)
+        if form is None:
+            plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR")
+            form = "text" if plain else "sixel" if shows_sixels(os.environ) else "blocks"
+        draw = {"sixel": sixel, "blocks": colored, "text": shaded}[form]
+        # Asked for by name, colours reach a file or `less -R`, too.
+        typer.echo(draw(path, shutil.get_terminal_size().columns), color=form != "text")
     typer.echo(str(path))

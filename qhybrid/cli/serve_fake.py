@@ -27,7 +27,7 @@ def serve_fake(
     import signal
     from shlex import quote
 
-    from qhybrid.signals import handling
+    from qhybrid.signals import handling, interrupt
     from qhybrid_runtime.loopback.account import Account
     from qhybrid_runtime.loopback.served_qpu import ServedQpu
     from qhybrid_runtime.loopback.server import LoopbackService
@@ -40,7 +40,7 @@ def serve_fake(
     names = ", ".join(account.qpus)
     typer.echo(f"serving {names} at {service.url}; Ctrl-C ends it", err=True)
     # Background processes of a script ignore Ctrl-C unless they say what it does.
-    with handling([signal.SIGINT, signal.SIGTERM], signal.default_int_handler):
+    with handling([signal.SIGINT, signal.SIGTERM], interrupt):
         try:
             while True:
                 time.sleep(3600)

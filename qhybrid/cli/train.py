@@ -75,7 +75,8 @@ def train(
         grouped, resolved = seeds is not None, sources.parse_config(requested)
         note = departures(resolved, {*assigned, *given}) if config is None else None
 
-    from qhybrid.cli.console import PatientConsole, agreed, ask_seconds
+    from qhybrid.cli.console import PatientConsole, ask_seconds
+    from qhybrid.training.outcome import agreed
 
     console, confirm = PatientConsole(), agreed if yes else ask_seconds
     unnamed = not resume and "name" not in requested.get("model", {})

@@ -14,7 +14,8 @@ def verify(
     circuits: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ANSATZ|GATE]...", help="hqconv, crx, cp, ... [all built-in ansätze]."
+            metavar="[ANSATZ|GATE|MODEL|RUN]...",
+            help="hqconv, crx, a model, or a run's folder, ... [all built-in ansätze].",
         ),
     ] = None,
     packages: Annotated[
@@ -83,7 +84,7 @@ def _show_notes(findings: list["Finding"]) -> None:
     """Print what is known about what is not right, each once, with the tools that it concerns."""
     notes: dict[tuple[str, str, str], dict[str, None]] = {}
     for each in findings:
-        if each.verdict in ("wrong", "refused"):
+        if each.verdict in ("wrong", "refused") or each.message:
             key = (each.verdict, each.message, " ".join(each.issues))
             notes.setdefault(key, {})[each.tool] = None
     for (verdict, message, issues), tools in notes.items():

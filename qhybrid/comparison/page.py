@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from qhybrid.comparison.charts import COLOURS, figure_spans, loss_curves
+from qhybrid.comparison.charts import figure_spans, loss_curves
 from qhybrid.comparison.compare import Comparison
 from qhybrid.comparison.sections import headline, sections
+from qhybrid.report.curves import COLOURS
 from qhybrid.report.markup import embedded, fill
 
 

@@ -5,11 +5,14 @@ from typing import Any
 
 from qhybrid.comparison.verdict import MOST_SEEDS
 from qhybrid.report.sections import Section, probability
+from qhybrid.words import counted
 
 
 def headline(content: Mapping[str, Any]) -> str:
     """Return one line on what is compared."""
-    models = [f"{each['name']} ({_counted(len(each['runs']))})" for each in content["models"]]
+    models = [
+        f"{each['name']} ({counted(len(each['runs']), 'seed')})" for each in content["models"]
+    ]
     return " against ".join(models)
 
 
@@ -53,7 +56,7 @@ def _verdicts(content: Mapping[str, Any]) -> Section:
     )
     notes = [
         f"Each verdict calls equal models different in {100 * level:.3g} % of cases or less: of "
-        f"{_counted(len(verdicts), 'verdict')}, {len(verdicts) * level:.2g} or fewer should be "
+        f"{counted(len(verdicts), 'verdict')}, {len(verdicts) * level:.2g} or fewer should be "
         "such errors."
     ]
     if any(each["outcome"] == "cannot be told" and each["p"] is not None for each in verdicts):
@@ -148,7 +151,3 @@ def _settings(content: Mapping[str, Any]) -> Section:
     )
     names = tuple(each["name"] for each in content["models"])
     return Section("Settings that differ", ("setting", *names), rows, 1 + len(names))
-
-
-def _counted(count: int, what: str = "seed") -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -7,7 +7,7 @@ from statistics import median
 
 from qhybrid.files import reading
 from qhybrid.run_folder import Run
-from qhybrid.training.metrics_file import COLUMNS, read_metrics
+from qhybrid.run_metrics import COLUMNS, read_metrics
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,12 @@ def load_dataset(
     Raises:
         UnknownNameError: No such dataset, class or split.
         RequestError: The data cannot be read, or does not fit what the models take.
+
+    Example:
+        >>> import qhybrid
+        >>> digits = qhybrid.load_dataset("digits", classes=[0, 1])
+        >>> digits.tensor().shape[1:], len(digits.notes)
+        (torch.Size([1, 8, 8]), 0)
     """
     source = resolve_dataset(name_or_path)
     check_image_size(image_size)

@@ -10,13 +10,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from qhybrid.diffusion.tiles import tile_sizes
 from qhybrid.files import replacing
 from qhybrid_circuits.errors import ShapeError
 
-MIN_TILE_PIXELS = 64
-"""Smaller images are enlarged to about this side length, so that a person can see them."""
-
-BORDER_PIXELS = 2
 _BORDER_LEVEL = -0.4  # between ink and paper: visible beside black and beside white images
 _FRAME_MS, _LAST_FRAME_MS = 80, 1500
 
@@ -42,6 +39,11 @@ def save_grid(
 
     Raises:
         ShapeError: Not a batch of images with 1 or 3 channels.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.diffusion.images import save_grid
+        >>> save_grid(torch.zeros(4, 1, 8, 8), "grid.png")
     """
     tiles = _tile(images, columns, upscale)
     with replacing(Path(path)) as unfinished:
@@ -82,9 +84,7 @@ def _tile(images: Tensor, columns: int | None, upscale: int | None) -> Image.Ima
             "Argument `images` must have shape (N, C, H, W) with C = 1 or 3, but it has "
             f"{tuple(images.shape)}"
         )
-    factor = upscale or math.ceil(MIN_TILE_PIXELS / images.shape[-1])
-    # Small images fill their tile to the edge: without a gap their strokes would run together.
-    border = max(BORDER_PIXELS, factor // 2)
+    factor, border = tile_sizes(images.shape[-1], upscale)
     large = images.detach().float().cpu().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     if len(large) == 1:
         # make_grid returns a single image without its border.

@@ -1,17 +1,17 @@
 """The process of models of latents: EDM (Karras et al. 2022) in the space of an autoencoder."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from qhybrid.diffusion.autoencoder import Autoencoder
+from qhybrid.diffusion.edm import edm_scheduler, preconditioning
 from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.noise import NoiseSource, drawn_from
 from qhybrid.diffusion.process import LATENT, Draw, Preparation, Process
-from qhybrid.diffusion.schedules import diffusers_scheduler
 from qhybrid.torch_device import without_waiting
 
 MEAN_LOG_SIGMA, STD_LOG_SIGMA = -0.6, 1.2
@@ -20,37 +20,8 @@ MEAN_LOG_SIGMA, STD_LOG_SIGMA = -0.6, 1.2
 Karras et al. have a mean of -1.2 for data with a standard deviation of 0.5; latents have 1.
 """
 
-SIGMA_MIN, SIGMA_MAX = 0.02, 20.0
-"""The least and the most noise that is drawn from: latents are numbers of about 1, not pixels."""
-
-SOLVERS: Mapping[str, Mapping[str, Any]] = {
-    "dpm++": {"solver_order": 2},
-    "ddim": {"solver_order": 1},
-    "ode": {"solver_order": 3},
-    "sde-dpm++": {"solver_order": 2, "algorithm_type": "sde-dpmsolver++"},
-}
-"""Sampler -> options of diffusers' EDMDPMSolverMultistepScheduler."""
-
 PICTURE_IMAGES, PICTURE_COLUMNS = 48, 16
 """On the picture of the reconstructions, whose rows are originals and what becomes of them."""
-
-
-class Preconditioning(NamedTuple):
-    """The functions of sigma in D(x) = skip x + output F(scale x, time).
-
-    Karras et al. (2022), table 1 (column "Ours") and equation 7, for data of standard deviation 1.
-    """
-
-    skip: Tensor
-    output: Tensor
-    scale: Tensor
-    time: Tensor
-
-
-def preconditioning(sigma: Tensor) -> Preconditioning:
-    """Return the functions for noise of standard deviation sigma > 0, any shape."""
-    total = sigma.square() + 1
-    return Preconditioning(1 / total, sigma / total.sqrt(), total.rsqrt(), sigma.log() / 4)
 
 
 class LatentProcess(Process):
@@ -162,19 +133,6 @@ class LatentDataset(Dataset[tuple[Tensor, int]]):
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Return those of a batch, by which torch's loader asks for them all at once."""
         return list(zip(self.latents[indices].unbind(), self.labels[indices].tolist(), strict=True))
-
-
-def edm_scheduler(sampler: str, steps: int) -> Any:
-    """Return diffusers' EDM scheduler of a sampler of `SOLVERS`, its timesteps set."""
-    scheduler: Any = diffusers_scheduler(
-        "EDMDPMSolverMultistepScheduler",
-        sigma_min=SIGMA_MIN,
-        sigma_max=SIGMA_MAX,
-        sigma_data=1.0,
-        **SOLVERS[sampler],
-    )
-    scheduler.set_timesteps(steps)
-    return scheduler
 
 
 def pairs(originals: Tensor, decoded: Tensor) -> Tensor:

@@ -21,6 +21,12 @@ def p2_weights(alphas_cumprod: Tensor, weighting: P2Weighting) -> Tensor:
     Args:
         alphas_cumprod: alpha-bar, any shape, in (0, 1).
         weighting: k and gamma.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.diffusion.loss import P2Weighting, p2_weights
+        >>> p2_weights(torch.tensor([0.5]), P2Weighting(k=1, gamma=1)).tolist()
+        [0.5]
     """
     snr = alphas_cumprod / (1 - alphas_cumprod)
     return (weighting.k + snr) ** -weighting.gamma
@@ -31,6 +37,11 @@ def check_weighting(alphas_cumprod: Tensor, weighting: P2Weighting) -> None:
 
     Raises:
         RequestError: One is too small or too large to be told from 0 or infinity.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.diffusion.loss import P2Weighting, check_weighting
+        >>> check_weighting(torch.tensor([0.5]), P2Weighting(k=1, gamma=1))
     """
     weights = p2_weights(alphas_cumprod, weighting)
     useless = (~((weights > 0) & weights.isfinite())).nonzero()
@@ -67,6 +78,16 @@ def denoising_loss(
         The mean over the batch of weight times squared error, itself a mean over pixels; a scalar.
         For a model that predicts variances, plus 0.001 times the variational bound, in bits per
         value (Nichol and Dhariwal 2021, equation 16), which has no weight of the timestep.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.diffusion.loss import P2Weighting, denoising_loss
+        >>> from qhybrid.diffusion.schedules import ScheduleSpec, noise_scheduler
+        >>> images, generator = torch.zeros(4, 1, 8, 8), torch.Generator().manual_seed(0)
+        >>> scheduler = noise_scheduler(ScheduleSpec("cosine", 1000))
+        >>> zeros, weighting = lambda x, t: torch.zeros_like(x), P2Weighting(gamma=0)
+        >>> 0.8 < denoising_loss(zeros, images, scheduler, weighting, generator).item() < 1.2
+        True
     """
     count, drawn_on = scheduler.config.num_train_timesteps, generator.device
     drawn = torch.randint(count, images.shape[:1], generator=generator, device=drawn_on)

@@ -126,8 +126,11 @@ class ProcessInfo:
 
         Raises:
             RequestError: The process allows one sampler with all timesteps, or some samplers, and
-                this is none of them.
+                this is none of them; or the sampler does not take such a number of steps.
         """
+        from qhybrid.diffusion.samplers import check_sampler, latents_only
+
+        row = check_sampler(sampler)
         if self.samplers and sampler not in self.samplers:
             raise RequestError(
                 f"{self.models} is drawn from by the samplers {', '.join(self.samplers)}, but was "
@@ -138,6 +141,14 @@ class ProcessInfo:
                 f"{self.models} is drawn from by the sampler {self.sampler} with all "
                 f"{schedule.timesteps} timesteps, but was asked for {sampler} with {steps}; leave "
                 "sampler and steps out"
+            )
+        if row.scheduler is None and not self.latents:
+            raise latents_only(sampler)
+        if row.odd and steps % 2 == 0:
+            raise RequestError(
+                f"the sampler {sampler} evaluates the model twice at each noise level but the "
+                f"last, an odd number of steps, but was asked for {steps}; take {steps - 1} "
+                f"or {steps + 1}"
             )
 
     def build(
@@ -317,7 +328,7 @@ STATES = ProcessInfo(
 LATENT = ProcessInfo(
     "qhybrid.diffusion.latent:LatentProcess",
     models="a model of latents",
-    samplers=("dpm++", "ddim", "ode", "sde-dpm++"),
+    samplers=("dpm++", "ddim", "ode", "sde-dpm++", "heun"),
     scheduled=False,
     latents=True,
 )

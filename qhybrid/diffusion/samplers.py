@@ -1,11 +1,15 @@
 """The samplers by name, and the diffusers scheduler behind each; torch loads on first use."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qhybrid.diffusion.schedules import NoiseScheduler, beta_options, diffusers_scheduler
+from qhybrid.diffusion.schedules import (
+    NoiseScheduler,
+    beta_options,
+    diffusers_scheduler,
+    without_numpy_warnings,
+)
 from qhybrid.diffusion.specs import BETA, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import Registry, load_reference, row_or_function
@@ -21,20 +25,24 @@ class SamplerInfo:
         default_steps: Model evaluations per image; None means every timestep.
         stochastic: Whether noise is drawn during the steps, not only at the start.
         scheduler: Function (ScheduleSpec) -> diffusers scheduler of models that predict epsilon,
-            whose `set_timesteps` takes a list; or "module:function".
+            whose `set_timesteps` takes a list; or "module:function". Without one, the sampler is
+            for models of latents only.
         options: Further arguments of `scheduler`.
         evaluations: Evaluations of the model at each time.
         ancestral: Whether its steps have the variance that the schedule names.
+        odd: Whether it takes an odd number of steps, as one that evaluates the model twice at each
+            noise level but the last.
     """
 
     name: str
     summary: str
     default_steps: int | None
     stochastic: bool
-    scheduler: str | Callable[..., NoiseScheduler]
+    scheduler: str | Callable[..., NoiseScheduler] | None
     options: Mapping[str, Any] = field(default_factory=dict)
     evaluations: int = 1
     ancestral: bool = False
+    odd: bool = False
 
 
 _SOLVER = "qhybrid.diffusion.samplers:dpm_solver"
@@ -91,6 +99,14 @@ _ROWS = (
         _SOLVER,
         {"order": 3},
     ),
+    SamplerInfo(
+        "heun",
+        "deterministic, second order, two evaluations a step (Karras et al. 2022)",
+        21,
+        False,
+        None,
+        odd=True,
+    ),
 )
 
 
@@ -107,6 +123,9 @@ SAMPLERS: Registry[SamplerInfo] = Registry(
 )
 """Sampler name -> row; those of installed packages last."""
 
+IMAGE_SAMPLERS = tuple(row.name for row in _ROWS if row.scheduler is not None)
+"""Names of those that draw from models that predict the noise in images."""
+
 
 def check_sampler(name: str) -> SamplerInfo:
     """Return the row of a sampler.
@@ -115,6 +134,14 @@ def check_sampler(name: str) -> SamplerInfo:
         UnknownNameError: No sampler has that name.
     """
     return SAMPLERS.find(name)
+
+
+def latents_only(name: str) -> RequestError:
+    """Return what to say where a sampler of models of latents is asked to draw from another."""
+    return RequestError(
+        f"the sampler {name} is for models of latents only; choose ode, which solves the same "
+        "equation, or another of `qhybrid sample --help`"
+    )
 
 
 def check_has_variance(variance: str, sampler: str) -> None:
@@ -167,13 +194,14 @@ def sampling_scheduler(name: str, spec: ScheduleSpec, steps: int) -> NoiseSchedu
 
     Raises:
         UnknownNameError: No sampler has that name.
+        RequestError: It is for models of latents only.
     """
     info = check_sampler(name)
+    if info.scheduler is None:
+        raise latents_only(name)
     build = load_reference(info.scheduler)
     scheduler: NoiseScheduler = build(spec, **info.options)
-    with warnings.catch_warnings():
-        # diffusers' DPM-Solver hands numpy a tensor in a way that numpy 2 deprecates.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+    with without_numpy_warnings():
         scheduler.set_timesteps(timesteps=trailing_timesteps(spec, steps))
     return scheduler
 

@@ -84,6 +84,15 @@ def sample(
         UnknownNameError: No sampler has that name.
         RequestError: A number of steps, batch size, seed or index out of its range.
         ShapeError: A shape with an axis that is not positive.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.diffusion.sampling import sample
+        >>> from qhybrid.diffusion.schedules import ScheduleSpec
+        >>> zeros = lambda x, t: torch.zeros_like(x)
+        >>> spec = ScheduleSpec("cosine", 1000)
+        >>> sample(zeros, shape=(2, 1, 8, 8), spec=spec, steps=3).images.shape
+        torch.Size([2, 1, 8, 8])
     """
     steps = sampler_steps(sampler, spec, steps)
     process = EpsilonProcess(spec, P2Weighting()) if process is None else process

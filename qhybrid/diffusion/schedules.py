@@ -1,5 +1,8 @@
 """Noise schedules by diffusers: the betas, and the forward process that training uses."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,8 +49,17 @@ def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
     import diffusers
 
-    scheduler: NoiseScheduler = getattr(diffusers, class_name)(**options)
+    with without_numpy_warnings():
+        scheduler: NoiseScheduler = getattr(diffusers, class_name)(**options)
     return scheduler
+
+
+@contextmanager
+def without_numpy_warnings() -> Iterator[None]:
+    """Leave out what numpy 2 says of the way in which diffusers' schedulers hand it tensors."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
 
 
 _DIFFUSERS_NAMES = {"cosine": "squaredcos_cap_v2"}
@@ -65,6 +77,11 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
     Raises:
         RequestError: A timestep adds no noise, or the last ones leave nothing of the image, in
             single precision; or the schedule is learned, and only a model has its betas.
+
+    Example:
+        >>> from qhybrid.diffusion.schedules import ScheduleSpec, beta_options
+        >>> beta_options(ScheduleSpec("linear", 10))["num_train_timesteps"]
+        10
     """
     if spec.name == LEARNED_SCHEDULE:
         raise RequestError(
@@ -123,6 +140,11 @@ def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
 
     Raises:
         RequestError: The schedule leaves what single precision can hold.
+
+    Example:
+        >>> from qhybrid.diffusion.schedules import ScheduleSpec, noise_scheduler
+        >>> noise_scheduler(ScheduleSpec("cosine", 1000)).alphas_cumprod.shape
+        torch.Size([1000])
     """
     clipped = {"clip_sample": True, "clip_sample_range": 1.0}
     options = {**beta_options(spec), "variance_type": _VARIANCE_TYPES[spec.variance], **clipped}

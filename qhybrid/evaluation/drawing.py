@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.launcher import layout
-from qhybrid.run_folder import Run, claim_next
+from qhybrid.run_folder import Run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.plan import SamplingPlan, plan_sampling
 from qhybrid.sampling.sample_run import sample_run
@@ -57,5 +57,4 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     if unfinished:
         folder = unfinished[-1].folder
         return sample_run(run, request.sampling(), out=folder, resume=True, console=console)
-    folder = claim_next(run.samplings, stem)
-    return sample_run(run, request.sampling(), out=folder, console=console)
+    return sample_run(run, request.sampling(), stem=stem, console=console)

@@ -48,6 +48,15 @@ def evaluate(
     Raises:
         RequestError: The request is wrong, or the images are not what they must be.
         SystemExit: See above.
+
+    Example:
+        >>> import qhybrid
+        >>> from qhybrid.evaluation.request import EvaluationRequest
+        >>> digits = qhybrid.load_dataset("digits", classes=[0, 1]).images[:100].numpy()
+        >>> request = EvaluationRequest(dataset="digits", classes="0,1")
+        >>> result = qhybrid.evaluate(digits, request, out="evaluated")
+        >>> (result.folder / "evaluation.json").exists()
+        True
     """
     request = request or EvaluationRequest()
     request.check()

@@ -93,6 +93,12 @@ class ModelSpec(SpecFields):
     Raises:
         UnknownNameError: No model has this name.
         RequestError: Another field has a value that is not allowed.
+
+    Example:
+        >>> import qhybrid
+        >>> spec = qhybrid.ModelSpec("1hqconv-qvunet", image_size=8, channels=1)
+        >>> spec.dim, spec.ansatz_layers
+        (10, 3)
     """
 
     def __post_init__(self) -> None:

@@ -69,6 +69,13 @@ def load_model(
     Raises:
         RequestError: The folder holds no model, a file is damaged, or the weights are those of
             another model.
+
+    Example:
+        >>> import torch
+        >>> import qhybrid
+        >>> model = qhybrid.load_model("runs/1hqconv-qvunet-digits-1")
+        >>> model(torch.zeros(1, 1, 8, 8), torch.tensor([5])).shape
+        torch.Size([1, 1, 8, 8])
     """
     spec = read_spec(folder)
     tensors, saved_as = read_weights(weights or Path(folder) / WEIGHTS_FILE)

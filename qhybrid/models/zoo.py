@@ -96,6 +96,14 @@ def build_model(
     Raises:
         CircuitError: The vertex is too narrow for the model's circuits.
         RequestError: The weights do not fit into the memory, or the model cannot learn variances.
+
+    Example:
+        >>> import torch
+        >>> import qhybrid
+        >>> spec = qhybrid.ModelSpec("1hqconv-qvunet", image_size=8, channels=1)
+        >>> model = qhybrid.build_model(spec, generator=torch.Generator().manual_seed(0))
+        >>> model(torch.zeros(2, 1, 8, 8), torch.tensor([0, 999])).shape
+        torch.Size([2, 1, 8, 8])
     """
     row = spec.row
     check_model_memory(spec, copies=1)

@@ -13,6 +13,7 @@ from qhybrid.report.request import ReportRequest, check_request
 from qhybrid.report.sampling_cost import sampling_cost, step_counts
 from qhybrid.report.stored import subject_circuits
 from qhybrid.report.subject import Subject
+from qhybrid.run_folder import Run
 from qhybrid.version import __version__
 from qhybrid_circuits.disk_cache import use_cache
 from qhybrid_circuits.errors import CircuitError
@@ -33,11 +34,13 @@ class Report:
         content: Every figure, as values that JSON has; docs/reports.md says what is in it.
         circuits: The subject's circuits.
         devices: The targets, in the order they were asked for.
+        run: The run that is reported, if it is one.
     """
 
     content: dict[str, Any]
     circuits: SubjectCircuits
     devices: tuple[Device, ...]
+    run: Run | None = None
 
     def _repr_html_(self) -> str:
         """Return the page for a notebook, in a frame that keeps its style to itself."""
@@ -84,7 +87,7 @@ def build_report(request: ReportRequest, progress: Progress | None = None) -> Re
         "reports": reports,
         "skipped": skipped,
     }
-    return Report(content, circuits, tuple(devices))
+    return Report(content, circuits, tuple(devices), subject.run)
 
 
 def billed(subject: Subject) -> bool:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,8 @@ def ansatz_circuits(subject: Subject) -> SubjectCircuits:
         CircuitError: The builder refuses a setting.
     """
     variational = build_ansatz(subject.name, **subject.settings)
+    # Other sizes of it are built by this name, which need not be the one that its builder gives.
+    variational = replace(variational, name=subject.name)
     weights = np.random.default_rng(SEED).random(variational.num_weights)
     return SubjectCircuits((CircuitUse(variational, weights, 1, dict(subject.settings)),))
 

@@ -1,6 +1,6 @@
 """A report as one HTML page that needs nothing but itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qhybrid.report.build import Report, circuit_names
@@ -9,10 +9,17 @@ from qhybrid.report.circuit_drawing import MOST_GATES, draw_circuit
 from qhybrid.report.circuits import CircuitUse
 from qhybrid.report.device_map import device_map, draw_layout
 from qhybrid.report.markup import fill
+from qhybrid.report.run_page import RunPage, run_page
 from qhybrid.report.sections import headline, probability, remarks, sections
 
 #: Devices of a circuit whose layout and charts are drawn; a ranking has dozens.
 _MOST_DRAWN = 6
+
+#: Characters of a page's drawings and pictures: with all else it is below 500 kB.
+_LARGEST = 420_000
+
+#: Bytes of pictures where drawings leave fewer.
+_LEAST_PICTURES = 60_000
 
 #: Tables that the charts show already, or that are too long for a narrow page.
 _LEFT_OUT = ("Gradients at other sizes",)
@@ -23,20 +30,33 @@ def page(report: Report) -> str:
     content = report.content
     # A ranking may have left out every target of a circuit.
     reported = {each["circuit"] for each in content["reports"]}
+    circuits = [
+        _circuit(report, name, use)
+        for name, use in zip(circuit_names(report.circuits), report.circuits.uses, strict=True)
+        if name in reported
+    ]
     filled = fill(
         "page.html",
         content=content,
+        run=_run(report, circuits),
         headline=headline(content),
         remarks=remarks(content),
-        circuits=[
-            _circuit(report, name, use)
-            for name, use in zip(circuit_names(report.circuits), report.circuits.uses, strict=True)
-            if name in reported
-        ],
+        circuits=circuits,
         sections=[each for each in sections(content) if each.title not in _LEFT_OUT],
         probability=probability,
     )
     return str(filled)
+
+
+def _run(report: Report, circuits: Sequence[Mapping[str, Any]]) -> RunPage | None:
+    """Return what the page shows of a run; its pictures get the bytes that drawings leave."""
+    if report.run is None:
+        return None
+    maps = (drawn for each in circuits for card in each["cards"] for drawn in card["maps"])
+    taken = sum(map(len, (*(each["picture"] for each in circuits), *maps)))
+    # Base64 makes four bytes of three.
+    most = max(_LEAST_PICTURES, 3 * (_LARGEST - taken) // 4)
+    return run_page(report.run, picture_bytes=most)
 
 
 def _circuit(report: Report, name: str, use: CircuitUse) -> dict[str, Any]:

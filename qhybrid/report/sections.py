@@ -8,6 +8,7 @@ from typing import Any
 from qhybrid.influence import Figures, in_words, percent
 from qhybrid.models.row import CONTROL
 from qhybrid.models.rows import MODELS
+from qhybrid.words import counted
 
 Reports = Sequence[Mapping[str, Any]]
 
@@ -110,7 +111,8 @@ def headline(content: Mapping[str, Any]) -> str:
         parts.append(f"{subject['parameters']:,} parameters")
     if model is not None:
         circuits, rounds = model["circuits_per_step"], model["rounds_per_step"]
-        parts.append(f"{circuits} circuits in {rounds} rounds per denoising step")
+        both = f"{counted(circuits, 'circuit')} in {counted(rounds, 'round')}"
+        parts.append(f"{both} per denoising step")
     if content["reports"]:
         parts.append(f"weights {subject['weights']}")
     return "; ".join(parts)
@@ -340,7 +342,7 @@ def _sampling(model: Mapping[str, Any], cost: Mapping[str, Any]) -> Section:
     rows = tuple((name, *map(written, bills)) for name, written in figures.items())
     note = (
         f"{cost['sampler']}, {cost['steps']} steps, {cost['shots']:,} shots, {cost['num_images']} "
-        f"images together; {model['circuits_per_step']} circuits in {model['rounds_per_step']} "
-        "rounds per step; estimates"
+        f"images together; {counted(model['circuits_per_step'], 'circuit')} in "
+        f"{counted(model['rounds_per_step'], 'round')} per step; estimates"
     )
     return Section("Drawing images on a QPU", ("figure", "ours", "stock"), rows, 1, (note,))

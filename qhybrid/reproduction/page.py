@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qhybrid.comparison.charts import COLOURS, Curves, loss_curves
+from qhybrid.comparison.charts import loss_curves
 from qhybrid.comparison.training_log import read_log
+from qhybrid.report.curves import COLOURS, Curves
 from qhybrid.report.markup import embedded, fill
 from qhybrid.reproduction.show import headline, remarks, sections, summary
 from qhybrid.run_folder import Run

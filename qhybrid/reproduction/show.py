@@ -1,5 +1,6 @@
 """A reproduction as text: the paper's figures and ours side by side, and a verdict per claim."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -122,7 +123,7 @@ def _claims(content: Content) -> Section:
         summary(content),
         f"{judged} comparisons by Welch's t-test over seeds; of equal models, at most "
         f"{100 * level:.2g} % would be called different, each comparison by itself",
-        *dict.fromkeys(f"not run: {each['text']}: {each['why']}" for each in missing),
+        *_reasons(missing),
         *dict.fromkeys(
             f"of {len(each['compared'])} of {len(each['first'])} rows: {each['text']}"
             for each in content["claims"]
@@ -130,6 +131,14 @@ def _claims(content: Content) -> Section:
         ),
     )
     return Section("Claims of the paper", headings, rows, 3, notes)
+
+
+def _reasons(missing: Sequence[Content]) -> list[str]:
+    """Say why claims could not be judged: those with one reason in one line."""
+    texts: dict[str, dict[str, None]] = defaultdict(dict)
+    for each in missing:
+        texts[each["why"]][each["text"]] = None
+    return [f"not run, since {why}: {'; '.join(claims)}" for why, claims in texts.items()]
 
 
 def _needed(claim: Content) -> str:

@@ -1,17 +1,16 @@
 """What a sampling run costs on a QPU, found by asking for each round without running it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from qhybrid.models.spec import ModelSpec
+from qhybrid.quoting import QuotingBackend
 from qhybrid.sampling.plan import SamplingPlan
-from qhybrid_circuits.errors import QHybridError, RequestError
-from qhybrid_runtime import Backend
+from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend
-from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.billing import Bill, calibrated_once, total
 from qhybrid_runtime.hardware.quote import Quote
@@ -91,7 +90,7 @@ def sampling_bill(
     for size, count in batches.items():
         if not (size and count):
             continue
-        recorder = _Recorder(backend, ask=ask and not silence)
+        recorder = QuotingBackend(backend, ask=ask and not silence)
         with on_backend(model, recorder), torch.no_grad():
             model(torch.zeros(size, *spec.input_shape), torch.zeros(size, dtype=torch.long))
         quotes += recorder.quotes * (count * plan.hardware_steps)
@@ -132,51 +131,6 @@ def with_noise(bill: SamplingBill, plan: SamplingPlan) -> SamplingBill:
     bills = (bill.bill, bill.unpacked, bill.stock)
     ours, unpacked, stock = (total([each, noise]) for each in bills)
     return replace(bill, bill=ours, unpacked=unpacked, stock=stock)
-
-
-class _Recorder(Backend):
-    """Asks what each round would cost, and answers with zeros."""
-
-    def __init__(self, backend: QpuBackend, *, ask: bool) -> None:
-        self._backend, self._ask = backend, ask
-        self.expected, self.silence = 0.0, ""
-        self.name, self.exact, self.gradients = backend.name, False, backend.gradients
-        self.precision = backend.precision
-        self.quotes: list[Quote] = []
-        self.circuits = 0
-
-    def estimator(self) -> object:
-        return self._backend.estimator()
-
-    def evaluate(
-        self,
-        circuits: Sequence[CompiledCircuit],
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
-    ) -> list[Tensor]:
-        self.quotes.append(self._backend.quote(circuits, inputs, weights))
-        self.circuits += len(circuits)
-        if self._ask and not self.silence:
-            self._ask_service(circuits, inputs, weights)
-        return [
-            rows.new_zeros(len(rows), circuit.variational.num_outputs)
-            for circuit, rows in zip(circuits, inputs, strict=True)
-        ]
-
-    def _ask_service(
-        self,
-        circuits: Sequence[CompiledCircuit],
-        inputs: Sequence[Tensor],
-        weights: Sequence[Tensor],
-    ) -> None:
-        try:
-            seconds = self._backend.service_seconds(circuits, inputs, weights)
-        except QHybridError as error:
-            # The bill is worth having without it.
-            self.silence = str(error)
-            return
-        self.silence = "" if seconds is not None else "it does not tell"
-        self.expected += seconds or 0.0
 
 
 Confirm = Callable[[SamplingBill], bool]

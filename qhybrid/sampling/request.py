@@ -100,13 +100,18 @@ class SamplingRequest:
             all where omitted.
         max_qpu_seconds: QPU time that must not be exceeded.
         max_wait_seconds: How long to wait for a job, in the queue and running; for ever if omitted.
+
+    Example:
+        >>> import qhybrid
+        >>> qhybrid.SamplingRequest(num_images=16, sampler="ddim", backend="aer").num_images
+        16
     """
 
     num_images: Annotated[int | None, Option("How many images [64].", metavar="N")] = None
     sampler: Annotated[
         str | None,
         Option(
-            "ddpm, ddim, dpm++, sde-dpm++, sde or ode [the run's; ddim on a QPU].",
+            "ddpm, ddim, dpm++, sde-dpm++, sde, pc, ode or heun [the run's; ddim on a QPU].",
             metavar="NAME",
         ),
     ] = None

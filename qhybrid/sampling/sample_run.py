@@ -31,6 +31,7 @@ def sample_run(
     *,
     out: Path | str | None = None,
     resume: bool = False,
+    stem: str | None = None,
     confirm: "Callable[[SamplingBill], bool] | None" = None,
     console: "Console | None" = None,
 ) -> SamplingRun:
@@ -44,6 +45,7 @@ def sample_run(
         out: The new sampling run's folder; None takes `RUN/samplings/SAMPLER-N`.
         resume: Go on with the sampling run in `out`, or with the newest unfinished one; what is
             on record is not drawn again. The request may be left out.
+        stem: The new folder's name in `RUN/samplings` without its number; None: the sampler's.
         confirm: Asked before more than a minute of QPU time is spent; without it the request is
             refused then.
         console: Where progress is shown; None shows nothing.
@@ -52,6 +54,14 @@ def sample_run(
         RequestError: The request is wrong, or the folder is not a run with a model in it.
         QpuLimitError: The bill was declined, or exceeds the limit that was set.
         SamplingInterrupted: Ctrl-C or SIGTERM; the message says how to go on.
+
+    Example:
+        >>> import numpy as np
+        >>> import qhybrid
+        >>> request = qhybrid.SamplingRequest(num_images=2, steps=1, seed=0)
+        >>> drawn = qhybrid.sample_run("runs/1hqconv-qvunet-digits-1", request, out="drawn")
+        >>> np.load(drawn.images_file)["images"].shape
+        (2, 8, 8, 1)
     """
     run = run if isinstance(run, Run) else open_run(Path(run))
     request = request or SamplingRequest()
@@ -73,7 +83,13 @@ def sample_run(
         from qhybrid.sampling.session import run_sampling
 
     return run_sampling(
-        plan, folder=folder, resumed=sampling, confirm=confirm, console=console, several=several
+        plan,
+        folder=folder,
+        stem=stem,
+        resumed=sampling,
+        confirm=confirm,
+        console=console,
+        several=several,
     )
 
 

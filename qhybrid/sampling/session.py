@@ -14,10 +14,9 @@ from torch import nn
 
 from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
-from qhybrid.launcher import ALONE, Layout
+from qhybrid.launcher import ALONE, Layout, check_devices
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar
-from qhybrid.ranks import check_devices
 from qhybrid.run_lock import occupied
 from qhybrid.sampling.bill import (
     Confirm,
@@ -33,8 +32,7 @@ from qhybrid.sampling.manifest import write_manifest
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
 from qhybrid.sampling.parts import Artist, assemble, read_part, save_plan
 from qhybrid.sampling.plan import SamplingPlan
-from qhybrid.sampling.sharing import draw_together
-from qhybrid.signals import handling
+from qhybrid.signals import handling, interrupt
 from qhybrid.torch_device import choose_device
 from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
@@ -50,6 +48,7 @@ def run_sampling(
     resumed: SamplingRun | None,
     confirm: Confirm | None,
     console: Console | None,
+    stem: str | None = None,
     several: Layout = ALONE,
 ) -> SamplingRun:
     """Draw the images of a plan; the arguments are made of those of `sample_run`.
@@ -65,11 +64,11 @@ def run_sampling(
     console = console or Console(quiet=True)
     device, going_on = choose_device(plan.device), None if resumed is None else resumed.folder
     check_devices(several, device)
-    root, stem = plan.run.samplings, plan.sampler
+    root, stem = plan.run.samplings, stem or plan.sampler
     with (
         occupied(folder, "sampling into", root=root, stem=stem, resumed=going_on) as path,
         # As Ctrl-C, so that processes are ended, and the session on a QPU is closed.
-        handling([signal.SIGTERM], signal.default_int_handler),
+        handling([signal.SIGTERM], interrupt),
     ):
         run = SamplingRun(path)
         plan = settled(plan, console)
@@ -231,6 +230,9 @@ def _fill(
         bar = DrawingBar(progress, plan, done)
         artist = Artist(plan, model, device, noise, run)
         if several.size > 1:
+            # One process has no use for Lightning, which takes two seconds to import.
+            from qhybrid.sampling.sharing import draw_together
+
             draw_together(artist, missing, bar, several)
         elif plan.processes > 1 and len(missing) > 1:
             draw_side_by_side(run, plan, device, missing, bar)

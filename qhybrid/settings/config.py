@@ -30,6 +30,11 @@ class Config(Section):
     """The whole configuration; the defaults draw 8x8 digits within minutes on a laptop.
 
     `Config()` is that default, `load_config` reads files and `key=value` overrides.
+
+    Example:
+        >>> import qhybrid
+        >>> qhybrid.Config().model.name
+        '1hqconv-qvunet'
     """
 
     model: ModelSection = ModelSection()

@@ -307,7 +307,8 @@ class SamplingSection(Section):
     """The grid of samples that each epoch ends with, and the defaults of `qhybrid sample`.
 
     Attributes:
-        sampler: `ddpm`, `ddim`, `dpm++`, `sde-dpm++`, `sde`, `pc`, `ode`, or another package's.
+        sampler: `ddpm`, `ddim`, `dpm++`, `sde-dpm++`, `sde`, `pc`, `ode`, `heun` (of latents), or
+            another package's.
         steps: Model evaluations per image; at most `diffusion.timesteps`.
         num_images: Images on the grid.
     """

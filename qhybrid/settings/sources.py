@@ -63,6 +63,12 @@ def load_config(
 
     Raises:
         RequestError: There is no such file or key, or a value is not allowed.
+
+    Example:
+        >>> import qhybrid
+        >>> config = qhybrid.load_config("defalco2024", {"training.epochs": 5})
+        >>> config.training.epochs, config.diffusion.timesteps
+        (5, 1000)
     """
     values = read_values(source) if source is not None else {}
     return parse_config(merge_values(values, nest(overrides or {})))

@@ -7,7 +7,7 @@ from qhybrid.files import read_json, reading
 from qhybrid.influence import in_words, read_influence
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
-from qhybrid.training.metrics_file import read_metrics
+from qhybrid.run_metrics import read_metrics
 from qhybrid.version import __version__
 
 if TYPE_CHECKING:

@@ -49,6 +49,12 @@ def export_run(
     Raises:
         RequestError: There is no model of images; the folder is not free; or the run has no
             circuits, or there is no such QPU.
+
+    Example:
+        >>> import qhybrid
+        >>> folder = qhybrid.export_run("runs/1hqconv-qvunet-digits-1", "export")
+        >>> (folder / "README.md").exists()
+        True
     """
     run = load(run).run
     spec = read_spec(run.folder)

@@ -56,6 +56,12 @@ class Pipeline:
 
     Attributes:
         run: The folder that the model is in.
+
+    Example:
+        >>> import qhybrid
+        >>> pipe = qhybrid.load("runs/1hqconv-qvunet-digits-1")
+        >>> [image.size for image in pipe(num_images=2, steps=1, seed=0).images]
+        [(8, 8), (8, 8)]
     """
 
     def __init__(self, run: Run) -> None:
@@ -75,6 +81,10 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline({self.run.config().model.name} in {str(self.run.folder)!r})"
+
+    def _repr_png_(self) -> bytes | None:
+        """Return what the run drew last for a notebook."""
+        return self.run._repr_png_()
 
     @cached_property
     def model(self) -> "nn.Module":
@@ -119,6 +129,11 @@ def load(run: Run | Path | str) -> Pipeline:
 
     Raises:
         RequestError: There is no run, or it has no model yet.
+
+    Example:
+        >>> import qhybrid
+        >>> qhybrid.load("runs/1hqconv-qvunet-digits-1")
+        Pipeline(1hqconv-qvunet in 'runs/1hqconv-qvunet-digits-1')
     """
     return Pipeline(run if isinstance(run, Run) else open_run(Path(run)))
 
@@ -132,6 +147,12 @@ def from_pretrained(source: Path | str, *, revision: str | None = None) -> Pipel
 
     Raises:
         RequestError: It is neither, or the repository cannot be had.
+
+    Example:
+        >>> import qhybrid
+        >>> _ = qhybrid.export_run("runs/1hqconv-qvunet-digits-1", "exported")
+        >>> qhybrid.from_pretrained("exported")
+        Pipeline(1hqconv-qvunet in 'exported')
     """
     if Path(source).is_dir() or not _REPOSITORY.fullmatch(str(source)):
         return load(source)

@@ -16,6 +16,11 @@ def maximally_mixed(num_qubits: int) -> Tensor:
 
     Raises:
         RequestError: Not 1 to 4 qubits.
+
+    Example:
+        >>> from qhybrid.states import maximally_mixed
+        >>> maximally_mixed(1).real.tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
     """
     dimension = 1 << check_num_qubits(num_qubits)
     return torch.eye(dimension, dtype=torch.complex128) / dimension
@@ -26,6 +31,12 @@ def random_states(num_qubits: int, count: int, generator: torch.Generator) -> Te
 
     Raises:
         RequestError: Not 1 to 4 qubits, or a negative count.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import random_states
+        >>> random_states(2, 5, torch.Generator().manual_seed(0)).shape
+        torch.Size([5, 4])
     """
     dimension = 1 << check_num_qubits(num_qubits)
     return _normalized(_gaussian(count, dimension, generator))
@@ -46,6 +57,13 @@ def state_cluster(target: Tensor, spread: float, count: int, generator: torch.Ge
     Raises:
         ShapeError: The target is no state vector of 1 to 4 qubits.
         RequestError: A negative spread or count.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import state_cluster
+        >>> target = torch.tensor([1, 0], dtype=torch.complex128)
+        >>> state_cluster(target, 0.1, 5, torch.Generator().manual_seed(0)).shape
+        torch.Size([5, 2])
     """
     dimension = target.shape[-1] if target.dim() == 1 else 0
     if dimension not in [1 << n for n in range(1, MOST_QUBITS + 1)]:
@@ -66,6 +84,13 @@ def density_matrices(vectors: Tensor) -> Tensor:
     Raises:
         RequestError: A vector is zero.
         NotFiniteError: A vector is not finite.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import density_matrices
+        >>> zero = density_matrices(torch.tensor([1, 0], dtype=torch.complex128))
+        >>> zero.real.tolist()
+        [[1.0, 0.0], [0.0, 0.0]]
     """
     states = vectors.to(torch.complex128)
     if not bool(torch.isfinite(torch.view_as_real(states)).all()):

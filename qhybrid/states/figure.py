@@ -34,6 +34,10 @@ def save_fidelity_figure(
 
     Raises:
         ShapeError: There is no curve, or they differ in length or have fewer than two points.
+
+    Example:
+        >>> from qhybrid.states import save_fidelity_figure
+        >>> save_fidelity_figure({"forward": [1.0, 0.7, 0.5]}, "fidelity.png")
     """
     lengths = {len(curve) for curve in curves.values()}
     lengths |= {len(bound) for band in (bands or {}).values() for bound in band}

@@ -19,6 +19,13 @@ def fidelity(first: Tensor, second: Tensor) -> Tensor:
 
     Where a state has eigenvalue zero its square root has no derivative in that direction; there the
     gradient is that of the other directions alone, which for a pure state is exact.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import density_matrices, fidelity, maximally_mixed
+        >>> zero = density_matrices(torch.tensor([1, 0], dtype=torch.complex128))
+        >>> round(fidelity(zero, maximally_mixed(1)).item(), 6)
+        0.5
     """
     root: Tensor = _SquareRoot.apply(second)
     eigenvalues = torch.linalg.eigvalsh(_hermitian(root @ first @ root))
@@ -28,18 +35,42 @@ def fidelity(first: Tensor, second: Tensor) -> Tensor:
 
 
 def infidelity(first: Tensor, second: Tensor) -> Tensor:
-    """Return 1 - fidelity; for a pure state psi it is 1 - <psi|rho|psi> (equation 12)."""
+    """Return 1 - fidelity; for a pure state psi it is 1 - <psi|rho|psi> (equation 12).
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import density_matrices, infidelity, maximally_mixed
+        >>> zero = density_matrices(torch.tensor([1, 0], dtype=torch.complex128))
+        >>> round(infidelity(zero, maximally_mixed(1)).item(), 6)
+        0.5
+    """
     return 1 - fidelity(first, second)
 
 
 def trace_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Return Tr|rho - sigma| / 2, in [0, 1]."""
+    """Return Tr|rho - sigma| / 2, in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import density_matrices, maximally_mixed, trace_distance
+        >>> zero = density_matrices(torch.tensor([1, 0], dtype=torch.complex128))
+        >>> round(trace_distance(zero, maximally_mixed(1)).item(), 6)
+        0.5
+    """
     eigenvalues: Tensor = torch.linalg.eigvalsh(_hermitian(first - second))
     return eigenvalues.abs().sum(-1) / 2
 
 
 def hilbert_schmidt_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Return Tr (rho - sigma)**2, in [0, 2]; the square of a norm, so that it is smooth at zero."""
+    """Return Tr (rho - sigma)**2, in [0, 2]; the square of a norm, so that it is smooth at zero.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import density_matrices, hilbert_schmidt_distance, maximally_mixed
+        >>> zero = density_matrices(torch.tensor([1, 0], dtype=torch.complex128))
+        >>> round(hilbert_schmidt_distance(zero, maximally_mixed(1)).item(), 6)
+        0.5
+    """
     return (first - second).abs().square().sum((-2, -1))
 
 

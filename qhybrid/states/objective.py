@@ -32,6 +32,17 @@ def state_denoising_loss(
         UnknownNameError: There is no such loss.
         RequestError: The numbers of steps differ, or the states are no density matrices.
         ShapeError: The states do not fit `reverse`.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import DepolarizingProcess, ReverseProcess, density_matrices
+        >>> from qhybrid.states import random_states, state_denoising_loss
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> reverse = ReverseProcess(1, 2, generator=generator)
+        >>> process = DepolarizingProcess([0.3, 0.6])
+        >>> states = density_matrices(random_states(1, 3, generator))
+        >>> 0 < state_denoising_loss(reverse, process, states, generator).item() < 1
+        True
     """
     measure = _measure(loss)
     if process.steps != reverse.steps:
@@ -61,6 +72,16 @@ def state_generation_loss(
 
     Raises:
         UnknownNameError: There is no such loss.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid.states import ReverseProcess, density_matrices
+        >>> from qhybrid.states import random_states, state_generation_loss
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> reverse = ReverseProcess(1, 2, generator=generator)
+        >>> states = density_matrices(random_states(1, 3, generator))
+        >>> 0 < state_generation_loss(reverse, states).item() < 1
+        True
     """
     measure = _measure(loss)
     return measure(reverse.chain()[-1], states.mean(0))

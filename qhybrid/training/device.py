@@ -3,14 +3,22 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
+from rich.console import Console
+
+from qhybrid.diffusion.noise import GaussianNoise
+from qhybrid.quoting import QuotingBackend
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.outcome import resume_command
+from qhybrid.training.session import Session
+from qhybrid.words import counted
 from qhybrid_circuits.errors import DeviceJobError, QHybridError, QpuLimitError, RequestError
-from qhybrid_runtime import Backend
+from qhybrid_runtime import Backend, continue_at
 from qhybrid_runtime.backends.qpu import QpuBackend
 from qhybrid_runtime.backends.registry import check_backend_name
-from qhybrid_runtime.hardware.billing import FREE_SECONDS
+from qhybrid_runtime.hardware.billing import FREE_SECONDS, Bill, calibrated_once, total
+from qhybrid_runtime.layer import on_backend
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS
 
 #: Is told what would be paid for and its QPU seconds, and says whether to go on.
@@ -40,6 +48,56 @@ def agree(config: Config, resumed: Run | None, confirm: ConfirmSeconds | None) -
             f"about {seconds:.0f} QPU seconds for {what} were not agreed to; nothing was "
             "submitted; add --yes, or use a smaller --set training.noise_pool=N"
         )
+
+
+def agree_to_rounds(
+    session: Session, resumed: Run | None, confirm: ConfirmSeconds | None, console: Console
+) -> None:
+    """Say what training on a QPU costs, and ask before more than a minute of it is paid for.
+
+    A limit that was set is agreed to: training stops there, and can be resumed.
+
+    Raises:
+        QpuLimitError: It was not agreed to.
+    """
+    backend, plan = session.backend, session.state.plan
+    if not isinstance(backend, QpuBackend):
+        return
+    step, qpu = training_bill(session, backend), backend.qpu
+    left = plan.total_steps - (resumed.newest_step() if resumed else 0)
+    bill = calibrated_once(step.times(left), backend.settings)
+    where = "simulated here" if qpu.simulated else f"{qpu.plan or 'no'} plan, {qpu.mode}"
+    console.print(
+        f"{qpu.name} ({where}): {counted(left, 'step')} of {counted(step.jobs, 'job')}, "
+        f"{bill.executions:,} executions, about {bill.qpu_seconds:,.0f} QPU seconds",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    limit = session.config.quantum.max_qpu_seconds
+    if qpu.simulated or bill.qpu_seconds <= FREE_SECONDS or limit is not None:
+        return
+    what = f"{left:,} training steps on {qpu.name}"
+    if confirm is None or not confirm(what, bill.qpu_seconds):
+        raise QpuLimitError(
+            f"about {bill.qpu_seconds:,.0f} QPU seconds for {what} were not agreed to; nothing "
+            "was submitted; add --yes, set --max-qpu-seconds N, or take fewer steps with --set "
+            "training.max_steps=N"
+        )
+
+
+def training_bill(session: Session, backend: QpuBackend) -> Bill:
+    """Return what one training step costs: the rounds of its batches, and of their gradients."""
+    module, plan = session.state.module, session.state.plan
+    quoting, device = QuotingBackend(backend), next(module.model.parameters()).device
+    images = torch.zeros(plan.batch_size, *session.spec.input_shape, device=device)
+    labels = torch.zeros(plan.batch_size, dtype=torch.long, device=device)
+    with on_backend(module.model, quoting):
+        continue_at(module.model, 0)
+        loss = module.process.loss(module.model, images, labels, torch.Generator(), GaussianNoise())
+        torch.autograd.backward(loss)
+    module.zero_grad()
+    return total(quote.bill for quote in quoting.quotes).times(plan.accumulate)
 
 
 def _is_submitted(run: Run) -> bool:

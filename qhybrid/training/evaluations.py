@@ -21,6 +21,7 @@ from qhybrid.evaluation.reals import load_reals
 from qhybrid.files import read_json, reading, sealed, write_json
 from qhybrid.printing import print_lines
 from qhybrid.run_folder import Run
+from qhybrid.run_metrics import HELD_OUT
 from qhybrid.settings.config import Config
 from qhybrid.training.checkpoints import CheckpointKeeper
 from qhybrid.training.held_out import unseen_images
@@ -32,9 +33,6 @@ from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
 from qhybrid_circuits.plugins import load_reference
 from qhybrid_runtime import continue_at
-
-HELD_OUT = "held_out_loss"
-"""Column of the loss on the test split, where there is one."""
 
 
 @dataclass(frozen=True)

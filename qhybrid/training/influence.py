@@ -10,9 +10,9 @@ from qhybrid.data.dataset import ImageDataset, scale_pixels
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.sampling import sample
 from qhybrid.models.control import circuit_places
+from qhybrid.run_metrics import INFLUENCE
 from qhybrid.settings.sections import DataSection
 from qhybrid.training.held_out import unseen_images
-from qhybrid.training.metrics_file import INFLUENCE
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.state import TrainingState
 from qhybrid_runtime import get_backend

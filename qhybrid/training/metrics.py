@@ -7,9 +7,9 @@ from typing import Protocol
 from torch.utils.tensorboard import SummaryWriter
 
 from qhybrid.run_folder import Run
+from qhybrid.run_metrics import COLUMNS, MetricsFile, Row
 from qhybrid.training.checkpoints import check_finite
 from qhybrid.training.clock import Pace
-from qhybrid.training.metrics_file import COLUMNS, MetricsFile, Row
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.trackers import Tracker
 from qhybrid_circuits.files import writing

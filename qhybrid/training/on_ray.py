@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qhybrid.run_folder import Run
 from qhybrid.run_group import Group
 from qhybrid.training.side_by_side import SideBySide
+from qhybrid.words import counted
 from qhybrid_circuits.errors import QHybridError, RequestError
 
 if TYPE_CHECKING:
@@ -51,14 +52,14 @@ class OnRay(SideBySide):
         self._gpus = 1 if gpu and gpus >= 1 else 0
         super().__init__(group, jobs, console)
         self._say(
-            f"Ray: {count} machine{'s'[: count > 1]}, {jobs} runs at a time, each with "
-            f"{self._cores} core{'s'[: self._cores > 1]}{' and a GPU' if self._gpus else ''}"
+            f"Ray: {counted(count, 'machine')}, {counted(jobs, 'run')} at a time, each with "
+            f"{counted(self._cores, 'core')}{' and a GPU' if self._gpus else ''}"
         )
 
-    def train(self, runs: Sequence[Run]) -> None:
+    def train(self, runs: Sequence[Run], *, yes: bool = False) -> None:
         """Train runs that are not finished; see `SideBySide`, and leave the cluster."""
         try:
-            super().train(runs)
+            super().train(runs, yes=yes)
         finally:
             if self._own:
                 self._ray.shutdown()

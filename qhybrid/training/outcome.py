@@ -40,3 +40,8 @@ class TrainingDiverged(QHybridError):
 def resume_command(folder: Path) -> str:
     """Return the command line that continues the run in a folder."""
     return f"qhybrid train --resume --out {shlex.quote(str(folder))}"
+
+
+def agreed(what: str, seconds: float) -> bool:
+    """Agree to QPU seconds that would be spent on something, as `--yes` does."""
+    return True

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -12,23 +12,18 @@ from qhybrid.diagrams import new_figure, save_figure
 from qhybrid.diffusion.images import to_uint8
 from qhybrid.diffusion.process import Process
 from qhybrid.diffusion.specs import LEARNED_SCHEDULE
-from qhybrid.files import read_json, reading
 from qhybrid.run_folder import Run
+from qhybrid.run_metrics import FIGURE, HELD_OUT, read_metrics, read_series
 from qhybrid.settings.config import Config
 from qhybrid.training.batches import StepPlan
-from qhybrid.training.evaluations import HELD_OUT, due_epoch
-from qhybrid.training.metrics_file import read_metrics
+from qhybrid.training.evaluations import due_epoch
 from qhybrid.training.state import StepHook, TrainingState
-
-if TYPE_CHECKING:
-    pass
 
 STRIP_IMAGES, STRIP_TIMES = 4, 9
 """Rows and columns of the forward diffusion."""
 
 SEED = 0
 _COLUMNS = 3
-_DRAWN = ("low", "value", "high", "floor")
 _LIMITS = {"precision": (0, 1), "recall": (0, 1), "coverage": (0, 1)}
 
 
@@ -89,28 +84,6 @@ def _epochs(plan: StepPlan) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]
     return lambda step: step / steps, lambda epoch: epoch * steps
 
 
-def read_series(run: Run) -> dict[str, list[tuple[int, dict[str, float]]]]:
-    """Return the figures that were measured while training: name -> epochs and values.
-
-    Raises:
-        RequestError: A file of an evaluation is damaged.
-    """
-    series: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    for path in sorted(run.evaluations.glob("epoch-*.json")):
-        with reading(f"'{path}' cannot be read", "delete it"):
-            record = read_json(path, dict[str, Any])
-            for each in record["figures"]:
-                values = {key: float(each[key]) for key in _DRAWN}
-                if not all(abs(value) < 1e12 for value in values.values()):
-                    raise ValueError("a figure is out of bounds")
-                if not 0 < record["epoch"] < 1e9:
-                    raise ValueError("the epoch is out of bounds")
-                # An unpaired surrogate, which no font has, is no UTF-8.
-                name = each["name"].encode().decode()
-                series.setdefault(name, []).append((int(record["epoch"]), values))
-    return series
-
-
 def plot_figures(run: Run) -> None:
     """Write figures.png from the evaluations: each figure by epoch, its interval and its floor.
 
@@ -126,10 +99,9 @@ def plot_figures(run: Run) -> None:
     lines = -(-len(series) // columns)
     figure = new_figure(3.2 * columns, 2.6 * lines)
     for place, (name, points) in enumerate(series.items(), 1):
-        points.sort(key=lambda point: point[0])
         epochs, found = zip(*points, strict=True)
         axes = figure.add_subplot(lines, columns, place)
-        low, value, high, floor = ([each[key] for each in found] for key in _DRAWN)
+        low, value, high, floor = ([each[key] for each in found] for key in FIGURE)
         axes.fill_between(epochs, low, high, alpha=0.25, linewidth=0, label="95 % interval")
         axes.plot(epochs, value, "o-", markersize=4, linewidth=1.2, label="generated images")
         axes.plot(epochs, floor, "k--", linewidth=1, label="real images")

@@ -11,7 +11,7 @@ from qhybrid.data.dataset import scale_pixels
 from qhybrid.diffusion.process import Preparation
 from qhybrid.printing import print_lines, progress_bar
 from qhybrid.run_folder import Run
-from qhybrid.signals import handling
+from qhybrid.signals import handling, interrupt
 from qhybrid.training.batches import PREPARATION, derive_seed
 from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import Session
@@ -30,7 +30,7 @@ def prepare(run: Run, session: Session, console: Console) -> Dataset[tuple[Tenso
 
     columns = TextColumn("steps"), TextColumn("")
     with (
-        handling([signal.SIGTERM], signal.default_int_handler),
+        handling([signal.SIGTERM], interrupt),
         progress_bar(console, *columns) as bar,
     ):
         task = bar.add_task("autoencoder", total=None)

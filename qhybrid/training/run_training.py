@@ -12,18 +12,18 @@ from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
 from qhybrid.influence import InfluenceRecord, read_influence
-from qhybrid.launcher import ALONE, Layout
+from qhybrid.launcher import ALONE, Layout, check_devices
 from qhybrid.models.control import circuit_places
-from qhybrid.ranks import check_devices
 from qhybrid.run_folder import RUNS, Run, usual_name
 from qhybrid.run_lock import occupied
+from qhybrid.run_metrics import read_metrics
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
 from qhybrid.training.completion import plots_are_current
-from qhybrid.training.device import ConfirmSeconds, agree, on_record
+from qhybrid.training.device import ConfirmSeconds, agree, agree_to_rounds, on_record
 from qhybrid.training.diagnosis import MOST_STEPS, Found, Watch
 from qhybrid.training.evaluations import Evaluations, Yardstick, make_yardstick
 from qhybrid.training.fitting import fit_session
@@ -31,7 +31,6 @@ from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics import Probe as EpochProbe
-from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
 from qhybrid.training.plots import Plots
 from qhybrid.training.preparing import prepare
@@ -74,18 +73,17 @@ def run_training(
     yardstick = make_yardstick(session, console)
     stem = usual_name(config)
     going_on = None if resumed is None else resumed.folder
-    with (
-        occupied(folder, "training the run", root=RUNS, stem=stem, resumed=going_on) as path,
-        session.backend,
-    ):
-        run = resumed or Run(path)
-        if resumed is not None:
-            _resume(run, session)
-        with _kept(run), on_record(run, session.backend), _located(run, session, console):
-            if note is not None:
-                show_note(console, note)
-            begun = resumed is not None and run.environment_file.is_file()
-            _train(run, session, yardstick, console, layout, resumed=begun)
+    with session.backend:
+        agree_to_rounds(session, resumed, confirm, console)
+        with occupied(folder, "training the run", root=RUNS, stem=stem, resumed=going_on) as path:
+            run = resumed or Run(path)
+            if resumed is not None:
+                _resume(run, session)
+            with _kept(run), on_record(run, session.backend), _located(run, session, console):
+                if note is not None:
+                    show_note(console, note)
+                begun = resumed is not None and run.environment_file.is_file()
+                _train(run, session, yardstick, console, layout, resumed=begun)
     return run
 
 

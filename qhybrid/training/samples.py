@@ -1,11 +1,16 @@
 """A grid of samples at the end of each epoch."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.sampling import sample
 from qhybrid.run_folder import Run
 from qhybrid.training.session import Session
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
+from qhybrid_runtime import get_backend
+from qhybrid_runtime.backends.registry import check_backend_name
+from qhybrid_runtime.layer import on_backend
 
 
 class _Abandoned(Exception):
@@ -14,6 +19,8 @@ class _Abandoned(Exception):
 
 class SampleGrids(StepHook):
     """Draws the same noise with the EMA weights of every epoch, so that grids can be compared.
+
+    Where the circuits run on a QPU that is paid for, grids are drawn on exact simulation.
 
     Attributes:
         probe: No figure of its own.
@@ -27,6 +34,7 @@ class SampleGrids(StepHook):
         self._run, self._settings, self._seed = run, config.sampling, config.training.seed
         self._shape = (config.sampling.num_images, *session.spec.drawn_shape)
         self._stop = stop
+        self._on_simulation = check_backend_name(config.quantum.backend).paid
 
     def after_step(self, state: TrainingState) -> None:
         """Draw the grid of an epoch that has ended."""
@@ -39,16 +47,20 @@ class SampleGrids(StepHook):
             if self._stop.requested and not last:
                 raise _Abandoned
 
-        with state.clock.paused(), state.ema.swapped(state.model):
+        model = state.model
+        elsewhere: AbstractContextManager[None] = nullcontext()
+        if self._on_simulation:
+            elsewhere = on_backend(model, get_backend("statevector"))
+        with state.clock.paused(), state.ema.swapped(model), elsewhere:
             try:
                 drawn = sample(
-                    state.model,
+                    model,
                     shape=self._shape,
                     spec=state.module.noise_schedule,
                     sampler=self._settings.sampler,
                     steps=self._settings.steps,
                     seed=self._seed,
-                    device=next(state.model.parameters()).device,
+                    device=next(model.parameters()).device,
                     on_step=may_go_on,
                     noise=state.module.noise,
                     process=state.module.process,

@@ -15,7 +15,7 @@ from qhybrid.run_lock import occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import merge_values, parse_config, save_config
 from qhybrid.training.completion import is_complete
-from qhybrid.training.outcome import Interrupted, TrainingDiverged
+from qhybrid.training.outcome import Interrupted, TrainingDiverged, agreed
 from qhybrid.training.several import check_several
 from qhybrid.training.side_by_side import SideBySide
 from qhybrid.training.train import check_resumable, check_sources, train
@@ -59,8 +59,8 @@ def train_seeds(
             omitted; see `qhybrid.training.on_ray`.
         console: Where progress is shown; None shows nothing.
         note: A line that is shown at the start.
-        confirm: As `train` takes it, for runs in turn; those side by side are refused where
-            it would be asked.
+        confirm: As `train` takes it, for runs in turn; of those side by side, each is refused where
+            it would be asked, unless this is `agreed`.
 
     Raises:
         RequestError: The request is wrong.
@@ -183,11 +183,11 @@ def _train(
         from qhybrid.training.on_ray import OnRay
 
         gpu = left[0].training.device != "cpu"
-        OnRay(group, jobs, console, gpu=gpu).train(runs)
+        OnRay(group, jobs, console, gpu=gpu).train(runs, yes=confirm is agreed)
     elif jobs in (None, 1) and devices == 1:
         _train_in_turn(group, left, console, confirm)
     else:
-        SideBySide(group, jobs or 1, console, devices).train(runs)
+        SideBySide(group, jobs or 1, console, devices).train(runs, yes=confirm is agreed)
 
 
 def _train_in_turn(

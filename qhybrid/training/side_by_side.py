@@ -57,18 +57,19 @@ class SideBySide:
     ) -> None:
         """Set up for `jobs` runs at a time, each of which has so many processes."""
         self._group, self._jobs, self._console = group, jobs, console
-        self._devices = devices
+        self._devices, self._yes = devices, False
         self._processes: list[Training] = []
         self._stopped, self._lock = False, Lock()
 
-    def train(self, runs: Sequence[Run]) -> None:
-        """Train runs that are not finished.
+    def train(self, runs: Sequence[Run], *, yes: bool = False) -> None:
+        """Train runs that are not finished; `yes` agrees to the QPU time that they take.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; the state was saved.
             RequestError: The request is wrong.
             QHybridError: A run failed; the others were trained.
         """
+        self._yes = yes
         with handling(SIGNALS, self._pass_on), ThreadPoolExecutor(self._jobs) as pool:
             ends = list(pool.map(self._train_one, runs))
         failures = [(run, *end) for run, end in zip(runs, ends, strict=True) if end[0]]
@@ -99,6 +100,7 @@ class SideBySide:
         command += ["--config", str(self._group.config_file)]
         command += ["--seed", run.folder.name.removeprefix("seed-")]
         command += ["--resume"] if run.config_file.is_file() else []
+        command += ["--yes"] if self._yes else []
         with self._lock:  # No process may begin unnoticed while a signal is passed on.
             if self._stopped:
                 return None

@@ -11,6 +11,7 @@ from qhybrid.printing import print_lines
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.training.session import Session
+from qhybrid.words import counted
 from qhybrid_runtime import QuantumLayer
 
 MOST_OF_THE_START = 0.1
@@ -26,9 +27,9 @@ def show_start(console: Console, run: Run, session: Session, layout: Layout = AL
     if session.spec.row.process.latents:
         denoiser = sum(p.numel() for p in model.parameters() if p.requires_grad)
         parameters = f"{denoiser:,} parameters, and an autoencoder of {count - denoiser:,}"
-    epochs, steps = _counted(plan.epochs, "epoch"), _counted(plan.total_steps, "step")
+    epochs, steps = counted(plan.epochs, "epoch"), counted(plan.total_steps, "step")
     kind = session.kind.name
-    batch = _counted(plan.batch_size, kind.removesuffix("s"))
+    batch = counted(plan.batch_size, kind.removesuffix("s"))
     if plan.accumulate > 1:
         batch = f"{plan.batch_size}x{plan.accumulate} {kind}"
     step, several = run.newest_step(), "" if layout.size == 1 else f"{layout.size} x "
@@ -84,10 +85,6 @@ def _slow_average(session: Session) -> list[str]:
     ]
 
 
-def _counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def _backend(session: Session) -> str:
     if not session.spec.row.circuits:
         return "none needed, the model has no circuits"
@@ -100,7 +97,7 @@ def _backend(session: Session) -> str:
     if session.spec.row.alone:
         return f"{text}, {max(sizes)} qubits"
     circuits = (entry["circuits_per_step"] or 0) * (session.spec.circuits or 1)
-    return f"{text}, {max(sizes)} qubits, {_counted(circuits, 'circuit')} per denoising step"
+    return f"{text}, {max(sizes)} qubits, {counted(circuits, 'circuit')} per denoising step"
 
 
 def _natural_gradient(config: Config) -> dict[str, str]:
@@ -108,6 +105,6 @@ def _natural_gradient(config: Config) -> dict[str, str]:
         return {}
     natural = config.natural_gradient
     often = "each step" if natural.every == 1 else f"every {natural.every} steps"
-    samples = _counted(natural.samples, "sample")
+    samples = counted(natural.samples, "sample")
     rate = f"along the natural gradient, rate {natural.learning_rate:g}"
     return {"circuits": f"{rate}, {natural.metric} metric of {samples} {often}"}

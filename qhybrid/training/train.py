@@ -81,6 +81,15 @@ def train(
         QpuLimitError: The QPU time was not agreed to, or exceeds the limit that was set.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
         TrainingDiverged: The loss became infinite or NaN.
+
+    Example:
+        >>> import qhybrid
+        >>> quick = {"model.name": "unet", "model.dim": 8, "training.max_steps": 1}
+        >>> quick |= {"sampling.num_images": 1, "sampling.steps": 1}
+        >>> config = qhybrid.load_config(overrides=quick)
+        >>> run = qhybrid.train(config, out="runs/quick")
+        >>> (run.folder / "model.safetensors").exists()
+        True
     """
     folder = None if out is None else user_path(out)
     run = None

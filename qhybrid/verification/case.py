@@ -1,6 +1,6 @@
 """What tools are asked, and the answers of qiskit.quantum_info."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,9 +10,15 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from qhybrid.files import user_path
+from qhybrid.models.rows import MODELS
+from qhybrid.report.build import circuit_names
+from qhybrid.report.stored import subject_circuits
+from qhybrid.report.subject import find_subject
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.ansatz_registry import ANSATZE, build_ansatz
-from qhybrid_circuits.errors import UnknownNameError
+from qhybrid_circuits.disk_cache import use_cache
+from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 Quantity = Literal["values", "gradients", "readout"]
 
@@ -78,7 +84,7 @@ class Case:
         return {
             "values": lambda: self._values(self.point),
             "gradients": self._gradients,
-            "readout": lambda: self._values(self.point) * self._attenuation(),
+            "readout": lambda: self._values(self.point, self._attenuated()),
         }
 
     def reference(self, quantity: Quantity) -> np.ndarray:
@@ -89,12 +95,15 @@ class Case:
         """
         return self._answers[quantity]()
 
-    def _values(self, point: np.ndarray) -> np.ndarray:
+    def _values(
+        self, point: np.ndarray, observables: Sequence[SparsePauliOp] | None = None
+    ) -> np.ndarray:
         circuit = self.variational.circuit
-        state = Statevector(
-            circuit.assign_parameters(dict(zip(self.parameters, point.tolist(), strict=True)))
-        )
-        return np.array([state.expectation_value(o).real for o in self.variational.observables])
+        values = dict(zip(self.parameters, point.tolist(), strict=True))
+        present = {p: value for p, value in values.items() if circuit.has_parameter(p)}
+        state = Statevector(circuit.assign_parameters(present))
+        observed = self.variational.observables if observables is None else observables
+        return np.array([state.expectation_value(each).real for each in observed])
 
     def _gradients(self) -> np.ndarray:
         columns = []
@@ -106,14 +115,45 @@ class Case:
             columns.append((8 * near - far) / (12 * _STEP))
         return np.stack(columns, axis=1)
 
-    def _attenuation(self) -> np.ndarray:
-        """Return the factor (n_observables,) of readout errors; each observable is one string."""
-        paulis = [observable.paulis[0] for observable in self.variational.observables]
-        return np.array([(1 - 2 * READOUT_ERROR) ** int((p.x | p.z).sum()) for p in paulis])
+    def _attenuated(self) -> list[SparsePauliOp]:
+        """Return the observables with each string as much smaller as readout errors make it."""
+        return [
+            SparsePauliOp(
+                each.paulis,
+                each.coeffs * (1 - 2 * READOUT_ERROR) ** (each.paulis.x | each.paulis.z).sum(1),
+            )
+            for each in self.variational.observables
+        ]
+
+
+def find_cases(name: str) -> list[Case]:
+    """Return the cases of an ansatz, a parameterized gate, a model, or a run's folder.
+
+    A run's circuits have its trained weights, a model's random ones.
+
+    Raises:
+        UnknownNameError: It is none of these.
+        RequestError: The model has no circuits, or the run cannot be used.
+    """
+    if name in ANSATZE or not (name in MODELS or "/" in name or user_path(name).is_dir()):
+        return [find_case(name)]
+    subject = find_subject(name)
+    if subject.spec is None or not subject.spec.row.circuits:
+        raise RequestError(f"'{name}' has no circuits to verify; see `qhybrid models` for those")
+    circuits = subject_circuits(subject, use_cache(True))
+    rng = np.random.default_rng(0)
+    return [
+        Case(
+            case_name,
+            use.variational,
+            np.concatenate([rng.uniform(0.2, 1.0, use.variational.num_inputs), use.weights]),
+        )
+        for case_name, use in zip(circuit_names(circuits), circuits.uses, strict=True)
+    ]
 
 
 def find_case(name: str) -> Case:
-    """Return the case of an ansatz, or of a parameterized gate of one or more qubits.
+    """Return the case of an ansatz, small, or of a parameterized gate of one or more qubits.
 
     Raises:
         UnknownNameError: It is neither.
@@ -121,7 +161,8 @@ def find_case(name: str) -> Case:
     library = get_standard_gate_name_mapping().items()
     gates = {name for name, gate in library if gate.params and gate.num_qubits} - {"delay"}
     if name not in (*ANSATZE, *gates):
-        raise UnknownNameError("circuit", name, (*ANSATZE, *sorted(gates)))
+        models = (model for model, row in MODELS.items() if row.circuits)
+        raise UnknownNameError("circuit", name, (*ANSATZE, *sorted(gates), *models))
     variational = build_ansatz(name, **_SMALL[name]) if name in _SMALL else _gate_circuit(name)
     rng = np.random.default_rng(len(name))
     count = variational.num_inputs + variational.num_weights

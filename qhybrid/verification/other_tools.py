@@ -142,6 +142,7 @@ TOOLS = (
         Tool(
             *(f"default.qubit, {method}", "pennylane", "gradients"),
             _pennylane_gradients("default.qubit", method),
+            shifts=method == "parameter-shift",
         )
         for method in ("backprop", "adjoint", "parameter-shift")
     ),

@@ -142,19 +142,22 @@ TOOLS = (
     Tool("EstimatorQNN", _ML, "values", _forward(StatevectorEstimator)),
     Tool("EstimatorQNN on Aer's EstimatorV2", _ML, "values", _forward(_aer), *_MISBOUND),
     Tool("EstimatorV2, bound", "qiskit-aer", "readout", _readout, *_READOUT),
-    Tool("TorchConnector", _ML, "gradients", _backward(StatevectorEstimator)),
-    Tool("TorchConnector on Aer's EstimatorV2", _ML, "gradients", _backward(_aer)),
+    Tool("TorchConnector", _ML, "gradients", _backward(StatevectorEstimator), shifts=True),
+    Tool("TorchConnector on Aer's EstimatorV2", _ML, "gradients", _backward(_aer), shifts=True),
     Tool(
         *("LinCombEstimatorGradient", _ML, "gradients"),
         _gradient(LinCombEstimatorGradient, StatevectorEstimator),
+        shifts=True,
     ),
     Tool(
         *("LinCombEstimatorGradient on Aer's EstimatorV2", _ML, "gradients"),
         _gradient(LinCombEstimatorGradient, _aer),
+        shifts=True,
     ),
     Tool(
         *("ParamShiftEstimatorGradient on Aer's EstimatorV2", _ML, "gradients"),
         _gradient(ParamShiftEstimatorGradient, _aer),
+        shifts=True,
     ),
     Tool(
         "ReverseEstimatorGradient", "qiskit-algorithms", "gradients", _reverse, *_REVERSE, "refused"

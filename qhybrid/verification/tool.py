@@ -28,6 +28,7 @@ class Tool:
         issues: Reports of it upstream, as addresses.
         known: Which verdict note and issues are about.
         needs: Further distributions that the way takes.
+        shifts: Whether it evaluates the circuit anew for each parameter, or pair of them.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Tool:
     issues: Sequence[str] = ()
     known: Verdict = "wrong"
     needs: Sequence[str] = ()
+    shifts: bool = False
 
     @property
     def version(self) -> str | None:

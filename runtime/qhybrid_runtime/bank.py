@@ -15,6 +15,15 @@ class CircuitBank(nn.Module):
 
     Attributes:
         layers: The circuits as `QuantumLayer`s, each with its own `weight`.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import CircuitBank, get_backend
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> bank = CircuitBank([circuit, circuit], get_backend("statevector"))
+        >>> [values.shape for values in bank([torch.zeros(5, 4), torch.ones(5, 4)])]
+        [torch.Size([5, 4]), torch.Size([5, 4])]
     """
 
     def __init__(

@@ -24,6 +24,16 @@ class QuantumLayer(TorchConnector):
     The stock connector's backward pass builds the whole Jacobian and goes through numpy; and it
     registers one tensor under two names, which safetensors refuses. Here `state_dict` has the one
     key `weight`; a stock state_dict, with `_weights` beside it, loads too.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import get_backend, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"))
+        >>> layer(torch.zeros(5, 4)).sum().backward()
+        >>> layer.weight.grad.shape
+        torch.Size([8])
     """
 
     def __init__(self, network: BroadcastEstimatorQNN, initial_weights: Tensor) -> None:
@@ -157,6 +167,15 @@ def quantum_layer(
         UnknownNameError: There is no gradient method of this name.
         RequestError: The backend does not support the gradient method.
         ShapeError: `initial_weights` has the wrong shape.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import get_backend, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"))
+        >>> layer(torch.zeros(5, 4)).shape
+        torch.Size([5, 4])
     """
     method = gradient_method(backend, gradient)
     if initial_weights is None:
@@ -183,6 +202,21 @@ def continue_at(module: nn.Module, step: int) -> None:
 
     A training run that does so before each step draws the same errors and perturbations when it is
     interrupted and resumed as when it is not.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import continue_at, get_backend, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"), "spsa")
+        >>> gradients = []
+        >>> for _ in range(2):
+        ...     continue_at(layer, step=7)
+        ...     layer.weight.grad = None
+        ...     layer(torch.ones(1, 4)).sum().backward()
+        ...     gradients.append(layer.weight.grad)
+        >>> torch.equal(*gradients)
+        True
     """
     layers = [child for child in module.modules() if isinstance(child, QuantumLayer)]
     for layer in layers:

@@ -32,6 +32,15 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         backend: The backend, whose `estimator` and `default_precision` this network has.
         gradient_method: The method for derivatives.
         stream: Random numbers of gradient methods that draw some.
+
+    Example:
+        >>> import numpy as np
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import BroadcastEstimatorQNN, get_backend
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> network = BroadcastEstimatorQNN(circuit, get_backend("statevector"))
+        >>> network.forward(np.zeros((5, 4)), np.zeros(8)).shape
+        (5, 4)
     """
 
     def __init__(

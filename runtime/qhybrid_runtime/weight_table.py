@@ -17,6 +17,14 @@ class WeightTable(nn.Module):
             there on.
         weight: The table, (*choices, num_inputs - first), initially uniform in [0, 1), as a
             circuit's weights are.
+
+    Example:
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import WeightTable
+        >>> circuit = build_ansatz("brickwork", qubits=2, layers=1, angles="inputs")
+        >>> table = WeightTable(circuit, first=4, choices=(10, 3))  # 10 steps, 3 classes
+        >>> table.weight.shape
+        torch.Size([10, 3, 8])
     """
 
     weight: Tensor

@@ -9,6 +9,7 @@ is kept in --keep, and told. Exit code 1 where there was one.
 
 import argparse
 import hashlib
+import os
 import random
 import resource
 import signal
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names of the targets")
     parser.add_argument("--replay", type=Path, help="try the inputs in a folder alone")
     asked = parser.parse_args()
+    os.environ["RUST_BACKTRACE"] = "0"  # Qiskit's parsers panic, which is slow to be told at length
     from tests.fuzz import targets
 
     # An input must not take the machine's memory: what would is a find.

@@ -19,14 +19,13 @@ from qhybrid.influence import InfluenceRecord, read_influence
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.storage import read_weights
 from qhybrid.run_folder import Run
+from qhybrid.run_metrics import MetricsFile, read_series
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.plan import plan_sampling
 from qhybrid.sampling.request import SamplingRequest
 from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import load_checkpoint
 from qhybrid.training.evaluations import read_best
-from qhybrid.training.metrics_file import MetricsFile
-from qhybrid.training.plots import read_series
 from qhybrid.training.session import build_session
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
@@ -15,7 +16,10 @@ from PIL import Image
 
 from qhybrid_circuits.errors import QHybridError, RequestError
 
-Run = Callable[[bytes], None]
+if TYPE_CHECKING:
+    from qhybrid.run_folder import Run
+
+Take = Callable[[bytes], None]
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,16 @@ class Target:
     """
 
     seeds: Sequence[bytes]
-    run: Run
+    run: Take
 
 
 def make_target(name: str, folder: Path) -> Target:
-    """Return a target by its name; it works in a folder."""
+    """Return a target by its name; it works in a folder, with the run in it if there is one."""
     if name in MAKERS:
         return MAKERS[name](folder)
-    from tests.fuzz.kinds import READERS, make_run
+    from tests.fuzz.kinds import READERS
 
-    run, read = make_run(folder / "run"), READERS[name]
+    run, read = _run(folder), READERS[name]
     path = run.folder / name
 
     def reading(content: bytes) -> None:
@@ -45,6 +49,14 @@ def make_target(name: str, folder: Path) -> Target:
         read(run)
 
     return Target((path.read_bytes(),), reading)
+
+
+def _run(folder: Path) -> "Run":
+    from qhybrid.run_folder import Run
+    from tests.fuzz.kinds import make_run
+
+    there = folder / "run"
+    return Run(there) if there.exists() else make_run(there)
 
 
 def names() -> list[str]:
@@ -207,10 +219,9 @@ def _arguments(folder: Path) -> Target:
     import qhybrid.training.run_training
     import qhybrid.training.seeds
     from qhybrid.cli.main import main
-    from tests.fuzz.kinds import make_run
 
     os.chdir(folder)
-    make_run(folder / "run")
+    _run(folder)
     seeds = [
         b"train --model unet --epochs 2 --classes 0,1 --backend aer --out new --seed 3",
         b"train --resume --out run --set training.max_steps=2 --lr 0.1 --batch-size 8",
@@ -271,7 +282,7 @@ MAKERS: dict[str, Callable[[Path], Target]] = {
 }
 
 
-def find(run: Run, content: bytes) -> str:
+def find(run: Take, content: bytes) -> str:
     """Return what is wrong with what becomes of an input, "" if nothing is."""
     try:
         with warnings.catch_warnings(action="ignore"):

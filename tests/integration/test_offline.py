@@ -36,6 +36,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return tried
 
 
+@pytest.mark.slow
 def test_the_whole_job_is_done_without_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: list[object]
 ) -> None:

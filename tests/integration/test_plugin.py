@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+EACH = """
+import contextlib, io, json, sys
+from qhybrid.cli.main import main
+ended = []
+for command in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, \\
+            contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(command)
+    ended.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(ended))
+"""
+
+
 def qhybrid(
-    *arguments: str, folder: Path, site: Path | None = None
-) -> subprocess.CompletedProcess[str]:
+    *commands: Sequence[str], folder: Path, site: Path | None = None
+) -> list[tuple[int, str, str]]:
+    """Return the exit code and what is said of each command; one process loads torch for all."""
     paths = [ROOT, ROOT / "circuits", ROOT / "runtime", *([] if site is None else [site])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
-    return subprocess.run(
+    ended = subprocess.run(
         # As the installed command does, the folder that it runs in is not searched by Python.
-        [sys.executable, "-P", "-m", "qhybrid", *arguments],
+        [sys.executable, "-P", "-c", EACH, json.dumps(commands)],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -39,70 +54,64 @@ def qhybrid(
         check=False,
         timeout=600,
     )
+    assert ended.returncode == 0, ended.stderr
+    return [(code, said, told) for code, said, told in json.loads(ended.stdout.splitlines()[-1])]
 
 
-def test_an_installed_package_is_trained_with_by_name(site: Path, tmp_path: Path) -> None:
-    trained = qhybrid(
+LISTED = [("models", "velocity-unet"), ("backends", "reference"), ("datasets", "stripes")]
+
+
+@pytest.mark.slow
+def test_the_parts_of_an_installed_package_are_used_by_name(site: Path, tmp_path: Path) -> None:
+    train = [
         *("train", "--model", "velocity-unet", "--dataset", "stripes", "--backend", "reference"),
         *("--epochs", "2", "--out", "run", "--set", "training.batch_size=8"),
         *("--set", "sampling.sampler=euler", "--set", "sampling.steps=5"),
         *("--set", "sampling.num_images=4", "--set", "diffusion.timesteps=50"),
+    ]
+    json_of = ("--format", "json")
+    ended = qhybrid(
+        train,
+        ("sample", "run", "--num-images", "3", "--out", "out"),
+        ("report", "run", *json_of),
+        ("report", "ladder", *json_of),
+        *[(command, *json_of) for command, _ in LISTED],
         folder=tmp_path,
         site=site,
     )
-    assert trained.returncode == 0, trained.stderr
-    assert "reference, gradient adjoint" in trained.stdout
+    assert [code for code, _, _ in ended] == [0] * len(ended), ended
+    trained, _, of_run, of_ansatz, *listings = [said for _, said, _ in ended]
+    assert "reference, gradient adjoint" in trained
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
-    drawn = qhybrid(
-        "sample", "run", "--num-images", "3", "--out", "out", folder=tmp_path, site=site
-    )
-    assert drawn.returncode == 0, drawn.stderr
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["sampler"], manifest["backend"]) == ("euler", "reference")
     with np.load(tmp_path / "out" / "images.npz") as arrays:
         assert arrays["images"].shape == (3, 8, 8, 1)
 
-    report = qhybrid("report", "run", "--format", "json", folder=tmp_path, site=site)
-    assert report.returncode == 0, report.stderr
-    assert json.loads(report.stdout)
+    assert json.loads(of_run)
+    assert "ladder" in of_ansatz
+    for (_, name), listed in zip(LISTED, listings, strict=True):
+        assert name in [record["name"] for record in json.loads(listed)]
 
-    without = qhybrid("sample", "run", folder=tmp_path)
-    assert without.returncode == 2
-    assert "unknown model 'velocity-unet'" in without.stderr
-
-
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [("models", "velocity-unet"), ("backends", "reference"), ("datasets", "stripes")],
-)
-def test_listings_have_the_rows_of_installed_packages(
-    site: Path, tmp_path: Path, command: str, name: str
-) -> None:
-    listed = qhybrid(command, "--format", "json", folder=tmp_path, site=site)
-    assert listed.returncode == 0, listed.stderr
-    assert name in [record["name"] for record in json.loads(listed.stdout)]
-
-
-def test_a_report_on_an_installed_ansatz(site: Path, tmp_path: Path) -> None:
-    report = qhybrid("report", "ladder", "--format", "json", folder=tmp_path, site=site)
-    assert report.returncode == 0, report.stderr
-    assert "ladder" in report.stdout
+    ((code, _, told),) = qhybrid(("sample", "run"), folder=tmp_path)
+    assert code == 2
+    assert "unknown model 'velocity-unet'" in told
 
 
 def test_parts_in_the_working_folder_are_named_by_module(tmp_path: Path) -> None:
     for part in (PLUGIN / "qhybrid_ladder").glob("*.py"):
         text = part.read_text().replace('build_ansatz("ladder"', 'build_ansatz("ansatz:ladder"')
         (tmp_path / part.name).write_text(text)
-    trained = qhybrid(
+    train = [
         *("train", "--model", "model:ROW", "--dataset", "stripes:ROW"),
         *("--backend", "backend:ReferenceBackend", "--epochs", "1", "--out", "run"),
         *("--set", "sampling.sampler=sampler:ROW", "--set", "sampling.steps=5"),
         *("--set", "sampling.num_images=4", "--set", "diffusion.timesteps=50"),
-        folder=tmp_path,
-    )
-    assert trained.returncode == 0, trained.stderr
-    wrong = qhybrid("train", "--model", "model:ROWS", folder=tmp_path)
-    assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: model 'model:ROWS' cannot be loaded: AttributeError")
-    assert wrong.stderr.count("\n") == 1
+    ]
+    trained, wrong = qhybrid(train, ("train", "--model", "model:ROWS"), folder=tmp_path)
+    assert trained[0] == 0, trained
+    code, _, told = wrong
+    assert code == 2
+    assert told.startswith("error: model 'model:ROWS' cannot be loaded: AttributeError")
+    assert told.count("\n") == 1

@@ -1,12 +1,14 @@
 """Runs commands in forked processes that are killed at a chosen file operation or moment."""
 
 import ctypes
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +91,18 @@ def run(
     seconds = time.perf_counter() - started
     with os.fdopen(counts) as told:
         calls = int(told.read() or 0)
+    _import_those_of(log)
     return Ended(os.waitstatus_to_exitcode(status), calls, seconds, log.read_text())
+
+
+def _import_those_of(log: Path) -> None:
+    """Import the modules that a command imported, so that the next one need not."""
+    listed = log.with_suffix(".modules")
+    if listed.exists():
+        for name in listed.read_text().split():
+            with suppress(Exception):  # some come into being otherwise
+                importlib.import_module(name)
+        listed.unlink()
 
 
 def _command(
@@ -98,7 +111,7 @@ def _command(
     """Be the forked process: run the command and end."""
     from qhybrid.cli.main import main
 
-    code = 70
+    code, before = 70, set(sys.modules)
     try:
         shown = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.chdir(folder)
@@ -108,6 +121,8 @@ def _command(
         library.arm(os.fsencode(folder), ctypes.c_long(at), ctypes.c_int(torn))
         code = main(list(arguments))
         os.write(tell, str(library.counted()).encode())
+        listed = sorted(set(sys.modules) - before)
+        log.with_suffix(".modules").write_text("\n".join(listed), encoding="utf-8")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -113,3 +113,9 @@ def circuits(small: bool = False) -> dict[str, VariationalCircuit]:
             "random circuit": random_circuit(4, 30),
         }
     return {"HQConv": hqconv(), "FQConv": fqconv(), "random circuit": random_circuit(12, 200)}
+
+
+def z_qubit(observable: SparsePauliOp) -> int:
+    """Return the qubit whose <Z> an observable is."""
+    (qubit,) = np.flatnonzero(observable.paulis.z[0]).tolist()
+    return int(qubit)

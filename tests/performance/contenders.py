@@ -16,7 +16,9 @@ from qhybrid.verification.gates import PENNYLANE_NAMES, PlainGate, plain_gates
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
-from tests.performance.cases import Case
+from tests.performance.cases import Case, z_qubit
+from tests.performance.peers.elsewhere import prepare_elsewhere
+from tests.performance.peers.environments import interpreter
 
 Run = Callable[[], tuple[Any, Any, Any]]
 
@@ -27,15 +29,19 @@ class Contender:
     name: As in the table.
     modules: Packages that must be installed.
     prepare: Returns the function to time.
+    environment: The environment of its own that it needs, of `tests.performance.peers`.
     """
 
     name: str
     modules: tuple[str, ...]
     prepare: Callable[[Case], Run]
+    environment: str | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The packages that are not installed."""
+        """The packages or environments that are not installed."""
+        if self.environment is not None and not interpreter(self.environment).exists():
+            return (f".peers/{self.environment}",)
         return tuple(module for module in self.modules if find_spec(module) is None)
 
 
@@ -119,8 +125,17 @@ LIGHTNING = Contender(
     "PennyLane lightning.qubit, adjoint", ("pennylane", "pennylane_lightning"), prepare_lightning
 )
 BACKPROP = Contender("PennyLane default.qubit, torch backprop", ("pennylane",), prepare_backprop)
+TFQ = Contender(
+    "tensorflow-quantum, C++ adjoint",
+    (),
+    prepare_elsewhere("tensorflow_quantum"),
+    "tensorflow_quantum",
+)
+TENSORCIRCUIT = Contender(
+    "TensorCircuit-NG, JAX jit + vmap", (), prepare_elsewhere("tensorcircuit"), "tensorcircuit"
+)
 
-PEERS = (JAX, LIGHTNING, BACKPROP)
+PEERS = (TFQ, TENSORCIRCUIT, JAX, LIGHTNING, BACKPROP)
 
 
 def disagreement(run: Run, other: Run) -> float:
@@ -154,7 +169,7 @@ def _node(
 
     num_qubits = case.variational.num_qubits
     gates = plain_gates(case.variational)
-    outputs = [_z_qubit(observable) for observable in case.variational.observables]
+    outputs = [z_qubit(observable) for observable in case.variational.observables]
 
     @qml.qnode(qml.device(device, wires=num_qubits, **(device_options or {})), **options)
     def node(parameters: Sequence[Any]) -> Any:
@@ -171,8 +186,3 @@ def _apply(qml: Any, gate: PlainGate, parameters: Sequence[Any]) -> None:
         for a in gate.angles
     ]
     getattr(qml, PENNYLANE_NAMES[gate.name])(*angles, wires=list(gate.qubits))
-
-
-def _z_qubit(observable: Any) -> int:
-    (qubit,) = np.flatnonzero(observable.paulis.z[0]).tolist()
-    return int(qubit)

@@ -83,7 +83,9 @@ def steps(model: str, batch: str, size: str, *options: str) -> None:
     """
     if "keep-memory" in options:
         from qhybrid.allocator import keep_freed_memory
+        from qhybrid.openmp import let_waiting_threads_sleep
 
+        let_waiting_threads_sleep()
         keep_freed_memory()
     from tests.performance.training import training_step
 

@@ -27,6 +27,8 @@ def test_value_and_vector_jacobian_product(
 ) -> None:
     if contender.missing:
         pytest.skip(f"{contender.name}: {', '.join(contender.missing)} not installed")
+    if contender.environment is not None and name == "random circuit":
+        pytest.skip(f"{contender.name} does not have all of the gates")
     sizes = PAPER if full_size else SMALL
     batch = sizes.peer_batches.get(contender.name, sizes.batch)
     whole = case(circuits(not full_size)[name], batch)

@@ -2,11 +2,14 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,10 +18,13 @@ from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import hqconv
 from tests.performance import __main__ as command
 from tests.performance import figures, ideas, processes
+from tests.performance.cases import case, circuits
 from tests.performance.contenders import PEERS
 from tests.performance.figures import SMALL, Row
 from tests.performance.floor import count, describe, measure_floor
 from tests.performance.launches import count as count_launches
+from tests.performance.peers import environments
+from tests.performance.peers.elsewhere import prepare_elsewhere
 from tests.performance.report import OtherWork, figures_table, machine
 from tests.performance.smi import summary
 from tests.performance.timing import duration, interleaved
@@ -70,11 +76,37 @@ def test_agreement_is_met_by_small_circuits() -> None:
 
 def test_peers_that_are_absent_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.performance.contenders.find_spec", lambda module: None)
+    monkeypatch.setattr("tests.performance.contenders.interpreter", lambda name: Path("absent"))
     rows = figures.circuit_rows(SMALL)
     assert len(rows) == len(PEERS) + 2
     for row, peer in zip(rows, PEERS, strict=False):
-        assert row.measured == f"skipped: {', '.join(peer.modules)} absent"
+        packages = peer.modules if peer.environment is None else (f".peers/{peer.environment}",)
+        assert row.measured == f"skipped: {', '.join(packages)} absent"
         assert row.met is None
+
+
+def test_a_peer_runs_in_an_environment_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer here is numpy alone: the pipes, the files and the ends of processes are tested."""
+    python = tmp_path / "echo" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    (tmp_path / "with_echo.py").write_text(
+        "def prepare(num_qubits, gates, outputs, inputs, weights, cotangent):\n"
+        "    if len(weights) == 99: raise ValueError('too many')\n"
+        "    return lambda: (cotangent + len(gates), 2 * inputs, weights + num_qubits)\n"
+    )
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    whole = case(circuits(small=True)["HQConv"], 3)
+    values, by_inputs, by_weights = prepare_elsewhere("echo")(whole)()
+    gates = len(whole.variational.circuit.data)
+    np.testing.assert_allclose(values, whole.cotangent + gates, rtol=1e-6)
+    np.testing.assert_allclose(by_inputs, 2 * whole.inputs)
+    np.testing.assert_allclose(by_weights, whole.weights + whole.variational.num_qubits)
+    with pytest.raises(RuntimeError, match="too many"):
+        prepare_elsewhere("echo")(replace(whole, weights=np.zeros(99, np.float32)))
 
 
 def test_the_command_prints_tables_with_date_and_machine(

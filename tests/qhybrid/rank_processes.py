@@ -16,6 +16,7 @@ import qhybrid.sampling.session
 import qhybrid.training.run_training  # noqa: F401  (what forked processes need not import)
 from qhybrid import ranks
 from qhybrid.cli.main import main
+from qhybrid.diffusion import autoencoder
 from qhybrid.diffusion.epsilon import EpsilonProcess
 from qhybrid.training.module import DenoisingModule
 from qhybrid_circuits.errors import NotFiniteError
@@ -102,6 +103,11 @@ class RankProcesses:
             (self._folder / f"said-{rank}").read_text(encoding="utf-8")
             for rank in range(len(self.processes))
         ]
+
+
+def fit_autoencoders_briefly(rank: int = 0) -> None:
+    """Let autoencoders take fewer steps than the thousand of a run."""
+    autoencoder.STEPS = 20
 
 
 def in_double_precision(rank: int = 0) -> None:

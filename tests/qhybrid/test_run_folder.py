@@ -5,7 +5,7 @@ import pytest
 
 from qhybrid.files import replacing, write_text
 from qhybrid.run_folder import Run, check_free, claim_folder, claim_next, newest_folder, open_run
-from qhybrid.run_lock import occupied
+from qhybrid.run_lock import locked, occupied
 from qhybrid.settings.config import Config
 from qhybrid.settings.sections import DataSection
 from qhybrid.settings.sources import save_config
@@ -133,3 +133,19 @@ def test_a_resumed_folder_is_cleared_of_what_a_killed_process_began_to_write(
     # The other run's own process may be writing there.
     assert [path.parent for path in run.folder.rglob(".*.part.*")] == [inner.folder]
     assert {".hidden", "note.part.txt"} <= {path.name for path in run.folder.iterdir()}
+
+
+def test_what_a_killed_process_left_empty_is_taken_first(tmp_path: Path) -> None:
+    left = claim_next(tmp_path, "ddim")
+    (left / ".abcdefgh.part").write_text("{")
+
+    def taken() -> str:
+        with occupied(None, "sampling into", root=tmp_path, stem="ddim") as folder:
+            (folder / "plan.json").write_text("")
+            return folder.name
+
+    with locked(left):  # it is at work still
+        assert taken() == "ddim-2"
+    assert taken() == "ddim-3"
+    (tmp_path / "ddim-4").mkdir()
+    assert taken() == "ddim-4"

@@ -1,6 +1,7 @@
 """Commands that go to the service, from the listing to images, as a user types them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def test_listings_say_that_the_service_does_not_answer(
     assert "no answer from 127.0.0.1; check the network" in rows["ibm"]["note"]
 
 
+@pytest.mark.slow
 def test_images_are_the_same_whatever_happens_and_nothing_is_paid_twice(
     run: Run, service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +152,7 @@ def test_training_is_on_record_and_noise_is_a_job_of_it(
 ) -> None:
     """Stopped after each of its jobs, a run ends with the weights of another, and pays once."""
     settings = [*small_options, "--backend=ibm_manila", "--noise-source=quantum"]
-    settings += ["--gradient=adjoint"]
+    settings += ["--gradient=adjoint", "--set=training.max_steps=2"]
     command = ["train", *settings, "--set=training.noise_pool=3000"]
     assert main([*command, "--out", str(tmp_path / "whole")]) == 0
     count = len(service.account.jobs)
@@ -217,13 +219,34 @@ def test_training_asks_before_much_is_paid(
 
 
 def test_training_takes_its_values_from_the_device(
-    service: LoopbackService, small: dict[str, object], tmp_path: Path
+    service: LoopbackService,
+    small: dict[str, object],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings = [f"--set={name}={value}" for name, value in small.items()]
     out = ["--out", str(tmp_path / "trained")]
     assert main(["train", *settings, "--backend", "ibm_manila", *out]) == 0
-    assert len(service.account.jobs) >= 1
     assert all(job.status == "Completed" for job in service.account.jobs)
+    # The bill was told before: the jobs of values and those of gradients.
+    told = re.search(r"ibm_manila \(.*\): (\d+) steps? of (\d+) jobs?, ", capsys.readouterr().out)
+    assert told is not None
+    assert len(service.account.jobs) == int(told[1]) * int(told[2]) >= 1
+
+
+def test_training_asks_before_its_rounds_are_paid(
+    service: LoopbackService,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    small_options: list[str],
+) -> None:
+    many = ["--set=training.max_steps=1000", "--out", str(tmp_path / "run")]
+    assert main(["train", *small_options, "--backend=ibm_manila", *many]) == 3
+    said = capsys.readouterr().err
+    assert "QPU seconds for 1,000 training steps on ibm_manila were not agreed to; nothing" in said
+    assert "--max-qpu-seconds N" in said
+    assert service.account.jobs == []
+    assert not (tmp_path / "run").exists()
 
 
 def test_quantum_noise_is_measured_by_the_service(

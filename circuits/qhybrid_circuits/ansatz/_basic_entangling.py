@@ -25,6 +25,12 @@ def basic_entangling(
 
     Raises:
         CircuitError: `qubits` is below two or `layers` below one, or `topology` is unknown.
+
+    Example:
+        >>> from qhybrid_circuits.ansatz import basic_entangling
+        >>> circuit = basic_entangling(qubits=4, layers=4)
+        >>> circuit.num_qubits, circuit.num_inputs, circuit.num_weights
+        (4, 4, 16)
     """
     check_count("basic_entangling", "qubits", qubits, least=2)
     check_count("basic_entangling", "layers", layers)

@@ -57,6 +57,12 @@ def brickwork(
     Raises:
         CircuitError: `qubits` is below two, `layers` below one, `angles` or `amplitudes` unknown,
             an observable is no Pauli string of the qubits, or there would be too many.
+
+    Example:
+        >>> from qhybrid_circuits.ansatz import brickwork
+        >>> circuit = brickwork(qubits=4, layers=1)
+        >>> circuit.num_qubits, circuit.num_inputs, circuit.num_weights
+        (4, 16, 16)
     """
     check_count("brickwork", "qubits", qubits, least=2)
     check_count("brickwork", "layers", layers)

@@ -44,6 +44,12 @@ def fqconv(
     Raises:
         CircuitError: `channels` or `layers` is not a positive whole number, or `variant` or
             `topology` is unknown.
+
+    Example:
+        >>> from qhybrid_circuits.ansatz import fqconv
+        >>> circuit = fqconv(channels=3, layers=3)
+        >>> circuit.num_qubits, circuit.num_inputs, circuit.num_weights
+        (12, 12, 72)
     """
     check_convolution("fqconv", channels, layers, variant, topology)
     num_qubits = PIXELS * channels

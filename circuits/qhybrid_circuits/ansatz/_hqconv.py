@@ -54,6 +54,12 @@ def hqconv(
     Raises:
         CircuitError: `channels` or `layers` is not a positive whole number, or `variant` or
             `topology` is unknown.
+
+    Example:
+        >>> from qhybrid_circuits.ansatz import hqconv
+        >>> circuit = hqconv(channels=3, layers=3)
+        >>> circuit.num_qubits, circuit.num_inputs, circuit.num_weights
+        (12, 12, 84)
     """
     check_convolution("hqconv", channels, layers, variant, topology)
     controls = _CONTROLS[topology]

@@ -45,6 +45,12 @@ def qattention(
 
     Raises:
         CircuitError: `qubits` is below two, `layers` below one, or `variant` unknown.
+
+    Example:
+        >>> from qhybrid_circuits.ansatz import qattention
+        >>> circuit = qattention(qubits=16, layers=3)
+        >>> circuit.num_qubits, circuit.num_inputs, circuit.num_weights
+        (16, 16, 48)
     """
     check_count("qattention", "qubits", qubits, least=2)
     check_count("qattention", "layers", layers)

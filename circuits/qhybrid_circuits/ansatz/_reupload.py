@@ -35,6 +35,12 @@ def reupload(
 
     Raises:
         CircuitError: `qubits` or `layers` is below two, or `topology` unknown.
+
+    Example:
+        >>> from qhybrid_circuits.ansatz import reupload
+        >>> circuit = reupload(qubits=12, layers=3)
+        >>> circuit.num_inputs, circuit.num_outputs
+        (36, 24)
     """
     check_count("reupload", "qubits", qubits, least=2)
     check_count("reupload", "layers", layers, least=2)

@@ -136,6 +136,12 @@ def amplitude_encoding(
         ShapeError: The imaginary parts differ in number.
         NotFiniteError: A feature is a number that is NaN or infinite.
         RequestError: All features are numbers and zero.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector
+        >>> from qhybrid_circuits.encoding import amplitude_encoding
+        >>> amplitude_encoding(ParameterVector("x", 4)).num_qubits
+        2
     """
     check_features(features)
     if imaginary is not None:

@@ -22,6 +22,12 @@ def angle_encoding(features: Sequence[Feature], *, axis: RotationAxis = "x") -> 
     Raises:
         CircuitError: `axis` is not "x" or "y", or there are no features.
         NotFiniteError: A feature is a number that is NaN or infinite.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector
+        >>> from qhybrid_circuits.encoding import angle_encoding
+        >>> dict(angle_encoding(ParameterVector("x", 3)).count_ops())
+        {'rx': 3}
     """
     if axis not in ("x", "y"):
         raise CircuitError(f"Argument `axis` must be 'x' or 'y', but is '{axis}'")

@@ -21,6 +21,12 @@ def basis_encoding(features: Sequence[Feature]) -> QuantumCircuit:
         CircuitError: There are no features.
         NotFiniteError: A feature is a number that is NaN or infinite.
         RequestError: A feature is a number other than 0 and 1.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector
+        >>> from qhybrid_circuits.encoding import basis_encoding
+        >>> dict(basis_encoding(ParameterVector("x", 3)).count_ops())
+        {'ry': 3}
     """
     check_features(features)
     check_bits([number for f in features if (number := number_of(f)) is not None])

@@ -19,6 +19,12 @@ def dense_angle_encoding(features: Sequence[Feature]) -> QuantumCircuit:
         CircuitError: There are no features.
         ShapeError: The number of features is odd.
         NotFiniteError: A feature is a number that is NaN or infinite.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector
+        >>> from qhybrid_circuits.encoding import dense_angle_encoding
+        >>> dense_angle_encoding(ParameterVector("x", 6)).num_qubits
+        3
     """
     check_features(features)
     if len(features) % 2:

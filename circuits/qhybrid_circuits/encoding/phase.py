@@ -17,6 +17,12 @@ def phase_encoding(features: Sequence[Feature]) -> QuantumCircuit:
     Raises:
         CircuitError: There are no features.
         NotFiniteError: A feature is a number that is NaN or infinite.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector
+        >>> from qhybrid_circuits.encoding import phase_encoding
+        >>> phase_encoding(ParameterVector("x", 3)).num_qubits
+        3
     """
     check_features(features)
     circuit = QuantumCircuit(len(features), name="phase_encoding")

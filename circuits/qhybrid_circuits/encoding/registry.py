@@ -74,6 +74,12 @@ def encode(
         CircuitError: The builder refuses the features or the options.
         NotFiniteError: A feature is a number that is NaN or infinite.
         RequestError: A feature is a number that the encoding has no state for.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector
+        >>> from qhybrid_circuits.encoding import encode
+        >>> encode("angle", ParameterVector("x", 3), axis="y").num_qubits
+        3
     """
     info = _info(name)
     taken = info.qubits(len(features))
@@ -107,6 +113,14 @@ def check_values(name: str, values: ArrayLike, num_features: int) -> None:
         ShapeError: The last axis is not `num_features` long.
         NotFiniteError: A value is NaN or infinite.
         RequestError: A value is not a bit (basis), or all of a sample's are zero (amplitude).
+
+    Example:
+        >>> from qhybrid_circuits.encoding import check_values
+        >>> check_values("basis", [[0, 1, 1]], num_features=3)
+        >>> check_values("basis", [[0, 1, 2]], num_features=3)
+        Traceback (most recent call last):
+        ...
+        qhybrid_circuits.errors.RequestError: ...
     """
     info = _info(name)
     array = np.asarray(values, dtype=np.float64)

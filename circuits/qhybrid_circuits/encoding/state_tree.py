@@ -57,6 +57,13 @@ def with_preparation_gates(circuit: QuantumCircuit) -> PreparedCircuit:
 
     Raises:
         CircuitError: A symbolic encoding is not the first instruction on its qubits.
+
+    Example:
+        >>> from qiskit.circuit import ParameterVector
+        >>> from qhybrid_circuits.encoding import amplitude_encoding, with_preparation_gates
+        >>> prepared = with_preparation_gates(amplitude_encoding(ParameterVector("x", 4)))
+        >>> len(prepared.encodings)
+        1
     """
     circuit = unwrapped(circuit)
     found = [symbolic_encoding(item.operation) for item in circuit.data]
@@ -121,6 +128,12 @@ def preparation_angles(features: Array, num_qubits: int) -> Array:
     Raises:
         NotFiniteError: A feature is NaN or infinite.
         RequestError: All of a sample's features are zero.
+
+    Example:
+        >>> import numpy as np
+        >>> from qhybrid_circuits.encoding import preparation_angles
+        >>> len(preparation_angles(np.array([[1.0, 0.0, 0.0, 0.0]]), num_qubits=2))
+        1
     """
     check_amplitudes(features)
     count = 1 << num_qubits

@@ -89,6 +89,16 @@ def lower(
             instruction that is no gate; an observable has another number of qubits; the target has
             no two-qubit gate; it lacks cz and `fractional` is asked for.
         ShapeError: There are more or fewer values than weights.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_circuits import build_ansatz, lower
+        >>> circuit = build_ansatz("basic_entangling", qubits=3, layers=1)
+        >>> lowered = lower(circuit, FakeManilaV2().target, weights=[0.1, 0.2, 0.3])
+        >>> lowered.num_logical_qubits, lowered.circuit.num_qubits
+        (3, 5)
+        >>> 0 < lowered.success_probability < 1
+        True
     """
     name, bound, measured = _convert(circuit, weights, observables)
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)

@@ -37,6 +37,14 @@ class LoweredCircuit:
             error happens. None where the target has no calibration.
         swaps: Swaps added because qubits are not neighbours, including those merged into blocks; 0
             where other gates moved the qubits; None where it is not known.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_circuits import build_ansatz, lower
+        >>> circuit = build_ansatz("basic_entangling", qubits=3, layers=1)
+        >>> lowered = lower(circuit, FakeManilaV2().target, weights=[0.1, 0.2, 0.3])
+        >>> [lowered.apply_layout(each).num_qubits for each in circuit.observables]
+        [5, 5, 5]
     """
 
     name: str

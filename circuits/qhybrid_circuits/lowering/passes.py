@@ -30,10 +30,6 @@ def pass_manager(
 ) -> PassManager:
     """Return a pass manager that lowers circuits to a target as `lower` does.
 
-        manager = pass_manager(backend.target)
-        isa = manager.run(circuit)
-        estimator.run([(isa, observable.apply_layout(isa.layout))])
-
     The state that a circuit prepares from |0...0> stays the same, not what it does to other states:
     a layout whose initial and final qubits are the same describes all of it. Parameters are kept.
     Measurements at the end are put where the qubits end. A circuit as wide as the target and in its
@@ -46,6 +42,15 @@ def pass_manager(
         CircuitError: `fractional` is asked for of a target without cz. Also from the manager's
             `run`: `lower` refuses the circuit; it has an instruction that is no gate; an amplitude
             encoding has symbolic features, which would need other parameters.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_circuits import build_ansatz, pass_manager
+        >>> ansatz = build_ansatz("basic_entangling", qubits=3, layers=1)
+        >>> isa = pass_manager(FakeManilaV2().target).run(ansatz.circuit)
+        >>> pubs = [(isa, each.apply_layout(isa.layout)) for each in ansatz.observables]
+        >>> isa.num_qubits, len(pubs)
+        (5, 3)
     """
     options = {"observables": observables, "fractional": fractional, "cache": cache}
     options["seeds"] = tuple(seeds)

@@ -45,6 +45,12 @@ def restricted_target(target: Target, qubits: Sequence[int]) -> Target:
 
     Raises:
         CircuitError: A qubit is named twice, or the QPU does not have it.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_circuits import restricted_target
+        >>> restricted_target(FakeManilaV2().target, [1, 2, 3]).num_qubits
+        3
     """
     available = int(target.num_qubits or 0)
     wrong = [qubit for qubit in qubits if not 0 <= qubit < available]
@@ -99,6 +105,12 @@ def with_fractional_gates(target: Target) -> Target:
 
     Raises:
         CircuitError: The QPU has neither cz nor rzz.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeFez
+        >>> from qhybrid_circuits.lowering import with_fractional_gates
+        >>> "rzz" in with_fractional_gates(FakeFez().target).operation_names
+        True
     """
     if "rzz" in target.operation_names and "rx" in target.operation_names:
         return with_angle_bounds(target)

@@ -27,6 +27,13 @@ class CircuitFigures:
             possible; None where the target lacks the duration of a gate in use.
         success_probability: The ESP, 0 to 1; None where the target lacks the error of a gate in use
             or of the readout.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qhybrid_circuits import CircuitFigures, resource_report
+        >>> figures = resource_report(QuantumCircuit(2), None)
+        >>> isinstance(figures, CircuitFigures), figures.two_qubit_gates
+        (True, 0)
     """
 
     physical_qubits: int | None

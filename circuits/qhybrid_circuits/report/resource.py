@@ -46,6 +46,15 @@ class ResourceReport(CircuitFigures):
             seeds, the weights left symbolic as stock classes leave them; None without a QPU,
             where the comparison was not asked for, and where the pass manager fails.
         stock_bound: The same with the weights bound first; None also where no weights were given.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qhybrid_circuits import ResourceReport, resource_report
+        >>> circuit = QuantumCircuit(2)
+        >>> _ = circuit.h(0), circuit.cx(0, 1)
+        >>> report = resource_report(circuit, None)
+        >>> ResourceReport.from_dict(report.to_dict()) == report
+        True
     """
 
     circuit: str
@@ -109,6 +118,15 @@ def resource_report(
     Raises:
         CircuitError: The circuit does not fit the target, or `lower` refuses it.
         ShapeError: There are more or fewer values than weights.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qhybrid_circuits import resource_report
+        >>> circuit = QuantumCircuit(2)
+        >>> _ = circuit.h(0), circuit.cx(0, 1)
+        >>> report = resource_report(circuit, None)
+        >>> report.two_qubit_gates, report.depth
+        (1, 2)
     """
     if isinstance(circuit, QuantumCircuit):
         circuit, observables = plain_request(circuit, observables)

@@ -26,6 +26,19 @@ class Backend(ABC):
         target: What circuits must be lowered for, or None where any circuit runs.
         precision: The standard error that is asked of every expectation value; 0 where exact.
         differentiable: Whether torch can differentiate what `evaluate` returns.
+
+    Example:
+        >>> from qiskit.primitives import StatevectorEstimator
+        >>> from qhybrid_runtime import Backend
+        >>> class Reference(Backend):
+        ...     name = "reference"
+        ...     exact = True
+        ...     gradients = ("adjoint", "parameter-shift", "spsa")
+        ...
+        ...     def estimator(self):
+        ...         return StatevectorEstimator()
+        >>> Reference().precision
+        0.0
     """
 
     name: str

@@ -275,6 +275,12 @@ def get_backend(name: str = "statevector", **options: Any) -> "Backend":
         RequestError: The QPU is retired; the backend does not take one of the options, or
             refuses its value; there is no account, or it has no such QPU.
         QHybridError: The service cannot be reached.
+
+    Example:
+        >>> from qhybrid_runtime import get_backend
+        >>> backend = get_backend("fake_fez", shots=256)
+        >>> backend.exact, backend.target.num_qubits
+        (False, 156)
     """
     info = check_backend_name(name)
     backend_class = load_reference(info.home)

@@ -50,6 +50,15 @@ def find_logical_noise(
     Raises:
         CircuitError: The QPU has fewer qubits than the circuit, or an amplitude encoding is not the
             first on its qubits.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime.device_noise import find_logical_noise
+        >>> circuit = build_ansatz("basic_entangling", qubits=2, layers=1)
+        >>> noise = find_logical_noise(circuit, FakeManilaV2().target)
+        >>> len(noise.observables)
+        2
     """
     encodings, gates, rest = _divided(variational.circuit)
     circuit = gates.compose(PassManager([Unroll3qOrMore()]).run(rest))

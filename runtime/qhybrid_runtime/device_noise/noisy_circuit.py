@@ -60,6 +60,16 @@ def with_device_noise(
 
     Raises:
         CircuitError: The target has no gate on the qubits of one of the circuit's gates.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_runtime.device_noise import DeviceNoise, with_device_noise
+        >>> circuit = QuantumCircuit(2)
+        >>> _ = circuit.cx(0, 1)
+        >>> noisy = with_device_noise(circuit, DeviceNoise(FakeManilaV2().target), qubits=[0, 1])
+        >>> noisy.num_sites > 0
+        True
     """
     waits = waiting_times(circuit, noise, qubits) if idling else None
     builder = _Builder(circuit)

@@ -17,6 +17,14 @@ def with_readout_error(
     after a rotation, so the same holds for them; the rotation is taken to be free of noise. A
     string on k qubits becomes up to 2**k strings where readings are asymmetric, and stays one where
     they are not.
+
+    Example:
+        >>> import numpy as np
+        >>> from qiskit.quantum_info import SparsePauliOp
+        >>> from qhybrid_runtime.device_noise import with_readout_error
+        >>> confusion = {0: np.array([[0.9, 0.1], [0.1, 0.9]])}
+        >>> with_readout_error(SparsePauliOp("Z"), confusion).coeffs.real.round(6).tolist()
+        [0.8]
     """
     noisy = observable
     for qubit, table in confusion.items():

@@ -81,6 +81,16 @@ def expectations(
         RequestError: The states do not fit into memory, or all amplitudes of a start state are zero
             (checked in the host's memory only).
         CircuitError: An observable does not fit the program.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime.engine import compile_program, expectations
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> program = compile_program(circuit)
+        >>> inputs, weights = torch.zeros(5, 4), torch.zeros(8)
+        >>> expectations(program, circuit.observables, inputs, weights).shape
+        torch.Size([5, 4])
     """
     check_shape("inputs", inputs, "(..., B, n_inputs)", last=program.num_inputs, least_dims=2)
     check_shape("weights", weights, "(..., n_weights)", last=program.num_weights, least_dims=1)

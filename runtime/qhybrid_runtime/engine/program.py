@@ -142,6 +142,14 @@ def compile_program(
     Raises:
         CircuitError: A gate is not known (it is named) or not unitary, a parameter is neither input
             nor weight, there is no qubit, or an amplitude encoding is not the first on its qubits.
+
+    Example:
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime.engine import compile_program
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> program = compile_program(circuit)
+        >>> program.num_qubits, program.num_inputs, program.num_weights
+        (4, 4, 8)
     """
     if isinstance(circuit, VariationalCircuit):
         inputs, weights, circuit = circuit.inputs, circuit.weights, circuit.circuit

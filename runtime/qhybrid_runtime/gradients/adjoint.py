@@ -27,6 +27,16 @@ class Adjoint(GradientMethod):
     is too long by the factor by which they have shrunk), and the slopes that coherent errors and
     readout add. Its direction is good as long as the QPU is nearly right; where values are mostly
     noise, use `ParameterShift` or `Spsa`.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import Adjoint, get_backend, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"), Adjoint())
+        >>> layer(torch.zeros(5, 4)).sum().backward()
+        >>> layer.weight.grad.shape
+        torch.Size([8])
     """
 
     name: ClassVar[str] = "adjoint"

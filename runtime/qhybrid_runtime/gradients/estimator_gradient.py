@@ -28,6 +28,24 @@ class AdjointEstimatorGradient(BaseEstimatorGradient):
 
     A drop-in for the gradient argument of a stock EstimatorQNN: samples that differ only in the
     observable share a forward pass, and all samples of a circuit are one batch.
+
+    Example:
+        >>> import numpy as np
+        >>> from qiskit_machine_learning.neural_networks import EstimatorQNN
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import AdjointEstimatorGradient, get_backend
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> network = EstimatorQNN(
+        ...     circuit=circuit.circuit,
+        ...     estimator=get_backend("statevector").estimator(),
+        ...     observables=list(circuit.observables),
+        ...     input_params=list(circuit.inputs),
+        ...     weight_params=list(circuit.weights),
+        ...     gradient=AdjointEstimatorGradient(),
+        ... )
+        >>> _, by_weights = network.backward(np.zeros((5, 4)), np.zeros(8))
+        >>> by_weights.shape
+        (5, 4, 8)
     """
 
     def __init__(

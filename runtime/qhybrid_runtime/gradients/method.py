@@ -73,6 +73,11 @@ class GradientMethod(ABC):
     Attributes:
         name: The name that `--gradient` takes.
         differentiable: Whether torch can differentiate what `vjp` returns while gradients are on.
+
+    Example:
+        >>> from qhybrid_runtime import Adjoint, GradientMethod, Spsa
+        >>> isinstance(Adjoint(), GradientMethod), Spsa(samples=4).name
+        (True, 'spsa')
     """
 
     name: ClassVar[str]

@@ -26,6 +26,16 @@ class ParameterShift(ProbingMethod):
 
     It is expensive: two parameter sets per sample for each rotation, four for each controlled one;
     see `parameter_sets`. A feature of an amplitude encoding is moved itself, once up and once down.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import ParameterShift, get_backend, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"), ParameterShift())
+        >>> layer(torch.zeros(5, 4)).sum().backward()
+        >>> layer.weight.grad.shape
+        torch.Size([8])
     """
 
     name: ClassVar[str] = "parameter-shift"

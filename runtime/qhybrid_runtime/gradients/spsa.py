@@ -38,6 +38,16 @@ class Spsa(ProbingMethod):
             change. Larger ones have less shot noise, and more bias.
         samples: Draws that are averaged, each of two parameter sets per sample.
         seed: Seed of the draws.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import Spsa, get_backend, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"), Spsa(samples=4))
+        >>> layer(torch.zeros(5, 4)).sum().backward()
+        >>> layer.weight.grad.shape
+        torch.Size([8])
     """
 
     name: ClassVar[str] = "spsa"

@@ -42,6 +42,12 @@ class CircuitHealth:
         expressibility: Divergence of the states' fidelities from those of Haar-random states, in
             nats; 0 is the most expressive. None where it was not computed.
         entangling_capability: Mean Meyer-Wallach measure, 0 to 1. None where it was not computed.
+
+    Example:
+        >>> from qhybrid_runtime import CircuitHealth
+        >>> health = CircuitHealth(num_weights=3, num_inputs=1, dead_weights=(2,), dead_inputs=())
+        >>> health.to_dict()["dead_weights"]
+        1
     """
 
     num_weights: int
@@ -99,6 +105,14 @@ def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> Circuit
     Raises:
         CircuitError: A gate is not known to the engine.
         RequestError: The circuit's state does not fit into memory.
+
+    Example:
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import circuit_health
+        >>> circuit = build_ansatz("hqconv", channels=2, layers=1, variant="released")
+        >>> health = circuit_health(circuit)
+        >>> len(health.dead_weights), health.num_weights
+        (16, 18)
     """
     rng = np.random.default_rng(seed)
     derivatives = Derivatives(variational)
@@ -118,6 +132,12 @@ def dead_weights(
     """Return the indices of the weights that no output depends on, as `circuit_health` finds them.
 
     In float32, derivatives below 1e-5 count as zero; its findings should be confirmed in float64.
+
+    Example:
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime.health import dead_weights
+        >>> dead_weights(build_ansatz("qattention", qubits=2, layers=1, variant="published"))
+        (0, 1)
     """
     return dead_parameters(Derivatives(variational, dtype), np.random.default_rng(seed))[0]
 

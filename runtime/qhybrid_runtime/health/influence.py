@@ -82,6 +82,18 @@ def influence(
     Raises:
         CircuitError: There is nothing to change.
         ShapeError: There are fewer than two samples: one is its own mean.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import get_backend, quantum_layer
+        >>> from qhybrid_runtime.health import influence
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> network = torch.nn.Sequential(
+        ...     torch.nn.Linear(2, 4), quantum_layer(circuit, get_backend("statevector"))
+        ... )
+        >>> influence(network, [torch.randn(8, 2)]).zero.output > 0
+        True
     """
     if not arguments or min(len(each) for each in arguments) < 2:
         raise ShapeError("Argument `arguments` must have at least two samples, of a model's data")
@@ -151,6 +163,19 @@ def circuits_changed(
             the circuits and for the rows of a `WeightTable`. `zero` has zeros for outputs.
         modules: What to change, see `influence`.
         seed: Seed of the permutations and weights.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import get_backend, quantum_layer
+        >>> from qhybrid_runtime.health import circuits_changed
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> network = torch.nn.Sequential(
+        ...     torch.nn.Linear(2, 4), quantum_layer(circuit, get_backend("statevector"))
+        ... )
+        >>> with circuits_changed(network, "zero"):
+        ...     network(torch.randn(8, 2)).abs().max().item()
+        0.0
     """
     if modules is None:
         modules = circuit_modules(model)

@@ -31,6 +31,17 @@ class ModelHealth:
         circuit_effect: How much the output changes where all outputs of circuits are zero, see
             `Change.output`; None where there are no circuits. It is small where the network does
             without the circuits, even if all their weights have a gradient.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import ModelHealth, get_backend, model_health, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"))
+        >>> network = torch.nn.Sequential(torch.nn.Linear(2, 4), layer)
+        >>> health = model_health(network, torch.randn(8, 2))
+        >>> isinstance(health, ModelHealth), health.circuits
+        (True, 1)
     """
 
     num_weights: int
@@ -70,6 +81,16 @@ def model_health(model: nn.Module, *arguments: Tensor, seed: int = 0) -> ModelHe
 
     Raises:
         CircuitError: A gate is not known to the engine.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import get_backend, model_health, quantum_layer
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> layer = quantum_layer(circuit, get_backend("statevector"))
+        >>> network = torch.nn.Sequential(torch.nn.Linear(2, 4), layer)
+        >>> model_health(network, torch.randn(8, 2)).num_weights
+        8
     """
     # A layer whose weights all enter as inputs has an empty tensor of its own.
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad and p.numel()}

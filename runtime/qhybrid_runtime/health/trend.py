@@ -97,6 +97,12 @@ def gradient_trend(ansatz: str, *, seed: int = 0, **options: Any) -> GradientTre
     Raises:
         UnknownNameError: There is no ansatz of this name.
         CircuitError: The builder refuses an option.
+
+    Example:
+        >>> from qhybrid_runtime import gradient_trend
+        >>> trend = gradient_trend("basic_entangling", layers=1)
+        >>> trend.by_qubits[0].qubits
+        2
     """
     accepted = inspect.signature(ansatz_builder(ansatz)).parameters
     size = next((name for name in _SIZES if name in accepted), None)

@@ -129,6 +129,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else the body of an answer waits 40 ms, until the client has acknowledged the headers.
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_GET(self) -> None:

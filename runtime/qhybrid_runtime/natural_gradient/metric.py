@@ -48,6 +48,14 @@ def fubini_study_metric(
         ShapeError: The shapes do not fit the circuit, or the batch is empty.
         NotFiniteError: A number is NaN or infinite.
         RequestError: The states and their derivatives do not fit into memory.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime.natural_gradient import fubini_study_metric
+        >>> circuit = build_ansatz("hqconv", channels=1, layers=1)
+        >>> fubini_study_metric(circuit, torch.zeros(5, 4), torch.zeros(8)).shape
+        torch.Size([8, 8])
     """
     check_shape("inputs", inputs, "(B, n_inputs)", last=variational.num_inputs, least_dims=2)
     check_shape("weights", weights, "(n_weights,)", last=variational.num_weights, least_dims=1)

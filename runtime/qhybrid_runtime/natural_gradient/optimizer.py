@@ -26,6 +26,18 @@ class QuantumNaturalGradient(Optimizer):
     and the gradient of their mean loss, dL/dw times the number of all samples over that of its own,
     for a loss L that is a mean over samples. So a step's length does not depend on the number of
     rows. Rows of no sample stay.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime import get_backend, quantum_layer
+        >>> from qhybrid_runtime.natural_gradient import QuantumNaturalGradient
+        >>> layer = quantum_layer(
+        ...     build_ansatz("hqconv", channels=1, layers=1), get_backend("statevector")
+        ... )
+        >>> optimizer = QuantumNaturalGradient(layer, lr=0.1)
+        >>> layer(torch.ones(2, 4)).sum().backward()
+        >>> optimizer.step()
     """
 
     def __init__(

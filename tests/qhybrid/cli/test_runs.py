@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from qhybrid.cli import main
-from qhybrid.cli.pictures import colored, shaded
+from qhybrid.cli.pictures import colored, shaded, shows_sixels, sixel
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
 from qhybrid.settings.config import Config
@@ -81,3 +81,55 @@ def test_a_shell_completes_commands_and_options(
         main([])
     assert ended.value.code == 0
     assert capsys.readouterr().out.split() == [wanted]
+
+
+def unsixel(text: str) -> np.ndarray:
+    """Return the picture (H, W, 3) that sixels show, by their grammar (DEC STD 070)."""
+    body = re.fullmatch(r"\x1bP0;1q(.*)\x1b\\", text, re.DOTALL)
+    assert body is not None
+    palette: dict[int, list[int]] = {}
+    x = y = color = 0
+    for token in re.findall(r'"[\d;]+|#\d+;2;[\d;]+|#\d+|!\d+.|.', body[1]):
+        if token[0] == '"':
+            width, height = map(int, token.split(";")[2:])
+            picture = np.zeros((height, width, 3), dtype=int)
+        elif token[0] == "#" and ";" in token:
+            number, _, *levels = map(int, token[1:].split(";"))
+            palette[number] = levels
+        elif token[0] == "#":
+            color = int(token[1:])
+        elif token in "$-":
+            x, y = 0, y + 6 * (token == "-")
+        else:
+            count = int(token[1:-1] or 1) if token[0] == "!" else 1
+            for bit in range(6):
+                if ord(token[-1]) - 63 >> bit & 1:
+                    picture[y + bit, x : x + count] = palette[color]
+            x += count
+    return picture
+
+
+def test_sixels_hold_every_pixel(tmp_path: Path, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (20, 9, 3), dtype=np.uint8)  # three bands and a rest, 180 colours
+    pixels[3, 2:8] = pixels[3, 2]
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    per_cent = np.round(pixels * 100.0 / 255)
+    assert np.abs(unsixel(sixel(path, 80)) - per_cent).max() <= 1
+    assert unsixel(sixel(path, 1)).shape[1] == 8
+
+
+def test_the_form_is_the_one_asked_for(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for form, begin in {"sixel": "\x1bP", "blocks": "\x1b[38", "text": "+"}.items():
+        assert main(["show", str(run.folder), "--as", form]) == 0
+        assert capsys.readouterr().out.startswith(begin)
+    assert main(["show", str(run.folder), "--as", "sixels"]) == 2
+    assert "sixel" in capsys.readouterr().err
+
+
+def test_terminals_that_show_sixels_are_known() -> None:
+    assert shows_sixels({"TERM": "foot-extra"})
+    assert shows_sixels({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"})
+    assert not shows_sixels({"TERM": "foot", "TMUX": "/tmp/tmux-0/default,1,0"})
+    assert not shows_sixels({"TERM": "xterm-256color"})
+    assert not shows_sixels({})

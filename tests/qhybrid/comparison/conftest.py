@@ -7,8 +7,8 @@ import pytest
 
 from qhybrid.files import write_json, write_text
 from qhybrid.run_folder import Run
+from qhybrid.run_metrics import COLUMNS
 from qhybrid.settings.sources import load_config, save_config
-from qhybrid.training.metrics_file import COLUMNS
 
 MakeRun = Callable[..., Run]
 

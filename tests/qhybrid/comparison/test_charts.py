@@ -20,7 +20,7 @@ def test_curves_are_means_and_ranges_on_a_logarithmic_axis() -> None:
     found = loss_curves(["a", "b"], [[log(1.0, 0.1), log(0.8, 0.3)], [log(0.5, 0.01)]])
     first, second = found.curves
     assert second.band is None
-    ticks = {float(tick.text): tick.at for tick in found.losses}
+    ticks = {float(tick.text): tick.at for tick in found.values}
     assert len(ticks) >= 3
     slope, offset = np.polyfit(np.log10(list(ticks)), list(ticks.values()), 1)
     line = coordinates(first.line)

@@ -19,8 +19,8 @@ from qhybrid.report.model_circuits import model_circuits, one_image
 from qhybrid.report.request import ReportRequest
 from qhybrid.report.subject import find_subject
 from qhybrid.run_group import Group
+from qhybrid.run_metrics import COLUMNS
 from qhybrid.settings.sources import load_config
-from qhybrid.training.metrics_file import COLUMNS
 from qhybrid.training.seeds import train_seeds
 from qhybrid_circuits.errors import UnknownNameError
 from qhybrid_circuits.report.resource import resource_report

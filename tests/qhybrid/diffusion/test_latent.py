@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -6,17 +7,10 @@ import torch
 from diffusers import EDMEulerScheduler
 from torch import Tensor, nn
 
-from qhybrid.diffusion.latent import (
-    MEAN_LOG_SIGMA,
-    SIGMA_MAX,
-    SOLVERS,
-    STD_LOG_SIGMA,
-    LatentProcess,
-    edm_scheduler,
-    preconditioning,
-)
+from qhybrid.diffusion.edm import SIGMA_MAX, SIGMA_MIN, SOLVERS, edm_scheduler, preconditioning
+from qhybrid.diffusion.latent import MEAN_LOG_SIGMA, STD_LOG_SIGMA, LatentProcess
 from qhybrid.diffusion.noise import GaussianNoise
-from qhybrid.diffusion.process import LATENT
+from qhybrid.diffusion.process import EPSILON, LATENT
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
@@ -78,10 +72,10 @@ def test_the_loss_weighs_the_error_of_the_denoised(generator: torch.Generator) -
     torch.testing.assert_close(loss, ((sigma**2 + 1) / sigma**2 * error).mean())
 
 
-@pytest.mark.parametrize("sampler", [name for name in SOLVERS if name != "sde-dpm++"])
+@pytest.mark.parametrize("sampler", [name for name in LATENT.samplers if name != "sde-dpm++"])
 def test_solvers_follow_the_probability_flow(sampler: str) -> None:
     """For normal data, x - mean is scaled by sqrt(std^2 + sigma^2) along the ODE of equation 1."""
-    steps = 400 if sampler == "ddim" else 60
+    steps = {"ddim": 400, "heun": 61}.get(sampler, 60)
     drawn = sample(
         Ideal(),
         shape=(4, 1, 1, 3),
@@ -98,12 +92,49 @@ def test_solvers_follow_the_probability_flow(sampler: str) -> None:
 
 @pytest.mark.parametrize("sampler", LATENT.samplers)
 def test_ten_steps_draw_the_distribution(sampler: str) -> None:
+    # Heun's method has half as many noise levels, which are too few of them.
+    steps = 21 if sampler == "heun" else 10
     drawn = sample(
-        Ideal(), shape=(4000, 1, 1, 3), spec=SPEC, sampler=sampler, steps=10, process=PROCESS
+        Ideal(), shape=(4000, 1, 1, 3), spec=SPEC, sampler=sampler, steps=steps, process=PROCESS
     )
     latents = drawn.images.view(-1, 3) * 10
     torch.testing.assert_close(latents.mean(0), MEANS, atol=0.08, rtol=0)
     torch.testing.assert_close(latents.std(0), STDS, atol=0.03, rtol=0.2)
+
+
+def test_heun_takes_the_steps_of_the_paper() -> None:
+    """Karras et al. (2022), algorithm 1 with sigma(t) = t and equation 5 with rho = 7."""
+    model = Ideal()
+    drawn = sample(
+        model, shape=(2, 1, 1, 3), spec=SPEC, sampler="heun", steps=7, process=PROCESS, keep=2
+    )
+    x = drawn.frames[0].view(2, 3).double() * 10 * math.sqrt(SIGMA_MAX**2 + 1)
+    ends = SIGMA_MAX ** (1 / 7), SIGMA_MIN ** (1 / 7)
+    levels = [(ends[0] + i / 3 * (ends[1] - ends[0])) ** 7 for i in range(4)] + [0.0]
+
+    def slope(x: Tensor, sigma: float) -> Tensor:
+        share = STDS**2 / (STDS**2 + sigma**2)
+        return (x - MEANS - share * (x - MEANS)) / sigma
+
+    for sigma, following in pairwise(levels):
+        first = slope(x, sigma)
+        ahead = x + (following - sigma) * first
+        if following:
+            first = (first + slope(ahead, following)) / 2
+        x = x + (following - sigma) * first
+    found = drawn.images.view(2, 3) * 10
+    torch.testing.assert_close(found.double(), x.double(), atol=2e-4, rtol=0)
+    assert PROCESS.times("heun", 7) == pytest.approx(
+        [math.log(s) / 4 for s in (levels[0], *(each for each in levels[1:4] for _ in range(2)))],
+        abs=1e-5,
+    )
+
+
+def test_heun_takes_an_odd_number_of_steps_and_latents() -> None:
+    with pytest.raises(RequestError, match="odd number of steps, but was asked for 8; take 7 or 9"):
+        LATENT.check_sampler(SPEC, "heun", 8)
+    with pytest.raises(RequestError, match="heun is for models of latents only; choose ode"):
+        EPSILON.check_sampler(SPEC, "heun", 9)
 
 
 def test_a_chain_evaluates_the_model_once_a_step_at_its_times() -> None:
@@ -135,8 +166,8 @@ def test_classes_come_in_turn() -> None:
 
 
 def test_other_samplers_are_refused() -> None:
-    assert set(LATENT.samplers) == set(SOLVERS)
+    assert set(LATENT.samplers) == {*SOLVERS, "heun"}
     with pytest.raises(
-        RequestError, match="by the samplers dpm\\+\\+, ddim, ode, sde-dpm\\+\\+, but"
+        RequestError, match="by the samplers dpm\\+\\+, ddim, ode, sde-dpm\\+\\+, heun, but"
     ):
         sample(Ideal(), shape=(1, 1, 1, 3), spec=SPEC, sampler="ddpm", steps=2, process=PROCESS)

@@ -11,7 +11,7 @@ from qhybrid.diffusion.learned import LearnedProcess, prior_loss, reconstruction
 from qhybrid.diffusion.learned_schedule import HIGHEST, LOWEST, LearnedSchedule
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.process import EPSILON, LATENT
-from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler
+from qhybrid.diffusion.samplers import IMAGE_SAMPLERS, sampling_scheduler
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
@@ -94,7 +94,7 @@ def test_every_sampler_has_the_levels_of_the_model(
     expected = (-levels(torch.arange(1, timesteps + 1).double() / timesteps)).sigmoid()
     spec = ScheduleSpec.of_betas(levels.betas(timesteps))
     assert np.allclose(np.cumprod(1 - np.array(spec.betas)), expected.detach(), rtol=1e-9)
-    for sampler in SAMPLERS:
+    for sampler in IMAGE_SAMPLERS:
         theirs = sampling_scheduler(sampler, spec, 2).alphas_cumprod.double()
         torch.testing.assert_close(theirs, expected.detach(), rtol=1e-3, atol=1e-5)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import NoiseSource, NoiseStream, PooledNoise, QuantumNoise
 from qhybrid.diffusion.noise_pool import open_noise
-from qhybrid.diffusion.samplers import SAMPLERS
+from qhybrid.diffusion.samplers import IMAGE_SAMPLERS, SAMPLERS
 from qhybrid.diffusion.sampling import image_generator, sample
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import NoiseSpec, P2Weighting, ScheduleSpec
@@ -49,7 +49,7 @@ class _Recorded:
         return Stream()
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 def test_all_noise_of_a_sampler_comes_from_the_source(sampler: str) -> None:
     recorded = _Recorded()
     assert torch.equal(_draw(recorded, sampler), _draw(None, sampler))

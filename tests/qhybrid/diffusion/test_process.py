@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qhybrid.diffusion.epsilon import EpsilonProcess
 from qhybrid.diffusion.process import EPSILON, STATES, Process, ProcessInfo
-from qhybrid.diffusion.samplers import SAMPLERS
+from qhybrid.diffusion.samplers import IMAGE_SAMPLERS
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid_circuits.errors import RequestError
@@ -27,7 +27,7 @@ class VelocityProcess(EpsilonProcess):
 VELOCITY = ProcessInfo(VelocityProcess, models="a model of velocities")
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.built_in)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 def test_a_model_of_velocities_is_drawn_from_as_the_same_model_of_noise(sampler: str) -> None:
     image = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     process = VELOCITY.build(SPEC, P2Weighting())

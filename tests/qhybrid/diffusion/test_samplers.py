@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from qhybrid.diffusion.samplers import (
+    IMAGE_SAMPLERS,
     SAMPLERS,
     sampler_steps,
     sampling_scheduler,
@@ -27,7 +28,7 @@ def test_timesteps_start_at_the_noisiest_and_never_repeat() -> None:
     assert trailing_timesteps(_SPEC, 4) == [999, 749, 499, 249]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", IMAGE_SAMPLERS)
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 def test_samplers_share_the_betas_of_training(name: str, schedule: str) -> None:
     spec = ScheduleSpec(schedule, timesteps=200)
@@ -40,7 +41,8 @@ def test_samplers_share_the_betas_of_training(name: str, schedule: str) -> None:
 
 
 def test_default_steps() -> None:
-    assert [sampler_steps(name, _SPEC) for name in SAMPLERS] == [1000, 50, 20, 20, 200, 200, 50]
+    steps = [sampler_steps(name, _SPEC) for name in SAMPLERS]
+    assert steps == [1000, 50, 20, 20, 200, 200, 50, 21]
     assert sampler_steps("ddim", ScheduleSpec(timesteps=10)) == 10
     assert sampler_steps("ddim", _SPEC, 7) == 7
 

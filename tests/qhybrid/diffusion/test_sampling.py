@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler
+from qhybrid.diffusion.samplers import IMAGE_SAMPLERS, sampling_scheduler
 from qhybrid.diffusion.sampling import image_generator, sample
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import ScheduleSpec
@@ -43,7 +43,7 @@ def _draw(sampler: str, steps: int, spec: ScheduleSpec = _SPEC) -> tuple[float, 
     return images.mean().item(), images.std().item()
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 def test_many_steps_give_the_data_distribution(sampler: str, schedule: str) -> None:
     mean, std = _draw(sampler, 600, ScheduleSpec(schedule))
@@ -188,7 +188,7 @@ def test_ddim_is_diffusers_ddim_where_that_one_is_right() -> None:
     torch.testing.assert_close(ours.images, x.clamp(-1, 1), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 def test_predicted_images_are_clipped(sampler: str) -> None:
     """A small error at alpha-bar of 2e-9 would else be magnified 20,000 times and stay."""
 
@@ -202,7 +202,7 @@ def test_predicted_images_are_clipped(sampler: str) -> None:
     assert result.images.abs().max() < 1
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 def test_an_image_depends_on_seed_and_index_only(sampler: str) -> None:
     model = _GaussianDenoiser(_SPEC)
     options = {"spec": _SPEC, "sampler": sampler, "steps": 6, "seed": 11}
@@ -282,7 +282,7 @@ def test_tensors_made_while_sampling_still_serve_training() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 def test_schedulers_are_built_without_a_warning(sampler: str) -> None:
     """As under `python -W error`."""
     assert len(sampling_scheduler(sampler, ScheduleSpec(), 10).timesteps) == 10

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler
+from qhybrid.diffusion.samplers import IMAGE_SAMPLERS, sampling_scheduler
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import BETA_ENDS, LEARNED_SCHEDULE, SCHEDULES, SDE_ENDS, ScheduleSpec
@@ -50,7 +50,7 @@ def test_levels_are_those_of_diffusers_in_every_sampler(name: str, timesteps: in
         options = {"trained_betas": np.array(spec.betas)}
     theirs = diffusers.DDPMScheduler(num_train_timesteps=timesteps, **options).alphas_cumprod
     assert torch.equal(noise_scheduler(spec).alphas_cumprod, theirs)
-    for sampler in SAMPLERS:
+    for sampler in IMAGE_SAMPLERS:
         assert torch.equal(sampling_scheduler(sampler, spec, 2).alphas_cumprod, theirs)
 
 
@@ -62,7 +62,7 @@ def test_ends_of_betas_can_be_set(name: str) -> None:
     assert betas[-1].item() == pytest.approx(0.05, rel=0.003)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 @pytest.mark.parametrize("name", FIXED)
 def test_every_sampler_is_finite_on_every_schedule(name: str, sampler: str) -> None:
     """However noisy the last level is, and with a network that is no denoiser at all."""

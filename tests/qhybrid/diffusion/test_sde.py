@@ -10,7 +10,7 @@ from scipy.integrate import quad, solve_ivp
 from torch import Tensor
 
 from qhybrid.diffusion.process import EPSILON, LATENT, STATES
-from qhybrid.diffusion.samplers import SAMPLERS, sampling_scheduler, trailing_timesteps
+from qhybrid.diffusion.samplers import IMAGE_SAMPLERS, sampling_scheduler, trailing_timesteps
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.sde import LEAST_NOISE, SDES, sde_of
@@ -130,7 +130,7 @@ def _gaussian(spec: ScheduleSpec) -> Callable[[Tensor, Tensor], Tensor]:
     return model
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.built_in)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 @pytest.mark.parametrize("name", SDES)
 def test_samplers_return_mean_and_covariance_of_the_data(name: str, sampler: str) -> None:
     spec = ScheduleSpec(name)

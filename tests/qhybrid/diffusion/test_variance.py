@@ -15,7 +15,7 @@ from qhybrid.diffusion.epsilon import EpsilonProcess
 from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.process import EPSILON, LATENT, STATES, Draw
-from qhybrid.diffusion.samplers import SAMPLERS, check_has_variance
+from qhybrid.diffusion.samplers import IMAGE_SAMPLERS, check_has_variance
 from qhybrid.diffusion.sampling import sample
 from qhybrid.diffusion.schedules import noise_scheduler
 from qhybrid.diffusion.specs import VARIANCES, P2Weighting, ScheduleSpec
@@ -220,7 +220,7 @@ def test_the_spread_of_a_step_is_as_asked_for(variance: str, v: float | None, st
     assert float((following - mean).var()) == pytest.approx(expected, rel=0.025)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", IMAGE_SAMPLERS)
 def test_other_samplers_take_the_noise_alone(sampler: str) -> None:
     spec = ScheduleSpec("cosine", 1000, variance="learned")
     drawn = [

@@ -13,7 +13,7 @@ from qhybrid.evaluation.drawing import drawn
 from qhybrid.evaluation.reals import load_reals
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.files import unsealed
-from qhybrid.run_folder import open_run
+from qhybrid.run_folder import claim_next, open_run
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.parts import Artist
 from qhybrid.settings.sections import DataSection
@@ -88,9 +88,12 @@ def test_drawing_goes_on_where_a_device_stopped_and_starts_anew_with_other_weigh
     run, request = open_run(tmp_path / "run"), EvaluationRequest(num_images=100)
     calls: list[tuple[Path, bool]] = []
 
-    def record(*_: object, out: Path, resume: bool = False, **__: object) -> SamplingRun:
-        calls.append((out, resume))
-        return SamplingRun(out)
+    def record(
+        *_: object, out: Path | None = None, stem: str = "", resume: bool = False, **__: object
+    ) -> SamplingRun:
+        folder = out or claim_next(run.samplings, stem)
+        calls.append((folder, resume))
+        return SamplingRun(folder)
 
     monkeypatch.setattr("qhybrid.evaluation.drawing.sample_run", record)
     first = drawn(run, request, None)

@@ -166,6 +166,16 @@ def test_the_page_is_legible(
         assert max(measured["bars"]) > 60
 
 
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_page_of_a_run_is_legible(width: int, run_report: Report, tmp_path: Path) -> None:
+    measured, console = browse(render(run_report, "html"), width, tmp_path)
+    assert console == []
+    assert measured["page"] <= width
+    assert measured["tooWide"] == []
+    assert measured["figures"] == 4  # loss, one figure, influence, and the circuit
+    assert measured["smallest"] >= 9
+
+
 def test_the_probe_sees_what_is_wrong(tmp_path: Path) -> None:
     text = (
         "<!doctype html><body><main><p style='width:900px;font-size:5px'>small</p></main>"

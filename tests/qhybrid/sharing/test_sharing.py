@@ -52,6 +52,9 @@ def test_a_pipeline_draws_what_sampling_draws(run: Run, export: Path, tmp_path: 
     found = np.stack([np.asarray(image)[..., None] for image in drawn.images])
     np.testing.assert_array_equal(found, wanted)
     assert drawn._repr_png_().startswith(b"\x89PNG")
+    grid = run.newest_grid()
+    assert grid is not None
+    assert qhybrid.load(run)._repr_png_() == grid.read_bytes()
     assert not (export / "samplings").exists()
 
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from rank_processes import (
     RankProcesses,
+    fit_autoencoders_briefly,
     in_double_precision,
     refuse_the_angles,
     run_out_of_memory,
@@ -25,6 +26,7 @@ from rank_processes import (
 from safetensors.torch import load_file
 
 from qhybrid.cli.main import main
+from qhybrid.diffusion import autoencoder
 from qhybrid.run_folder import Run
 
 SETTINGS = {
@@ -107,13 +109,19 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=["accumulate", "circuits and learned schedule", "latents"],
 )
 def test_two_processes_train_what_one_trains(
-    program: str | None, settings: dict[str, object], tmp_path: Path
+    program: str | None,
+    settings: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = {"training.max_steps": 2, **settings}
+    monkeypatch.setattr(autoencoder, "STEPS", autoencoder.STEPS)  # and back after the test
+    fit_autoencoders_briefly()
     assert main(command(tmp_path / "one", **settings)) == 0
     number = [] if program else ["--devices", "2"]
     arguments = command(tmp_path / "two", *number, **settings)
-    ranks = RankProcesses(arguments, tmp_path / "said", program=program)
+    poison = fit_autoencoders_briefly
+    ranks = RankProcesses(arguments, tmp_path / "said", program=program, poison=poison)
     assert ranks.codes() == [0, 0], ranks.said()
     assert "2 x cpu" in ranks.said()[0]
     assert ranks.said()[1] == ""
@@ -220,6 +228,7 @@ def shell(*words: str, **more: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
 def test_launchers_start_processes_that_train_what_one_trains(
     launcher: str, alone: Path, tmp_path: Path

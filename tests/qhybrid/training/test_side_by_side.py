@@ -72,6 +72,9 @@ def test_each_process_has_a_run_and_its_share_of_the_cores(
         f"seed-0  {asked.format(group.run(0).folder)} 0",
         f"seed-1  {asked.format(group.run(1).folder)} 1 --resume",
     ]
+    written.truncate(0)
+    SideBySide(group, 1, console).train([group.run(0)], yes=True)
+    assert f"{group.config_file} --seed 0 --yes" in written.getvalue()
 
 
 def test_runs_of_several_processes_are_trained_in_turn_with_all_cores(

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from qhybrid.cli import main
 from qhybrid.run_folder import Run
+from qhybrid.run_metrics import read_metrics
 from qhybrid.settings.sources import load_config
-from qhybrid.training.metrics_file import read_metrics
 from qhybrid.training.train import train
 
 SMALL = {

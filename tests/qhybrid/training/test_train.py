@@ -18,10 +18,10 @@ from qhybrid.diffusion.loss import denoising_loss
 from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
+from qhybrid.run_metrics import COLUMNS
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import CheckpointKeeper
-from qhybrid.training.metrics_file import COLUMNS
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train

@@ -1,12 +1,20 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from qiskit.quantum_info import DensityMatrix, Kraus
+from qiskit.quantum_info import DensityMatrix, Kraus, SparsePauliOp
 from qiskit_aer.primitives import EstimatorV2
 
 from qhybrid.cli import main
-from qhybrid.verification.case import READOUT_ERROR, find_case
+from qhybrid.models.spec import ModelSpec
+from qhybrid.models.storage import save_model
+from qhybrid.models.zoo import build_model
+from qhybrid.run_folder import Run
+from qhybrid.settings.config import Config
+from qhybrid.settings.sources import save_config
+from qhybrid.verification.case import READOUT_ERROR, find_case, find_cases
 from qhybrid.verification.tool import Tool
 from qhybrid.verification.verify import find_tools, verify
 
@@ -95,6 +103,17 @@ def test_every_tool_answers_or_refuses(tool: Tool) -> None:
     assert found.verdict == "right" or known, found.message
 
 
+def test_tools_that_shift_are_asked_of_circuits_of_few_parameters() -> None:
+    slow = Tool("a", "numpy", "gradients", lambda case: case.reference("gradients"), shifts=True)
+    found = verify(["rx", "reupload"], [slow])
+    assert [each.verdict for each in found] == ["right", "right"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qhybrid.verification.verify._MOST_SHIFTED", 3)
+        few, many = verify(["rx", "reupload"], [slow])
+    assert (few.verdict, many.verdict) == ("right", "absent")
+    assert "not asked" in many.message
+
+
 def test_a_name_that_is_neither_ansatz_nor_gate_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -102,3 +121,32 @@ def test_a_name_that_is_neither_ansatz_nor_gate_is_refused(
     assert "did you mean crz or cry or crx" in capsys.readouterr().err
     assert main(["verify", "--package", "aer"]) == 2
     assert "qiskit-aer" in capsys.readouterr().err
+
+
+def test_the_circuits_of_a_run_have_its_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path / "run")
+    save_config(Config(), run.config_file)
+    spec = ModelSpec("1fqconv-qvunet", image_size=8, dim=4, ansatz_layers=1)
+    model = build_model(spec)
+    save_model(model, spec, run.folder)
+    (case,) = find_cases(str(run.folder))
+    trained = model.state_dict()["vertex.first.first.bank.layers.0.weight"].numpy()
+    np.testing.assert_allclose(case.weights, trained, rtol=1e-6)
+    assert main(["verify", str(run.folder), "--package", "qhybrid", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["verdict"] for each in found] == ["right"] * 4
+    assert main(["verify", "unet"]) == 2
+    assert "'unet' has no circuits to verify" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "none")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_observables_of_several_strings_shrink_string_by_string() -> None:
+    case = find_case("rx")
+    sum_ = SparsePauliOp(["I", "Z", "X"], [0.5, 2.0, 1.0])
+    summed = replace(case, variational=replace(case.variational, observables=(sum_,)))
+    x, _, z = case.reference("values")
+    wanted = 0.5 + (1 - 2 * READOUT_ERROR) * (2 * z + x)
+    np.testing.assert_allclose(summed.reference("readout"), [wanted], atol=1e-12)

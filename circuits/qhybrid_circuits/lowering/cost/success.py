@@ -23,6 +23,15 @@ def success_probability(
 
     Returns:
         The ESP, or None where the target lacks the error of a gate in use or of the readout.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+        >>> from qhybrid_circuits import success_probability
+        >>> circuit = QuantumCircuit(5)
+        >>> _ = circuit.sx(0)
+        >>> 0.9 < success_probability(circuit, FakeManilaV2().target, [0]) < 1
+        True
     """
     log_success = 0.0
     end = [0.0] * circuit.num_qubits  # seconds from a qubit's earliest gate so far to readout

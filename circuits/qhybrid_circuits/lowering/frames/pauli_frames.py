@@ -10,7 +10,7 @@ Martiel, arXiv:2404.03280); the couplings, and the permutation at the end, are p
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -272,15 +272,21 @@ class _Search:
         count = children.done.sum(axis=1)
         score = count - _SPREAD * (spread - spread.min(initial=0)) - _AHEAD * self._ahead(children)
         kept = []
-        for index in np.argsort(-score, kind="stable"):
-            three = [_operator(children.frames[index], which) for which in range(3)]
-            key = np.sort(np.stack(three, axis=-1), axis=1).tobytes()
+        for index, key in self._keys(children.frames, np.argsort(-score, kind="stable")):
             if self.seen.get(key, -1) < count[index]:
                 self.seen[key] = int(count[index])
                 kept.append(index)
                 if len(kept) == self.width:
                     break
         return children.take(np.array(kept, dtype=np.intp))
+
+    def _keys(self, frames: Ints, order: Indices) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of each frame and what frames of the same operators share, in order."""
+        for start in range(0, len(order), 4 * self.width):  # seldom are all of them asked for
+            block = order[start : start + 4 * self.width]
+            three = np.stack([_operator(frames[block], which) for which in range(3)], axis=-1)
+            three.sort(axis=-1)
+            yield from zip(block.tolist(), (key.tobytes() for key in three), strict=True)
 
     def _ahead(self, states: _States) -> NDArray[np.float64]:
         """Return over how many more vertices than one the coming rotations are spread."""

@@ -75,6 +75,17 @@ def pack(members: Sequence[LoweredCircuit]) -> PackedCircuit:
 
     Raises:
         CircuitError: There is no member, two share a qubit, or they are for different QPUs.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeGuadalupeV2
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_circuits.lowering import disjoint_regions, lower, lower_copies, pack
+        >>> circuit = build_ansatz("basic_entangling", qubits=2, layers=1)
+        >>> target = FakeGuadalupeV2().target
+        >>> lowered = lower(circuit, target, weights=[0.1, 0.2])
+        >>> regions = disjoint_regions(target, lowered, copies=2)
+        >>> len(pack(lower_copies(lowered, target, regions)).members)
+        2
     """
     if not members:
         raise CircuitError("Argument `members` must hold at least one lowered circuit")

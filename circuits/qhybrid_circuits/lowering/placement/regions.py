@@ -50,6 +50,17 @@ def disjoint_regions(
 
     Raises:
         CircuitError: `copies` is below one or `buffer` negative.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeGuadalupeV2
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_circuits.lowering import disjoint_regions, lower
+        >>> circuit = build_ansatz("basic_entangling", qubits=2, layers=1)
+        >>> target = FakeGuadalupeV2().target
+        >>> lowered = lower(circuit, target, weights=[0.1, 0.2])
+        >>> regions = disjoint_regions(target, lowered, copies=2)
+        >>> [len(region) for region in regions]
+        [2, 2]
     """
     if (copies is not None and copies < 1) or buffer < 0:
         raise CircuitError(
@@ -81,6 +92,17 @@ def lower_copies(
         target: The QPU it was lowered for.
         regions: As `disjoint_regions` returns them.
         measured: Logical qubits whose readout counts in the estimated success; all if None.
+
+    Example:
+        >>> from qiskit_ibm_runtime.fake_provider import FakeGuadalupeV2
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_circuits.lowering import disjoint_regions, lower, lower_copies
+        >>> circuit = build_ansatz("basic_entangling", qubits=2, layers=1)
+        >>> target = FakeGuadalupeV2().target
+        >>> lowered = lower(circuit, target, weights=[0.1, 0.2])
+        >>> regions = disjoint_regions(target, lowered, copies=2)
+        >>> len(lower_copies(lowered, target, regions))
+        2
     """
     own_target = with_fractional_gates(target) if lowered.fractional else target
     logical = range(lowered.num_logical_qubits) if measured is None else measured

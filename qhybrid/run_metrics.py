@@ -1,9 +1,12 @@
-"""The file metrics.csv of a run; imports nothing heavy."""
+"""What a run has logged: metrics.csv, and the figures of its evaluations; imports nothing heavy."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-from qhybrid.files import write_text
+from qhybrid.files import read_json, reading, write_text
+from qhybrid.run_folder import Run
 from qhybrid_circuits.files import regular, writing
 
 COLUMNS = ("step", "epoch", "loss", "learning_rate", "steps_per_second")
@@ -16,6 +19,12 @@ other cells are empty.
 INFLUENCE = "influence"
 """A column of models with circuits or their controls: at the end of an epoch, how much the output
 changes when these say their mean, `Influence.mean.output`."""
+
+HELD_OUT = "held_out_loss"
+"""A column of the loss on the test split, where there is one."""
+
+FIGURE = ("low", "value", "high", "floor")
+"""What an evaluation's record says of a figure: its interval, and that of real images."""
 
 Row = Mapping[str, object]
 
@@ -57,6 +66,28 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     columns = next((cells for cells in table if cells[: len(COLUMNS)] == [*COLUMNS]), [*COLUMNS])
     rows = (dict(zip(columns, cells, strict=True)) for cells in table if len(cells) == len(columns))
     return [row for row in rows if _is_row(row)]
+
+
+def read_series(run: Run) -> dict[str, list[tuple[int, dict[str, float]]]]:
+    """Return the figures that were measured while training: name -> epochs, in order, and values.
+
+    Raises:
+        RequestError: A file of an evaluation is damaged.
+    """
+    series: dict[str, list[tuple[int, dict[str, float]]]] = {}
+    for path in sorted(run.evaluations.glob("epoch-*.json")):
+        with reading(f"'{path}' cannot be read", "delete it"):
+            record = read_json(path, dict[str, Any])
+            for each in record["figures"]:
+                values = {key: float(each[key]) for key in FIGURE}
+                if not all(abs(value) < 1e12 for value in values.values()):
+                    raise ValueError("a figure is out of bounds")
+                if not 0 < record["epoch"] < 1e9:
+                    raise ValueError("the epoch is out of bounds")
+                # An unpaired surrogate, which no font has, is no UTF-8.
+                name = each["name"].encode().decode()
+                series.setdefault(name, []).append((int(record["epoch"]), values))
+    return {name: sorted(points, key=itemgetter(0)) for name, points in series.items()}
 
 
 def _is_row(row: Mapping[str, str]) -> bool:
