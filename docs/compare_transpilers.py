@@ -3,11 +3,12 @@
     python docs/compare_transpilers.py [--devices NAME ...] [--circuits WORD ...] [--seeds N]
         [--bqskit SECONDS] [--keep FILE]
 
-prints the table of hardware.md. All are given the same circuits with numbers in place of all
-parameters, and do not know what is measured. Qiskit's passes run at level 3, pytket's default
-passes for IBM's QPUs at levels 2 and 3, of which the better counts, and BQSKit at level 1, each
-circuit for as long as `--bqskit` says, 0 for not at all. Peers that are not installed are left out.
-FILE keeps what is found, and what it has is not done again.
+prints the table of hardware.md: two-qubit gates of `lower`, Qiskit, pytket and BQSKit. All are
+given the same circuits with numbers in place of all parameters, and do not know what is measured.
+Qiskit's passes run at level 3, of which the best seed counts, pytket's default passes for IBM's
+QPUs at levels 2 and 3, of which the better counts, and BQSKit at level 1, each circuit for as long
+as `--bqskit` says, 0 for not at all. Peers that are not installed are left out. FILE keeps what is
+found, and what it has is not done again.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import json
 import multiprocessing
 import os
 import signal
-import statistics
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -36,7 +37,9 @@ from qhybrid_runtime import QuantumLayer
 from qhybrid_runtime.hardware.targets import fake_target
 
 DEVICES = ("fake_fez", "fake_brisbane", "fake_guadalupe", "fake_kolkata", "fake_nighthawk")
-COLUMNS = ("device", "circuit", "`lower`", "Qiskit, best", "Qiskit, median", "pytket", "BQSKit")
+
+#: Two-qubit gates by device, circuit and transpiler.
+Known = dict[str, dict[str, dict[str, list[int]]]]
 
 
 def circuits() -> dict[str, QuantumCircuit]:
@@ -157,14 +160,23 @@ def compared(
         found["bqskit"] = within(asked.bqskit, by_bqskit, circuit, target)
 
 
-def row(device: str, name: str, found: dict[str, list[int]]) -> str:
-    """Return a line of the table; in bold what is fewer than ours."""
-    ours, qiskit = found["lower"][0], found["qiskit"]
-    peers = [min(qiskit), statistics.median(qiskit)]
-    peers += [min(found.get(peer) or [0]) for peer in ("pytket", "bqskit")]
-    shown = [f"**{gates:g}**" if 0 < gates < ours else f"{gates:g}" for gates in peers]
-    shown = ["-" if gates == "0" else gates for gates in shown]
-    return f"| {device} | {name} | {ours} | {' | '.join(shown)} |"
+def cell(found: dict[str, list[int]]) -> str:
+    """Return the gates of all, ours first; in bold where a peer has fewer than we."""
+    ours = found["lower"][0]
+    peers = [found.get(peer) or [] for peer in ("qiskit", "pytket", "bqskit")]
+    least = [str(min(gates)) if gates else "-" for gates in peers]
+    first = f"**{ours}**" if any(min(gates) < ours for gates in peers if gates) else str(ours)
+    return " / ".join([first, *least])
+
+
+def table(known: Known) -> str:
+    """Return a table with a line for each circuit and a column for each device."""
+    names = list(dict.fromkeys(name for found in known.values() for name in found))
+    lines = [("", *known), ["---"] * (1 + len(known))]
+    for name in names:
+        cells = (found.get(name) for found in known.values())
+        lines.append([name, *(cell(each) if each else "" for each in cells)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -178,8 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     kept = asked.keep is not None and asked.keep.exists()
-    known = json.loads(asked.keep.read_text()) if kept else {}
-    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}", flush=True)
+    known: Known = json.loads(asked.keep.read_text()) if kept else {}
     for device in asked.devices:
         target = fake_target(device)
         for name, circuit in circuits().items():
@@ -190,7 +201,8 @@ def main(arguments: list[str] | None = None) -> None:
             compared(circuit, target, asked, found)
             if asked.keep is not None:
                 asked.keep.write_text(json.dumps(known))
-            print(row(device, name, found), flush=True)
+            print(f"{device}, {name}: {cell(found)}", file=sys.stderr)
+    print(table({device: known[device] for device in asked.devices}))
 
 
 if __name__ == "__main__":

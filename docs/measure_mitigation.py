@@ -19,7 +19,7 @@ from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits import VariationalCircuit, build_ansatz
 from qhybrid_runtime import QuantumLayer, get_backend, quantum_layer
-from qhybrid_runtime.hardware.mitigation import FRONT, MITIGATIONS
+from qhybrid_runtime.hardware.mitigation import MITIGATIONS
 
 PICTURE = Path(__file__).parent / "images" / "mitigation.png"
 COLUMNS = ("circuit", "mitigation", "QPU s", "error", "removed per QPU s, in thousandths")
@@ -45,20 +45,28 @@ def measured(circuit: VariationalCircuit, name: str, asked: argparse.Namespace) 
     return [device.ledger.spent_seconds, float(error)]
 
 
+def front(figures: dict[str, list[float]]) -> list[list[float]]:
+    """Return those of the points that no other has both less error and fewer seconds than."""
+    kept: list[list[float]] = []
+    for point in sorted(figures.values()):
+        if not kept or point[1] < kept[-1][1]:
+            kept.append(point)
+    return kept
+
+
 def draw(found: dict[str, dict[str, list[float]]], backend: str) -> None:
-    """Draw the error against QPU seconds, and the front that `auto` follows."""
+    """Draw the error against QPU seconds, and the front of those that none is better than."""
     figure, all_axes = plt.subplots(
-        1, len(found), figsize=(4 * len(found), 3.4), layout="constrained", squeeze=False
+        1, len(found), figsize=(4.5 * len(found), 3.4), layout="constrained", squeeze=False
     )
     for axes, (circuit, figures) in zip(all_axes[0], found.items(), strict=True):
-        for name, (seconds, error) in figures.items():
-            axes.plot(seconds, error, "o" if name in FRONT else "x", color="tab:blue")
-            axes.annotate(name, (seconds, error), (4, 4), textcoords="offset points")
-        front = [figures[name] for name in FRONT if name in figures]
-        axes.plot(*zip(*front, strict=True), color="0.7", zorder=0)
-        axes.set(title=f"{circuit} on {backend}", xscale="log", ylim=(0, None))
+        axes.plot(*zip(*front(figures), strict=True), color="0.7", zorder=0)
+        for name, marker in zip(MITIGATIONS, "osD^vP", strict=True):
+            if name in figures:
+                axes.plot(*figures[name], marker, label=name)
+        axes.set(title=f"{circuit} on {backend}", xlim=(0, None), ylim=(0, None))
         axes.set(xlabel="estimated QPU seconds", ylabel="root mean square error")
-        axes.margins(x=0.2)
+    all_axes[0][-1].legend(loc="lower right")
     figure.savefig(PICTURE, dpi=100)
 
 

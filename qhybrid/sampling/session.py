@@ -38,7 +38,7 @@ from qhybrid_circuits.errors import QHybridError, QpuLimitError, WriteError
 from qhybrid_runtime import Backend, get_backend
 from qhybrid_runtime.backends.qpu import QpuBackend
 from qhybrid_runtime.hardware.billing import FREE_SECONDS
-from qhybrid_runtime.hardware.mitigation import AUTO, USUAL, Name, front
+from qhybrid_runtime.hardware.mitigation import AUTO, USUAL, Name, front, pays
 
 
 def run_sampling(
@@ -102,15 +102,17 @@ def _sample_on_device(
 def settled(plan: SamplingPlan, console: Console) -> SamplingPlan:
     """Return a plan whose mitigation is chosen, where that was left to us.
 
-    It is the most accurate of those that pay whose bill is within the QPU seconds allowed; without
-    a limit, the one that removes most error for each.
+    It is the most accurate of those that pay for these circuits whose bill is within the QPU
+    seconds allowed.
     """
     if plan.execution.mitigate != AUTO:
         return plan
     limit, chosen = plan.max_qpu_seconds, USUAL
-    if plan.on_hardware and limit is not None:
+    if plan.on_hardware:
         for chosen in front(fractional=bool(plan.execution.fractional)):
-            if dry_run(_mitigated(plan, chosen)).bill.qpu_seconds <= limit:
+            bill = dry_run(_mitigated(plan, chosen)).bill
+            within = limit is None or bill.qpu_seconds <= limit
+            if within and pays(chosen, bill.success_probability):
                 break
     console.print(f"mitigation: {chosen}", highlight=False)
     return _mitigated(plan, chosen)

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -121,20 +122,21 @@ def lower(
             return _best(by_qiskit(seeds))
         planner = Planner(store, couplings, device_target, device_content, measured)
         found = finished(planner.lower(blocks))
-        if not found or couplings.num_qubits <= 2 * bound.num_qubits:
-            return _best(found + by_qiskit(seeds))
 
         def better() -> list[int]:
-            if planner.fits(blocks):
+            if found and planner.fits(blocks):
                 return []
-            least = min(each.circuit.num_nonlocal_gates() for each in found)
-            seeds = range(_COMPARED)
-            return better_seeds(short, usable, couplings, device_target, seeds, least)
+            least = min((each.circuit.num_nonlocal_gates() for each in found), default=sys.maxsize)
+            compared = range(_COMPARED)
+            return better_seeds(short, usable, couplings, device_target, compared, least)
 
         # New weights do not change which is better, so that Qiskit's passes run once a structure.
         structure = routing_problem(blocks, planner.fractional)
         key = content_key("better", structure, device_content, measured, _COMPARED)
-        return _best(found + by_qiskit(store.recall_json(key, better, list, list)))
+        chosen = store.recall_json(key, better, list, list)
+        if not found or couplings.num_qubits <= 2 * bound.num_qubits:
+            chosen = [*dict.fromkeys([*chosen, *seeds])]
+        return _best(found + by_qiskit(chosen))
 
     key = content_key(circuit_content(bound), device_content, measured, fractional, seeds)
     return _with_parameters(store.recall(f"{key}.qpy", find, _unpack, _pack), name, bound)

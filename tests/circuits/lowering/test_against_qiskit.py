@@ -1,12 +1,14 @@
 """Circuits of Qiskit's library take no more two-qubit gates than by Qiskit's own passes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2, real_amplitudes
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Statevector, random_pauli_list
-from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
+from qiskit.transpiler import CouplingMap, Target, generate_preset_pass_manager
 
 from qhybrid_circuits import lower
 from qhybrid_circuits.disk_cache import LoweringCache
@@ -51,3 +53,14 @@ def test_no_more_gates_than_the_best_of_twelve_seeds(
     other = circuit.assign_parameters(rng.uniform(-3, 3, circuit.num_parameters))
     assert lower(other, device.target, cache=store).circuit.num_nonlocal_gates() <= theirs
     assert len(runs) <= 1
+
+
+def test_a_ring_of_eight_goes_around_a_cell_of_the_lattice(
+    fake_target: Callable[[str], Target], rng: np.random.Generator
+) -> None:
+    circuit = efficient_su2(8, entanglement="circular")
+    bound = circuit.assign_parameters(rng.uniform(-3, 3, circuit.num_parameters))
+    target = fake_target("FakeBrisbane")
+    managers = (generate_preset_pass_manager(3, target=target, seed_transpiler=k) for k in range(3))
+    theirs = min(manager.run(bound).num_nonlocal_gates() for manager in managers)
+    assert lower(bound, target, cache=False).circuit.num_nonlocal_gates() < theirs

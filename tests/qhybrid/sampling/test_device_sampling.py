@@ -27,6 +27,7 @@ from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import bill_of, sample_run
 from qhybrid_circuits.errors import QpuLimitError, RequestError
 from qhybrid_runtime.backends.ibm import IbmBackend
+from qhybrid_runtime.hardware import mitigation
 from qhybrid_runtime.hardware.targets import fake_target
 
 FEW = SamplingRequest(
@@ -358,7 +359,9 @@ def test_a_plan_with_nothing_left_has_a_bill(run: Run, monkeypatch: pytest.Monke
     assert asked == ["Spend about 16 QPU seconds, though the plan has none left?"]
 
 
-def test_auto_takes_the_most_accurate_mitigation_that_the_limit_allows(run: Run) -> None:
+def test_auto_takes_the_most_accurate_mitigation_that_pays_and_is_within_the_limit(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def chosen(limit: float | None, *, fractional: bool = False) -> str | None:
         execution = ExecutionRequest(shots=64, mitigate="auto", fractional=fractional)
         request = replace(FEW, execution=execution, max_qpu_seconds=limit)
@@ -371,11 +374,15 @@ def test_auto_takes_the_most_accurate_mitigation_that_the_limit_allows(run: Run)
     }
     none, readout, zne = (each.bill.qpu_seconds for each in bills.values())
     assert none < readout < zne
-    assert chosen(None) == "readout"
-    assert chosen(zne + 0.01) == "zne"
+    success = bills["zne"].bill.success_probability
+    assert success is not None
+    monkeypatch.setattr(mitigation, "WORTH_EXTRAPOLATING", success)
+    assert chosen(None) == chosen(zne + 0.01) == "zne"
     assert chosen(zne - 0.01) == "readout"
     assert chosen(zne + 0.01, fractional=True) == "readout"
     assert chosen(readout - 0.01) == "none"
+    monkeypatch.setattr(mitigation, "WORTH_EXTRAPOLATING", success - 0.01)
+    assert chosen(None) == "readout"
 
 
 def test_a_run_of_auto_is_resumed_with_what_was_chosen(run: Run, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ _SWAP_FREE_STEPS = 200_000
 #: Times the fewest gates: routings with more are not compared.
 _SLACK = 1.15
 
-#: Vertices around the middle of a QPU that a search may use, for each logical qubit.
-_ROOM = 4
+#: Vertices around the middle of a QPU that a search may use: for each logical qubit, and at least.
+#: All within six steps on a heavy-hex lattice are 40, and hold three rings of twelve.
+_ROOM, _LEAST_ROOM = 4, 40
 
 
 def find_routings(
@@ -59,7 +60,7 @@ def _route_part(
     middle = _middle(couplings, distance)
     # States of the search are copied often, so they hold no more vertices than it may reach.
     near = sorted(range(couplings.num_qubits), key=lambda q: distance[middle][q])
-    near = sorted(near[: _ROOM * problem.num_qubits])
+    near = sorted(near[: max(_ROOM * problem.num_qubits, _LEAST_ROOM)])
     index = {vertex: k for k, vertex in enumerate(near)}
     neighbours = [[index[v] for v in couplings.neighbours[u] if v in index] for u in near]
     steps = [[distance[u][v] for v in near] for u in near]
