@@ -59,4 +59,4 @@ def _probabilities(
     size, final = 1 << program.num_qubits, executor.layout.final
     amplitudes = states.reshape(len(states), -1, 2, LANES)[:, final : final + size]
     probabilities = np.square(amplitudes, dtype=np.float64).sum(axis=2)
-    return probabilities.transpose(0, 2, 1).reshape(-1, size)[: len(inputs)]
+    return np.asarray(probabilities.transpose(0, 2, 1).reshape(-1, size)[: len(inputs)])
