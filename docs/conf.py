@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SOURCE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
 
+FOLDERS = {"qhybrid": "", "qhybrid_circuits": "circuits/", "qhybrid_runtime": "runtime/"}
+
 project = html_title = "qhybrid"
 author = "The qhybrid developers"
 release = version = __version__
@@ -38,7 +40,8 @@ html_theme = "qiskit-ecosystem"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
-html_show_copyright = smartquotes = False
+html_show_copyright = False
+smartquotes_action = "D"  # dashes; quotes and dots as they are written
 highlight_language = "none"
 
 # Links to headings are those that GitHub makes. Notebooks keep the outputs that they hold.
@@ -53,6 +56,7 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 autosummary_generate = False
+autoclass_content = "both"  # constructors have docstrings of their own
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
@@ -66,10 +70,12 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     """Return where the source of a class or function is in the repository."""
     try:
         thing = operator.attrgetter(info["fullname"])(importlib.import_module(info["module"]))
-        lines, first = inspect.getsourcelines(inspect.unwrap(thing))
-        file = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "").relative_to(ROOT)
-    except (AttributeError, TypeError, OSError, ValueError):  # data, and what is not ours
+        thing = inspect.unwrap(thing)
+        folder = FOLDERS[thing.__module__.partition(".")[0]]
+        lines, first = inspect.getsourcelines(thing)
+    except (AttributeError, KeyError, TypeError, OSError):  # data, and what is not ours
         return None
+    file = f"{folder}{thing.__module__.replace('.', '/')}.py"
     return f"{SOURCE}/blob/main/{file}#L{first}-L{first + len(lines) - 1}"
 
 

@@ -33,10 +33,10 @@ def occupied(
     """
     made = resumed is None and (folder is None or not folder.exists())
     with ExitStack() as stack:
-        if resumed is None and folder is None:
+        claimed = resumed if folder is None else resumed or claim_folder(folder)
+        if claimed is None:
             claimed = _first_free(stack, root, stem, doing)
         else:
-            claimed = resumed or claim_folder(folder)
             stack.enter_context(locked(claimed, doing))
         try:
             if resumed is None:

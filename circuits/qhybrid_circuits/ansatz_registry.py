@@ -67,6 +67,9 @@ REGISTRY = Registry("ansatz", _ROWS, group="qhybrid.ansatze", adapt=_adapt)
 def ansatz_builder(name: str) -> "Callable[..., VariationalCircuit]":
     """Return the builder of an ansatz.
 
+    Args:
+        name: A key of `ANSATZE`, an installed package's ansatz, or `module:function`.
+
     Raises:
         UnknownNameError: There is no ansatz of this name.
         RequestError: The name is a `module:function` that cannot be loaded.

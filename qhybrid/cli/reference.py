@@ -3,6 +3,7 @@
 `docs/cli.md` has it on the documentation site; `python -m qhybrid.cli.reference` prints it.
 """
 
+import re
 from typing import Any
 
 import typer
@@ -32,13 +33,20 @@ def _record(parameter: Any, context: typer.Context) -> tuple[str, str] | None:
 
 def _text(help_text: str | None) -> str:
     """What stands in `--help`, without the breaks that keep its paragraphs apart there."""
-    return (help_text or "").replace("\b\n", "").strip()
+    return _flags_as_code((help_text or "").replace("\b\n", "").strip())
 
 
 def _cell(text: str) -> str:
     for special in "|[]<*_":
         text = text.replace(special, f"\\{special}")
-    return " ".join(text.split())
+    return _flags_as_code(" ".join(text.split()))
+
+
+def _flags_as_code(text: str) -> str:
+    """Put flags into backticks, but for those that are between some."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"--[a-z][a-z-]*", r"`\g<0>`", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 if __name__ == "__main__":

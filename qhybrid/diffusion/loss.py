@@ -35,6 +35,10 @@ def p2_weights(alphas_cumprod: Tensor, weighting: P2Weighting) -> Tensor:
 def check_weighting(alphas_cumprod: Tensor, weighting: P2Weighting) -> None:
     """Refuse weights that are not numbers above 0 at every timestep, in the precision of a loss.
 
+    Args:
+        alphas_cumprod: alpha-bar of each timestep, shape (T,).
+        weighting: The weights.
+
     Raises:
         RequestError: One is too small or too large to be told from 0 or infinity.
 

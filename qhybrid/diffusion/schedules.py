@@ -74,6 +74,9 @@ def beta_options(spec: ScheduleSpec) -> dict[str, Any]:
 
     They are listed, since not every scheduler knows every schedule by its name.
 
+    Args:
+        spec: The schedule.
+
     Raises:
         RequestError: A timestep adds no noise, or the last ones leave nothing of the image, in
             single precision; or the schedule is learned, and only a model has its betas.
@@ -137,6 +140,9 @@ def noise_scheduler(spec: ScheduleSpec) -> NoiseScheduler:
 
     It predicts epsilon and clips the predicted image to [-1, 1]. Its steps have the variance that
     the schedule names; that of the posterior is equation 7 of Ho et al. (2020).
+
+    Args:
+        spec: The schedule.
 
     Raises:
         RequestError: The schedule leaves what single precision can hold.

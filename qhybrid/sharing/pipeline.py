@@ -32,7 +32,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILES = ["*.json", "*.toml", "*.safetensors", "noise.npz"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PipelineOutput:
     """What a pipeline drew.
 
@@ -43,6 +43,9 @@ class PipelineOutput:
 
     images: list[Image.Image]
     grid: Image.Image
+
+    def __repr__(self) -> str:
+        return f"PipelineOutput({len(self.images)} images)"
 
     def _repr_png_(self) -> bytes:
         """Return the grid for a notebook."""

@@ -14,6 +14,9 @@ _TOLERANCE = 1e-6
 def maximally_mixed(num_qubits: int) -> Tensor:
     """Return I/d, shape (d, d).
 
+    Args:
+        num_qubits: 1 to 4.
+
     Raises:
         RequestError: Not 1 to 4 qubits.
 
@@ -28,6 +31,11 @@ def maximally_mixed(num_qubits: int) -> Tensor:
 
 def random_states(num_qubits: int, count: int, generator: torch.Generator) -> Tensor:
     """Draw state vectors (count, d) from the Haar measure; they average to I/d.
+
+    Args:
+        num_qubits: 1 to 4.
+        count: How many.
+        generator: Draws them.
 
     Raises:
         RequestError: Not 1 to 4 qubits, or a negative count.
@@ -80,6 +88,9 @@ def state_cluster(target: Tensor, spread: float, count: int, generator: torch.Ge
 
 def density_matrices(vectors: Tensor) -> Tensor:
     """Return |psi><psi| (..., d, d) of state vectors (..., d), normalized first.
+
+    Args:
+        vectors: Complex, of any norm but 0.
 
     Raises:
         RequestError: A vector is zero.

@@ -20,6 +20,10 @@ def fidelity(first: Tensor, second: Tensor) -> Tensor:
     Where a state has eigenvalue zero its square root has no derivative in that direction; there the
     gradient is that of the other directions alone, which for a pure state is exact.
 
+    Args:
+        first: rho, density matrices (..., d, d).
+        second: sigma, of the same shape.
+
     Example:
         >>> import torch
         >>> from qhybrid.states import density_matrices, fidelity, maximally_mixed
@@ -37,6 +41,10 @@ def fidelity(first: Tensor, second: Tensor) -> Tensor:
 def infidelity(first: Tensor, second: Tensor) -> Tensor:
     """Return 1 - fidelity; for a pure state psi it is 1 - <psi|rho|psi> (equation 12).
 
+    Args:
+        first: rho, density matrices (..., d, d).
+        second: sigma, of the same shape.
+
     Example:
         >>> import torch
         >>> from qhybrid.states import density_matrices, infidelity, maximally_mixed
@@ -49,6 +57,10 @@ def infidelity(first: Tensor, second: Tensor) -> Tensor:
 
 def trace_distance(first: Tensor, second: Tensor) -> Tensor:
     """Return Tr|rho - sigma| / 2, in [0, 1].
+
+    Args:
+        first: rho, density matrices (..., d, d).
+        second: sigma, of the same shape.
 
     Example:
         >>> import torch
@@ -63,6 +75,10 @@ def trace_distance(first: Tensor, second: Tensor) -> Tensor:
 
 def hilbert_schmidt_distance(first: Tensor, second: Tensor) -> Tensor:
     """Return Tr (rho - sigma)**2, in [0, 2]; the square of a norm, so that it is smooth at zero.
+
+    Args:
+        first: rho, density matrices (..., d, d).
+        second: sigma, of the same shape.
 
     Example:
         >>> import torch

@@ -34,7 +34,13 @@ class CircuitBank(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Make a layer of each circuit; the arguments are those of `quantum_layer`.
+        """Make a layer of each circuit, as `quantum_layer` does.
+
+        Args:
+            variationals: The circuits.
+            backend: Where they run.
+            gradient: A method that the backend supports; its best one where omitted.
+            generator: Source of random initial weights; torch's own where omitted.
 
         Raises:
             CircuitError: There is no circuit.

@@ -37,7 +37,12 @@ class QuantumLayer(TorchConnector):
     """
 
     def __init__(self, network: BroadcastEstimatorQNN, initial_weights: Tensor) -> None:
-        """Wrap a network with weights (n_weights,); `quantum_layer` makes both."""
+        """Wrap a network with weights (n_weights,); `quantum_layer` makes both.
+
+        Args:
+            network: The circuit with its backend.
+            initial_weights: Shape (n_weights,).
+        """
         # The stock constructor would register the weights twice; only nn.Module's is called.
         nn.Module.__init__(self)
         self._neural_network: BroadcastEstimatorQNN = network
@@ -202,6 +207,10 @@ def continue_at(module: nn.Module, step: int) -> None:
 
     A training run that does so before each step draws the same errors and perturbations when it is
     interrupted and resumed as when it is not.
+
+    Args:
+        module: Any module that holds circuits.
+        step: The number of the step, from 0.
 
     Example:
         >>> import torch

@@ -54,7 +54,12 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     ) -> None:
         """Wrap a circuit, with the adjoint method and a new stream where they are omitted.
 
-        The circuit goes through `pass_manager` first, and the observables follow its layout.
+        Args:
+            variational: The circuit.
+            backend: Where it runs.
+            gradient_method: How it is differentiated.
+            stream: Random numbers of gradient methods that draw some.
+            pass_manager: What the circuit goes through first; the observables follow its layout.
         """
         if pass_manager is not None:
             passed = pass_manager.run(variational.circuit)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qhybrid.cli.main import COMMANDS, main
+from qhybrid.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,17 +21,6 @@ def test_python_blocks_of_the_readme_run(number: int, capsys: pytest.CaptureFixt
     shown = ("tensor(", "two-qubit gates")
     assert len(blocks) == len(shown)
     assert shown[number] in capsys.readouterr().out
-
-
-def test_commands_of_the_readme_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    found = re.findall(r"\bqhybrid (\w+)((?: [^`&|\n]+)?)", README)
-    used = [(name, flags) for name, flags in found if name in COMMANDS]
-    assert {name for name, _ in used} >= {"train", "sample", "models", "backends", "datasets"}
-    for name, flags in used:
-        assert main([name, "--help"]) == 0
-        shown = capsys.readouterr().out
-        for flag in re.findall(r"--[a-z-]+", flags):
-            assert flag in shown, f"qhybrid {name} {flag}"
 
 
 def test_ci_takes_its_command_from_the_readme() -> None:

@@ -12,6 +12,8 @@ from tests.integration.conftest import QUICK
 from tests.integration.pages import PAGES, ROOT, commands, inline_commands, python_blocks
 
 GUIDES = [ROOT / "docs" / f"own-{what}.md" for what in ("data", "ansatz", "backend")]
+ELSEWHERE = [ROOT / "README.md", ROOT / "docs" / "reports.md"]
+"""Tests of their own look at what their blocks print."""
 PROGRAMS = {".", "mypy", "pip", "ruff", "sphinx-build"}
 """Other programs that pages start, as CI does."""
 
@@ -31,7 +33,7 @@ def run_blocks(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if python_blocks(page) and page not in GUIDES],
+    [page for page in PAGES if python_blocks(page) and page not in (*GUIDES, *ELSEWHERE)],
     ids=lambda page: page.stem,
 )
 def test_blocks_run(page: Path, page_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

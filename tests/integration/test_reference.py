@@ -3,8 +3,10 @@
 import doctest
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,11 @@ def documented() -> Iterator[str]:
 NAMES = list(documented())
 
 
+def found(name: str) -> Any:
+    module, _, thing = name.rpartition(".")
+    return getattr(importlib.import_module(module), thing)
+
+
 def run_example(text: str, name: str) -> int:
     """Run what begins with `>>>` in a text, and return how many lines that was."""
     test = doctest.DocTestParser().get_doctest(text, {}, name, name, 0)
@@ -53,9 +60,14 @@ def run_example(text: str, name: str) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_names_have_examples(name: str, page_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(page_runs)
-    module, _, thing = name.rpartition(".")
-    text = inspect.getdoc(getattr(importlib.import_module(module), thing))
-    assert run_example(text or "", name) > 0
+    assert run_example(inspect.getdoc(found(name)) or "", name) > 0
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if inspect.isfunction(found(name))])
+def test_arguments_are_described(name: str) -> None:
+    _, _, text = (inspect.getdoc(found(name)) or "").partition("Args:\n")
+    described = set(re.findall(r"^ {4}(\w+):", text, re.MULTILINE))
+    assert set(inspect.signature(found(name)).parameters) <= described
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

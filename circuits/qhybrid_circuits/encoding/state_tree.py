@@ -55,6 +55,9 @@ def with_preparation_gates(circuit: QuantumCircuit) -> PreparedCircuit:
     Encodings of numbers stay: they know better gates themselves. Where there is nothing to replace
     the circuit is returned as it is. Instructions that hold encodings are decomposed.
 
+    Args:
+        circuit: Its encodings may be symbolic; it is left as it is.
+
     Raises:
         CircuitError: A symbolic encoding is not the first instruction on its qubits.
 

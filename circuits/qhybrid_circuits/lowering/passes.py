@@ -35,8 +35,12 @@ def pass_manager(
     Measurements at the end are put where the qubits end. A circuit as wide as the target and in its
     gates is left as it is, so that to run the manager on a result changes nothing.
 
-    The arguments are those of `lower`; if `observables` is None, the qubits measured in a circuit
-    count, or all.
+    Args:
+        target: The QPU.
+        observables: What will be measured; the qubits measured in a circuit, or all, if None.
+        fractional: Use rx of any angle and rzz between 0 and pi/2.
+        seeds: Seeds for Qiskit's passes, where they are used.
+        cache: A folder for results, True for the user's cache folder, or False for none.
 
     Raises:
         CircuitError: `fractional` is asked for of a target without cz. Also from the manager's

@@ -18,6 +18,10 @@ def with_readout_error(
     string on k qubits becomes up to 2**k strings where readings are asymmetric, and stays one where
     they are not.
 
+    Args:
+        observable: On all qubits of the circuit.
+        confusion: Qubit -> probabilities (2, 2) of reading m where it holds t, at [t, m].
+
     Example:
         >>> import numpy as np
         >>> from qiskit.quantum_info import SparsePauliOp

@@ -102,6 +102,10 @@ def circuit_health(variational: VariationalCircuit, *, seed: int = 0) -> Circuit
     everywhere is zero at a random point with probability zero. Inputs and weights are uniform in
     [-pi, pi), drawn from `seed`.
 
+    Args:
+        variational: The circuit.
+        seed: Of the random points.
+
     Raises:
         CircuitError: A gate is not known to the engine.
         RequestError: The circuit's state does not fit into memory.
@@ -132,6 +136,11 @@ def dead_weights(
     """Return the indices of the weights that no output depends on, as `circuit_health` finds them.
 
     In float32, derivatives below 1e-5 count as zero; its findings should be confirmed in float64.
+
+    Args:
+        variational: The circuit.
+        seed: Of the random points.
+        dtype: The precision of the derivatives.
 
     Example:
         >>> from qhybrid_circuits import build_ansatz

@@ -51,6 +51,7 @@ def test_a_pipeline_draws_what_sampling_draws(run: Run, export: Path, tmp_path: 
     assert [image.mode for image in drawn.images] == ["L"] * 3
     found = np.stack([np.asarray(image)[..., None] for image in drawn.images])
     np.testing.assert_array_equal(found, wanted)
+    assert repr(drawn) == "PipelineOutput(3 images)"
     assert drawn._repr_png_().startswith(b"\x89PNG")
     grid = run.newest_grid()
     assert grid is not None

@@ -117,11 +117,8 @@ class FramePlan:
 
 def anticommute(one: Any, other: Any) -> Any:
     """Return elementwise whether Pauli operators anticommute."""
-    low = (1 << BITS) - 1
-    return _PARITY[(one & low) & (other >> BITS)] ^ _PARITY[(one >> BITS) & (other & low)]
-
-
-_PARITY = np.array([bin(value).count("1") % 2 == 1 for value in range(1 << BITS)])
+    x, z = other & (1 << BITS) - 1, other >> BITS
+    return (np.bitwise_count(one & (z | x << BITS)) & 1) == 1
 
 
 def find_frames(problem: FrameProblem) -> FramePlan | None:
@@ -184,7 +181,7 @@ class _Search:
             home = np.flatnonzero(children.done.all(axis=1) & (spread == 2 * size))
             if len(home):
                 return self._traced(history, children.take(home[:1]), starts)
-            children = self._best(children, spread)
+            children = self._best(children, history[-1].done, spread)
             if not len(children.done):
                 return None
             history.append(children)
@@ -267,10 +264,14 @@ class _Search:
             total += anticommute(operators, first) | anticommute(operators, second)
         return total
 
-    def _best(self, children: _States, spread: NDArray[np.int64]) -> _States:
+    def _best(self, children: _States, former: Bools, spread: NDArray[np.int64]) -> _States:
         """Keep the most promising states, one of those with the same frame, and no former one."""
         count = children.done.sum(axis=1)
-        score = count - _SPREAD * (spread - spread.min(initial=0)) - _AHEAD * self._ahead(children)
+        score = (
+            count
+            - _SPREAD * (spread - spread.min(initial=0))
+            - _AHEAD * self._ahead(children, former)
+        )
         kept = []
         for index, key in self._keys(children.frames, np.argsort(-score, kind="stable")):
             if self.seen.get(key, -1) < count[index]:
@@ -288,9 +289,11 @@ class _Search:
             three.sort(axis=-1)
             yield from zip(block.tolist(), (key.tobytes() for key in three), strict=True)
 
-    def _ahead(self, states: _States) -> NDArray[np.float64]:
+    def _ahead(self, states: _States, former: Bools) -> NDArray[np.float64]:
         """Return over how many more vertices than one the coming rotations are spread."""
-        order = np.argsort(states.done, axis=1, kind="stable")[:, :_WINDOW]
+        order = _coming(former)[states.parents]
+        changed = np.flatnonzero((states.done != former[states.parents]).any(axis=1))
+        order[changed] = _coming(states.done[changed])  # seldom many
         left = ~np.take_along_axis(states.done, order, axis=1)
         operators = np.where(left, self.operators[order], 0).astype(np.uint16)
         far = self._spread(states.frames, operators) - 1.0
@@ -315,6 +318,11 @@ class _Search:
             moves.append(Move((u, v), operators, turn))
             state, row = former, row_before
         return FramePlan(tuple(int(q) for q in starts[row]), tuple(reversed(moves)))
+
+
+def _coming(done: Bools) -> Indices:
+    """Return the numbers of the next events that have not happened, (W, _WINDOW)."""
+    return np.argsort(done, axis=1, kind="stable")[:, :_WINDOW]
 
 
 def _operator(frame: Ints, which: int) -> Ints:
