@@ -63,8 +63,9 @@ def draw(found: dict[str, dict[str, list[float]]], backend: str) -> None:
         axes.plot(*zip(*front(figures), strict=True), color="0.7", zorder=0)
         for name, marker in zip(MITIGATIONS, "osD^vP", strict=True):
             if name in figures:
-                axes.plot(*figures[name], marker, label=name)
-        axes.set(title=f"{circuit} on {backend}", xlim=(0, None), ylim=(0, None))
+                axes.plot(*figures[name], marker, label=name, fillstyle="none", ms=8)
+        most = [1.1 * max(column) for column in zip(*figures.values(), strict=True)]
+        axes.set(title=f"{circuit} on {backend}", xlim=(0, most[0]), ylim=(0, most[1]))
         axes.set(xlabel="estimated QPU seconds", ylabel="root mean square error")
     all_axes[0][-1].legend(loc="lower right")
     figure.savefig(PICTURE, dpi=100)

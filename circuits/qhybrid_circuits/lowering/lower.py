@@ -133,7 +133,7 @@ def lower(
         # New weights do not change which is better, so that Qiskit's passes run once a structure.
         structure = routing_problem(blocks, planner.fractional)
         key = content_key("better", structure, device_content, measured, _COMPARED)
-        chosen = store.recall_json(key, better, list, list)
+        chosen: list[int] = store.recall_json(key, better, list, list)
         if not found or couplings.num_qubits <= 2 * bound.num_qubits:
             chosen = [*dict.fromkeys([*chosen, *seeds])]
         return _best(found + by_qiskit(chosen))

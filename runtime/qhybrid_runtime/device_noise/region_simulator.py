@@ -16,8 +16,8 @@ from qhybrid_runtime.device_noise.device_noise import DeviceNoise
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler
 from qhybrid_runtime.device_noise.noisy_circuit import NoisyCircuit, with_device_noise
 from qhybrid_runtime.device_noise.two_qubit_runs import connected_qubits
-from qhybrid_runtime.engine.cpu.readings import draw_readings
 from qhybrid_runtime.engine.program import compile_program
+from qhybrid_runtime.engine.readings import draw_readings
 
 #: Qubits up to which every shot with an error is a trajectory of its own.
 _FEW_QUBITS = 6

@@ -3,9 +3,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Statevector
 
-from qhybrid_runtime.engine.cpu.readings import draw_readings
 from qhybrid_runtime.engine.error_site import ErrorSite
 from qhybrid_runtime.engine.program import compile_program
+from qhybrid_runtime.engine.readings import draw_readings
 
 
 def test_readings_have_the_probabilities_of_the_state(rng: np.random.Generator) -> None:

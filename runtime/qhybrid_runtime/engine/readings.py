@@ -8,11 +8,14 @@ from numpy.random import Generator
 from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_runtime.checks import check_memory
-from qhybrid_runtime.engine.cpu.executor import KEPT_BYTES, CpuExecutor
+from qhybrid_runtime.engine.cpu.executor import CpuExecutor
 from qhybrid_runtime.engine.cpu.lanes import LANES
 from qhybrid_runtime.engine.expectations import executor_for
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import Program
+
+#: Bytes of final states that are computed at once; their probabilities take some times as many.
+_AT_ONCE = 1 << 25
 
 
 def draw_readings(
@@ -35,7 +38,7 @@ def draw_readings(
     # Of each task: real and imaginary parts of all registers, for each of its samples.
     task_bytes = 2 * executor.layout.size * LANES * inputs.itemsize
     check_memory(f"Simulating {program.num_qubits} qubits", 2 * task_bytes)
-    at_once = LANES * max(1, KEPT_BYTES // task_bytes)
+    at_once = LANES * max(1, _AT_ONCE // task_bytes)
     bits = np.empty((len(inputs), shots, program.num_qubits), dtype=bool)
     for first in range(0, len(inputs), at_once):
         part = slice(first, first + at_once)
@@ -59,4 +62,4 @@ def _probabilities(
     size, final = 1 << program.num_qubits, executor.layout.final
     amplitudes = states.reshape(len(states), -1, 2, LANES)[:, final : final + size]
     probabilities = np.square(amplitudes, dtype=np.float64).sum(axis=2)
-    return probabilities.transpose(0, 2, 1).reshape(-1, size)[: len(inputs)]
+    return np.asarray(probabilities.transpose(0, 2, 1).reshape(-1, size)[: len(inputs)])
