@@ -31,7 +31,10 @@ _ENTRY = "qhybrid"
 
 
 def save_model(
-    model: nn.Module | Mapping[str, Tensor], spec: ModelSpec, folder: Path | str
+    model: nn.Module | Mapping[str, Tensor],
+    spec: ModelSpec,
+    folder: Path | str,
+    images: str | None = None,
 ) -> None:
     """Write model.safetensors and model.json; a reader never sees half a file.
 
@@ -39,11 +42,13 @@ def save_model(
         model: The model or its state_dict, e.g. with averaged weights.
         spec: What the model was built from.
         folder: Where to; made when it does not exist.
+        images: The data set that it was trained on, if any.
     """
     folder = Path(folder)
     state = model.state_dict() if isinstance(model, nn.Module) else model
     save_weights(state, spec, folder / WEIGHTS_FILE)
-    write_spec(folder, spec, {name: list(tensor.shape) for name, tensor in state.items()})
+    shapes = {name: list(tensor.shape) for name, tensor in state.items()}
+    write_spec(folder, spec, shapes, images)
 
 
 def save_weights(state: Mapping[str, Tensor], spec: ModelSpec, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from qhybrid.diffusion.samplers import check_sampler, sampler_steps
 from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
 from qhybrid.memory import check_memory
-from qhybrid.models.model_file import read_spec
+from qhybrid.models.model_file import read_images, read_spec
 from qhybrid.models.rows import MODELS
 from qhybrid.models.spec import ModelSpec
 from qhybrid.run_folder import Run
@@ -282,4 +282,10 @@ def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
                 f"'{run.folder}' holds another model than its config.toml describes: {key} is "
                 f"{getattr(spec, key)}, not {wanted}; restore the run's own files"
             )
+    images = read_images(run.folder)
+    if spec.row.process.latents and images not in (None, config.data.dataset):
+        raise RequestError(
+            f"the autoencoder in '{run.folder}' was trained on {images}, not on "
+            f"{config.data.dataset}, which its config.toml names; restore the run's own files"
+        )
     return spec

@@ -64,7 +64,8 @@ class CheckpointKeeper(StepHook):
         self._check_finite(state)
         with self._stop.held_off(), state.clock.paused():
             with state.ema.swapped(state.model):
-                save_model(state.model, self._spec, self._run.folder)
+                images = self._run.config().data.dataset
+                save_model(state.model, self._spec, self._run.folder, images)
             # In memory first: torch does not say of a write that failed why it did.
             content = io.BytesIO()
             with replacing(self._run.checkpoint(state.step)) as temporary:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,12 @@ def test_a_missing_autoencoder_is_named(run: Run, tmp_path: Path) -> None:
     save_model(kept, read_spec(run.folder), tmp_path)
     with pytest.raises(RequestError, match=r"missing: autoencoder\.decoder"):
         load_model(tmp_path)
+
+
+def test_the_model_of_a_run_on_other_images_is_named(run: Run, tmp_path: Path) -> None:
+    """The files of one run were copied over another's, whose autoencoder has the same shapes."""
+    copy = Run(shutil.copytree(run.folder, tmp_path / "copy"))
+    settings = copy.config_file.read_text()
+    copy.config_file.write_text(settings.replace('dataset = "digits"', 'dataset = "mnist"'))
+    with pytest.raises(RequestError, match="was trained on digits, not on mnist, which its config"):
+        plan_sampling(copy, SamplingRequest())
