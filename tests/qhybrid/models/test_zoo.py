@@ -4,15 +4,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from zoo_checks import batch, convs, generator
 
 from qhybrid.models.catalog import catalog
 from qhybrid.models.control import circuit_places
-from qhybrid.models.quantum_vertex import (
-    QuantumResNetBlock,
-    QuantumVertexConv,
-    ReusedOutputsBlock,
-    SharedWeightsBlock,
-)
 from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid.models.row import CONTROL
 from qhybrid.models.rows import CONDITIONAL, HYBRIDS_WITH_CONTROL, MODEL_NAMES, MODELS
@@ -87,10 +82,6 @@ ROUNDS = {
 ENTRIES = {entry["name"]: entry for entry in catalog()}
 
 
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _quantum_layers(model: torch.nn.Module) -> list[QuantumLayer]:
     return [m for m in model.modules() if isinstance(m, QuantumLayer)]
 
@@ -109,14 +100,6 @@ def _evaluations(model: torch.nn.Module) -> Iterator[list[int]]:
     yield rounds
     for hook in hooks:
         hook.remove()
-
-
-def _convs(model: torch.nn.Module) -> list[QuantumVertexConv]:
-    return [m for m in model.modules() if isinstance(m, QuantumVertexConv)]
-
-
-def _batch(seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(2, 1, 8, 8, generator=_generator(seed)), torch.tensor([20, 700])
 
 
 @pytest.fixture(scope="module", params=MODEL_NAMES)
@@ -174,8 +157,8 @@ def test_circuits_of_variants(name: str, variant: str, rounds: tuple[int, int]) 
 def test_gradients_of_variants_are_differences(name: str, variant: str) -> None:
     """In double precision, of a weight of every circuit, one beside them and one of the stem."""
     spec = ModelSpec(name, 8, dim=8, ansatz_layers=1, variant=variant)
-    model = build_model(spec, generator=_generator()).double()
-    images, times = _batch()
+    model = build_model(spec, generator=generator()).double()
+    images, times = batch()
     images = images.double()
     model(images, times).square().sum().backward()
     weights = [layer.weight for layer in _quantum_layers(model)]
@@ -197,14 +180,14 @@ def test_gradients_of_variants_are_differences(name: str, variant: str) -> None:
 @pytest.mark.parametrize("name", ["1hqconv-qvunet", "1fqconv-qvunet-control"])
 def test_scaled_models_have_the_papers_weights_and_more_influence(name: str) -> None:
     paper, scaled = (
-        build_model(ModelSpec(name, 8, ansatz_layers=1, variant=variant), generator=_generator())
+        build_model(ModelSpec(name, 8, ansatz_layers=1, variant=variant), generator=generator())
         for variant in ("paper", "scaled")
     )
     theirs, ours = paper.state_dict(), scaled.state_dict()
     assert list(theirs) == list(ours)
     assert all(torch.equal(theirs[key], ours[key]) for key in theirs)
     changes = [
-        influence(model, _batch(), modules=circuit_places(model)).mean.output
+        influence(model, batch(), modules=circuit_places(model)).mean.output
         for model in (paper, scaled)
     ]
     assert changes[1] > 4 * changes[0]
@@ -220,7 +203,7 @@ def test_circuits_are_those_of_the_catalog(name: str) -> None:
     spec = ModelSpec(name)
     model, entry = build_model(spec), ENTRIES[name]
     with _evaluations(model) as rounds, torch.no_grad():
-        model(torch.randn(1, *spec.input_shape, generator=_generator()), torch.tensor([5]))
+        model(torch.randn(1, *spec.input_shape, generator=generator()), torch.tensor([5]))
     assert (entry["rounds_per_step"], entry["circuits_per_step"]) == (len(rounds), sum(rounds))
     kind = [key for key in ROUNDS if key in name]
     without = not MODELS[name].circuits
@@ -250,8 +233,8 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
     """In double precision, where a gradient that is zero but for rounding is below 1e-15."""
     if MODELS[name].conditions:
         pytest.skip("it takes no images, see test_quantum_bottleneck.py and test_latent.py")
-    model = build_model(ModelSpec(name, image_size=8), generator=_generator()).double()
-    images, times = _batch()
+    model = build_model(ModelSpec(name, image_size=8), generator=generator()).double()
+    images, times = batch()
     model(images.double(), times).square().sum().backward()
     parameters = dict(model.named_parameters())
     assert all(p.grad is not None for p in parameters.values())
@@ -275,8 +258,8 @@ def test_shapes_of_a_hybrid(size: int, channels: int) -> None:
 def test_one_generator_makes_all_weights() -> None:
     spec = ModelSpec("1hqconv-qvunet", image_size=8, dim=2)
     before = torch.random.get_rng_state()
-    first, again = (build_model(spec, generator=_generator(3)).state_dict() for _ in range(2))
-    other = build_model(spec, generator=_generator(4)).state_dict()
+    first, again = (build_model(spec, generator=generator(3)).state_dict() for _ in range(2))
+    other = build_model(spec, generator=generator(4)).state_dict()
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["stem.weight"], other["stem.weight"])
@@ -293,95 +276,6 @@ def test_a_vertex_too_narrow_for_the_circuits_is_refused() -> None:
 
 
 def test_the_full_vertex_uses_up_any_width() -> None:
-    for conv in _convs(build_model(ModelSpec("fullfqconv-qvunet", image_size=8, dim=2))):
+    for conv in convs(build_model(ModelSpec("fullfqconv-qvunet", image_size=8, dim=2))):
         assert conv.circuit_channels == [3, 3, 1, 1]
         assert conv.classical is None
-
-
-def _released(name: str) -> torch.nn.Module:
-    spec = ModelSpec(name, image_size=8, dim=2, ansatz_layers=1, variant="released")
-    return build_model(spec, generator=_generator())
-
-
-def test_released_models_flatten_pixel_major() -> None:
-    """Departure 2."""
-    assert all(conv.pixel_major for conv in _convs(_released("1fqconv-qvunet")))
-    paper = build_model(ModelSpec("1fqconv-qvunet", 8, dim=2, ansatz_layers=1))
-    assert not any(conv.pixel_major for conv in _convs(paper))
-    assert all(type(b) is QuantumResNetBlock for b in (paper.vertex.first, paper.vertex.second))
-
-
-def test_released_partial_vertex_reuses_the_first_outputs() -> None:
-    """Departure 3: the second convolution's circuits are never evaluated."""
-    model = _released("1hqconv-qvunet")
-    blocks = [m for m in model.modules() if isinstance(m, ReusedOutputsBlock)]
-    assert len(blocks) == 2
-    measured: list[QuantumVertexConv] = []
-    joined: list[torch.Tensor] = []
-    for block in blocks:
-        for conv in (block.first, block.second):
-            conv.bank.register_forward_hook(lambda *_, conv=conv: measured.append(conv))
-        block.second_norm.register_forward_hook(lambda _, args, __: joined.append(args[0]))
-        block.first_norm.register_forward_hook(lambda _, args, __: joined.append(args[0]))
-    images, times = _batch()
-    before = model(images, times)
-    assert measured == [block.first for block in blocks]
-    torch.testing.assert_close(joined[0][:, :3], joined[1][:, :3])
-    assert not torch.allclose(joined[0][:, 3:], joined[1][:, 3:])
-    for block in blocks:
-        block.second.bank.layers[0].weight.data.add_(0.3)
-    assert torch.equal(model(images, times), before)
-    before.square().sum().backward()
-    for block in blocks:
-        assert block.second.bank.layers[0].weight.grad is None
-        assert block.first.bank.layers[0].weight.grad.any()
-
-
-def test_released_full_vertex_shares_the_last_circuits_weights() -> None:
-    """Departure 4, and no departure 3: the other circuits of the second convolution are its own."""
-    model = _released("fullfqconv-qvunet")
-    block = model.vertex.first
-    assert isinstance(block, SharedWeightsBlock)
-    assert block.shared == (2, 3)
-    x, time = torch.randn(2, 8, 2, 2, generator=_generator(5)), torch.randn(2, 8)
-    before = block(x, time)
-    before.square().sum().backward()
-    for index in range(4):
-        own = block.second.bank.layers[index].weight.grad
-        assert (own is None) == (index in block.shared)
-        assert block.first.bank.layers[index].weight.grad.any()
-
-    block.second.bank.layers[3].weight.data.add_(0.3)
-    assert torch.equal(block(x, time), before)
-    unshared = QuantumResNetBlock.forward
-    assert not torch.allclose(unshared(block, x, time), before)
-    for index in block.shared:
-        own = block.second.bank.layers[index].weight
-        own.data.copy_(block.first.bank.layers[index].weight)
-    torch.testing.assert_close(unshared(block, x, time), before)
-    block.second.bank.layers[0].weight.data.add_(0.3)
-    assert not torch.allclose(block(x, time), before)
-
-
-def test_released_models_normalize_over_positions() -> None:
-    """Departure 6, the only one of the classical U-Net."""
-    released = _released("unet")
-    spec = ModelSpec("unet", image_size=8, dim=2, ansatz_layers=1)
-    paper = build_model(spec, generator=_generator())
-    x = torch.randn(2, 8, 2, 2, generator=_generator(5))
-    ours, theirs = paper.vertex.attention, released.vertex.attention
-    assert all(torch.equal(ours.state_dict()[k], v) for k, v in theirs.state_dict().items())
-    assert not torch.allclose(ours(x), theirs(x))
-    assert torch.equal(
-        paper.vertex.first(x, x[:, :, 0, 0]), released.vertex.first(x, x[:, :, 0, 0])
-    )
-
-
-def test_released_hqconv_is_the_released_ansatz() -> None:
-    """Departure 1: only the first 4 weights of a layer act."""
-    model = _released("1hqconv-qvunet").double()
-    images, times = _batch()
-    model(images.double(), times).square().sum().backward()
-    gradient = model.vertex.first.first.bank.layers[0].weight.grad.abs()
-    assert int((gradient > 1e-12).sum()) <= 4
-    assert gradient.max() > 0

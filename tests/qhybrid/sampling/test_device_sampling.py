@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_requests import FEW, manifest
 from rich.console import Console
 from service_double import ServiceDouble
 
@@ -22,21 +23,11 @@ from qhybrid.run_lock import locked
 from qhybrid.sampling import session
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.outcome import BillDeclined, SamplingInterrupted
-from qhybrid.sampling.plan import plan_sampling
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import bill_of, sample_run
 from qhybrid_circuits.errors import QpuLimitError, RequestError
 from qhybrid_runtime.backends.ibm import IbmBackend
-from qhybrid_runtime.hardware import mitigation
 from qhybrid_runtime.hardware.targets import fake_target
-
-FEW = SamplingRequest(
-    num_images=2,
-    steps=2,
-    device="cpu",
-    backend="fake_nighthawk",
-    execution=ExecutionRequest(shots=64),
-)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +46,6 @@ def started(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def images(sampling: SamplingRun) -> np.ndarray:
     with np.load(sampling.images_file) as arrays:
         return np.asarray(arrays["images"])
-
-
-def manifest(sampling: SamplingRun) -> dict[str, object]:
-    content: dict[str, object] = json.loads(sampling.manifest_file.read_text())
-    return content
 
 
 def test_a_step_is_four_rounds_of_one_job(drawn: SamplingRun) -> None:
@@ -357,37 +343,3 @@ def test_a_plan_with_nothing_left_has_a_bill(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("typer.confirm", asked.append)
     _ask(bill)
     assert asked == ["Spend about 16 QPU seconds, though the plan has none left?"]
-
-
-def test_auto_takes_the_most_accurate_mitigation_that_pays_and_is_within_the_limit(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def chosen(limit: float | None, *, fractional: bool = False) -> str | None:
-        execution = ExecutionRequest(shots=64, mitigate="auto", fractional=fractional)
-        request = replace(FEW, execution=execution, max_qpu_seconds=limit)
-        plan = session.settled(plan_sampling(run, request), Console(quiet=True))
-        return plan.execution.mitigate
-
-    bills = {
-        name: bill_of(run, replace(FEW, execution=ExecutionRequest(shots=64, mitigate=name)))
-        for name in ("none", "readout", "zne")
-    }
-    none, readout, zne = (each.bill.qpu_seconds for each in bills.values())
-    assert none < readout < zne
-    success = bills["zne"].bill.success_probability
-    assert success is not None
-    monkeypatch.setattr(mitigation, "WORTH_EXTRAPOLATING", success)
-    assert chosen(None) == chosen(zne + 0.01) == "zne"
-    assert chosen(zne - 0.01) == "readout"
-    assert chosen(zne + 0.01, fractional=True) == "readout"
-    assert chosen(readout - 0.01) == "none"
-    monkeypatch.setattr(mitigation, "WORTH_EXTRAPOLATING", success - 0.01)
-    assert chosen(None) == "readout"
-
-
-def test_a_run_of_auto_is_resumed_with_what_was_chosen(run: Run, tmp_path: Path) -> None:
-    auto = replace(FEW, execution=ExecutionRequest(shots=64, mitigate="auto"))
-    with pytest.raises(QpuLimitError):
-        sample_run(run, replace(auto, max_qpu_seconds=0.0), out=tmp_path / "run")
-    drawn = sample_run(run, replace(auto, max_qpu_seconds=99.0), out=tmp_path / "run", resume=True)
-    assert drawn.plan().execution.mitigate == "none"

@@ -322,20 +322,6 @@ def test_a_failed_save_leaves_the_checkpoint_before(
     assert files == ["step-0000005.ckpt"]
 
 
-def test_bf16_trains(tmp_path: Path) -> None:
-    config = small(**{"training.precision": "bf16", "training.max_steps": 2})
-    run = train(config, out=tmp_path / "run")
-    assert {tensor.dtype for tensor in load_file(run.model_file).values()} == {torch.float32}
-    assert 0 < float(rows(run)[-1]["loss"]) < 10
-
-
-def test_a_missing_gpu_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RequestError, match="'cuda' is not available"):
-        train(small(**{"training.device": "cuda"}), out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_checkpoint_under_the_name_of_another_step_is_refused(stopped: Run) -> None:
     stopped.checkpoint(1).rename(stopped.checkpoint(7))
     with pytest.raises(RequestError, match="not a readable checkpoint"):
