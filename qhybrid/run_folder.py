@@ -16,6 +16,8 @@ RUNS = Path("runs")
 GROUP_FILE = "group.toml"
 """What the folder of runs of several seeds has, see `qhybrid.run_group`."""
 
+EXPORTED = "config.json"
+"""File of an exported model, by the layout of the Hugging Face hub."""
 _MARKS = ("config.toml", GROUP_FILE)
 
 
@@ -193,6 +195,8 @@ def open_run(folder: Path) -> Run:
         missing = f"there is no folder '{folder}'"
     elif not folder.is_dir():
         missing = f"'{folder}' is a file, not a run folder"
+        if folder.suffix in (".qasm", ".qpy"):
+            raise RequestError(f"{missing}; `qhybrid bill {folder}` says what its circuits cost")
     elif (folder / GROUP_FILE).is_file():
         raise RequestError(
             f"'{folder}' is a group of runs with different seeds; name one of them, e.g. "
@@ -248,6 +252,8 @@ def check_free(folder: Path) -> None:
         RequestError: The folder has something in it already, or is a file.
     """
     folder = user_path(folder)
+    if all((folder / mark).exists() for mark in (EXPORTED, _MARKS[0])):
+        raise RequestError(f"'{folder}' holds an exported model; choose another --out")
     if any((folder / mark).exists() for mark in _MARKS):
         raise RequestError(
             f"'{folder}' holds a run already; continue it with `qhybrid train --resume --out "

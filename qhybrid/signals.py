@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,14 +31,23 @@ def handling(
 _AGAIN_SECONDS = 0.05
 """How long an import is given before it is looked for again."""
 
+_TOLD_AFTER = 10
+"""Looks after which the user is told what is waited for."""
+
+_looks = 0
+
 
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, as Python does on Ctrl-C, but after an import that is going on.
 
     Libraries in C++ end the process, without a line, where it is raised while they are loaded.
     """
+    global _looks
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
+            _looks += 1
+            if _looks == _TOLD_AFTER:
+                print("stopping as soon as libraries are loaded", file=sys.stderr)  # noqa: T201
             again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number))
             again.daemon = True
             again.start()

@@ -53,9 +53,9 @@ class VariationalCircuit:
 
         Raises:
             CircuitError: A parameter of the circuit is neither input nor weight, or both, or listed
-                twice; an observable has another number of qubits, is not Hermitian or is zero;
-                there is no observable, or one where there should be a sequence; the circuit
-                measures before its end, or has another instruction that is no gate.
+                twice, or no Parameter; an observable has another number of qubits, is not Hermitian
+                or is zero; there is no observable, or one where there should be a sequence; the
+                circuit measures before its end, or has another instruction that is no gate.
         """
         if isinstance(self.observables, SparsePauliOp):
             # Its terms would become outputs of their own.
@@ -65,6 +65,13 @@ class VariationalCircuit:
             )
         for field in ("inputs", "weights", "observables"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        for name in ("inputs", "weights"):
+            wrong = [each for each in getattr(self, name) if not isinstance(each, Parameter)]
+            if wrong:
+                raise CircuitError(
+                    f"Argument `{name}` of circuit '{self.name}' must be Parameters of the "
+                    f"circuit, but has {wrong[0]!r}; circuit.get_parameter(name) finds one by name"
+                )
         transpiled = self.circuit.layout is not None
         self._set(plain_circuit(self.circuit, self.name), laid_out(self.circuit, self.observables))
         self._check_parameters()

@@ -44,7 +44,10 @@ def read_images(folder: Path | str) -> str | None:
 
 
 def write_spec(
-    folder: Path, spec: ModelSpec, tensors: Mapping[str, list[int]], images: str | None
+    folder: Path,
+    spec: ModelSpec,
+    tensors: Mapping[str, list[int]],
+    images: str | None = None,
 ) -> None:
     """Write model.json: format version, specification, data set, name and shape of each tensor."""
     content = {"format": FORMAT, "spec": spec.to_dict(), "tensors": dict(tensors)}

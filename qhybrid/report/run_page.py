@@ -139,7 +139,7 @@ def _figures(run: Run, series: Mapping[str, list[tuple[int, dict[str, float]]]])
         "Measured while the model was trained."
         if found
         else "Nothing was measured in training: qhybrid train --evaluate-every N does so; "
-        f"qhybrid evaluate {run.folder} measures a finished run."
+        f"qhybrid evaluate {run.folder} measures a finished run, and stands further below."
     )
     return Part(title, tuple(found), note=note)
 

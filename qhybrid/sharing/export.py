@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qhybrid.files import user_path, write_json, write_text
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.spec import ModelSpec
-from qhybrid.run_folder import Run, claim_folder
+from qhybrid.run_folder import EXPORTED, Run, claim_folder
 from qhybrid.sharing.card import model_card
 from qhybrid.sharing.pipeline import load
 from qhybrid.version import __version__
@@ -72,7 +72,7 @@ def export_run(
     if grid is not None:
         shutil.copyfile(grid, folder / "grid.png")
     described = {"library_name": "qhybrid", "model_type": spec.name, "qhybrid_version": __version__}
-    write_json(folder / "config.json", {**described, "spec": spec.to_dict()})
+    write_json(folder / EXPORTED, {**described, "spec": spec.to_dict()})
     written: tuple[WrittenCircuit, ...] = ()
     if circuits or target:
         from qhybrid.sharing.circuits import write_circuits

@@ -63,6 +63,8 @@ class CheckpointKeeper(StepHook):
         """
         self._check_finite(state)
         with self._stop.held_off(), state.clock.paused():
+            # A model without this folder is no run that was stopped before its first checkpoint.
+            self._run.checkpoints.mkdir(exist_ok=True)
             with state.ema.swapped(state.model):
                 images = self._run.config().data.dataset
                 save_model(state.model, self._spec, self._run.folder, images)

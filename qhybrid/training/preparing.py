@@ -33,7 +33,8 @@ def prepare(run: Run, session: Session, console: Console) -> Dataset[tuple[Tenso
         handling([signal.SIGTERM], interrupt),
         progress_bar(console, *columns) as bar,
     ):
-        task = bar.add_task("autoencoder", total=None)
+        shown = session.spec.row.process.latents
+        task = bar.add_task("autoencoder", total=None, visible=shown)
         try:
             prepared = module.process.prepare(
                 module.model,

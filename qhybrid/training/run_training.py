@@ -198,6 +198,11 @@ def _resume(run: Run, session: Session) -> None:
     checkpoint = run.newest_checkpoint()
     if checkpoint is not None:
         load_checkpoint(checkpoint, session.state)
+    elif run.model_file.exists() and not run.checkpoints.exists():
+        raise RequestError(
+            f"'{run.folder}' has a trained model, but no checkpoint to resume from, as an export "
+            f"or a copy without checkpoints; start from its weights with --init-from {run.folder}"
+        )
     evaluated = {int(row["step"]) for row in read_metrics(run.metrics_file) if not row["loss"]}
     is_evaluated = not session.config.evaluation.every or done in evaluated
     if done >= plan.total_steps and is_evaluated and _is_described(run, session):

@@ -151,7 +151,7 @@ _beside_the_compiler = _disable_dynamo(_evaluate_layers)
 
 def quantum_layer(
     variational: VariationalCircuit,
-    backend: Backend,
+    backend: Backend | str,
     gradient: str | GradientMethod | None = None,
     initial_weights: Tensor | np.ndarray | Sequence[float] | None = None,
     *,
@@ -161,7 +161,7 @@ def quantum_layer(
 
     Args:
         variational: The circuit.
-        backend: The backend that it runs on.
+        backend: The backend that it runs on, or its name.
         gradient: A method that the backend supports, by name or, with options, as an object
             (`Spsa(samples=4)`); the backend's best one where omitted.
         initial_weights: Shape (n_weights,); uniform in [0, 1) where omitted. Kept in single
@@ -169,7 +169,7 @@ def quantum_layer(
         generator: Source of random initial weights; torch's own where omitted.
 
     Raises:
-        UnknownNameError: There is no gradient method of this name.
+        UnknownNameError: There is no backend, or gradient method, of this name.
         RequestError: The backend does not support the gradient method.
         ShapeError: `initial_weights` has the wrong shape.
 
@@ -182,6 +182,10 @@ def quantum_layer(
         >>> layer(torch.zeros(5, 4)).shape
         torch.Size([5, 4])
     """
+    if isinstance(backend, str):
+        from qhybrid_runtime.backends.registry import get_backend
+
+        backend = get_backend(backend)
     method = gradient_method(backend, gradient)
     if initial_weights is None:
         weights = torch.rand(variational.num_weights, generator=generator)

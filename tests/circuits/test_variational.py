@@ -41,6 +41,7 @@ def test_bind_weights_checks_the_number() -> None:
     ("build", "message"),
     [
         (lambda: VariationalCircuit("c", circuit(), (X,), (), (Z,)), "but w is neither"),
+        (lambda: VariationalCircuit("c", circuit(), ("x",), (W,), (Z,)), "must be Parameters"),
         (lambda: VariationalCircuit("c", circuit(), (X, W), (W,), (Z,)), "w is listed more"),
         (lambda: VariationalCircuit("c", circuit(), (X,), (W,), ()), "at least one observable"),
         (

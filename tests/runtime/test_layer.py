@@ -73,6 +73,10 @@ def test_aer_and_statevector_agree_in_values_and_gradients(generator) -> None:
         torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
 
 
+def test_a_backend_may_be_its_name() -> None:
+    assert quantum_layer(hqconv(channels=1), "aer").backend.name == "aer"
+
+
 def test_a_forward_call_is_one_pub_with_explicit_precision(monkeypatch) -> None:
     backend, counter = counted(monkeypatch)
     layer = quantum_layer(hqconv(channels=2), backend)

@@ -12,7 +12,7 @@ import qhybrid
 from qhybrid.cli import main
 from qhybrid.files import sealed, write_json
 from qhybrid.models.storage import load_model
-from qhybrid.run_folder import Run
+from qhybrid.run_folder import Run, check_free
 from qhybrid.sampling.request import SamplingRequest
 from qhybrid.settings.sources import load_config
 from qhybrid_circuits.errors import RequestError, UnknownNameError
@@ -112,9 +112,18 @@ def test_wrong_requests_are_refused(
     with pytest.raises(RequestError, match="there is no folder"):
         qhybrid.from_pretrained(tmp_path / "none")
     for arguments, said in [
-        (["--out", str(export)], "holds a run already"),
+        (["--out", str(export)], "holds an exported model"),
         (["--out", str(tmp_path / "new"), "--target", "aer"], "--target must be a fake QPU"),
     ]:
         assert main(["export", str(run.folder), *arguments]) == 2
         assert said in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_an_export_is_not_trained_anew(export: Path) -> None:
+    weights = (export / "model.safetensors").read_bytes()
+    with pytest.raises(RequestError, match="no checkpoint to resume from, as an export or a copy"):
+        qhybrid.train(out=export, resume=True)
+    assert (export / "model.safetensors").read_bytes() == weights
+    with pytest.raises(RequestError, match="holds an exported model; choose another --out"):
+        check_free(export)
