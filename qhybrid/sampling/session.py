@@ -186,9 +186,8 @@ def _agree(
 ) -> None:
     """Say what will be spent, and ask where it is much."""
     qpu = bill.qpu
-    where = "simulated here" if qpu.simulated else f"{qpu.plan or 'no'} plan, {qpu.mode}"
     console.print(
-        f"{qpu.name} ({where}): {bill.rounds} rounds, {bill.bill.jobs} jobs, "
+        f"{qpu.described}: {bill.rounds} rounds, {bill.bill.jobs} jobs, "
         f"{bill.bill.executions:,} executions, about {bill.bill.qpu_seconds:.0f} QPU seconds",
         highlight=False,
         markup=False,

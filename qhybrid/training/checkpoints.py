@@ -16,7 +16,7 @@ from qhybrid.files import reading, replacing, sealed, unsealed
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.storage import read_pickled, save_model, save_weights
 from qhybrid.run_folder import Run
-from qhybrid.settings.training_sections import TrainingSection
+from qhybrid.settings.config import Config
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import StepHook, TrainingState
 from qhybrid.training.stopping import StopSignal
@@ -29,11 +29,10 @@ FORMAT = 2
 class CheckpointKeeper(StepHook):
     """Saves every few epochs, at the end, and when asked to stop; keeps the newest few."""
 
-    def __init__(
-        self, run: Run, spec: ModelSpec, training: TrainingSection, stop: StopSignal
-    ) -> None:
+    def __init__(self, run: Run, spec: ModelSpec, config: Config, stop: StopSignal) -> None:
         """Set up; signals to stop are held off while files are written."""
         self._run, self._spec, self._stop = run, spec, stop
+        self._images, training = config.data.dataset, config.training
         self._every, self._keep = training.checkpoint_every, training.keep_checkpoints
         self._epochs = training.keep_epochs or ()
 
@@ -66,8 +65,7 @@ class CheckpointKeeper(StepHook):
             # A model without this folder is no run that was stopped before its first checkpoint.
             self._run.checkpoints.mkdir(exist_ok=True)
             with state.ema.swapped(state.model):
-                images = self._run.config().data.dataset
-                save_model(state.model, self._spec, self._run.folder, images)
+                save_model(state.model, self._spec, self._run.folder, self._images)
             # In memory first: torch does not say of a write that failed why it did.
             content = io.BytesIO()
             with replacing(self._run.checkpoint(state.step)) as temporary:

@@ -66,9 +66,8 @@ def agree_to_rounds(
     step, qpu = training_bill(session, backend), backend.qpu
     left = plan.total_steps - (resumed.newest_step() if resumed else 0)
     bill = calibrated_once(step.times(left), backend.settings)
-    where = "simulated here" if qpu.simulated else f"{qpu.plan or 'no'} plan, {qpu.mode}"
     console.print(
-        f"{qpu.name} ({where}): {counted(left, 'step')} of {counted(step.jobs, 'job')}, "
+        f"{qpu.described}: {counted(left, 'step')} of {counted(step.jobs, 'job')}, "
         f"{bill.executions:,} executions, about {bill.qpu_seconds:,.0f} QPU seconds",
         highlight=False,
         markup=False,

@@ -259,7 +259,7 @@ def _hooks(
     every = config.training.log_every
     log = MetricsLog(run, every=every, tracker=tracker, figures=columns, probe=measured)
     display = ProgressDisplay(console, run, stop)
-    keeper = CheckpointKeeper(run, session.spec, config.training, stop)
+    keeper = CheckpointKeeper(run, session.spec, config, stop)
     plots = Plots(run, config, session.dataset)
     if yardstick is None:
         return log, pictures, display, keeper, plots

@@ -1,6 +1,6 @@
 """A grid of samples at the end of each epoch."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 from qhybrid.diffusion.images import save_grid
 from qhybrid.diffusion.sampling import sample
@@ -34,7 +34,8 @@ class SampleGrids(StepHook):
         self._run, self._settings, self._seed = run, config.sampling, config.training.seed
         self._shape = (config.sampling.num_images, *session.spec.drawn_shape)
         self._stop = stop
-        self._on_simulation = check_backend_name(config.quantum.backend).paid
+        paid = check_backend_name(config.quantum.backend).paid
+        self._elsewhere = get_backend("statevector") if paid else None
 
     def after_step(self, state: TrainingState) -> None:
         """Draw the grid of an epoch that has ended."""
@@ -48,9 +49,7 @@ class SampleGrids(StepHook):
                 raise _Abandoned
 
         model = state.model
-        elsewhere: AbstractContextManager[None] = nullcontext()
-        if self._on_simulation:
-            elsewhere = on_backend(model, get_backend("statevector"))
+        elsewhere = on_backend(model, self._elsewhere) if self._elsewhere else nullcontext()
         with state.clock.paused(), state.ema.swapped(model), elsewhere:
             try:
                 drawn = sample(

@@ -213,11 +213,29 @@ class _Reached(QHybridError):
     """A request was found to be right, and its work would begin."""
 
 
-def _arguments(folder: Path) -> Target:
+def _stop_before_work() -> None:
+    """Let commands end where their request was found to be right."""
     import qhybrid.evaluation.session
     import qhybrid.sampling.session
     import qhybrid.training.run_training
     import qhybrid.training.seeds
+
+    def reached(*_: object, **__: object) -> None:
+        raise _Reached("reached")
+
+    work = (
+        (qhybrid.training.run_training, "run_training"),
+        (qhybrid.training.seeds, "train_seeds"),
+        (qhybrid.sampling.session, "run_sampling"),
+        (qhybrid.sampling.session, "dry_run"),
+        (qhybrid.evaluation.session, "run_evaluation"),
+    )
+    for module, name in work:
+        if hasattr(module, name):
+            mock.patch.object(module, name, reached).start()
+
+
+def _arguments(folder: Path) -> Target:
     from qhybrid.cli.main import main
 
     os.chdir(folder)
@@ -238,19 +256,7 @@ def _arguments(folder: Path) -> Target:
         b"--help",
     ]
 
-    def reached(*_: object, **__: object) -> None:
-        raise _Reached("reached")
-
-    work = (
-        (qhybrid.training.run_training, "run_training"),
-        (qhybrid.training.seeds, "train_seeds"),
-        (qhybrid.sampling.session, "run_sampling"),
-        (qhybrid.sampling.session, "dry_run"),
-        (qhybrid.evaluation.session, "run_evaluation"),
-    )
-    for module, name in work:
-        if hasattr(module, name):
-            mock.patch.object(module, name, reached).start()
+    _stop_before_work()
 
     def run(content: bytes) -> None:
         try:

@@ -49,6 +49,12 @@ class Qpu:
     mode: str = "job"
     left_seconds: float | None = None
 
+    @property
+    def described(self) -> str:
+        """The name, and where and how jobs run, for people."""
+        where = f"{self.plan or 'no'} plan, {self.mode}"
+        return f"{self.name} ({'simulated here' if self.simulated else where})"
+
 
 @dataclass(frozen=True)
 class QpuOptions(PrimitiveSettings):

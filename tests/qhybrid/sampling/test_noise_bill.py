@@ -6,22 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from device_requests import FEW
 
 from qhybrid.run_folder import Run
 from qhybrid.sampling.plan import plan_sampling
-from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.sampling.request import SamplingRequest
 from qhybrid.sampling.sample_run import bill_of, sample_run
 from qhybrid.settings.sources import load_config
 from qhybrid_circuits.errors import QpuLimitError
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS, measured_seconds
 
-PLAIN = SamplingRequest(
-    num_images=2,
-    steps=1,
-    device="cpu",
-    backend="fake_nighthawk",
-    execution=ExecutionRequest(shots=64),
-)
+PLAIN = replace(FEW, steps=1)
 POOLED = replace(PLAIN, noise_source="quantum", noise_pool=20_000)
 
 

@@ -1,32 +1,15 @@
 """The device and the precision of a training."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_training import small
 
 from qhybrid.run_metrics import read_metrics
-from qhybrid.settings.config import Config
-from qhybrid.settings.sources import load_config
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
-
-SMALL: dict[str, Any] = {
-    "model.name": "unet",
-    "data.classes": "0,1",
-    "training.batch_size": 64,
-    "training.max_steps": 8,
-    "training.log_every": 2,
-    "training.device": "cpu",
-    "sampling.steps": 2,
-    "sampling.num_images": 4,
-}
-
-
-def small(**overrides: Any) -> Config:
-    return load_config(overrides={**SMALL, **overrides})
 
 
 def test_bf16_trains(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from small_training import small
 from torch import Tensor
 
 from qhybrid.diffusion.loss import denoising_loss
@@ -19,29 +20,11 @@ from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
 from qhybrid.run_lock import locked
 from qhybrid.run_metrics import COLUMNS
-from qhybrid.settings.config import Config
-from qhybrid.settings.sources import load_config
 from qhybrid.training.checkpoints import CheckpointKeeper
 from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
-
-SMALL: dict[str, Any] = {
-    "model.name": "unet",
-    "data.classes": "0,1",
-    "training.batch_size": 64,
-    "training.max_steps": 8,
-    "training.log_every": 2,
-    "training.device": "cpu",
-    "sampling.steps": 2,
-    "sampling.num_images": 4,
-}
-"""360 images, 64 a step: epoch 1 ends at step 5, and the run with step 8."""
-
-
-def small(**overrides: Any) -> Config:
-    return load_config(overrides={**SMALL, **overrides})
 
 
 def rows(run: Run) -> list[dict[str, str]]:
