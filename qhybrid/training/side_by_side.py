@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -71,7 +71,7 @@ class SideBySide:
         """
         self._yes = yes
         with handling(SIGNALS, self._pass_on), ThreadPoolExecutor(self._jobs) as pool:
-            ends = list(pool.map(self._train_one, runs))
+            ends = _results([pool.submit(self._train_one, run) for run in runs])
         failures = [(run, *end) for run, end in zip(runs, ends, strict=True) if end[0]]
         stopped = [run for run, code, _ in failures if code == _INTERRUPTED]
         if self._stopped or stopped:
@@ -129,6 +129,17 @@ class SideBySide:
     def _say(self, text: str) -> None:
         if self._console is not None:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _results(ends: Sequence[Future[tuple[int, str]]]) -> list[tuple[int, str]]:
+    """Return what the processes' threads return, when all have ended.
+
+    Python runs signal handlers in the main thread alone, and only once it wakes up: the kernel may
+    have given the signal to another thread. So it sleeps no longer than a fraction of a second.
+    """
+    while wait(ends, timeout=0.2).not_done:
+        pass
+    return [end.result() for end in ends]
 
 
 def _environment(processes: int) -> dict[str, str]:
