@@ -1,4 +1,5 @@
 import io
+import os
 import signal
 import sys
 import threading
