@@ -32,10 +32,10 @@ def report(
         int | None, typer.Option(metavar="N", help="Executions per circuit [as `sample` takes].")
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(metavar="NAME", help="As for `sample` [the run's, or ddim].")
+        str | None, typer.Option(metavar="NAME", help="Of the bill [as `sample` takes on a QPU].")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Denoising steps [the run's, or 20].")
+        int | None, typer.Option(metavar="N", help="Denoising steps [as `sample` takes, 10].")
     ] = None,
     num_images: Annotated[
         int, typer.Option(metavar="N", help="Images that are drawn together and share jobs.")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qhybrid.diffusion.process import EPSILON
-from qhybrid.diffusion.samplers import check_sampler, sampler_steps
 from qhybrid.report.devices import check_target_names
 from qhybrid.report.subject import Subject, find_subject
+from qhybrid.sampling.steps import sampler_and_steps
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.hardware.billing import PrimitiveSettings
@@ -26,8 +26,8 @@ class ReportRequest:
         health: Examine the circuits.
         shots: Executions of a circuit with one parameter set; what `sample` takes on a device if
             None.
-        sampler: A key of `SAMPLERS`; the run's, or the default configuration's, if None.
-        steps: Denoising steps; the run's, or the sampler's, if None.
+        sampler: A key of `SAMPLERS`; what `sample` takes on a QPU if None.
+        steps: Denoising steps; what `sample` takes on a QPU if None.
         num_images: Images that are drawn together.
         settings: Options of an ansatz or of a model.
     """
@@ -70,18 +70,13 @@ def check_request(request: ReportRequest) -> tuple[Subject, SamplingPlan]:
     subject = find_subject(request.subject, request.settings)
     check_target_names(request.targets)
     config = subject.run.config() if subject.run else _usual_config(subject)
-    schedule = config.diffusion.schedule_spec
-    sampler = check_sampler(request.sampler or config.sampling.sampler).name
-    configured = config.sampling.steps if sampler == config.sampling.sampler else None
-    steps = configured if request.steps is None else request.steps
     process = subject.spec.row.process if subject.spec is not None else EPSILON
     usual = process.shots or PrimitiveSettings.shots
     shots = usual if request.shots is None else request.shots
     for name, value in (("shots", shots), ("num-images", request.num_images)):
         if not 1 <= value <= _MOST:
             raise RequestError(f"--{name} must be 1 to {_MOST:,}, but is {value}")
-    steps = sampler_steps(sampler, schedule, steps)
-    process.check_sampler(schedule, sampler, steps)
+    sampler, steps = sampler_and_steps(config, request.sampler, request.steps, on_qpu=True)
     return subject, SamplingPlan(sampler, steps, shots, request.num_images)
 
 

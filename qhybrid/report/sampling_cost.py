@@ -5,6 +5,7 @@ from typing import Any
 
 from qhybrid.report.circuits import SubjectCircuits
 from qhybrid.report.request import SamplingPlan
+from qhybrid.sampling.plan import BATCH_SIZE
 from qhybrid_runtime.hardware import billing
 from qhybrid_runtime.hardware.measurement import measurement_bases
 
@@ -20,10 +21,33 @@ def sampling_cost(
         RequestError: A number of the plan is not positive.
     """
     settings = billing.PrimitiveSettings(shots=plan.shots)
-    rounds = [
+    whole, rest = divmod(plan.num_images, BATCH_SIZE)
+    ours, theirs = [], []
+    # The circuits of a batch of images share rounds.
+    for images, batches in ((BATCH_SIZE, whole), (rest, 1)):
+        for each in _rounds(circuits, images, layers) if images and batches else ():
+            times = batches * plan.steps
+            ours.append(billing.estimate(each, settings).times(times))
+            theirs.append(billing.estimate_stock(each, settings).times(times))
+    bill = billing.calibrated_once(billing.total(ours), settings)
+    return {
+        "sampler": plan.sampler,
+        "steps": plan.steps,
+        "shots": plan.shots,
+        "num_images": plan.num_images,
+        **_per_image(bill, plan.num_images),
+        "stock": _per_image(billing.total(theirs), plan.num_images),
+    }
+
+
+def _rounds(
+    circuits: SubjectCircuits, images: int, layers: Sequence[int]
+) -> list[list[billing.RoundSize]]:
+    """Return the circuits of each round of a denoising step of so many images."""
+    return [
         [
             billing.RoundSize(
-                parameter_sets=part.samples * plan.num_images,
+                parameter_sets=part.samples * images,
                 observables=circuits.uses[part.use].variational.num_outputs,
                 circuits=part.circuits,
                 layers=max(1, layers[part.use]),
@@ -33,17 +57,6 @@ def sampling_cost(
         ]
         for parts in circuits.rounds or ()
     ]
-    round_bills = (billing.estimate(each, settings) for each in rounds)
-    ours = billing.calibrated_once(billing.total(round_bills).times(plan.steps), settings)
-    theirs = billing.total(billing.estimate_stock(each, settings) for each in rounds)
-    return {
-        "sampler": plan.sampler,
-        "steps": plan.steps,
-        "shots": plan.shots,
-        "num_images": plan.num_images,
-        **_per_image(ours, plan.num_images),
-        "stock": _per_image(theirs.times(plan.steps), plan.num_images),
-    }
 
 
 def step_counts(circuits: SubjectCircuits) -> dict[str, int]:

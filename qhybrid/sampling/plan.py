@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from qhybrid.diffusion.samplers import check_sampler, sampler_steps
 from qhybrid.diffusion.specs import NoiseSpec, ScheduleSpec
 from qhybrid.memory import check_memory
 from qhybrid.models.model_file import read_images, read_spec
@@ -23,10 +22,10 @@ from qhybrid.sampling.execution import (
 )
 from qhybrid.sampling.folder import SamplingRun
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
+from qhybrid.sampling.steps import sampler_and_steps
 from qhybrid.sampling.variance import with_variance
 from qhybrid.settings.config import Config
 from qhybrid_circuits.errors import RequestError
-from qhybrid_runtime.backends.info import BackendInfo
 from qhybrid_runtime.backends.registry import check_backend_name
 from qhybrid_runtime.randomness.cost import LEAST_QUBITS
 
@@ -38,9 +37,6 @@ IMAGES, BATCH_SIZE = 64, 256
 
 GRID_IMAGES = 100
 """The most images on the grid and in the animation; images.npz has all."""
-
-DEVICE_SAMPLER, DEVICE_STEPS = "ddim", 10
-"""What is taken on a QPU unless told otherwise: every step is paid for."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +170,9 @@ def plan_sampling(run: Run, request: SamplingRequest) -> SamplingPlan:
     check_execution(info, request)
     noise, shares_pool = _noise(run, config, request, backend)
     schedule = config.diffusion.schedule_spec
-    sampler, steps = _sampler(config, schedule, request, info)
+    sampler, steps = sampler_and_steps(
+        config, request.sampler, request.steps, on_qpu=info.runs_jobs
+    )
     schedule = with_variance(schedule, request.variance, spec, sampler)
     shots = MODELS[config.model.name].process.shots
     plan = SamplingPlan(
@@ -245,23 +243,6 @@ def _noise(
     if kept and serves and source == usual.source and request.noise_pool is None:
         return usual, True
     return NoiseSpec(source, backend, request.noise_pool), False
-
-
-def _sampler(
-    config: Config, schedule: ScheduleSpec, request: SamplingRequest, info: BackendInfo
-) -> tuple[str, int]:
-    on_hardware, process = info.runs_jobs, MODELS[config.model.name].process
-    free = on_hardware and process.sampler is None and not process.samplers
-    usual = DEVICE_SAMPLER if free else config.sampling.sampler
-    sampler = check_sampler(usual if request.sampler is None else request.sampler)
-    steps = request.steps
-    if steps is None and free and sampler.default_steps is not None:
-        steps = min(DEVICE_STEPS, schedule.timesteps)
-    elif steps is None and sampler.name == config.sampling.sampler:
-        steps = config.sampling.steps
-    steps = sampler_steps(sampler.name, schedule, steps)
-    process.check_sampler(schedule, sampler.name, steps)
-    return sampler.name, steps
 
 
 def _check_model(run: Run, config: Config, epoch: str | None) -> ModelSpec:
