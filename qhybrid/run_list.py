@@ -1,5 +1,6 @@
 """The runs below a folder and how far they are; imports nothing heavy."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -7,7 +8,7 @@ from typing import Any, Literal
 from qhybrid.files import user_path
 from qhybrid.run_folder import RUNS, Run
 from qhybrid.run_lock import locked
-from qhybrid.run_metrics import COLUMNS, INFLUENCE, read_metrics
+from qhybrid.run_metrics import COLUMNS, INFLUENCE, newest_evaluation, read_metrics
 from qhybrid_circuits.errors import RequestError
 
 State = Literal["training", "finished", "stopped", "damaged"]
@@ -24,7 +25,8 @@ class ListedRun:
         dataset: Its images.
         step: Optimizer steps in metrics.csv.
         loss: The newest one there.
-        figures: The newest figures of an evaluation, by name.
+        figures: The newest figures of images that were drawn, by name: measured while training, or
+            by `qhybrid evaluate`.
     """
 
     run: str
@@ -60,8 +62,6 @@ def _listed(run: Run) -> ListedRun:
         return ListedRun(str(run.folder), "damaged")
     rows = read_metrics(run.metrics_file)
     losses = [float(row["loss"]) for row in rows if row["loss"]]
-    others = [name for name in (rows[0] if rows else {}) if name not in (*COLUMNS, INFLUENCE)]
-    newest = {name: [row[name] for row in rows if row[name]][-1:] for name in others}
     return ListedRun(
         str(run.folder),
         "finished" if run.is_finished(config) else "stopped" if _is_free(run) else "training",
@@ -69,8 +69,25 @@ def _listed(run: Run) -> ListedRun:
         config.data.dataset,
         int(rows[-1]["step"]) if rows else 0,
         losses[-1] if losses else None,
-        {name: float(cells[0]) for name, cells in newest.items() if cells},
+        _figures(run, rows),
     )
+
+
+def _figures(run: Run, rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """Return the newest figures by name: those of training, and of `qhybrid evaluate`."""
+    names = [name for name in (rows[0] if rows else {}) if name not in (*COLUMNS, INFLUENCE)]
+    newest = {name: [row[name] for row in rows if row[name]][-1:] for name in names}
+    trained = {name: float(cells[0]) for name, cells in newest.items() if cells}
+    try:
+        evaluation = newest_evaluation(run)
+    except (RequestError, OSError):
+        return trained  # A damaged file is for `evaluate` and `report` to name.
+    if evaluation is None:
+        return trained
+    path, found = evaluation
+    evaluated = {each["name"]: each["value"] for each in found}
+    later = not rows or path.stat().st_mtime > run.metrics_file.stat().st_mtime
+    return {**trained, **evaluated} if later else {**evaluated, **trained}
 
 
 def _is_free(run: Run) -> bool:

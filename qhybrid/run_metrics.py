@@ -90,6 +90,24 @@ def read_series(run: Run) -> dict[str, list[tuple[int, dict[str, float]]]]:
     return {name: sorted(points, key=itemgetter(0)) for name, points in series.items()}
 
 
+def newest_evaluation(run: Run) -> tuple[Path, list[dict[str, Any]]] | None:
+    """Return the file of the newest `qhybrid evaluate` of a run's images, and its figures.
+
+    Each figure has `name`, `images`, and the numbers of `FIGURE`. None where there is no such file.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    files = run.samplings.glob("*/evaluation-*/evaluation.json")
+    path = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    if path is None:
+        return None
+    with reading(f"'{path}' cannot be read", "delete it, and evaluate again"):
+        found = read_json(path, dict[str, Any])["figures"]
+        keys = (("name", str), ("images", int), *((key, float) for key in FIGURE))
+        return path, [{key: kind(each[key]) for key, kind in keys} for each in found]
+
+
 def _is_row(row: Mapping[str, str]) -> bool:
     try:
         return int(row["step"]) > 0 and len([float(cell) for cell in row.values() if cell]) > 1

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qhybrid.files import read_json, reading
 from qhybrid.kinds import IMAGES
 from qhybrid.models.model_file import read_spec
 from qhybrid.models.rows import MODELS
@@ -14,7 +13,14 @@ from qhybrid.report.curves import Curves, Series, draw_curves
 from qhybrid.report.pictures import data_address, denoising_strip, read_picture, spread_out
 from qhybrid.report.sections import Section
 from qhybrid.run_folder import Run
-from qhybrid.run_metrics import FIGURE, HELD_OUT, INFLUENCE, read_metrics, read_series
+from qhybrid.run_metrics import (
+    FIGURE,
+    HELD_OUT,
+    INFLUENCE,
+    newest_evaluation,
+    read_metrics,
+    read_series,
+)
 from qhybrid.settings.config import Config
 
 _MOST_GRIDS = 6
@@ -214,21 +220,20 @@ def _time(path: Path) -> float:
 
 def _evaluation(run: Run) -> list[Section]:
     """Return the figures of the newest evaluation of images that the run drew."""
-    path = max(run.samplings.glob("*/evaluation-*/evaluation.json"), key=_time, default=None)
-    if path is None:
+    newest = newest_evaluation(run)
+    if newest is None:
         return []
-    with reading(f"'{path}' cannot be read", "delete it, and evaluate again"):
-        found = read_json(path, dict[str, Any])["figures"]
-        rows = tuple(
-            (
-                str(each["name"]),
-                f"{each['value']:.4g}",
-                f"{each['low']:.4g} to {each['high']:.4g}",
-                f"{each['floor']:.4g}",
-            )
-            for each in found
+    path, found = newest
+    rows = tuple(
+        (
+            each["name"],
+            f"{each['value']:.4g}",
+            f"{each['low']:.4g} to {each['high']:.4g}",
+            f"{each['floor']:.4g}",
         )
-        images = {f"{each['images']:,} images" for each in found}
+        for each in found
+    )
+    images = {f"{each['images']:,} images" for each in found}
     note = f"{', '.join(sorted(images))} of {path.parent.parent.name}"
     headings = ("figure", "drawn images", "95 % interval", "real images")
     return [Section("Figures of drawn images", headings, rows, 1, (note,))]

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 from qhybrid.cli import main
 from qhybrid.cli.pictures import colored, shaded, shows_sixels, sixel
 from qhybrid.run_folder import Run
+from qhybrid.run_list import list_runs
 from qhybrid.run_lock import locked
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
@@ -43,6 +45,25 @@ def test_runs_are_listed_with_state_loss_and_figures(
     assert re.search(r"one +training +1hqconv-qvunet +digits", capsys.readouterr().out)
     assert main(["runs", root + "/none"]) == 2
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_figures_of_evaluate_are_listed_with_those_of_training(run: Run) -> None:
+    path = run.samplings / "evaluate-1" / "evaluation-1" / "evaluation.json"
+    path.parent.mkdir(parents=True)
+    rest = {"low": 0.0, "high": 99.0, "floor": 0.1, "images": 256}
+    figures = [{"name": name, "value": value, **rest} for name, value in (("fid", 7), ("IS", 3))]
+    path.write_text(json.dumps({"figures": figures}))
+
+    def listed() -> dict[str, float] | None:
+        return list_runs(run.folder.parent)[0].figures
+
+    trained = run.metrics_file.stat().st_mtime
+    os.utime(path, (trained + 1, trained + 1))
+    assert listed() == {"fid": 7, "IS": 3}
+    os.utime(path, (trained - 1, trained - 1))  # Training has gone on since.
+    assert listed() == {"fid": 42, "IS": 3}
+    path.write_text('{"figures": [{"name": "fid"}]}')
+    assert listed() == {"fid": 42}
 
 
 def test_the_newest_picture_is_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
