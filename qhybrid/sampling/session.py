@@ -224,7 +224,7 @@ def _fill(
     with (
         announced_compilation(console),
         progress_bar(console, *columns) as progress,
-        _shown(backend, progress, console),
+        _shown(backend, progress, console, bill),
     ):
         bar = DrawingBar(progress, plan, done)
         artist = Artist(plan, model, device, noise, run)
@@ -243,7 +243,12 @@ def _fill(
 
 
 @contextmanager
-def _shown(backend: Backend, progress: Progress | None, console: Console) -> Iterator[None]:
+def _shown(
+    backend: Backend,
+    progress: Progress | None,
+    console: Console,
+    bill: SamplingBill | None = None,
+) -> Iterator[None]:
     """Show what becomes of jobs: on the bar, or, without a terminal, a line per job."""
     if not isinstance(backend, QpuBackend):
         yield
@@ -253,6 +258,8 @@ def _shown(backend: Backend, progress: Progress | None, console: Console) -> Ite
     def show(event: JobEvent) -> None:
         queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"
         text = f"{event.status.lower()}{queue}, {event.spent_seconds:.0f} QPU s"
+        if bill is not None:  # The pool of noise is one more.
+            text += f", round {min(backend.ledger.num_rounds, bill.rounds)} of {bill.rounds}"
         if event.note:
             console.print(event.note, highlight=False, markup=False, soft_wrap=True)
         elif console.is_terminal and progress is not None:

@@ -285,7 +285,9 @@ def test_qpus_share_the_rounds_of_a_sampling_run(
         ["-", name, "3", "3"] for name in names
     ]
     assert main(["sample", str(run.folder), *shared, "--out", str(folder)]) == 0
-    assert f"on {names[1]}: submitted" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert re.search(rf"on {names[1]}: submitted, \d+ QPU s, round 1 of 3\n", shown)
+    assert shown.count("round 3 of 3") >= 2
     told = json.loads((folder / "manifest.json").read_text())
     assert (told["jobs"], told["mode"], told["qpu"]) == (6, "batch", ",".join(names))
     paid = {
