@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_runtime.backends.names import check_fake_qpu
 
 if TYPE_CHECKING:
     from qhybrid_runtime.hardware.billing import Bill
@@ -86,6 +87,8 @@ class ScheduleSpec:
         sigma_min: sigma(0), of `ve-sde` alone; None is its value in `SDE_ENDS`.
         sigma_max: sigma(1), of the same.
         variance: A key of `VARIANCES`.
+        decoherence: A fake QPU whose decoherence is the noise of quantum states; None for
+            depolarizing noise.
     """
 
     name: str = "cosine"
@@ -96,18 +99,21 @@ class ScheduleSpec:
     sigma_min: float | None = None
     sigma_max: float | None = None
     variance: str = POSTERIOR
+    decoherence: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            UnknownNameError: No schedule, or no variance, has that name.
+            UnknownNameError: No schedule, no variance or no fake QPU has that name.
             RequestError: A value out of its range.
         """
         if self.name not in SCHEDULES:
             raise UnknownNameError("schedule", self.name, SCHEDULES)
         if self.variance not in VARIANCES:
             raise UnknownNameError("variance", str(self.variance), VARIANCES)
+        if self.decoherence is not None:
+            check_fake_qpu(self.decoherence)
         if not 2 <= self.timesteps <= MOST_TIMESTEPS:
             raise RequestError(
                 f"timesteps must be at least 2 and at most {MOST_TIMESTEPS}, but it is "

@@ -65,7 +65,8 @@ def check_kinds(
         for other in (IMAGES, STATES)
         for key in other.settings
     }
-    given["diffusion.distance"] = diffusion.distance, STATES
+    for key in ("distance", "decoherence"):
+        given[f"diffusion.{key}"] = getattr(diffusion, key), STATES
     for key, (value, other) in given.items():
         if value is not None and other is not kind:
             raise RequestError(

@@ -169,6 +169,8 @@ class DiffusionSection(Section):
             `learned`, which the model is trained to predict.
         p2_k: k.
         p2_gamma: gamma; 0 weighs all timesteps alike.
+        decoherence: A fake QPU whose decoherence is the noise of quantum states, e.g. `fake_fez`;
+            None for depolarizing noise.
         distance: What the loss of quantum states measures: `fidelity` (1 - F), `trace` or
             `hilbert-schmidt`; None is the fidelity.
         sigma_min: sigma at time 0, of `ve-sde`; None is 0.01.
@@ -184,6 +186,7 @@ class DiffusionSection(Section):
     variance: str = ScheduleSpec.variance
     p2_k: Annotated[float, Field(gt=0)] = P2Weighting.k
     p2_gamma: Annotated[float, Field(ge=0)] = P2Weighting.gamma
+    decoherence: str | None = ScheduleSpec.decoherence
     distance: Literal["fidelity", "trace", "hilbert-schmidt"] | None = None
     sigma_min: float | None = ScheduleSpec.sigma_min
     sigma_max: float | None = ScheduleSpec.sigma_max
@@ -252,6 +255,7 @@ class DiffusionSection(Section):
             self.sigma_min,
             self.sigma_max,
             variance=self.variance,
+            decoherence=self.decoherence,
         )
 
 

@@ -1,5 +1,6 @@
 """Diffusion of quantum states: noise takes density matrices to I/d, a circuit takes them back."""
 
+from qhybrid.states.decoherence import DecoherenceProcess
 from qhybrid.states.density import density_matrices, maximally_mixed, random_states, state_cluster
 from qhybrid.states.depolarizing import DepolarizingProcess
 from qhybrid.states.figure import save_fidelity_figure
@@ -15,6 +16,7 @@ from qhybrid.states.reverse import ReverseProcess
 
 __all__ = [
     "STATE_LOSSES",
+    "DecoherenceProcess",
     "DepolarizingProcess",
     "ReverseProcess",
     "density_matrices",

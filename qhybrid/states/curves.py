@@ -43,7 +43,8 @@ def fidelity_curves(process: Any, data: Tensor, frames: Sequence[Tensor]) -> Cur
 
     `process` is a `DensityProcess`.
     """
-    added = [mean_fidelity(process.forward.noisy(data, t), data) for t in range(len(frames))]
+    forward = process.forward(data.shape[-1].bit_length() - 1)
+    added = [mean_fidelity(forward.noisy(data, t), data) for t in range(len(frames))]
     vectors = [to_complex(each) for each in reversed(frames)]
     removed = [mean_fidelity(density_matrices(each), data) for each in vectors]
     lines: dict[str, Curve] = {}

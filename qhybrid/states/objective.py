@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from qhybrid.states.density import maximally_mixed
-from qhybrid.states.depolarizing import DepolarizingProcess
+from qhybrid.states.forward import ForwardProcess
 from qhybrid.states.losses import STATE_LOSSES, StateLoss
 from qhybrid.states.reverse import ReverseProcess, applied, chained
 from qhybrid_circuits.errors import RequestError, UnknownNameError
@@ -10,7 +10,7 @@ from qhybrid_circuits.errors import RequestError, UnknownNameError
 
 def state_denoising_loss(
     reverse: ReverseProcess,
-    process: DepolarizingProcess,
+    process: ForwardProcess,
     states: Tensor,
     generator: torch.Generator,
     *,
@@ -89,7 +89,7 @@ def state_generation_loss(
 
 def state_loss(
     reverse: ReverseProcess,
-    process: DepolarizingProcess,
+    process: ForwardProcess,
     states: Tensor,
     generator: torch.Generator,
     *,

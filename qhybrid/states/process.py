@@ -9,20 +9,19 @@ from torch import Tensor
 from qhybrid.diffusion.noise import NoiseSource
 from qhybrid.diffusion.process import DENSITY, Draw, Process
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
+from qhybrid.states.decoherence import DecoherenceProcess
 from qhybrid.states.density import density_matrices
 from qhybrid.states.depolarizing import DepolarizingProcess
+from qhybrid.states.forward import ForwardProcess
 from qhybrid.states.objective import state_loss
 from qhybrid.states.reverse import with_outcome
 
 
 class DensityProcess(Process):
-    """Depolarizing noise in training; in sampling every step, with outcomes that are drawn.
+    """Noise on density matrices in training; in sampling every step, with outcomes drawn.
 
     A sample starts as a Haar-random pure state, which averages to I/d, and stays pure: each step
     draws the outcome of its ancillas (Jo et al. 2026, section 2.2).
-
-    Attributes:
-        forward: Adds noise to density matrices.
     """
 
     info = DENSITY
@@ -30,9 +29,27 @@ class DensityProcess(Process):
     def __init__(
         self, schedule: ScheduleSpec, weighting: P2Weighting, classes: int | None = None
     ) -> None:
-        """Take the betas of the schedule as the probabilities p_t; the loss has no weights."""
+        """Let the schedule say how much noise there is; the loss has no weights."""
         super().__init__(schedule, weighting, classes)
-        self.forward = DepolarizingProcess.from_schedule(schedule)
+        self._forward: dict[int, ForwardProcess] = {}
+
+    def forward(self, num_qubits: int) -> ForwardProcess:
+        """Return what adds noise to density matrices of so many qubits.
+
+        Depolarizing noise, with the betas of the schedule for the probabilities p_t; or the
+        decoherence of a QPU, of as much in each step.
+
+        Raises:
+            RequestError: The QPU does not have such qubits.
+        """
+        if num_qubits not in self._forward:
+            schedule = self.schedule
+            self._forward[num_qubits] = (
+                DepolarizingProcess.from_schedule(schedule)
+                if schedule.decoherence is None
+                else DecoherenceProcess.on_fake_qpu(schedule.decoherence, num_qubits, schedule)
+            )
+        return self._forward[num_qubits]
 
     def loss(
         self,
@@ -43,10 +60,10 @@ class DensityProcess(Process):
         noise_source: NoiseSource,
     ) -> Tensor:
         """Return the loss of denoising and that of generation, for density matrices (B, d, d)."""
-        reverse: Any = model
-        return state_loss(
-            reverse.reverse, self.forward, images, generator, loss=self.distance or "fidelity"
-        )
+        model_of_states: Any = model
+        reverse, loss = model_of_states.reverse, self.distance or "fidelity"
+        forward = self.forward(reverse.num_qubits)
+        return state_loss(reverse, forward, images, generator, loss=loss)
 
     @torch.no_grad()
     def chain(self, model: Callable[..., Any], draw: Draw) -> Iterator[Tensor]:

@@ -125,10 +125,18 @@ def read_noise_aware(name: str) -> str | None:
     """
     if not name.startswith("noise-aware:"):
         return None
-    device = name.removeprefix("noise-aware:")
-    if device not in snapshots():
-        raise UnknownNameError("device", device, ("fake_NAME",), SEE_BACKENDS, more=snapshots())
-    return device
+    return check_fake_qpu(name.removeprefix("noise-aware:"))
+
+
+def check_fake_qpu(name: str) -> str:
+    """Return the name of a fake QPU.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    if name not in snapshots():
+        raise UnknownNameError("device", name, ("fake_NAME",), SEE_BACKENDS, more=snapshots())
+    return name
 
 
 def noise_numbers(noise: str) -> dict[str, float]:

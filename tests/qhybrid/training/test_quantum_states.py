@@ -17,9 +17,11 @@ from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.models.storage import load_model
 from qhybrid.run_folder import Run
 from qhybrid.settings.sources import load_config
+from qhybrid.states.decoherence import DecoherenceProcess
 from qhybrid.states.density import density_matrices
 from qhybrid.states.losses import fidelity
 from qhybrid.states.objective import state_denoising_loss, state_generation_loss
+from qhybrid.training.module import DenoisingModule
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
 
@@ -71,17 +73,28 @@ def test_a_run_learns_the_cluster_and_says_so(run: Run) -> None:
 def test_the_loss_is_the_sum_of_both_losses(run: Run, distance: str) -> None:
     model, states = load_model(run.folder), load_states("states:cluster", qubits=1).images[:5]
     config = load_config(overrides={**TINY, "diffusion.distance": distance})
-    from qhybrid.training.module import DenoisingModule
-
     module = DenoisingModule(model, load_states("states:cluster", qubits=1), config)
     labels = torch.zeros(5, dtype=torch.int64)
     generator = torch.Generator().manual_seed(2)
     found = module.process.loss(model, states, labels, generator, GaussianNoise())
     generator.manual_seed(2)
-    forward = module.process.forward
+    forward = module.process.forward(1)
     expected = state_denoising_loss(model.reverse, forward, states, generator, loss=distance)
     expected = expected + state_generation_loss(model.reverse, states, loss=distance)
     assert found.item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_the_noise_of_a_qpu_is_learned_and_drawn_against(tmp_path: Path) -> None:
+    changed = {"diffusion.decoherence": "fake_fez", "training.warmup_steps": 0}
+    run = trained(tmp_path / "run", 10, **changed)
+    states = load_states("states:cluster", qubits=1, limit=64)
+    model = load_model(run.folder)
+    assert fidelity(model.reverse.chain()[-1].detach(), states.images.mean(0)).item() > 0.95
+    forward = DenoisingModule(model, states, run.config()).process.forward(1)
+    assert isinstance(forward, DecoherenceProcess)
+    drawn = tmp_path / "drawn"
+    assert main(["sample", str(run.folder), "--num-images", "8", "--out", str(drawn)]) == 0
+    assert (drawn / "fidelity.png").is_file()
 
 
 def test_resumed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
@@ -177,6 +190,7 @@ def test_a_file_of_states_is_trained_on(
         ({"sampling.sampler": "ddim"}, "by the sampler ddpm with all 3 timesteps"),
         ({"evaluation.every": 1}, "--evaluate-every compares images"),
         ({"diffusion.p2_gamma": 1.0}, "diffusion.p2_gamma weighs the noise in images"),
+        ({"diffusion.decoherence": "fake_fes"}, "did you mean fake_fez"),
         ({"diffusion.distance": "trac"}, "must be 'fidelity', 'trace' or 'hilbert-schmidt'"),
         ({"training.optimizer": "qng"}, "are given mixed ones"),
         ({"data.dataset": "states:clustr"}, "did you mean states:cluster"),
