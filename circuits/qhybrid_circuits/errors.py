@@ -66,6 +66,15 @@ class CircuitError(RequestError):
     """A circuit, ansatz or observable that cannot be what it is asked to be."""
 
 
+class TooFewQubitsError(CircuitError):
+    """A circuit that a target has too few qubits for."""
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        """Say so; `needed` is how many qubits the circuit has, 0 where that is not known."""
+        super().__init__(message)
+        self.needed = needed
+
+
 class NotFiniteError(QHybridError, ValueError):
     """A number that is NaN or infinite where a circuit needs an angle."""
 

@@ -108,13 +108,21 @@ def print_bill(bill: "SamplingBill", console: "Console") -> None:
     console.print(table)
     if bill.service_silence:
         show(f"the service gives no estimate of its own: {bill.service_silence}")
-    left = device.left_seconds
-    share = f"the {left:.0f} s that the plan has left" if left is not None else "the Open plan's"
     show(
-        f"share: of {share} {'' if left is not None else f'{bill.allowance:.0f} s in 28 days'}; "
-        "success: estimated probability that the worst placed circuit runs without any error; "
-        "figures are estimates, nothing was submitted"
+        f"{_price(bill)}; success: estimated probability that the worst placed circuit runs "
+        "without any error; figures are estimates, nothing was submitted"
     )
+
+
+def _price(bill: "SamplingBill") -> str:
+    """Return what the seconds of a bill are compared with, or what they are."""
+    left = bill.qpu.left_seconds
+    if not bill.qpu.priced:
+        free = "nothing is paid" if bill.qpu.simulated else "what its provider asks is not known"
+        return f"QPU s: by IBM's rule, for comparison; {free}"
+    if left is not None:
+        return f"share: of the {left:.0f} s that the plan has left"
+    return f"share: of the Open plan's {bill.allowance:.0f} s in 28 days"
 
 
 def _add(table: "Table", name: str, cost: "Bill", bill: "SamplingBill") -> None:

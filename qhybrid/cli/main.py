@@ -26,7 +26,7 @@ from qhybrid.cli.verify import verify
 from qhybrid.launcher import is_quiet
 from qhybrid.openmp import let_waiting_threads_sleep
 from qhybrid.signals import interrupt
-from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError
+from qhybrid_circuits.errors import QHybridError, QpuLimitError, RequestError, TooFewQubitsError
 
 DONE, FAILED, WRONG_REQUEST, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -170,6 +170,8 @@ def _report(error: Exception, given: Sequence[str]) -> int:
         return _print("interrupted", INTERRUPTED)
     if isinstance(error, (Interrupted, SamplingInterrupted, ReproductionInterrupted)):
         return _print(f"interrupted: {error}", INTERRUPTED)
+    if isinstance(error, TooFewQubitsError) and error.needed:
+        return _print(f"error: {_with_sizes(error)}", WRONG_REQUEST)
     if isinstance(error, RequestError):
         return _print(f"error: {error}", WRONG_REQUEST)
     if isinstance(error, QpuLimitError):
@@ -188,6 +190,19 @@ def _report(error: Exception, given: Sequence[str]) -> int:
         )
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return _print(f"error: {kind}{error}; --debug shows the traceback", FAILED)
+
+
+def _with_sizes(error: TooFewQubitsError) -> str:
+    """Say of what to choose, where a QPU is too small for a model's circuits."""
+    from qhybrid_runtime.hardware.snapshots import large_enough
+
+    what = str(error).partition(";")[0]
+    found = large_enough(error.needed)
+    such = f", e.g. {found}" if found else ""
+    return (
+        f"{what}; take a QPU with {error.needed} qubits or more{such}, or a model of fewer qubits: "
+        "qlatent has as many as --set model.dim=N says"
+    )
 
 
 def _usage_message(error: Exception, message: str, given: Sequence[str]) -> str:

@@ -105,8 +105,9 @@ def _ask(bill: "SamplingBill") -> bool:
         return False
     share, left = bill.share(bill.bill), bill.qpu.left_seconds
     part = f"{share} of what the plan allows" if left != 0 else "though the plan has none left"
-    question = f"Spend about {bill.bill.qpu_seconds:.0f} QPU seconds, {part}?"
-    return bool(typer.confirm(question))
+    if not bill.qpu.priced:
+        part = "at its provider's price"
+    return bool(typer.confirm(f"Spend {bill.qpu.costs(bill.bill.qpu_seconds)}, {part}?"))
 
 
 def sample_command() -> Callable[..., None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qhybrid.evaluation.request import EvaluationRequest
 from qhybrid.launcher import layout
 from qhybrid.run_folder import Run
-from qhybrid.sampling.folder import SamplingRun
+from qhybrid.sampling.folder import EVALUATE, SamplingRun
 from qhybrid.sampling.plan import SamplingPlan, plan_sampling
 from qhybrid.sampling.sample_run import sample_run
 from qhybrid_circuits.errors import RequestError
@@ -45,7 +45,7 @@ def drawn(run: Run, request: EvaluationRequest, console: "Console | None") -> Sa
     plan = check_drawing(run, request)
     digest = hashlib.sha256(json.dumps(plan.lasting(), sort_keys=True).encode())
     digest.update(plan.weights_file.read_bytes())
-    stem = f"evaluate-{digest.hexdigest()[:10]}"
+    stem = f"{EVALUATE}-{digest.hexdigest()[:10]}"
     known = [SamplingRun(folder) for folder in sorted(run.samplings.glob(f"{stem}-*"))]
     for sampling in known:
         if sampling.manifest_file.is_file() and sampling.drawn_file.is_file():

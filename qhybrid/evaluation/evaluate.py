@@ -15,6 +15,7 @@ from qhybrid.evaluation.subject import Subject, find_subject
 from qhybrid.launcher import layout
 from qhybrid.models.rows import MODELS
 from qhybrid.run_folder import Run
+from qhybrid.sampling.outcome import SamplingInterrupted
 from qhybrid.settings.sections import DataSection
 from qhybrid_circuits.errors import RequestError
 from qhybrid_circuits.plugins import load_reference
@@ -47,6 +48,7 @@ def evaluate(
 
     Raises:
         RequestError: The request is wrong, or the images are not what they must be.
+        SamplingInterrupted: Ctrl-C, or SIGTERM while images are drawn; the same request goes on.
         SystemExit: See above.
 
     Example:
@@ -81,7 +83,13 @@ def evaluate(
         run_evaluation = load_reference(dataset_kind(data.dataset).evaluation)
 
     images = subject if isinstance(subject, np.ndarray) else None
-    evaluation: Evaluation = run_evaluation(found, images, data, request, out, console)
+    try:
+        evaluation: Evaluation = run_evaluation(found, images, data, request, out, console)
+    except KeyboardInterrupt as interruption:
+        if found is None or found.kind != "run":
+            raise
+        kept = "images that were drawn are kept; the same command goes on"
+        raise SamplingInterrupted(kept) from interruption
     return evaluation
 
 

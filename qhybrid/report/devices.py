@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from qhybrid_circuits.errors import RequestError, UnknownNameError
+from qhybrid_circuits.errors import RequestError, TooFewQubitsError, UnknownNameError
 from qhybrid_runtime.hardware.retired import RETIRED, retirement
 from qhybrid_runtime.hardware.snapshots import snapshot_folders, snapshots
 
@@ -45,7 +45,8 @@ def find_devices(names: Sequence[str], qubits: int, fractional: bool) -> list[De
 
     Raises:
         UnknownNameError: There is no such device.
-        RequestError: The device is retired, has too few qubits, or the account cannot be used.
+        RequestError: The device is retired, or the account cannot be used.
+        TooFewQubitsError: A device is too small.
     """
     wanted: list[str] = []
     for name in names:
@@ -89,9 +90,10 @@ def _find(name: str, qubits: int, fractional: bool) -> Device:
 
 def _check_size(name: str, available: int, qubits: int) -> None:
     if available < qubits:
-        raise RequestError(
+        raise TooFewQubitsError(
             f"target '{name}' has {available} qubits, but the circuit has {qubits}; "
-            "take a larger device (`qhybrid backends` lists them) or `--target all`"
+            "take a larger device (`qhybrid backends` lists them) or `--target all`",
+            qubits,
         )
 
 

@@ -9,8 +9,9 @@ from qhybrid.report.circuit_drawing import MOST_GATES, draw_circuit
 from qhybrid.report.circuits import CircuitUse
 from qhybrid.report.device_map import device_map, draw_layout
 from qhybrid.report.markup import fill
+from qhybrid.report.remarks import hints, remarks
 from qhybrid.report.run_page import RunPage, run_page
-from qhybrid.report.sections import headline, probability, remarks, sections
+from qhybrid.report.sections import headline, probability, sections
 
 #: Devices of a circuit whose layout and charts are drawn; a ranking has dozens.
 _MOST_DRAWN = 6
@@ -41,6 +42,7 @@ def page(report: Report) -> str:
         run=_run(report, circuits),
         headline=headline(content),
         remarks=remarks(content),
+        hints=hints(content),
         circuits=circuits,
         sections=[each for each in sections(content) if each.title not in _LEFT_OUT],
         probability=probability,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from qhybrid.report.build import Report
-from qhybrid.report.sections import Section, headline, remarks, sections
+from qhybrid.report.remarks import hints, remarks
+from qhybrid.report.sections import Section, headline, sections
 
 Format = Literal["table", "md", "json", "html"]
 
@@ -16,19 +17,22 @@ def render(report: Report, output_format: Format, width: int | None = None) -> s
     content = report.content
     if output_format == "json":
         return json.dumps(content, indent=2) + "\n"
+    parts = headline(content), remarks(content), sections(content)
     if output_format == "md":
-        return markdown(headline(content), remarks(content), sections(content))
+        return markdown(*parts, hints=hints(content))
     if output_format == "table":
-        return tables(headline(content), remarks(content), sections(content), width)
+        return tables(*parts, width, hints=hints(content))
     from qhybrid.report.page import page
 
     return page(report)
 
 
-def markdown(title: str, notes: Sequence[str], parts: Sequence[Section]) -> str:
-    """Return tables as Markdown, below a title and remarks."""
+def markdown(
+    title: str, notes: Sequence[str], parts: Sequence[Section], *, hints: Sequence[str] = ()
+) -> str:
+    """Return tables as Markdown, below a title, remarks and hints."""
     lines = [f"# {title}", ""]
-    lines += [f"- {note}" for note in notes]
+    lines += [f"- {note}" for note in (*notes, *hints)]
     for section in parts:
         lines += ["", f"## {section.title}", ""]
         figures = len(section.headings) - section.texts
@@ -40,9 +44,14 @@ def markdown(title: str, notes: Sequence[str], parts: Sequence[Section]) -> str:
 
 
 def tables(
-    title: str, notes: Sequence[str], parts: Sequence[Section], width: int | None = None
+    title: str,
+    notes: Sequence[str],
+    parts: Sequence[Section],
+    width: int | None = None,
+    *,
+    hints: Sequence[str] = (),
 ) -> str:
-    """Return tables for a terminal of `width` columns, below a title and remarks."""
+    """Return tables for a terminal of `width` columns, below a title, remarks and hints."""
     from rich.console import Console
 
     written = io.StringIO()
@@ -53,6 +62,8 @@ def tables(
     console.print(title, soft_wrap=width is None)
     for note in notes:
         console.print(f"! {note}")
+    for hint in hints:
+        console.print(hint)
     for section in parts:
         console.print(f"\n{section.title}", _rich_table(section), *section.notes, sep="\n")
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from qhybrid.influence import Figures, in_words, percent
-from qhybrid.models.row import CONTROL
-from qhybrid.models.rows import MODELS
+from qhybrid.influence import Figures, percent
 from qhybrid.words import counted
 
 Reports = Sequence[Mapping[str, Any]]
@@ -92,7 +90,7 @@ def sections(content: Mapping[str, Any]) -> list[Section]:
         found.append(_model_health(model["health"]))
     if model["influence"]:
         found.append(_influence(model["influence"], model["influence_measured_on"]))
-    if model["sampling"]:
+    if model["sampling"] and on_devices:
         found.append(_sampling(model, model["sampling"]))
     skipped = {"target": itemgetter("target"), "why": itemgetter("reason")}
     found.append(_table("Left out", content["skipped"], skipped, 2))
@@ -116,39 +114,6 @@ def headline(content: Mapping[str, Any]) -> str:
     if content["reports"]:
         parts.append(f"weights {subject['weights']}")
     return "; ".join(parts)
-
-
-def remarks(content: Mapping[str, Any]) -> list[str]:
-    """Return what a reader should not miss."""
-    found = []
-    for circuit, health in _examined(content["reports"]):
-        for what in ("weights", "inputs"):
-            if dead := health[f"dead_{what}"]:
-                total = f"{health[what]} {what} of {circuit}"
-                found.append(f"{dead} of the {total} have no effect on any output")
-    model = content["model"]
-    if model is not None and model["health"] is not None:
-        dead, count = model["health"]["dead_weights"], model["health"]["weights"]
-        if dead:
-            found.append(
-                f"{dead} of the model's {count} circuit weights have no effect on its output"
-            )
-        broken = model["health"]["parameters_without_gradient"]
-        if broken:
-            found.append(f"no gradient reaches {', '.join(broken[:3])}" + _more(broken, 3))
-    if content["subject"]["kind"] == "run" and model["influence"]:
-        control = content["subject"]["model"].endswith(CONTROL)
-        found.append(in_words(model["influence"], control=control))
-    row = None if model is None else MODELS.get(content["subject"]["model"])
-    if row is not None and row.alone:
-        found.append("the model is nothing but circuits: their influence on it is not measured")
-    if row is not None and row.process.exact:
-        found.append("no QPU draws from it, which needs exact values: there is no bill")
-    if not content["reports"]:
-        found.append("the model has no circuits: there is nothing to run on a device")
-    elif all(report["target"] is None for report in content["reports"]):
-        found.append("no device was named: add --target fake_fez to see what it costs there")
-    return found
 
 
 def shown(value: float | None, digits: int = 0, unit: str = "") -> str:
@@ -177,13 +142,14 @@ def saved(ours: float | None, stock: float | None) -> str:
     return f"{100 * (ours - stock) / stock:+.0f} %" if stock else "-"
 
 
-def _examined(reports: Reports) -> list[tuple[str, Mapping[str, Any]]]:
+def examined(reports: Reports) -> list[tuple[str, Mapping[str, Any]]]:
     """Return each circuit that was examined with its health, which no device changes."""
     found = {each["circuit"]: each["health"] for each in reports}
     return [(circuit, health) for circuit, health in found.items() if health is not None]
 
 
-def _more(items: Sequence[Any], listed: int) -> str:
+def more(items: Sequence[Any], listed: int) -> str:
+    """Return how many items there are beyond those that are listed."""
     return f" and {len(items) - listed} more" if len(items) > listed else ""
 
 
@@ -283,13 +249,13 @@ def _health(reports: Reports) -> Section:
         "expressibility": computed("expressibility", ".3f"),
         "entanglement": computed("entangling_capability", ".3f"),
     }
-    rows = [{"circuit": circuit, **health} for circuit, health in _examined(reports)]
+    rows = [{"circuit": circuit, **health} for circuit, health in examined(reports)]
     return _table("Health", rows, columns)
 
 
 def _trend(reports: Reports) -> Section:
     rows = []
-    for circuit, health in _examined(reports):
+    for circuit, health in examined(reports):
         trend = health["trend"] or {"by_qubits": (), "by_layers": ()}
         for size in ("qubit", "layer"):
             points = trend[f"by_{size}s"]
@@ -308,7 +274,7 @@ def _model_health(health: Mapping[str, Any]) -> Section:
     rows = (
         ("circuit weights without effect", f"{health['dead_weights']} of {health['weights']}"),
         ("circuits without effect", f"{len(health['dead_circuits'])} of {health['circuits']}"),
-        ("other parameters without gradient", ", ".join(broken[:5]) + _more(broken, 5) or "none"),
+        ("other parameters without gradient", ", ".join(broken[:5]) + more(broken, 5) or "none"),
         ("what the circuits change in the output", f"{health['circuit_effect']:.2g} of its size"),
     )
     return Section("The model as a whole", ("what", "how many"), rows, 2)

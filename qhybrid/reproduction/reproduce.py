@@ -11,6 +11,7 @@ from qhybrid.reproduction.request import ReproductionRequest
 from qhybrid.reproduction.results import collect
 from qhybrid.run_folder import claim_folder
 from qhybrid.run_lock import locked
+from qhybrid.sampling.outcome import SamplingInterrupted
 from qhybrid.training.outcome import Interrupted
 from qhybrid_circuits.errors import RequestError
 
@@ -42,7 +43,7 @@ def reproduce(request: ReproductionRequest, *, console: "Console | None" = None)
     with locked(plan.folder, "reproducing into"):
         try:
             execute(plan, console, lambda: save(plan))
-        except (Interrupted, KeyboardInterrupt) as stop:
+        except (Interrupted, SamplingInterrupted, KeyboardInterrupt) as stop:
             content = save(plan)
             done, planned = content["evaluations"]["done"], content["evaluations"]["planned"]
             raise ReproductionInterrupted(

@@ -64,6 +64,8 @@ class SamplingBill:
 
     def share(self, cost: Bill) -> str:
         """The part of the allowance that a bill takes, for people."""
+        if not self.qpu.priced:
+            return "-"
         allowance = self.allowance
         return f"{cost.qpu_seconds / allowance:.0%}" if allowance > 0 else "none left"
 

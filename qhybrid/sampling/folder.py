@@ -11,6 +11,9 @@ from qhybrid.run_folder import Run
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid_circuits.errors import RequestError
 
+EVALUATE = "evaluate"
+"""What the names begin with of folders that `qhybrid evaluate RUN` draws into."""
+
 
 @dataclass(frozen=True)
 class SamplingRun:
@@ -94,6 +97,12 @@ class SamplingRun:
         return shlex.join(
             ["qhybrid", "sample", str(run.folder), "--resume", "--out", str(self.folder)]
         )
+
+    def going_on(self, run: Run) -> str:
+        """How to continue it; drawing alone is half of an evaluation."""
+        if self.folder.name.startswith(f"{EVALUATE}-"):
+            return "the same command goes on"
+        return f"go on with: {self.resume_command(run)}"
 
 
 def unfinished(run: Run, folder: Path | str | None) -> SamplingRun:

@@ -136,7 +136,7 @@ def dry_run(plan: SamplingPlan) -> SamplingBill:
 def _resumable(run: SamplingRun, plan: SamplingPlan) -> Iterator[None]:
     """Say what is kept, and how to go on, when something stops a run."""
     what = "finished rounds are on record" if plan.on_hardware else "finished batches are kept"
-    going_on = f"go on with: {run.resume_command(plan.run)}"
+    going_on = run.going_on(plan.run)
     try:
         yield
     except WriteError as error:
@@ -188,15 +188,16 @@ def _agree(
     qpu = bill.qpu
     console.print(
         f"{qpu.described}: {bill.rounds} rounds, {bill.bill.jobs} jobs, "
-        f"{bill.bill.executions:,} executions, about {bill.bill.qpu_seconds:.0f} QPU seconds",
+        f"{bill.bill.executions:,} executions, {qpu.costs(bill.bill.qpu_seconds)}",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     if qpu.simulated or bill.bill.qpu_seconds <= FREE_SECONDS:
         return
     if confirm is None or not confirm(bill):
         raise BillDeclined(
-            f"about {bill.bill.qpu_seconds:.0f} QPU seconds on {qpu.name} were not agreed to; "
+            f"{qpu.costs(bill.bill.qpu_seconds)} on {qpu.name} were not agreed to; "
             "nothing was submitted; add --yes, or use fewer --num-images, --steps or --shots"
         )
 
@@ -257,7 +258,9 @@ def _shown(
 
     def show(event: JobEvent) -> None:
         queue = "" if event.pending_jobs is None else f", {event.pending_jobs} jobs waiting"
-        text = f"{event.status.lower()}{queue}, {event.spent_seconds:.0f} QPU s"
+        text = f"{event.status.lower()}{queue}"
+        if backend.qpu.priced and not backend.qpu.simulated:
+            text += f", {event.spent_seconds:.0f} QPU s"
         if bill is not None:  # The pool of noise is one more.
             text += f", round {min(backend.ledger.num_rounds, bill.rounds)} of {bill.rounds}"
         if event.note:

@@ -32,8 +32,8 @@ def draw_together(
         RankLost: Another process was ended; finished parts are kept.
     """
     fabric = make_fabric(layout, artist.device, [])
-    resume = f"go on with: {artist.run.resume_command(artist.plan.run)}"
-    with without_chatter(), together(fabric, resume) as ranks:
+    going_on = artist.run.going_on(artist.plan.run)
+    with without_chatter(), together(fabric, going_on) as ranks:
         ranks.from_first((str(artist.run.folder.absolute()), list(missing)))
         draw_here(artist, missing[:: ranks.size], lambda images: bar.add(images * ranks.size))
         ranks.any(False)

@@ -79,10 +79,11 @@ def departures(config: "Config", asked: Collection[str]) -> str | None:
 
     Args:
         config: Of a run that no configuration was named for.
-        asked: Dotted keys that the user set, who knows of these.
+        asked: Dotted keys that the user set.
 
     Returns:
-        None where nothing departs, or the model is of no paper.
+        None where nothing departs, the model is of no paper, or the user chose some of the values
+        that the paper gives, and so does not expect the paper's.
     """
     from qhybrid.models.rows import MODELS, RECIPES
 
@@ -95,8 +96,9 @@ def departures(config: "Config", asked: Collection[str]) -> str | None:
         return None
     for section in ("training", "diffusion", "ema"):
         own, published = usual[section], wanted.get(section, {})
-        differing = [key for key in published if own[key] != published[key]]
-        if keys := [key for key in differing if f"{section}.{key}" not in asked]:
+        if any(f"{section}.{key}" in asked for key in published):
+            return None
+        if keys := [key for key in published if own[key] != published[key]]:
             parts.append(f"{section}.{', '.join(keys)}")
     if not parts:
         return None

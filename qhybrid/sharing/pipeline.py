@@ -16,6 +16,7 @@ from qhybrid.kinds import IMAGES
 from qhybrid.models.rows import MODELS
 from qhybrid.run_folder import Run, open_run
 from qhybrid.sampling.folder import SamplingRun
+from qhybrid.sampling.outcome import SamplingInterrupted
 from qhybrid.sampling.plan import plan_sampling
 from qhybrid.sampling.request import ExecutionRequest, SamplingRequest
 from qhybrid.sampling.sample_run import sample_run
@@ -121,7 +122,10 @@ class Pipeline:
         if check_backend_name(plan.backend).paid:
             return _output(sample_run(self.run, request, confirm=confirm))
         with tempfile.TemporaryDirectory(prefix="qhybrid-") as folder:
-            return _output(sample_run(self.run, request, out=Path(folder) / "images"))
+            try:
+                return _output(sample_run(self.run, request, out=Path(folder) / "images"))
+            except SamplingInterrupted as stop:  # which offers to go on in this folder
+                raise KeyboardInterrupt from stop
 
 
 def load(run: Run | Path | str) -> Pipeline:

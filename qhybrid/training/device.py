@@ -68,7 +68,7 @@ def agree_to_rounds(
     bill = calibrated_once(step.times(left), backend.settings)
     console.print(
         f"{qpu.described}: {counted(left, 'step')} of {counted(step.jobs, 'job')}, "
-        f"{bill.executions:,} executions, about {bill.qpu_seconds:,.0f} QPU seconds",
+        f"{bill.executions:,} executions, {qpu.costs(bill.qpu_seconds)}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -77,9 +77,10 @@ def agree_to_rounds(
     if qpu.simulated or bill.qpu_seconds <= FREE_SECONDS or limit is not None:
         return
     what = f"{left:,} training steps on {qpu.name}"
+    what += "" if qpu.priced else ", at its provider's price"
     if confirm is None or not confirm(what, bill.qpu_seconds):
         raise QpuLimitError(
-            f"about {bill.qpu_seconds:,.0f} QPU seconds for {what} were not agreed to; nothing "
+            f"{qpu.costs(bill.qpu_seconds)} for {what} were not agreed to; nothing "
             "was submitted; add --yes, set --max-qpu-seconds N, or take fewer steps with --set "
             "training.max_steps=N"
         )

@@ -20,6 +20,18 @@ class Interrupted(QHybridError):
         super().__init__(f"{what} {where}; resume with: {resume_command(folder)}")
 
 
+class Unmeasured(Interrupted):
+    """The same after the last step: only the influence of the circuits is missing."""
+
+    def __init__(self, step: int, folder: Path) -> None:
+        """Say that the model is finished, and how to measure what is missing."""
+        super().__init__(step, folder)
+        self.args = (
+            "the training is finished and its model saved; what its circuits change was not "
+            f"measured: {resume_command(folder)} does so",
+        )
+
+
 class TrainingDiverged(QHybridError):
     """The loss, or a weight, is no longer a finite number."""
 

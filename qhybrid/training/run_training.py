@@ -19,6 +19,7 @@ from qhybrid.run_lock import occupied
 from qhybrid.run_metrics import read_metrics
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
+from qhybrid.signals import handling, interrupt
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.batches import NOISE_POOL, derive_seed
 from qhybrid.training.checkpoints import CheckpointKeeper, load_checkpoint
@@ -31,13 +32,13 @@ from qhybrid.training.health_check import warn_of_idle_weights
 from qhybrid.training.influence import Probe, held_out
 from qhybrid.training.metrics import MetricsLog
 from qhybrid.training.metrics import Probe as EpochProbe
-from qhybrid.training.outcome import Interrupted, TrainingDiverged, resume_command
+from qhybrid.training.outcome import Interrupted, TrainingDiverged, Unmeasured, resume_command
 from qhybrid.training.plots import Plots
 from qhybrid.training.preparing import prepare
 from qhybrid.training.progress import ProgressDisplay
 from qhybrid.training.session import Session, build_session
 from qhybrid.training.state import StepHook
-from qhybrid.training.stopping import StopSignal
+from qhybrid.training.stopping import SIGNALS, StopSignal
 from qhybrid.training.summary import show_end, show_note, show_start
 from qhybrid.training.trackers import Tracker
 from qhybrid_circuits.errors import RequestError, WriteError
@@ -119,7 +120,7 @@ def _train(
             images, probe, stop = prepare(run, session, console), _probe(session), StopSignal(run)
             hooks = _hooks(run, session, yardstick, probe, console, stop)
             fit_session(run, session, images, hooks, stop, layout)
-            record = None if probe is None else _record(run, session, probe)
+            record = None if probe is None else _record(run, session, probe, stop)
     show_end(console, run, session, record)
 
 
@@ -140,14 +141,20 @@ def _probe(session: Session) -> Probe | None:
     return Probe(module, held_out(session.config.data, session.dataset, module))
 
 
-def _record(run: Run, session: Session, probe: Probe) -> InfluenceRecord | None:
-    """Measure the influence in the finished model; Ctrl-C leaves it unmeasured."""
+def _record(run: Run, session: Session, probe: Probe, stop: StopSignal) -> InfluenceRecord:
+    """Measure the influence in the finished model.
+
+    Raises:
+        Unmeasured: Ctrl-C or SIGTERM, here or after the last step.
+    """
     state = session.state
     try:
-        with state.ema.swapped(state.model):
+        with handling(SIGNALS, interrupt), state.ema.swapped(state.model):
+            if stop.requested:
+                raise KeyboardInterrupt
             found, images = probe.influence()
-    except KeyboardInterrupt:
-        return None
+    except KeyboardInterrupt as interruption:
+        raise Unmeasured(state.step, run.folder) from interruption
     record = InfluenceRecord(state.step, images, probe.split, found.to_dict())
     record.save(run)
     return record

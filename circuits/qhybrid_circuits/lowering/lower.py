@@ -18,7 +18,7 @@ from qhybrid_circuits.disk_cache import (
     use_cache,
 )
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
-from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.errors import CircuitError, TooFewQubitsError
 from qhybrid_circuits.lowering.blocks.collect import collect_blocks
 from qhybrid_circuits.lowering.blocks.linear import with_fewer_cx
 from qhybrid_circuits.lowering.cost.couplings import (
@@ -166,9 +166,10 @@ def _convert(
 def _usable(name: str, circuit: QuantumCircuit, couplings: Couplings) -> Couplings:
     """Return the couplings without the broken ones, or all where the circuit needs those."""
     if circuit.num_qubits > couplings.num_qubits:
-        raise CircuitError(
+        raise TooFewQubitsError(
             f"Circuit '{name}' has {circuit.num_qubits} qubits, but the target has only "
-            f"{couplings.num_qubits}; take a larger device or fewer qubits"
+            f"{couplings.num_qubits}; take a larger device or fewer qubits",
+            circuit.num_qubits,
         )
     pairs = [
         (circuit.find_bit(item.qubits[0]).index, circuit.find_bit(item.qubits[1]).index)

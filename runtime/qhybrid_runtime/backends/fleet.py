@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qiskit.primitives import EstimatorPubLike
 
-from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.errors import CircuitError, TooFewQubitsError
 from qhybrid_circuits.lowering.lowered import LoweredCircuit
 from qhybrid_runtime.backends.fake import FakeBackend
 from qhybrid_runtime.backends.ibm import IbmBackend
@@ -187,4 +187,7 @@ class _FleetEstimator(LoweringEstimator):
         try:
             return member.estimator()._parts(table)
         except CircuitError as error:
-            raise CircuitError(f"{member.qpu.name}: {error}") from error
+            named = f"{member.qpu.name}: {error}"
+            if isinstance(error, TooFewQubitsError):
+                raise TooFewQubitsError(named, error.needed) from error
+            raise CircuitError(named) from error

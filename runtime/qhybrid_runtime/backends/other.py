@@ -8,6 +8,14 @@ from qhybrid_circuits.plugins import load_from_here
 from qhybrid_runtime.backends.qpu import Qpu, QpuBackend, QpuOptions
 from qhybrid_runtime.hardware.backend_client import BackendClient
 
+_SIMULATORS = (
+    "qiskit.providers.fake_provider",
+    "qiskit.providers.basic_provider",
+    "qiskit_aer",
+    "qiskit_ibm_runtime.fake_provider",
+)
+"""Where simulators come from."""
+
 
 class OtherBackend(QpuBackend):
     """Any Qiskit `BackendV2`, of whatever provider: lowered for, recorded and billed as others.
@@ -31,8 +39,13 @@ class OtherBackend(QpuBackend):
         target, name = backend.target, f"backend:{reference}"
         if chosen.fractional:
             target = with_fractional_gates(target)
-        qpu = Qpu(name, int(target.num_qubits), simulated=False)
+        qpu = Qpu(name, int(target.num_qubits), _is_simulator(backend), priced=False)
         super().__init__(name, qpu, target, BackendClient(backend), chosen)
+
+
+def _is_simulator(backend: BackendV2) -> bool:
+    """Return whether a backend is known to run on this machine, where nothing is paid."""
+    return any(each.__module__.startswith(_SIMULATORS) for each in type(backend).__mro__)
 
 
 def _made(reference: str) -> BackendV2:

@@ -36,10 +36,11 @@ class Qpu:
     Attributes:
         name: The QPU's own name, e.g. "ibm_fez" for `--backend ibm`.
         qubits: How many it has.
-        simulated: Whether it is a fake one on this machine.
+        simulated: Whether it is one on this machine, that nothing is paid for.
         plan: Name of the account's plan, or None where there is no account.
         mode: Execution mode: "session", "batch" or "job".
         left_seconds: QPU time that the plan leaves, or None where it is not limited or told.
+        priced: Whether QPU seconds are what is paid; other providers than IBM have other prices.
     """
 
     name: str
@@ -48,12 +49,19 @@ class Qpu:
     plan: str | None = None
     mode: str = "job"
     left_seconds: float | None = None
+    priced: bool = True
 
     @property
     def described(self) -> str:
         """The name, and where and how jobs run, for people."""
-        where = f"{self.plan or 'no'} plan, {self.mode}"
-        return f"{self.name} ({'simulated here' if self.simulated else where})"
+        where = f"{self.plan or 'no'} plan, {self.mode}" if self.priced else "its provider's price"
+        return f"{self.name} ({'simulated here, nothing is paid' if self.simulated else where})"
+
+    def costs(self, seconds: float) -> str:
+        """Return what estimated seconds are here, for people."""
+        if self.simulated:
+            return f"a QPU would take about {seconds:,.0f} s"
+        return f"about {seconds:,.0f} " + ("QPU seconds" if self.priced else "s by IBM's rule")
 
 
 @dataclass(frozen=True)

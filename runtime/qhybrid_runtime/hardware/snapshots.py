@@ -42,6 +42,18 @@ def snapshot_folders() -> dict[str, Path]:
     }
 
 
+def large_enough(qubits: int, most: int = 3) -> str:
+    """Return, for people, fake QPUs with so many qubits that have two-qubit gates.
+
+    They are the smallest one, and the largest ones with the fewest errors.
+    """
+    known = [each for each in snapshots().values() if each.two_qubit_error is not None]
+    fitting = [each for each in known if (each.qubits or 0) >= qubits]
+    fitting.sort(key=lambda each: (-(each.qubits or 0), each.two_qubit_error))
+    chosen = dict.fromkeys([*fitting[-1:], *fitting[: most - 1]])
+    return ", ".join(f"{each.name} ({each.qubits})" for each in chosen)
+
+
 @cache
 def snapshots() -> dict[str, Snapshot]:
     """Return what is known of every fake QPU that is installed, the largest first."""

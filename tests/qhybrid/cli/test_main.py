@@ -152,6 +152,19 @@ def test_the_installed_command_exits_with_the_code() -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("qpu", ["fake_lima", "fake_lima,fake_manila"])
+def test_a_qpu_that_is_too_small_is_refused_with_larger_ones(
+    qpu: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--backend", qpu]) == 2
+    said = capsys.readouterr().err
+    assert "has 12 qubits, but the target has only 5; take a QPU with 12 qubits or more" in said
+    assert "fake_melbourne (15)" in said
+    assert "--set model.dim=N" in said
+    assert said.count("\n") == 1
+    assert not Path("runs").exists()
+
+
 def test_debug_anywhere_raises_instead() -> None:
     with pytest.raises(QHybridError):
         main(["--debug", "train", "--model", "unit"])

@@ -105,6 +105,10 @@ def test_drawing_goes_on_where_a_device_stopped_and_starts_anew_with_other_weigh
     assert first.folder != other.folder
 
 
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_evaluation_that_was_stopped_goes_on_with_its_images(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,8 +123,14 @@ def test_an_evaluation_that_was_stopped_goes_on_with_its_images(
 
     monkeypatch.setattr(Artist, "draw", stopped)
     assert main(command) == 130
-    assert "finished batches are kept" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.endswith("interrupted: finished batches are kept; the same command goes on\n")
     parts.append(range(0))  # so that the next part is drawn
+    with monkeypatch.context() as patched:
+        patched.setattr("qhybrid.evaluation.session.claimed", interrupted)
+        assert main(command) == 130
+    said = capsys.readouterr().err
+    assert "interrupted: images that were drawn are kept; the same command goes on" in said
     assert main(command) == 0
     assert parts == [range(100), range(0), range(100, 150)]
     assert json.loads(capsys.readouterr().out)["figures"][0]["images"] == 150

@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ from qhybrid.report.build import Report
 from qhybrid.report.circuit_drawing import draw_circuit
 from qhybrid.report.device_map import device_map, lay_out
 from qhybrid.report.devices import find_devices
+from qhybrid.report.remarks import remarks
 from qhybrid.report.render import render
 from qhybrid.report.sections import probability, saved, sections, shown
 from qhybrid_circuits import build_ansatz
@@ -56,6 +58,19 @@ def test_dead_weights_are_the_first_thing_that_is_said(released_report: Report) 
         text = render(released_report, output_format)
         assert "48 of the 54 weights of hqconv have no effect on any output" in text
     assert "48 weights stand in no gate" in render(released_report, "html")
+
+
+def test_hints_are_no_findings_and_a_bill_needs_a_device(model_report: Report) -> None:
+    where = [{**each, "target": None} for each in model_report.content["reports"]]
+    plain = replace(model_report, content={**model_report.content, "reports": where}, devices=())
+    assert plain.content["model"]["sampling"] is not None
+    for report, billed in ((model_report, True), (plain, False)):
+        table, page = render(report, "table"), render(report, "html")
+        assert ("Drawing images on a QPU" in table) is ("Drawing images" in page) is billed
+        assert ("QPU time per image" in page) is billed
+        assert ('<p class="hint">no device was named' in page) is not billed
+        assert ("\nno device was named" in table) is not billed
+        assert "no device was named" not in "".join(remarks(report.content))
 
 
 def test_the_page_needs_nothing_but_itself(model_report: Report) -> None:

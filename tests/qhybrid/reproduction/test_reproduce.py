@@ -18,6 +18,7 @@ from scipy.stats import ttest_ind
 from qhybrid.cli import main
 from qhybrid.reproduction import execute
 from qhybrid.run_folder import Run
+from qhybrid.sampling.parts import Artist
 from qhybrid.settings.config import Config
 from qhybrid.training.train import train
 
@@ -285,6 +286,12 @@ def test_an_interruption_loses_nothing(
         patched.setattr(execute, "evaluate", interrupted)
         assert main(command) == 130
     assert "0 of 3 evaluations are done; the same command goes on" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        patched.setattr(Artist, "draw", interrupted)
+        assert main(command) == 130
+    said = capsys.readouterr().err
+    assert "0 of 3 evaluations are done; the same command goes on" in said
+    assert "--resume" not in said
     monkeypatch.setattr(execute, "train", counted)
     assert main(command) == 130
     assert "2 of 3 evaluations are done" in capsys.readouterr().err

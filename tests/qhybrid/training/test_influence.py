@@ -1,5 +1,7 @@
 import csv
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
 from qhybrid.training.influence import Probe, held_out
+from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import Session, build_session
+from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime.backends.statevector import StatevectorBackend
@@ -125,6 +129,29 @@ def test_measuring_does_not_touch_the_training(
     assert other.model_file.read_bytes() == run.model_file.read_bytes()
     assert rows(other)[-1]["influence"] == "0.5"
     assert rows(other)[-1]["loss"] == rows(run)[-1]["loss"]
+
+
+@pytest.mark.parametrize("where", ["measured", "plots"])
+def test_an_interruption_after_the_last_step_leaves_a_model_and_says_so(
+    finished: tuple[Run, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    run, _ = finished
+
+    def interrupted(_: object, state: TrainingState | None = None) -> None:
+        if state is None or state.step == state.plan.total_steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        if where == "measured":
+            patched.setattr(Probe, "influence", interrupted)
+        else:  # noted, but no step follows
+            patched.setattr("qhybrid.training.plots.Plots.after_step", interrupted)
+        with pytest.raises(Interrupted, match=r"finished .* not measured: qhybrid train --resume"):
+            train(small(), out=tmp_path)
+    other = Run(tmp_path)
+    assert other.model_file.read_bytes() == run.model_file.read_bytes()
+    assert read_influence(other) is None
+    assert read_influence(train(resume=True, out=tmp_path)) == read_influence(run)
 
 
 def test_runs_of_earlier_versions_go_on(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from qhybrid_runtime.backends.registry import BACKENDS, check_backend_name
 pytestmark = pytest.mark.filterwarnings("ignore:Qiskit backend:UserWarning")
 
 LAB = """
+from qiskit.providers import BackendV2
 from qiskit.providers.fake_provider import GenericBackendV2
 
 
@@ -30,6 +31,20 @@ def broken():
     backend = ion_trap()
     backend.run = None
     return backend
+
+
+class FarAway(BackendV2):
+    target = property(lambda self: ion_trap().target)
+    max_circuits = 1
+
+    def run(self, *circuits, **options): ...
+
+    @classmethod
+    def _default_options(cls): ...
+
+
+def far_away():
+    return FarAway()
 
 
 def circuit():
@@ -78,6 +93,10 @@ def test_what_cannot_be_had_is_one_line() -> None:
     backend = get_backend("backend:my_lab:broken", shots=16)
     with pytest.raises(DeviceJobError, match="all results so far are kept"):
         backend.estimator().run([pub_of(ring(2), np.ones((1, 2)), np.ones(2))]).result()
+    # What qhybrid does not know may have a price; nothing is paid for simulators of Qiskit.
+    assert get_backend("backend:my_lab:ion_trap").qpu.described.endswith("nothing is paid)")
+    paid = get_backend("backend:my_lab:far_away").qpu
+    assert (paid.simulated, paid.costs(7)) == (False, "about 7 s by IBM's rule")
     assert check_backend_name("backend:a.b:c").runs_jobs
     assert all(BACKENDS[name] is not None for name in BACKENDS)
 

@@ -2,7 +2,7 @@ import pytest
 from qiskit_ibm_runtime.fake_provider import FakeProviderForBackendV2
 
 from qhybrid_runtime.hardware.snapshot_table import TABLE, table_text
-from qhybrid_runtime.hardware.snapshots import snapshots
+from qhybrid_runtime.hardware.snapshots import large_enough, snapshots
 from qhybrid_runtime.hardware.targets import fake_target
 
 
@@ -15,6 +15,16 @@ def test_the_table_is_that_of_the_installed_library() -> None:
 def test_the_names_are_those_of_the_library() -> None:
     provider = FakeProviderForBackendV2()
     assert set(snapshots()) == {backend.name for backend in provider.backends()}
+
+
+def test_fake_qpus_that_are_large_enough_are_named() -> None:
+    first, *larger = large_enough(16).split(", ")
+    assert first == "fake_guadalupe (16)"
+    assert larger
+    for each in larger:
+        name, _, count = each.partition(" (")
+        assert fake_target(name).num_qubits == int(count.rstrip(")")) >= 16
+    assert large_enough(1000) == ""
 
 
 def test_figures_are_those_of_the_target() -> None:
