@@ -49,6 +49,7 @@ SETTINGS = {
 WIDER = {"model.dim": 4}
 """Over more steps, rounding grows in the narrowest network: a normalization has few values."""
 HYBRID = {"model.name": "1hqconv-qvunet", "model.ansatz_layers": 1}
+ERRORS = {"model.encoding": "amplitude", "quantum.noise_aware": "fake_manila"}
 ENDLESS = {"training.max_steps": 100_000, "training.epochs": 100_000, "training.log_every": 1}
 
 
@@ -96,7 +97,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("program", "settings"),
     [
-        ("srun", {**HYBRID, "quantum.noise_aware": "fake_fez", "training.accumulate": 2}),
+        ("srun", {**HYBRID, **ERRORS, "training.accumulate": 2}),
         (None, {**HYBRID, "diffusion.schedule": "learned"}),
         ("torchrun", {"model.name": "qlatent", "model.dim": 6}),
     ],
