@@ -25,6 +25,7 @@ from torch import Tensor
 from qhybrid import launcher
 from qhybrid.launcher import OWN, Layout, check_devices
 from qhybrid_circuits.errors import NotFiniteError, QHybridError
+from qhybrid_runtime.share import Share, sharing
 
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others: the first one may measure and draw for hours."""
@@ -159,14 +160,16 @@ class SharedModel:
             return self._model(x, *others)
         bounds = [total * number // ranks.size for number in range(ranks.size + 1)]
         mine = slice(bounds[ranks.rank], bounds[ranks.rank + 1])
+        counts = [end - first for first, end in pairwise(bounds)]
         error: NotFiniteError | None = None
         try:
-            own = self._model(x[mine], *(each[mine] for each in others))
+            with sharing(Share(ranks.rank, tuple(counts), ranks.gathered)):
+                own = self._model(x[mine], *(each[mine] for each in others))
         except NotFiniteError as found:
             error = found
         if ranks.any(error is not None):
             raise error or NotFiniteError("the circuits of another process were given it")
-        return ranks.gathered(own, [end - first for first, end in pairwise(bounds)])
+        return ranks.gathered(own, counts)
 
 
 class _Gathered(torch.autograd.Function):

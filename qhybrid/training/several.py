@@ -15,16 +15,10 @@ def check_several(config: Config, layout: Layout) -> None:
     if layout.size == 1:
         return
     training, quantum = config.training, config.quantum
-    gradient = quantum.gradient or check_backend_name(quantum.backend).gradients[0]
     refused = {
-        "--optimizer qng takes the metric of inputs from all of a batch": (
-            training.optimizer == "qng"
-        ),
-        "--noise-aware draws the errors of a batch as a whole": quantum.noise_aware is not None,
         f"the backend '{quantum.backend}' draws the errors of a batch as a whole": (
             not check_backend_name(quantum.backend).exact
         ),
-        "--gradient spsa draws its directions for a batch as a whole": gradient == "spsa",
         "transfer.model trains another model first (train it alone, then use --init-from RUN)": (
             config.transfer.model is not None
         ),

@@ -18,6 +18,7 @@ from qhybrid_runtime.compiled import CompiledCircuit
 from qhybrid_runtime.gradients.adjoint import Adjoint
 from qhybrid_runtime.gradients.estimator_gradient import AdjointEstimatorGradient
 from qhybrid_runtime.gradients.method import GradientMethod, Point, RandomStream
+from qhybrid_runtime.share import current_share
 
 
 class BroadcastEstimatorQNN(EstimatorQNN):
@@ -102,7 +103,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
 
     def point(self, inputs: Tensor, weights: Tensor) -> Point:
         """Return the circuit at inputs (B, n_inputs) and weights (n_weights,)."""
-        return Point(self.compiled, inputs, weights, self.stream)
+        return Point(self.compiled, inputs, weights, self.stream, share=current_share())
 
     def _forward(self, input_data: np.ndarray | None, weights: np.ndarray | None) -> np.ndarray:
         point = self._point(input_data, weights)

@@ -17,6 +17,7 @@ from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
 from qhybrid_runtime.hardware.targets import fake_target
+from qhybrid_runtime.share import current_share, place_of
 from qhybrid_runtime.tasks import Task
 
 
@@ -131,6 +132,7 @@ class _NoisyProgram:
     def values(self, inputs: Tensor, weights: Tensor, rng: np.random.Generator) -> Tensor:
         """Return (G, B, n_obs) for inputs (G, B, n_in) and weights (G, n_w)."""
         groups, samples = inputs.shape[:2]
-        drawn = self._sampler.draw(groups * samples, rng).reshape(groups, samples, -1)
+        batch, own = place_of(samples, current_share())
+        drawn = self._sampler.draw(groups * batch, rng).reshape(groups, batch, -1)[:, own]
         errors = torch.as_tensor(drawn).to(inputs.device)
         return expectations(self._program, self._observables, inputs, weights, errors=errors)

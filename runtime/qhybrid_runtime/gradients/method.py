@@ -10,6 +10,7 @@ from torch import Tensor
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.compiled import CompiledCircuit
+from qhybrid_runtime.share import Share
 
 
 class Vjp(NamedTuple):
@@ -55,6 +56,7 @@ class Point:
         stream: Random numbers of methods that draw some.
         by_inputs: Whether derivatives in the inputs are needed.
         by_weights: Whether derivatives in the weights are needed.
+        share: Which samples of a batch these are; None for all.
     """
 
     circuit: CompiledCircuit
@@ -63,6 +65,7 @@ class Point:
     stream: RandomStream = field(default_factory=RandomStream)
     by_inputs: bool = True
     by_weights: bool = True
+    share: Share | None = None
 
 
 class GradientMethod(ABC):

@@ -9,6 +9,7 @@ from qhybrid_circuits import RequestError, VariationalCircuit
 from qhybrid_runtime.checks import check_whole
 from qhybrid_runtime.gradients.method import Point, needed_parameters
 from qhybrid_runtime.gradients.probes import Probes, ProbingMethod, side_by_side
+from qhybrid_runtime.share import place_of
 
 #: Sets of weights up to which each is a PUB of its own. Lowering a circuit with its weights bound
 #: saves two-qubit gates, but takes time for each set.
@@ -94,7 +95,8 @@ class Spsa(ProbingMethod):
         (samples, features), weights = point.inputs.shape, len(point.weights)
         # Weights are drawn first, so that their moves do not depend on the size of the batch.
         by_weights = generator.integers(0, 2, (self.samples, 1, weights)) * 2.0 - 1
-        by_inputs = generator.integers(0, 2, (self.samples, samples, features)) * 2.0 - 1
+        batch, own = place_of(samples, point.share)
+        by_inputs = generator.integers(0, 2, (self.samples, batch, features))[:, own] * 2.0 - 1
         by_weights = by_weights.repeat(samples, axis=1)
         signs = np.dstack([by_inputs * point.by_inputs, by_weights * point.by_weights])
         return np.asarray(signs * point.circuit.active * self.perturbation / _speeds(point))

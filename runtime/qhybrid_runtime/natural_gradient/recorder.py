@@ -9,6 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from qhybrid_runtime.bank import CircuitBank
 from qhybrid_runtime.layer import QuantumLayer
+from qhybrid_runtime.share import Share, current_share
 from qhybrid_runtime.weight_table import WeightTable
 
 #: Forward passes that are kept at most: a loop without steps must not fill the memory.
@@ -30,7 +31,7 @@ class InputRecorder:
         """Watch all circuits in some modules, alone or in banks."""
         self.layers: list[QuantumLayer] = []
         self.tables: list[WeightTable] = []
-        self._inputs: dict[nn.Parameter, deque[Tensor]] = {}
+        self._inputs: dict[nn.Parameter, deque[tuple[Tensor, Share | None]]] = {}
         self._used: set[nn.Parameter] = set()
         self._handles: list[RemovableHandle] = []
         for child in {child: None for module in modules for child in module.modules()}:
@@ -45,10 +46,13 @@ class InputRecorder:
         """Return what the passes were given, None where there was none.
 
         It is the inputs (B, n_inputs) of a circuit, the index of each choice (B, n_choices) of a
-        table.
+        table. Where several processes share the batches it is that of all, and all must ask.
+
+        Raises:
+            RequestError: See `Share.rows_of_each`.
         """
         passes = self._inputs.get(cast(nn.Parameter, layer.weight))
-        return None if passes is None else torch.cat(list(passes))
+        return None if passes is None else torch.cat([_of_all(*each) for each in passes])
 
     def end_step(self) -> None:
         """Let the passes that follow belong to a new step."""
@@ -83,4 +87,9 @@ class InputRecorder:
             self._used.discard(weight)
             self._inputs[weight] = deque(maxlen=_MOST_PASSES)
         rows = math.prod(features.shape[:-1])
-        self._inputs[weight].append(features.detach().reshape(rows, features.shape[-1]))
+        own = features.detach().reshape(rows, features.shape[-1])
+        self._inputs[weight].append((own, current_share()))
+
+
+def _of_all(rows: Tensor, share: Share | None) -> Tensor:
+    return rows if share is None else share.gather(rows, share.rows_of_each(len(rows)))

@@ -48,6 +48,8 @@ SETTINGS = {
 }
 WIDER = {"model.dim": 4}
 """Over more steps, rounding grows in the narrowest network: a normalization has few values."""
+HYBRID = {"model.name": "1hqconv-qvunet", "model.ansatz_layers": 1}
+ERRORS = {"model.encoding": "amplitude", "quantum.noise_aware": "fake_manila"}
 ENDLESS = {"training.max_steps": 100_000, "training.epochs": 100_000, "training.log_every": 1}
 
 
@@ -95,18 +97,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("program", "settings"),
     [
-        ("srun", {"training.accumulate": 2, "training.max_steps": 3}),
-        (
-            None,
-            {
-                "model.name": "1hqconv-qvunet",
-                "model.ansatz_layers": 1,
-                "diffusion.schedule": "learned",
-            },
-        ),
+        ("srun", {**HYBRID, **ERRORS, "training.accumulate": 2}),
+        (None, {**HYBRID, "diffusion.schedule": "learned"}),
         ("torchrun", {"model.name": "qlatent", "model.dim": 6}),
     ],
-    ids=["accumulate", "circuits and learned schedule", "latents"],
+    ids=["accumulate and errors", "circuits and learned schedule", "latents"],
 )
 def test_two_processes_train_what_one_trains(
     program: str | None,
@@ -130,9 +125,12 @@ def test_two_processes_train_what_one_trains(
 
 def test_in_double_precision_the_losses_are_equal_to_many_digits(tmp_path: Path) -> None:
     found = []
+    # The metric is that of all rows, and each row is moved along directions of its own.
+    drawn = {"training.optimizer": "qng", "quantum.gradient": "spsa"}
     for size in (1, 2):
         out = tmp_path / str(size)
-        arguments = command(out, "--devices", str(size), **{"training.max_steps": 4})
+        settings = {**HYBRID, **drawn, "training.max_steps": 4}
+        arguments = command(out, "--devices", str(size), **settings)
         ranks = RankProcesses(
             arguments, tmp_path / f"said-{size}", size=size, poison=in_double_precision
         )
