@@ -334,7 +334,7 @@ def test_impossible_values_on_record_are_a_wrong_request(
 
 def test_a_plan_with_nothing_left_has_a_bill(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     bill = bill_of(run, FEW)
-    bill = replace(bill, qpu=replace(bill.qpu, left_seconds=0.0))
+    bill = replace(bill, qpu=replace(bill.qpu, left_seconds=0.0, simulated=False))
     shown = StringIO()
     print_bill(bill, Console(file=shown, width=120))
     assert "none left" in shown.getvalue()
