@@ -25,7 +25,8 @@ MOST = {"--num-images": 2, "--steps": 1, "--shots": 8, "--processes": 1, "--epoc
 ACCOUNTS = {"ibm", "serve-fake", "wandb", "mobilenet"}
 """Of commands that need an account, another process, or weights from elsewhere."""
 
-LONG = {"bound", "capece-transfer", "defalco2024-transfer-fashion", "--noise-aware", "images.npz"}
+LONG = {"bound", "capece-transfer", "defalco2024-transfer-fashion", "defalco2024-transfer-mnist"}
+LONG |= {"--noise-aware", "images.npz", "runs/classical", "3"}
 """Of commands that take long with one step, too: other tests have these parts."""
 
 OTHERS = {"--shard", "--merge", "--resume", "model.ansatz=my_module:my_function", "fez", "qreverse"}
