@@ -37,6 +37,11 @@ def pauli(x: int = 0, z: int = 0) -> int:
     return x | z << BITS
 
 
+def own_operators(size: int) -> tuple[int, ...]:
+    """Return X and Z of each qubit, one after the other."""
+    return tuple(of for q in range(size) for of in (pauli(1 << q), pauli(0, 1 << q)))
+
+
 @dataclass(frozen=True)
 class Event:
     """A rotation that waits for its operator to be on one vertex.
@@ -59,6 +64,8 @@ class FrameProblem:
         num_vertices: Vertices, and qubits: those without a rotation are in |0>.
         edges: Pairs of vertices that can meet.
         events: In an order in which they can happen.
+        home: X and Z of each qubit, one after the other, as the events' operators are: each must be
+            on one vertex in the end.
         idle: The operator that is Z on the qubit in |0>, 0 where there is none.
         fractional: Whether rotations about two vertices' operators are gates too.
     """
@@ -66,6 +73,7 @@ class FrameProblem:
     num_vertices: int
     edges: tuple[tuple[int, int], ...]
     events: tuple[Event, ...]
+    home: tuple[int, ...]
     idle: int
     fractional: bool
 
@@ -161,7 +169,8 @@ class _Search:
         self.operators = np.array([event.operator for event in events], dtype=np.uint16)
         self.where = np.array([event.vertex for event in events])
         self.before = problem.predecessors().T.astype(np.float32)
-        self.own = np.array([[pauli(1 << q), pauli(0, 1 << q)] for q in range(size)], np.uint16)
+        self.own = np.array(own_operators(size), np.uint16).reshape(size, 2)
+        self.home = np.array([problem.home], np.uint16)
         turns = (True, False) if problem.fractional else (True,)
         self.gates = list(itertools.product(problem.edges, range(3), range(3), turns))
         self.seen: dict[bytes, int] = {}
@@ -177,7 +186,7 @@ class _Search:
         history = [_States(frames, done, number, number)]
         for _ in range(3 * len(self.operators)):
             children = self._children(history[-1])
-            spread = self._spread(children.frames, self.own.reshape(1, -1)).sum(axis=1)
+            spread = self._spread(children.frames, self.home).sum(axis=1)
             home = np.flatnonzero(children.done.all(axis=1) & (spread == 2 * size))
             if len(home):
                 return self._traced(history, children.take(home[:1]), starts)

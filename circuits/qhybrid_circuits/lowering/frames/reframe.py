@@ -1,9 +1,8 @@
-"""Circuits of controlled rotations in rings, rewritten in Pauli frames on stars."""
+"""Circuits of controlled rotations in clusters, rewritten in Pauli frames on stars."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -15,15 +14,9 @@ from qhybrid_circuits.lowering.blocks.collect import (
     kron,
     side_by_side,
 )
-from qhybrid_circuits.lowering.frames.pauli_frames import (
-    BITS,
-    Event,
-    FramePlan,
-    FrameProblem,
-    anticommute,
-    pauli,
-)
-from qhybrid_circuits.lowering.frames.rotations import Rotation, RotationCircuit, as_rotations
+from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, pauli
+from qhybrid_circuits.lowering.frames.regions import PAULIS, Region, dense, region_of, turned
+from qhybrid_circuits.lowering.frames.rotations import RotationCircuit, as_rotations
 from qhybrid_circuits.lowering.frames.stars import Star, find_stars
 
 #: A gate: vertices, its matrix with the first vertex less significant, and -1; or a rotation that
@@ -32,13 +25,6 @@ _Gate = tuple[tuple[int, ...], Matrix, int]
 
 #: What stands for the number of a rotation when a star has no more gates.
 _ENDED = -2
-
-_PAULIS: dict[tuple[int, int], Matrix] = {
-    (0, 0): np.eye(2, dtype=complex),
-    (1, 0): np.array([[0, 1], [1, 0]], dtype=complex),
-    (1, 1): np.array([[0, -1j], [1j, 0]]),
-    (0, 1): np.diag([1.0 + 0j, -1.0]),
-}
 
 #: Stands for any gate of two vertices.
 _ANY: Matrix = np.diag([1, 1, 1, -1]).astype(complex)
@@ -57,23 +43,6 @@ class Reframed:
     final: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Region:
-    """A star with its rotations.
-
-    Attributes:
-        star: Where.
-        problem: What the search has to know.
-        angles: Of each event, in radians.
-        outside: For each event the rotation's number if it goes beyond the star, else -1.
-    """
-
-    star: Star
-    problem: FrameProblem
-    angles: tuple[float, ...]
-    outside: tuple[int, ...]
-
-
 def reframe(
     blocks: BlockCircuit,
     fractional: bool,
@@ -82,24 +51,23 @@ def reframe(
 ) -> Reframed | None:
     """Write a circuit in Clifford gates, and rotations of one vertex, on the couplings of stars.
 
-    Rotations of two vertices are gates, rather than cz alone, if `fractional`. `find` finds the
-    gates of one star; `fits` tells whether a QPU has a place where all pairs of a circuit are
-    neighbours, and is asked before the search, which takes longer.
+    Rotations of two vertices are gates, rather than cz alone, if `fractional`. Clifford gates on
+    two qubits of a star, such as cx, take none: they turn the operators of what follows. `find`
+    finds the gates of one star; `fits` tells whether a QPU has a place where all pairs of a circuit
+    are neighbours, and is asked before the search, which takes longer.
 
     Returns:
         A circuit with the same unitary up to a global phase; None where the circuit's blocks are no
-        controlled rotations, or are not in rings, or the QPU has no place for the stars, or
-        `find` finds nothing.
+        controlled rotations, or are not in clusters of three or four qubits, or the QPU has no
+        place for the stars, or `find` finds nothing.
     """
-    counts = {interaction_count(block.matrix, fractional) for block in blocks.blocks}
-    if 0 in counts or (not fractional and 1 in counts):
-        # A block that is itself a Clifford gate, or nothing, is cheaper routed than as a rotation.
-        return None
+    if any(interaction_count(block.matrix, fractional) == 0 for block in blocks.blocks):
+        return None  # What does nothing is cheaper routed than as a rotation.
     program = as_rotations(blocks)
     stars = find_stars(blocks.num_qubits, [block.qubits for block in blocks.blocks])
     if program is None or stars is None or not fits(_couplings(stars)):
         return None
-    regions = [_region(star, program.rotations, fractional) for star in stars]
+    regions = [region_of(star, program.rotations, fractional) for star in stars]
     plans = []
     for region in regions:
         plan = find(region.problem)
@@ -125,45 +93,10 @@ def _couplings(stars: Sequence[Star]) -> BlockCircuit:
     return collector.finish(0.0)
 
 
-def _region(star: Star, rotations: Sequence[Rotation], fractional: bool) -> _Region:
-    """Collect a star's rotations; those about one operator with nothing between become one."""
-    number = {qubit: index for index, qubit in enumerate(star.qubits)}
-    events: list[Event] = []
-    angles: list[float] = []
-    outside: list[int] = []
-    for index, rotation in enumerate(rotations):
-        mask = sum(1 << number[qubit] for qubit in rotation.qubits if qubit in number)
-        if not mask:
-            continue
-        operator = pauli(mask) if rotation.axis == "x" else pauli(0, mask)
-        meeting = star.meets.get((min(rotation.qubits), max(rotation.qubits)), -1)
-        former = -1 if meeting >= 0 else _same(events, operator)
-        if former >= 0:
-            angles[former] += rotation.angle
-            continue
-        events.append(Event(operator, meeting))
-        angles.append(rotation.angle)
-        outside.append(index if meeting >= 0 else -1)
-    size = len(star.vertices)
-    idle = pauli(0, 1 << len(star.qubits)) if size > len(star.qubits) else 0
-    problem = FrameProblem(size, star.edges, tuple(events), idle, fractional)
-    return _Region(star, problem, tuple(angles), tuple(outside))
-
-
-def _same(events: Sequence[Event], operator: int) -> int:
-    """Return the event that a rotation can be merged with, -1 if there is none."""
-    for index in reversed(range(len(events))):
-        if events[index] == Event(operator):
-            return index
-        if anticommute(events[index].operator, operator):
-            break
-    return -1
-
-
 class _Track:
     """The gates of one star, with the numbers of its rotations."""
 
-    def __init__(self, region: _Region, plan: FramePlan) -> None:
+    def __init__(self, region: Region, plan: FramePlan) -> None:
         self.region, self.plan = region, plan
         self.size = region.problem.num_vertices
         self.before = region.problem.predecessors()
@@ -182,19 +115,19 @@ class _Track:
                 angle += self._angle_between(move.operators)
             if move.turn:
                 # From the exact matrices: errors of images would grow from gate to gate.
-                self.frame = _turned(side_by_side(on, self.size), np.pi / 2) @ self.frame
-            yield tuple(vertices[v] for v in move.pair), _turned(product, angle), -1
+                self.frame = turned(side_by_side(on, self.size), np.pi / 2) @ self.frame
+            yield tuple(vertices[v] for v in move.pair), turned(product, angle), -1
             yield from self._execute()
 
     def _angle_between(self, operators: tuple[int, int]) -> float:
         """Execute the rotations about a product of two operators, and return their angle."""
         first, second = operators
-        product = _dense(first, self.size) @ _dense(second, self.size)
+        product = dense(first, self.size) @ dense(second, self.size)
         angle = 0.0
         for index in self._ready():
             operator = self.region.problem.events[index].operator
             if first ^ second in self._alike(operator) and self.region.outside[index] < 0:
-                sign = np.vdot(_dense(first ^ second, self.size), product).real / 2**self.size
+                sign = np.vdot(dense(first ^ second, self.size), product).real / 2**self.size
                 angle += round(sign) * self.region.angles[index]
                 self.done[index] = True
         return angle
@@ -203,11 +136,12 @@ class _Track:
         """Return a last matrix for each vertex, and where each qubit is after it."""
         last, final = [], {}
         for position in range(self.size):
-            where, x = self._place(pauli(1 << position))
-            _, z = self._place(pauli(0, 1 << position))
+            both = slice(2 * position, 2 * position + 2)
+            (where, x), (_, z) = map(self._place, self.region.problem.home[both])
+            x_sign, z_sign = self.region.signs[both]
             # The columns are the states that stand for |0> and |1>.
-            zero = np.linalg.eigh(z)[1][:, 1]
-            local = np.stack([zero, x @ zero], axis=1)
+            zero = np.linalg.eigh(z_sign * z)[1][:, 1]
+            local = np.stack([zero, x_sign * x @ zero], axis=1)
             vertex = self.region.star.vertices[where]
             last.append((vertex, local.conj().T))
             if position < len(self.region.star.qubits):
@@ -226,8 +160,8 @@ class _Track:
                     if vertex < 0 or event.vertex not in (-1, vertex):
                         continue
                     outside = self.region.outside[index]
-                    if outside < 0:
-                        matrix = _turned(matrix, self.region.angles[index])
+                    angle = self.region.angles[index]
+                    matrix = turned(matrix, angle) if outside < 0 else matrix * angle
                     yield (self.region.star.vertices[vertex],), matrix, outside
                     self.done[index] = found = True
                     break
@@ -241,13 +175,13 @@ class _Track:
 
     def _place(self, operator: int) -> tuple[int, Matrix]:
         """Return the vertex that an operator is on, and its matrix there; -1 for more than one."""
-        image = self.frame @ _dense(operator, self.size) @ self.frame.conj().T
+        image = self.frame @ dense(operator, self.size) @ self.frame.conj().T
         for vertex, kind in itertools.product(range(self.size), ((1, 0), (1, 1), (0, 1))):
             single = pauli(kind[0] << vertex, kind[1] << vertex)
-            sign = np.vdot(_dense(single, self.size), image).real / 2**self.size
+            sign = np.vdot(dense(single, self.size), image).real / 2**self.size
             if abs(sign) > 0.5:
-                return vertex, round(sign) * _PAULIS[kind]
-        return -1, _PAULIS[0, 0]
+                return vertex, round(sign) * PAULIS[kind]
+        return -1, PAULIS[0, 0]
 
 
 class _Writer:
@@ -304,7 +238,7 @@ class _Writer:
             return
         other, other_matrix = self.arrived.pop(number)
         angle = self.program.rotations[number].angle
-        self.collector.add_pair(_turned(kron(other_matrix, matrix), angle), (vertex, other))
+        self.collector.add_pair(turned(kron(other_matrix, matrix), angle), (vertex, other))
 
 
 def _moved(start: Sequence[int]) -> Matrix:
@@ -312,14 +246,3 @@ def _moved(start: Sequence[int]) -> Matrix:
     states = np.arange(1 << len(start))
     places = sum((states >> qubit & 1) << vertex for vertex, qubit in enumerate(start))
     return np.eye(len(states), dtype=complex)[:, places]
-
-
-@cache
-def _dense(operator: int, size: int) -> Matrix:
-    on = {k: _PAULIS[operator >> k & 1, operator >> (BITS + k) & 1] for k in range(size)}
-    return side_by_side(on, size)
-
-
-def _turned(operator: Matrix, angle: float) -> Matrix:
-    """Return exp(-i angle/2 P)."""
-    return np.asarray(np.cos(angle / 2) * np.eye(len(operator)) - 1j * np.sin(angle / 2) * operator)

@@ -30,6 +30,11 @@ class Rotation:
     axis: str
     angle: float
 
+    @property
+    def is_clifford(self) -> bool:
+        """Whether this is a gate like cz, up to gates on one qubit."""
+        return len(self.qubits) == 2 and abs(abs(self.angle) - math.pi / 2) < _NO_ROTATION
+
 
 @dataclass
 class RotationCircuit:

@@ -11,6 +11,7 @@ from qhybrid_circuits.lowering.frames.pauli_frames import (
     FrameProblem,
     anticommute,
     find_frames,
+    own_operators,
     pauli,
 )
 
@@ -122,7 +123,7 @@ def replayed(problem: FrameProblem, plan: FramePlan) -> tuple[set[int], list[Pau
 def test_rings_take_few_gates(
     edges: tuple[tuple[int, int], ...], steps: int, fractional: bool, gates: int
 ) -> None:
-    problem = FrameProblem(4, edges, ring(steps), 0, fractional)
+    problem = FrameProblem(4, edges, ring(steps), own_operators(4), 0, fractional)
     plan = find_frames(problem)
     assert plan is not None
     assert len(plan.moves) == gates
@@ -134,7 +135,7 @@ def test_rings_take_few_gates(
 @pytest.mark.parametrize("fractional", [False, True])
 def test_a_rotation_beyond_the_star_is_where_it_must_be(fractional: bool) -> None:
     edges = (*STAR, (1, 4))
-    problem = FrameProblem(5, edges, ring(4, port=4), z(4), fractional)
+    problem = FrameProblem(5, edges, ring(4, port=4), own_operators(5), z(4), fractional)
     plan = find_frames(problem)
     assert plan is not None
     left, images = replayed(problem, plan)
@@ -143,7 +144,7 @@ def test_a_rotation_beyond_the_star_is_where_it_must_be(fractional: bool) -> Non
 
 
 def test_a_plan_survives_json() -> None:
-    plan = find_frames(FrameProblem(4, STAR, ring(2), 0, False))
+    plan = find_frames(FrameProblem(4, STAR, ring(2), own_operators(4), 0, False))
     assert plan is not None
     assert FramePlan.from_json(plan.to_json()) == plan
 

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -32,6 +33,24 @@ def rings(sizes: tuple[int, ...], rounds: int, seed: int) -> QuantumCircuit:
             first += size
             if first < circuit.num_qubits:
                 circuit.crz(rng.uniform(1, 3), first - 1, first)
+    return circuit
+
+
+def clusters(sizes: tuple[int, ...], gates: tuple[str, ...], seed: int) -> QuantumCircuit:
+    """Return all pairs of each cluster, twice, and a gate from each to the next one."""
+    rng = np.random.default_rng(seed)
+    circuit = QuantumCircuit(sum(sizes))
+    first = 0
+    for size in sizes:
+        for pair in [*itertools.combinations(range(first, first + size), 2)] * 2:
+            for qubit in pair:
+                circuit.u(*rng.uniform(-3, 3, 3), qubit)
+            gate = gates[rng.integers(len(gates))]
+            angles = () if gate in ("cx", "cz", "ecr") else (rng.uniform(1, 3),)
+            getattr(circuit, gate)(*angles, *pair)
+        first += size
+        if first < circuit.num_qubits:
+            circuit.cx(first - 1, first)
     return circuit
 
 
@@ -72,8 +91,11 @@ def hqconv_circuit(channels: int, layers: int, seed: int = 0) -> QuantumCircuit:
         rings((4, 3), 1, seed=1),
         rings((3, 3, 3), 1, seed=2),
         rings((4,), 3, seed=3),
+        clusters((4,), ("cx", "ecr"), seed=4),
+        clusters((4, 3), ("cx", "rzz", "cz", "cp"), seed=5),
+        clusters((4,), ("rzz", "rxx"), seed=6),
     ],
-    ids=["hqconv-1x2", "hqconv-2x1", "4-3", "3-3-3", "4"],
+    ids=["hqconv-1x2", "hqconv-2x1", "4-3", "3-3-3", "4", "cx", "cx-and-rzz", "rzz"],
 )
 def test_the_state_stays_the_same(circuit: QuantumCircuit, fractional: bool) -> None:
     found = reframed(circuit, fractional)
@@ -131,12 +153,16 @@ def test_other_shapes_are_left_to_the_router(circuit: QuantumCircuit) -> None:
     assert reframe(blocks, False, find_frames, lambda _: True) is None
 
 
-def test_bare_cz_are_left_to_the_router() -> None:
+@pytest.mark.parametrize("fractional", [False, True])
+def test_clifford_gates_alone_turn_the_frame(fractional: bool) -> None:
     circuit = QuantumCircuit(4)
     for qubit in range(4):
         circuit.rx(0.3, qubit)
         circuit.cz(qubit, (qubit + 1) % 4)
-    assert reframed(circuit, False) is None
+    found = reframed(circuit, fractional)
+    assert found is not None
+    # On a star, the pair of two leaves is no coupling.
+    assert len(found.blocks.blocks) <= 6
 
 
 def test_stars_meet_beside_the_middle_one() -> None:
