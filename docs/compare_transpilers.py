@@ -47,7 +47,7 @@ def circuits() -> dict[str, QuantumCircuit]:
     modules = build_model(ModelSpec("qlatent")).modules()
     layer = next(module for module in modules if isinstance(module, QuantumLayer))
     found = {"HQConv 12": build_ansatz("hqconv").circuit, "qlatent 12": layer.variational.circuit}
-    for size in (8, 12, 16):
+    for size in (4, 8, 12, 16):
         found[f"EfficientSU2 {size}"] = efficient_su2(size)
         found[f"EfficientSU2 circular {size}"] = efficient_su2(size, entanglement="circular")
         found[f"RealAmplitudes {size}"] = real_amplitudes(size)

@@ -61,12 +61,13 @@ def lower(
     """Lower a circuit to a target's gates and couplings, at the highest ESP.
 
     Gates on one pair of qubits are merged into blocks of at most three two-qubit gates. Swaps are
-    merged into the blocks beside them; qubits that interact in rings are moved by shorter sequences
-    of Clifford gates. Which gates move qubits, and where on the QPU, depends on the circuit's
-    structure only, so that new weights take milliseconds. Where gates on two qubits have unbound
-    parameters, Qiskit's own passes do the work, and where they do better with one of twelve seeds,
-    which is tried once for each structure. The state of the logical qubits stays the same, up
-    to a global phase; `LoweredCircuit.apply_layout` maps observables to where the qubits end.
+    merged into the blocks beside them; clusters of three or four qubits that interact beyond the
+    couplings are moved by shorter sequences of Clifford gates. Which gates move qubits, and where
+    on the QPU, depends on the circuit's structure only, so that new weights take milliseconds.
+    Where gates on two qubits have unbound parameters, Qiskit's own passes do the work, and where
+    they do better with one of twelve seeds, which is tried once for each structure. The state of
+    the logical qubits stays the same, up to a global phase; `LoweredCircuit.apply_layout` maps
+    observables to where the qubits end.
 
     Amplitude encodings with symbolic features become gates with angles of their own: see
     `with_preparation_gates` and `preparation_angles`.

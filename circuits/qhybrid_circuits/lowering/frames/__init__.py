@@ -1,1 +1,1 @@
-"""Pauli frames: Clifford gates in place of swaps, for qubits that interact in rings."""
+"""Pauli frames: Clifford gates in place of swaps, for clusters of three or four qubits."""

@@ -1,4 +1,4 @@
-"""Qubits that interact in rings, laid out as stars: a vertex and its neighbours for each ring."""
+"""Clusters of qubits laid out as stars: a vertex and its neighbours for each cluster."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
