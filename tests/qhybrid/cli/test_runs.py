@@ -47,6 +47,12 @@ def test_runs_are_listed_with_state_loss_and_figures(
     assert "there is no folder" in capsys.readouterr().err
 
 
+def test_a_stopped_run_is_at_the_step_that_it_was_saved_at(run: Run) -> None:
+    run.checkpoint(13).parent.mkdir(parents=True, exist_ok=True)
+    run.checkpoint(13).touch()
+    assert list_runs(run.folder.parent)[0].step == 13
+
+
 def test_figures_of_evaluate_are_listed_with_those_of_training(run: Run) -> None:
     path = run.samplings / "evaluate-1" / "evaluation-1" / "evaluation.json"
     path.parent.mkdir(parents=True)
