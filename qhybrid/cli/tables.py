@@ -17,6 +17,9 @@ LEAST_WIDTH = 80
 LEAST_TEXT = 26
 """Columns that texts are wrapped to; where there are fewer, others are left out for them."""
 
+GAP = 2
+"""Columns of the terminal between two of a table."""
+
 HEADINGS = {"num_classes": "classes"}
 """Fields whose heading is not their name."""
 
@@ -38,7 +41,7 @@ def show_table(
     if output_format == "json":
         typer.echo(json.dumps(list(records), indent=2))
         return
-    shown = [_column(records, column) for column in columns]
+    shown = [_column(records, column, column == columns[0]) for column in columns]
     if output_format == "md":
         _print_markdown(shown)
         return
@@ -54,19 +57,25 @@ class _Column(NamedTuple):
     heading: str
     cells: list[str]
     numeric: bool
+    first: bool
 
     @property
-    def width(self) -> int:
-        """Columns of the terminal that it needs; texts are wrapped, numbers are not."""
-        longest = max(map(len, self.cells), default=0)
-        if self.numeric:
-            return max(longest, *map(len, self.heading.split()))
-        return max(min(longest, LEAST_TEXT), len(self.heading))
+    def longest(self) -> int:
+        """Columns of the terminal that its longest line takes."""
+        heading = self.heading.split() if self.numeric else [self.heading]
+        return max(map(len, [*self.cells, *heading]))
+
+    @property
+    def least(self) -> int:
+        """Columns that it needs: names and numbers stay whole, texts are wrapped."""
+        whole = self.numeric or self.first
+        return self.longest if whole else max(min(self.longest, LEAST_TEXT), len(self.heading))
 
 
-def _column(records: Sequence[Mapping[str, Any]], name: str) -> _Column:
+def _column(records: Sequence[Mapping[str, Any]], name: str, first: bool) -> _Column:
     values = [record[name] for record in records]
-    return _Column(_heading(name), [_cell(value) for value in values], all(map(_is_number, values)))
+    cells = [_cell(value) for value in values]
+    return _Column(_heading(name), cells, all(map(_is_number, values)), first)
 
 
 def _heading(column: str) -> str:
@@ -80,20 +89,34 @@ def _width() -> int:
     return max(console.width, LEAST_WIDTH) if console.is_terminal else PIPE_WIDTH
 
 
+def _rest(columns: Sequence[_Column], width: int) -> int:
+    """Return how much room columns leave, below 0 where it is too little."""
+    return width - sum(column.least for column in columns) - GAP * (len(columns) - 1)
+
+
 def _fitting(
     columns: list[_Column], spare: Sequence[str], width: int
 ) -> tuple[list[_Column], list[str]]:
     """Return the columns that a terminal has room for, and the headings of the others."""
-    first = max(map(len, columns[0].cells), default=0)  # names stay on their line
     left: list[str] = []
     kept = columns
-    while len(left) < len(spare):
-        needed = first + sum(2 + column.width for column in kept[1:])
-        if needed <= width:
-            break
+    while _rest(kept, width) < 0 and len(left) < len(spare):
         left.append(spare[len(left)])
         kept = [column for column in columns if column.heading not in left]
     return kept, left
+
+
+def _shares(columns: list[_Column], width: int) -> list[int] | list[None]:
+    """Return the width of each column: texts that want little more get it first."""
+    rest = _rest(columns, width)
+    if rest < 0:
+        return [None] * len(columns)  # rich's own choice, which shortens all
+    shares = [column.least for column in columns]
+    for index in sorted(range(len(columns)), key=lambda i: columns[i].longest - shares[i]):
+        more = min(rest, columns[index].longest - shares[index])
+        shares[index] += more
+        rest -= more
+    return shares
 
 
 def _print_table(columns: list[_Column], width: int) -> None:
@@ -101,11 +124,12 @@ def _print_table(columns: list[_Column], width: int) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, _, numeric in columns:
-        if numeric:
-            table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
+    for column, share in zip(columns, _shares(columns, width), strict=True):
+        if column.numeric:
+            heading = column.heading.replace(" ", "\n")
+            table.add_column(heading, justify="right", no_wrap=True, width=share)
         else:
-            table.add_column(heading, no_wrap=heading == columns[0].heading, overflow="fold")
+            table.add_column(column.heading, no_wrap=column.first, overflow="fold", width=share)
     for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*row)
     console = Console(width=width)
