@@ -57,7 +57,7 @@ def report(
     """Say what circuits cost on a QPU, and whether they do anything.
 
     The circuits are those of a model, an ansatz or a run. What was computed once is remembered: the
-    same report again takes a second.
+    same report again takes seconds.
     """
     from qhybrid.cli.output import destination_of, telling, terminal_width, write_out
     from qhybrid.report.request import ReportRequest, check_request
