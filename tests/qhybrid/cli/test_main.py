@@ -179,6 +179,10 @@ def test_failures_of_the_work_are_exit_code_1(
         (QHybridError("it broke"), "error: it broke\n"),
         (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device"),
         (RuntimeError("two\nlines"), "error: RuntimeError: two lines; --debug"),
+        (
+            RuntimeError("operator torchvision::nms does not exist"),
+            "error: torch and torchvision are of different",
+        ),
     ):
 
         def fail(error: Exception = error) -> None:
