@@ -1,4 +1,5 @@
-# qhybrid on the CPU: docker build --tag qhybrid . && docker run --rm -v "$PWD:/work" qhybrid train
+# qhybrid on the CPU; what it writes belongs to whom the folder belongs:
+# docker build --tag qhybrid . && docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" qhybrid train
 FROM python:3.12-slim AS build
 WORKDIR /source
 COPY . .
@@ -9,8 +10,10 @@ FROM python:3.12-slim
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "torch>=2.6" "torchvision>=0.21" \
     && pip install --no-cache-dir /wheels/*.whl
-RUN useradd --create-home qhybrid
-USER qhybrid
+# Whoever runs it has a home, where compiled kernels are kept.
+RUN useradd --create-home --uid 1000 qhybrid && chmod 1777 /home/qhybrid
+ENV HOME=/home/qhybrid
+USER 1000
 WORKDIR /work
 ENTRYPOINT ["qhybrid"]
 CMD ["--help"]

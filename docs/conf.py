@@ -85,6 +85,7 @@ def setup(app: "Sphinx") -> None:
     app.connect("source-read", _complete)
     app.connect("include-read", _include)
     app.connect("autodoc-process-docstring", _escape)
+    app.connect("html-page-context", _attend, priority=900)  # after the theme's
 
 
 def _formula(translator: "HTML5Translator", node: math | math_block) -> None:
@@ -111,6 +112,21 @@ def _outward(text: str) -> str:
     for page in ("CONTRIBUTING.md", "CHANGELOG.md"):
         text = text.replace(f"](../{page}", f"]({page.lower()}")
     return re.sub(r"(\]\()\.\./", rf"\1{SOURCE}/blob/main/", text)
+
+
+def _attend(app: "Sphinx", page: str, template: str, context: dict[str, str], tree: object) -> None:
+    """Add what keyboards and screen readers need, and Sphinx and its theme leave out."""
+    for part in {"body", "furo_navigation_tree"} & context.keys():
+        text = context[part].replace('role="heading"', 'role="heading" aria-level="2"')
+        # What is too wide scrolls by keys, too.
+        text = re.sub(r'<(?=pre\b|div class="table-wrapper)(\w+)', r'<\1 tabindex="0"', text)
+        # Parameters that stand below one another are written as definitions of nothing.
+        context[part] = re.sub(
+            r"<dl>\s*<dd>.*?</dl>",
+            lambda found: re.sub(r"<(dl|dd)>", r'<\1 role="none">', found[0]),
+            text,
+            flags=re.DOTALL,
+        )
 
 
 def _escape(

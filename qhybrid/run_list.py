@@ -23,7 +23,7 @@ class ListedRun:
         state: `training` where a process has it, `stopped` where `--resume` goes on with it.
         model: Its model; None, as what follows, where config.toml is damaged.
         dataset: Its images.
-        step: Optimizer steps in metrics.csv.
+        step: Optimizer steps that are kept, in metrics.csv or a checkpoint.
         loss: The newest one there.
         figures: The newest figures of images that were drawn, by name: measured while training, or
             by `qhybrid evaluate`.
@@ -67,7 +67,7 @@ def _listed(run: Run) -> ListedRun:
         "finished" if run.is_finished(config) else "stopped" if _is_free(run) else "training",
         config.model.name,
         config.data.dataset,
-        int(rows[-1]["step"]) if rows else 0,
+        max(int(rows[-1]["step"]) if rows else 0, run.newest_step()),
         losses[-1] if losses else None,
         _figures(run, rows),
     )

@@ -31,10 +31,10 @@ def bound(
         typer.Option("--format", help="How to print: table, md or json.", show_choices=False),
     ] = "table",
 ) -> None:
-    """Measure the variational bound on the likelihood of images, in bits per dimension.
+    """Measure the variational bound on the likelihood of images.
 
-    All timesteps are evaluated. Standard output has the terms of the bound; a picture shows them by
-    timestep.
+    It is in bits per dimension. All timesteps are evaluated. Standard output has the terms of the
+    bound; a picture shows them by timestep.
     """
     from rich.progress import TextColumn
 

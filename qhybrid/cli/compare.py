@@ -33,11 +33,11 @@ def compare(
     ] = None,
     **settings: Any,
 ) -> None:
-    """Compare models over several seeds each, and say which is better, or that it cannot be told.
+    """Say which model is better, by several seeds of each.
 
-    Train each with `qhybrid train --seeds N`. Equal models are called different in 2 % of
-    comparisons at most. Images are compared by the evaluations in the runs' folders; --evaluate
-    adds those that are missing.
+    Or that it cannot be told. Train each with `qhybrid train --seeds N`. Equal models are called
+    different in 2 % of comparisons at most. Images are compared by the evaluations in the runs'
+    folders; --evaluate adds those that are missing.
     """
     from qhybrid.allocator import keep_freed_memory
     from qhybrid.cli.output import destination_of, telling, terminal_width, write_out

@@ -32,10 +32,10 @@ def evaluate(
     ] = "table",
     **settings: Any,
 ) -> None:
-    """Compare generated images with real ones: FID, KID, IS, and whether images are copies.
+    """Compare generated images with real ones by FID and others.
 
-    The images of a run are drawn first; the same request draws no second time. Figures have a
-    95 % interval, and a floor: the same figure of real images.
+    It also says whether images are copies. The images of a run are drawn first; the same request
+    draws no second time. Figures have a 95 % interval, and a floor: the same figure of real images.
     """
     from qhybrid.allocator import keep_freed_memory
     from qhybrid.evaluation.evaluate import evaluate as evaluate_images

@@ -19,9 +19,9 @@ def export(
         str | None, typer.Option(metavar="FAKE", help="Lower them to this QPU, too.")
     ] = None,
 ) -> None:
-    """Write a run as a folder for the Hugging Face hub, with a model card.
+    """Write a run as a folder for the Hugging Face hub.
 
-    `qhybrid.from_pretrained` and the commands that take runs take it.
+    It has a model card. `qhybrid.from_pretrained` and the commands that take runs take it.
     """
     from qhybrid.cli.output import telling
     from qhybrid.sharing.export import export_run

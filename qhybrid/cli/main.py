@@ -188,6 +188,12 @@ def _report(error: Exception, given: Sequence[str]) -> int:
             "or --num-images, or close other programs; --debug shows the traceback",
             FAILED,
         )
+    if "operator torchvision::" in str(error):  # a wheel for CUDA beside one for the CPU
+        return _print(
+            "error: torch and torchvision are of different builds; install both from one index in "
+            "one command, as the README's section on installation does",
+            FAILED,
+        )
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     return _print(f"error: {kind}{error}; --debug shows the traceback", FAILED)
 

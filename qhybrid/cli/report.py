@@ -54,9 +54,10 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Write to a file [standard output].")
     ] = None,
 ) -> None:
-    """Say what a model, ansatz or run costs on a device, and whether its weights do anything.
+    """Say what circuits cost on a QPU, and whether they do anything.
 
-    What was computed once is remembered: the same report again takes a second.
+    The circuits are those of a model, an ansatz or a run. What was computed once is remembered: the
+    same report again takes seconds.
     """
     from qhybrid.cli.output import destination_of, telling, terminal_width, write_out
     from qhybrid.report.request import ReportRequest, check_request

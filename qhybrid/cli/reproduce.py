@@ -57,9 +57,10 @@ def reproduce(
         Path | None, typer.Option(metavar="DIR", help="Results [reproductions/PAPER-SCALE].")
     ] = None,
 ) -> None:
-    """Run a paper's experiments again: its figures beside ours, and a verdict on each claim.
+    """Run a paper's experiments again, and judge its claims.
 
-    The same command goes on where it was stopped. Rows can be run in any order.
+    Its figures stand beside ours. The same command goes on where it was stopped. Rows can be run in
+    any order.
     """
     if paper is None:
         _list(output_format)

@@ -28,13 +28,14 @@ def runs(
     rows = [
         {
             **each.to_dict(),
+            "dataset": each.dataset and each.dataset.removeprefix(f"{Path.cwd()}/"),
             "loss": None if each.loss is None else float(f"{each.loss:.4g}"),
             "figures": ", ".join(f"{k} {v:.4g}" for k, v in (each.figures or {}).items()) or None,
         }
         for each in found
     ]
     columns = ("run", "state", "model", "dataset", "step", "loss", "figures")
-    show_table(rows, columns, output_format)
+    show_table(rows, columns, output_format, ("dataset", "model", "step"))
 
 
 def show(

@@ -34,7 +34,7 @@ def sample(
     ] = False,
     **settings: Any,
 ) -> None:
-    """Draw images from a training run; the same seed draws the same images.
+    """Draw images from a run; the same seed draws the same images.
 
     Finished batches are kept, and on a QPU (`fake_...`, `ibm...`) every round of circuits: a run
     that was stopped goes on with --resume, without paying twice.

@@ -19,10 +19,10 @@ def serve_fake(
         float, typer.Option(min=0, metavar="X", help="Seconds more for each QPU second of a job.")
     ] = 0.0,
 ) -> None:
-    """Stand in for IBM Quantum on this machine, for rehearsals with IBM's own client.
+    """Stand in for IBM Quantum on this machine, for rehearsals.
 
-    Prints the environment variables that lead the client here, for a shell to read, and serves
-    until Ctrl-C. Jobs are simulated with the noise of the fake QPUs; nothing is paid.
+    Prints the environment variables that lead IBM's own client here, for a shell to read, and
+    serves until Ctrl-C. Jobs are simulated with the noise of the fake QPUs; nothing is paid.
     """
     import signal
     from shlex import quote

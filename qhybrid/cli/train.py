@@ -43,7 +43,7 @@ def train(
     ] = False,
     **settings: Any,
 ) -> None:
-    """Train a diffusion model; without options, on handwritten digits, within minutes.
+    """Train a diffusion model; without options, on 8x8 digits.
 
     Flags win over --set, and --set over --config. Ctrl-C saves the state after the present step
     and says how to resume. More --epochs with --resume extend a run.

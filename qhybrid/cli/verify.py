@@ -31,7 +31,7 @@ def verify(
         typer.Option("--format", help="How to print: table, md or json.", show_choices=False),
     ] = "table",
 ) -> None:
-    """Run circuits through the installed stock tools: right, wrong by how much, or refused.
+    """Run circuits through stock tools: right, wrong, or refused.
 
     The truth is qiskit.quantum_info's. Exit code 1 says that a tool of qhybrid's own is wrong.
     """

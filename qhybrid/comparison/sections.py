@@ -113,7 +113,7 @@ def _models(models: Sequence[Mapping[str, Any]]) -> Section:
     )
     headings = (
         "model",
-        "seeds",
+        "seed numbers",
         "parameters",
         "circuit weights",
         "of them dead",

@@ -3,6 +3,7 @@
 The command line lists datasets and refuses misspelled names from here, before torch loads.
 """
 
+import difflib
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -254,13 +255,25 @@ def resolve_dataset(name_or_path: str | Path) -> DatasetSource:
             )
         return DatasetSource(name, path, PATH_FORMS[0])
     if path.suffix.lower() == ".npz" or "/" in name or os.sep in name:
-        raise RequestError(
-            f"dataset '{name}' does not exist: no such file or folder; check the path"
-        )
+        near = difflib.get_close_matches(path.name, _beside(path), n=1)
+        guess = f"did you mean {path.parent / near[0]}?" if near else "check the path"
+        raise RequestError(f"dataset '{name}' does not exist: no such file or folder; {guess}")
     if is_reference(name):
         return DatasetSource(name, None, DATASETS.find(name))
     hint = "or give FILE.npz (MedMNIST layout) or a FOLDER with one subfolder of images per class"
-    raise UnknownNameError("dataset", name, DATASETS, hint)
+    raise UnknownNameError("dataset", name, DATASETS, hint, _beside(path))
+
+
+def _beside(path: Path) -> list[str]:
+    """Return the names that stand beside a path and could be data sets."""
+    try:
+        return [each.name for each in path.parent.iterdir() if _may_be_data(each)]
+    except OSError:
+        return []
+
+
+def _may_be_data(path: Path) -> bool:
+    return path.suffix.lower() == ".npz" or path.is_dir()
 
 
 def dataset_kind(name: str) -> Kind:

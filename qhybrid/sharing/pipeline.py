@@ -181,7 +181,7 @@ def _request(num_images: int | None, options: dict[str, Any]) -> SamplingRequest
     own = {field.name for field in fields(SamplingRequest)} - {"execution", "shard", "processes"}
     for name in options:
         if name not in own | execution:
-            raise UnknownNameError("option", name, sorted((own | execution) - {"num_images"}))
+            raise UnknownNameError("option", name, sorted(own | execution))
     chosen = {name: value for name, value in options.items() if name in execution}
     rest = {name: value for name, value in options.items() if name in own}
     return SamplingRequest(num_images, **rest, execution=ExecutionRequest(**chosen))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from qhybrid.printing import progress_bar
@@ -17,16 +18,20 @@ REFRESH_SECONDS = 0.5
 """Between two figures on the bar; reading a loss waits for the GPU."""
 
 
-class _StopColumn(ProgressColumn):
-    """Says that a signal was heard, from the drawing thread: a signal handler must not print."""
+class _FiguresColumn(ProgressColumn):
+    """Shows figures, or that a signal was heard, which a signal handler must not print itself.
+
+    In their place, since a line of 80 columns has no room for both.
+    """
 
     def __init__(self, stop: StopSignal) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self._stop = stop
 
     def render(self, task: Task) -> Text:
-        note = "stopping after this step"
-        return Text(note if self._stop.requested else "", style="yellow")
+        if self._stop.requested:
+            return Text("stopping after this step", style="yellow")
+        return Text(task.fields["figures"])
 
 
 class ProgressDisplay(StepHook):
@@ -38,8 +43,7 @@ class ProgressDisplay(StepHook):
     def __init__(self, console: Console, run: Run, stop: StopSignal) -> None:
         """Set up; the bar is drawn only on a terminal, and shows a stop once it was requested."""
         self._console, self._run = console, run
-        figures = TextColumn("{task.fields[figures]}")
-        self._bar = progress_bar(console, figures, _StopColumn(stop))
+        self._bar = progress_bar(console, _FiguresColumn(stop), TextColumn(""))
 
     @contextmanager
     def running(self, state: TrainingState) -> Iterator[None]:

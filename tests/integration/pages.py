@@ -47,3 +47,10 @@ def inline_commands(page: Path) -> list[tuple[str, list[str]]]:
     """Return name and flags of the commands in the text."""
     spans = re.findall(r"`qhybrid ([a-z][a-z-]*)([^`]*)`", _FENCED.sub("", page.read_text("utf-8")))
     return [(name, re.findall(r"--[a-z-]+", rest)) for name, rest in spans]
+
+
+def tags(page: Path) -> list[str]:
+    """Return what a browser takes for tags of HTML, and shows nothing of, outside of code."""
+    text = _FENCED.sub("", page.read_text("utf-8"))
+    text = re.sub(r"`[^`]*`", "", re.sub(r"^ {4}.*$", "", text, flags=re.MULTILINE))
+    return re.findall(r"</?[A-Za-z][^>\n]*>", text)

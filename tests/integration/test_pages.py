@@ -9,7 +9,14 @@ import pytest
 from qhybrid.cli.main import COMMANDS, command_line, main
 from qhybrid.settings.sources import config_keys
 from tests.integration.conftest import QUICK
-from tests.integration.pages import PAGES, ROOT, commands, inline_commands, python_blocks
+from tests.integration.pages import (
+    PAGES,
+    ROOT,
+    commands,
+    inline_commands,
+    python_blocks,
+    tags,
+)
 
 GUIDES = [ROOT / "docs" / f"own-{what}.md" for what in ("data", "ansatz", "backend")]
 ELSEWHERE = [ROOT / "README.md", ROOT / "docs" / "reports.md"]
@@ -51,6 +58,11 @@ def test_guides_work(
             small = [*QUICK, "--set", "data.limit=4", "--set", "training.batch_size=2"]
             quick = {"train": small, "sample": ["--dry-run"]}.get(name, [])
             assert main([name, *words, *quick]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_text_is_lost_as_a_tag(page: Path) -> None:
+    assert tags(page) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -32,11 +32,17 @@ class Page(HTMLParser):
         self.loaded: list[str] = []
         self.text = ""
         self.formulas = 0
+        self.without_keys: list[str] = []
+        self.without_level = 0
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.formulas += tag == "math"
         values = {name: value or "" for name, value in attrs}
+        scrolls = tag == "pre" or "table-wrapper" in values.get("class", "")
+        if scrolls and values.get("tabindex") != "0":
+            self.without_keys.append(self.get_starttag_text() or "")
+        self.without_level += values.get("role") == "heading" and "aria-level" not in values
         self.anchors |= {values[name] for name in ("id", "name") if name in values}
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
@@ -93,6 +99,16 @@ def test_nothing_is_loaded_from_elsewhere(pages: dict[Path, Page]) -> None:
             parts = urlsplit(source)
             assert parts.scheme in ("", "data"), source
             assert not parts.path or (path.parent / unquote(parts.path)).exists(), source
+
+
+def test_keyboards_and_screen_readers_get_all(site: Path, pages: dict[Path, Page]) -> None:
+    """Of the rules of axe-core, those that Sphinx and its theme break by themselves."""
+    for page in pages.values():
+        assert page.without_keys == []
+        assert page.without_level == 0
+    reference = (site / "api-qhybrid.html").read_text("utf-8")
+    assert "sig-param" in reference
+    assert not re.search(r"<dl>\s*<dd>", reference)
 
 
 def test_formulas_are_drawn_without_scripts(site: Path, pages: dict[Path, Page]) -> None:

@@ -179,6 +179,10 @@ def test_failures_of_the_work_are_exit_code_1(
         (QHybridError("it broke"), "error: it broke\n"),
         (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device"),
         (RuntimeError("two\nlines"), "error: RuntimeError: two lines; --debug"),
+        (
+            RuntimeError("operator torchvision::nms does not exist"),
+            "error: torch and torchvision are of different",
+        ),
     ):
 
         def fail(error: Exception = error) -> None:
@@ -234,6 +238,34 @@ def test_lists_have_a_line_an_entry(
     lines = capsys.readouterr().out.splitlines()
     cells = [line.strip("| ").split()[0] for line in lines[-len(names) :]]
     assert cells == names
+
+
+def test_the_list_of_commands_has_whole_sentences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    assert "..." not in capsys.readouterr().out.split("Commands:")[1]
+
+
+@pytest.mark.parametrize("command", ["models", "configs", "datasets", "backends"])
+def test_a_terminal_of_80_columns_gets_whole_cells_and_learns_what_is_left_out(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--format", "json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert main([command]) == 0
+    printed, said = capsys.readouterr()
+    assert max(map(len, printed.splitlines())) <= 80
+    for entry in entries:
+        assert any(line.startswith(f"{entry['name']}  ") for line in printed.splitlines())
+    assert "\u2026" not in printed  # the mark of what was cut
+    headings = printed[: printed.index(entries[0]["name"])]
+    assert ("note" if command == "backends" else "summary") in headings
+    for column in entries[0].keys() & {"paper", "parameters", "gradients", "epochs"}:
+        assert (column in headings) != (column in said)
 
 
 def test_a_narrow_terminal_leaves_nothing_out(

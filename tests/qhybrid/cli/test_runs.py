@@ -47,6 +47,33 @@ def test_runs_are_listed_with_state_loss_and_figures(
     assert "there is no folder" in capsys.readouterr().err
 
 
+def test_a_terminal_of_80_columns_has_whole_words_and_figures(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.folder.parent)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    config = run.config_file.read_text().replace('"digits"', f'"{run.folder.parent}/pictures"')
+    run.config_file.write_text(config)
+    values = ", ".join(["0.123456"] * 8)
+    names = ",".join(f"figure-{number}" for number in range(8))
+    run.metrics_file.write_text(
+        f"step,epoch,loss,learning_rate,steps_per_second,{names}\n10,1,0.25,0.001,5,{values}\n"
+    )
+    assert main(["runs", "."]) == 0
+    printed, said = capsys.readouterr()
+    for word in ("stopped", "1hqconv-qvunet", "pictures", "0.25", "figure-7"):
+        assert word in printed
+    assert said == ""
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_a_stopped_run_is_at_the_step_that_it_was_saved_at(run: Run) -> None:
+    run.checkpoint(13).parent.mkdir(parents=True, exist_ok=True)
+    run.checkpoint(13).touch()
+    assert list_runs(run.folder.parent)[0].step == 13
+
+
 def test_figures_of_evaluate_are_listed_with_those_of_training(run: Run) -> None:
     path = run.samplings / "evaluate-1" / "evaluation-1" / "evaluation.json"
     path.parent.mkdir(parents=True)

@@ -66,3 +66,15 @@ def test_a_name_wins_over_a_folder_of_that_name(
 def test_empty_name_is_unknown() -> None:
     with pytest.raises(UnknownNameError):
         resolve_dataset("")
+
+
+def test_a_misspelt_folder_or_file_is_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos.txt").touch()
+    (tmp_path / "lines.npz").touch()
+    for asked, meant in [("photo", "photos"), ("./photo", "photos"), ("line.npz", "lines.npz")]:
+        with pytest.raises(RequestError, match=rf"did you mean [^ ]*{meant}\?"):
+            resolve_dataset(asked)

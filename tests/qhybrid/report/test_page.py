@@ -6,6 +6,7 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 from qiskit.circuit import Gate, Parameter, QuantumCircuit
@@ -84,6 +85,19 @@ def test_the_package_loader_finds_every_template() -> None:
     assert set(environment().list_templates()) == TEMPLATES
     for name in TEMPLATES:
         environment().get_template(name)
+
+
+def test_colours_that_name_models_can_be_read_on_white() -> None:
+    """A contrast of 4.5 at least, as WCAG 2.2 defines and asks for it (success criterion 1.4.3)."""
+    style = (ROOT / "qhybrid" / "report" / "templates" / "style.css").read_text("utf-8")
+    colours = re.findall(r"--own: #(\w{6})", style)
+    assert len(colours) == 6
+    for colour in colours:
+        channels = np.array([*bytes.fromhex(colour)]) / 255
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
+        assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5, colour
 
 
 def test_a_wheel_holds_every_template() -> None:

@@ -13,13 +13,25 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, overload, register_model
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+def _compiler(**options: bool) -> Callable[[Any], Any]:
+    """Return a decorator that compiles a function, and keeps it for other processes."""
+    common = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, **options}
+
+    def decorate(function: Any) -> Any:
+        try:
+            return njit(cache=True, **common)(function)
+        except RuntimeError:  # no folder takes it, as in a container without a home
+            return njit(**common)(function)
+
+    return decorate
+
 
 #: For functions that Python calls.
-compiled = njit(**_OPTIONS)
+compiled = _compiler()
 
 #: For functions that only compiled ones call, which takes less time to compile.
-kernel = njit(no_cpython_wrapper=True, **_OPTIONS)
+kernel = _compiler(no_cpython_wrapper=True)
 
 #: Samples in a vector: one AVX-512 register of single precision, two AVX2 or four NEON ones.
 LANES = 16
