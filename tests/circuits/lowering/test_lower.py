@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
-from qiskit.circuit.library import CXGate
+from qiskit.circuit.library import CXGate, UnitaryGate
 from qiskit.circuit.random import random_circuit
 from qiskit.providers.fake_provider import GenericBackendV2
-from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 from qiskit.transpiler import CouplingMap, Target
 
 from qhybrid_circuits import CircuitError, LoweredCircuit, ShapeError, VariationalCircuit, lower
@@ -260,14 +260,18 @@ def triangle(last: str) -> QuantumCircuit:
     if last == "symbolic":  # gates that only Qiskit's passes can route
         circuit.crx(Parameter("x"), 0, 2)
     elif last == "bound":
+        circuit.append(UnitaryGate(random_unitary(4, seed=1)), (0, 2))
+    elif last == "clifford":
         circuit.cx(0, 2)
     return circuit
 
 
 @pytest.mark.parametrize("num_qubits", [3, 8])
-@pytest.mark.parametrize(("last", "swaps"), [("none", 0), ("bound", 1), ("symbolic", 1)])
+@pytest.mark.parametrize(
+    ("last", "swaps"), [("none", 0), ("bound", 1), ("symbolic", 1), ("clifford", 0)]
+)
 def test_added_swaps_are_counted(num_qubits: int, last: str, swaps: int) -> None:
-    # Three qubits in a ring need exactly one swap on a line.
+    # Three qubits in a ring need exactly one swap on a line, and none where frames turn instead.
     lowered = lower(triangle(last), line_target(num_qubits), cache=False)
     assert lowered.swaps == swaps
 
