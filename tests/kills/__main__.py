@@ -1,9 +1,10 @@
 """Count the file operations of commands, kill at each of them, resume, and compare.
 
-    python -m tests.kills [SCENARIO ...] [--some N] [--moments N]
+    python -m tests.kills [SCENARIO ...] [--some N] [--moments N] [--fresh]
 
 prints a table: how often each command was killed, and how many of the resumed ones did not end bit
-for bit as one that nothing had happened to.
+for bit as one that nothing had happened to. Commands are run in processes that are forked from this
+one; all of a scenario are preceded by one in a process of its own, which must leave the same.
 """
 
 import argparse
@@ -19,6 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness import LIBRARY, preloaded
 from scenarios import SCENARIOS, Scenario
 
+PROGRESS = 20
+"""After so many kills one is told how many there are."""
+
 
 def main() -> int:
     """Print the table; return 1 where a command did not end as it should."""
@@ -27,6 +31,7 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(names))
     parser.add_argument("--some", type=int, help="kill at so many random operations, not at each")
     parser.add_argument("--moments", type=int, default=20, help="kills at random moments")
+    parser.add_argument("--fresh", action="store_true", help="start Python for each command")
     asked = parser.parse_args()
     unknown = set(asked.scenarios) - set(names)
     if unknown:
@@ -44,7 +49,9 @@ def _sweep(folder: Path, asked: argparse.Namespace) -> int:
     import qhybrid.evaluation.session
     import qhybrid.sampling.session
     import qhybrid.training.run_training  # noqa: F401  (what forked processes need not import)
+    from harness import warm_up
 
+    warm_up()
     wrong = 0
     print("| command | file operations | killed | not as if never killed | minutes |")
     print("| --- | ---: | ---: | ---: | ---: |", flush=True)
@@ -67,18 +74,26 @@ def _kill(scenario: Scenario, folder: Path, asked: argparse.Namespace) -> tuple[
     from sweep import RANDOM, Killer
 
     with serving(scenario.qpu) if scenario.qpu else nullcontext() as service:
-        killer = Killer(scenario, folder, service)
+        killer = Killer(scenario, folder, service, asked.fresh)
+        faults = 0
+        if asked.some is None and not asked.fresh:
+            faults += _told(f"{scenario.name}, forked", killer.fault_of_forking())
+        print(f"{scenario.name}, not compared: {killer.not_compared}", file=sys.stderr)
         kills = killer.kills()
         if asked.some is not None:
             kills = RANDOM.sample(kills, min(asked.some, len(kills)))
         kills += killer.moments(asked.moments)
-        faults = 0
-        for kill in kills:
-            fault = killer.fault(kill)
-            faults += bool(fault)
-            if fault:
-                print(f"{scenario.name}, killed {kill.text}: {fault}", file=sys.stderr, flush=True)
-    return killer.undisturbed.calls, len(kills), faults
+        for done, kill in enumerate(kills):
+            if done % PROGRESS == 0:
+                print(f"{scenario.name}: {done} of {len(kills)}", file=sys.stderr, flush=True)
+            faults += _told(f"{scenario.name}, killed {kill.text}", killer.fault(kill))
+    return len(killer.undisturbed.operations), len(kills), faults
+
+
+def _told(what: str, fault: str) -> bool:
+    if fault:
+        print(f"{what}: {fault}", file=sys.stderr, flush=True)
+    return bool(fault)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ def contents(folder: Path) -> dict[str, str]:
     return {n: "" if ".part" in path.name else _digest(path) for n, path in compared.items()}
 
 
+def _digest(path: Path) -> str:
+    try:
+        return _digest_of_whole(path)
+    except Exception as error:
+        return f"cannot be read: {error!r}"
+
+
 def repeated_steps(folder: Path) -> list[str]:
     """Return the rows of metrics.csv that are there more than once."""
     seen: list[str] = []
@@ -49,31 +56,35 @@ def repeated_steps(folder: Path) -> list[str]:
     return seen
 
 
-def _digest(path: Path) -> str:
+def _digest_of_whole(path: Path) -> str:
     content = path.read_bytes()
     if path.suffix == ".csv":
         rows = csv.DictReader(io.StringIO(content.decode()))
         content = repr([{k: v for k, v in row.items() if k not in TIMES} for row in rows]).encode()
     elif path.suffix == ".ckpt":
         # The same values can be pickled in several ways.
-        content = repr(list(_leaves(torch.load(io.BytesIO(content), weights_only=True)))).encode()
+        digest = hashlib.sha256()
+        for leaf in _leaves(torch.load(io.BytesIO(content), weights_only=True)):
+            digest.update(b"%d " % len(leaf) + leaf)
+        return digest.hexdigest()
     elif path.suffix == ".json":
         content = json.dumps(_timeless(json.loads(content))).encode()
     return hashlib.sha256(content).hexdigest()
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _leaves(value: Any) -> Iterator[bytes]:
     """Yield what a checkpoint holds, tensors as their bytes."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             if key not in TIMES:
-                yield key
+                yield repr(key).encode()
                 yield from _leaves(each)
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _leaves(each)
     else:
-        yield value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
+        tensor = isinstance(value, torch.Tensor)
+        yield value.numpy().tobytes() if tensor else repr(value).encode()
 
 
 def _timeless(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
    Preloaded, it counts the calls that change files below a folder: open for writing, write, rename,
    unlink, mkdir, rmdir, truncate, link. `arm` sets the folder and the number of the call that is
-   not made: the process is killed in its place, or after half of what it writes. */
+   not made: the process is killed in its place, or after half of what it writes. `halvable`
+   returns a letter for each call: `w` where half of it can be made, else `-`. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,6 +24,8 @@ static long calls, deadly = -1;
 static int tearing;
 enum { FILES = 4096 };
 static char watched[FILES];
+enum { LETTERS = 1 << 16 };
+static char letters[LETTERS];
 
 #define REAL(name) \
     static __typeof__(name) *real; \
@@ -34,21 +37,26 @@ void arm(const char *folder, long at, int torn) {
     deadly = at;
     tearing = torn;
     memset(watched, 0, sizeof watched);
+    memset(letters, 0, sizeof letters);
 }
 
-long counted(void) { return calls; }
+const char *halvable(void) { return letters; }
 
 static void die(void) {
     kill(getpid(), SIGKILL);
     pause();
 }
 
+static int below(const char *path) {
+    size_t length = strlen(root);
+    return !strncmp(path, root, length) && (path[length] == '/' || !path[length]);
+}
+
 static int inside(int folder, const char *path) {
     char absolute[2 * PATH_MAX], base[PATH_MAX], link[64];
-    size_t length = strlen(root);
     ssize_t found;
-    if (!length || !path) return 0;
-    if (*path == '/') return !strncmp(path, root, length);
+    if (!*root || !path) return 0;
+    if (*path == '/') return below(path);
     if (folder == AT_FDCWD) {
         if (!getcwd(base, sizeof base)) return 0;
     } else {
@@ -58,13 +66,16 @@ static int inside(int folder, const char *path) {
         base[found] = 0;
     }
     snprintf(absolute, sizeof absolute, "%s/%s", base, path);
-    return !strncmp(absolute, root, length);
+    return below(absolute);
 }
 
-static int deadly_call(void) { return ++calls == deadly; }
+static int deadly_call(char letter) {
+    if (calls + 1 < LETTERS) letters[calls] = letter;
+    return ++calls == deadly;
+}
 
 static void before(int folder, const char *path) {
-    if (inside(folder, path) && deadly_call()) die();
+    if (inside(folder, path) && deadly_call('-')) die();
 }
 
 #define WRITES(flags) (((flags) & O_ACCMODE) != O_RDONLY || ((flags) & (O_CREAT | O_TRUNC)))
@@ -110,7 +121,7 @@ static int watching(int file) { return file >= 0 && file < FILES && watched[file
 
 ssize_t write(int file, const void *bytes, size_t count) {
     REAL(write);
-    if (watching(file) && deadly_call()) {
+    if (watching(file) && deadly_call(count > 1 ? 'w' : '-')) {
         if (tearing && real(file, bytes, count / 2) < 0) perror("write");
         die();
     }
@@ -119,19 +130,19 @@ ssize_t write(int file, const void *bytes, size_t count) {
 
 ssize_t writev(int file, const struct iovec *parts, int count) {
     REAL(writev);
-    if (watching(file) && deadly_call()) die();
+    if (watching(file) && deadly_call('-')) die();
     return real(file, parts, count);
 }
 
 ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at) {
     REAL(pwrite64);
-    if (watching(file) && deadly_call()) die();
+    if (watching(file) && deadly_call('-')) die();
     return real(file, bytes, count, at);
 }
 
 int ftruncate64(int file, off64_t length) {
     REAL(ftruncate64);
-    if (watching(file) && deadly_call()) die();
+    if (watching(file) && deadly_call('-')) die();
     return real(file, length);
 }
 

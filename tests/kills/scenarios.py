@@ -53,7 +53,7 @@ _HYBRID = _words(
     *TINY,
     "--set model.dim=3",
 )
-_DRAW = _words("sample run --out drawn --num-images 104 --batch-size 2 --steps 2 --seed 3")
+_DRAW = _words("sample run --out drawn --num-images 120 --batch-size 10 --steps 2 --seed 3")
 _DEVICE = _words(
     "sample run --out drawn --num-images 1 --steps 2 --seed 3 --shots 8 --backend ibm_manila --yes"
 )

@@ -33,27 +33,42 @@ class Kill:
 class Killer:
     """Runs one scenario in a folder."""
 
-    def __init__(self, scenario: Scenario, folder: Path, service: Service | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, folder: Path, service: Service | None, fresh: bool
+    ) -> None:
         """Prepare it, and see what it leaves when nothing happens to it."""
         self._scenario, self._area, self._prepared = scenario, folder / "area", folder / "prepared"
-        self._service, self._jobs = service, 0
+        self._service, self._jobs, self._fresh = service, 0, fresh
         self._prepared.mkdir(parents=True)
         for command in scenario.prepare[: -1 if scenario.halfway else None]:
-            self._expect(run(command, self._prepared))
+            self._expect(self._run(command, self._prepared))
         if scenario.halfway:
             self._halve(scenario.prepare[-1])
-        before = self._posted()
-        first, self.undisturbed = self._leaves()
-        self._jobs = self._posted() - before
-        second, _ = self._leaves()
+        self._before = self._posted()
+        first, self.undisturbed = self._leaves(fresh)
+        self._jobs = self._posted() - self._before
+        second, _ = self._leaves(fresh)
         # What times are written in, two commands that nothing happens to write differently.
         self._expected = first.items() & second.items()
         self._names = first.keys()
 
+    @property
+    def not_compared(self) -> list[str]:
+        """Return the files that undisturbed commands write differently."""
+        return sorted(self._names - dict(self._expected).keys())
+
+    def fault_of_forking(self) -> str:
+        """Return how a command in a new process differs from one that was forked, or ""."""
+        _, ended = self._leaves(fresh=True)
+        same = ended.operations == self.undisturbed.operations
+        return self._differences() or ("" if same else "other file operations")
+
     def kills(self) -> list[Kill]:
-        """Return a kill before and one within each file operation."""
-        calls = range(1, self.undisturbed.calls + 1)
-        return [Kill(at, torn) for at in calls for torn in (False, True)]
+        """Return a kill before each file operation, and one half-way through each write."""
+        kills: list[Kill] = []
+        for at, letter in enumerate(self.undisturbed.operations, start=1):
+            kills += [Kill(at), Kill(at, torn=True)] if letter == "w" else [Kill(at)]
+        return kills
 
     def moments(self, count: int) -> list[Kill]:
         """Return kills at random moments."""
@@ -63,17 +78,20 @@ class Killer:
     def _halve(self, command: Sequence[str]) -> None:
         """Leave what a command leaves that is killed after half of its file operations."""
         self._start()
-        ended = run(command, self._area)
+        ended = self._run(command, self._area)
         self._expect(ended)
-        run(command, self._prepared, at=ended.calls // 2)
+        run(command, self._prepared, fresh=self._fresh, at=len(ended.operations) // 2)
 
     def _posted(self) -> int:
         """Return how many jobs a QPU was given, and may be paid for."""
         return 0 if self._service is None else self._service.jobs()
 
-    def _leaves(self) -> tuple[dict[str, str], Ended]:
+    def _run(self, command: Sequence[str], folder: Path) -> Ended:
+        return run(command, folder, fresh=self._fresh)
+
+    def _leaves(self, fresh: bool) -> tuple[dict[str, str], Ended]:
         self._start()
-        ended = run(self._scenario.first, self._area)
+        ended = run(self._scenario.first, self._area, fresh=fresh)
         self._expect(ended)
         return contents(self._area / self._scenario.result), ended
 
@@ -87,26 +105,47 @@ class Killer:
 
     def fault(self, kill: Kill) -> str:
         """Kill, go on, and return what is wrong, "" if nothing is."""
-        self._start()
-        before = self._posted()
-        ended = run(self._scenario.first, self._area, at=kill.at, torn=kill.torn, after=kill.after)
+        ended = self._killed(kill)
         if not ended.killed:
-            return "" if ended.code == 0 else f"exit code {ended.code}: {ended.output}"
-        ended = run(self._scenario.again, self._area)
+            return f"not killed: exit code {ended.code}: {ended.output}"
+        return self._resumed() or self._paid_twice() or self._differences()
+
+    def _killed(self, kill: Kill) -> Ended:
+        """Kill; a moment after the end of a command that was quicker this time is halved."""
+        after = kill.after
+        while True:
+            self._start()
+            self._before = self._posted()
+            ended = run(
+                self._scenario.first,
+                self._area,
+                at=kill.at,
+                torn=kill.torn,
+                after=after,
+                fresh=self._fresh,
+            )
+            if ended.killed or ended.code or after is None:
+                return ended
+            after /= 2
+
+    def _resumed(self) -> str:
+        """Go on as a user would, and return what was wrong with that."""
+        ended = self._run(self._scenario.again, self._area)
         if ended.code == 2:
             # Nothing that could be resumed was there yet, or all was done.
             refused = ended.output
             found = contents(self._area / self._scenario.result)
             if not self._expected <= found.items():
-                ended = run(self._scenario.first, self._area)
+                ended = self._run(self._scenario.first, self._area)
                 if ended.code:
                     return f"neither goes on: {refused} {ended.output}"
         elif ended.code:
             return f"exit code {ended.code}: {ended.output}"
-        posted = self._posted() - before
-        if posted != self._jobs:
-            return f"{posted} jobs on the QPU instead of {self._jobs}"
-        return self._differences()
+        return ""
+
+    def _paid_twice(self) -> str:
+        posted = self._posted() - self._before
+        return "" if posted == self._jobs else f"{posted} jobs on the QPU instead of {self._jobs}"
 
     def _differences(self) -> str:
         found = contents(self._area / self._scenario.result)
