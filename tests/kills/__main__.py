@@ -46,10 +46,11 @@ def main() -> int:
 
 
 def _sweep(folder: Path, asked: argparse.Namespace) -> int:
+    from harness import warm_up
+
     import qhybrid.evaluation.session
     import qhybrid.sampling.session
     import qhybrid.training.run_training  # noqa: F401  (what forked processes need not import)
-    from harness import warm_up
 
     warm_up()
     wrong = 0
@@ -69,7 +70,7 @@ def _sweep(folder: Path, asked: argparse.Namespace) -> int:
 
 
 def _kill(scenario: Scenario, folder: Path, asked: argparse.Namespace) -> tuple[int, int, int]:
-    """Return how many file operations it has, how often it was killed, and ended otherwise."""
+    """Return how many file operations it has, and how often it was killed, and ended otherwise."""
     from service import serving
     from sweep import RANDOM, Killer
 
@@ -87,7 +88,7 @@ def _kill(scenario: Scenario, folder: Path, asked: argparse.Namespace) -> tuple[
             if done % PROGRESS == 0:
                 print(f"{scenario.name}: {done} of {len(kills)}", file=sys.stderr, flush=True)
             faults += _told(f"{scenario.name}, killed {kill.text}", killer.fault(kill))
-    return len(killer.undisturbed.operations), len(kills), faults
+    return len(killer.undisturbed.operations), killer.killed, faults
 
 
 def _told(what: str, fault: str) -> bool:

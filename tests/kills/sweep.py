@@ -31,14 +31,19 @@ class Kill:
 
 
 class Killer:
-    """Runs one scenario in a folder."""
+    """Runs one scenario in a folder.
+
+    Attributes:
+        undisturbed: How the command ended to which nothing happened.
+        killed: How often it was killed by now.
+    """
 
     def __init__(
         self, scenario: Scenario, folder: Path, service: Service | None, fresh: bool
     ) -> None:
         """Prepare it, and see what it leaves when nothing happens to it."""
         self._scenario, self._area, self._prepared = scenario, folder / "area", folder / "prepared"
-        self._service, self._jobs, self._fresh = service, 0, fresh
+        self._service, self._jobs, self._fresh, self.killed = service, 0, fresh, 0
         self._prepared.mkdir(parents=True)
         for command in scenario.prepare[: -1 if scenario.halfway else None]:
             self._expect(self._run(command, self._prepared))
@@ -107,7 +112,10 @@ class Killer:
         """Kill, go on, and return what is wrong, "" if nothing is."""
         ended = self._killed(kill)
         if not ended.killed:
-            return f"not killed: exit code {ended.code}: {ended.output}"
+            # A client that polls a QPU writes the states of jobs that it sees, more or fewer.
+            fewer = ended.code == 0 and self._service is not None
+            return "" if fewer else f"not killed: exit code {ended.code}: {ended.output}"
+        self.killed += 1
         return self._resumed() or self._paid_twice() or self._differences()
 
     def _killed(self, kill: Kill) -> Ended:
