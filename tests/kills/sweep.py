@@ -112,9 +112,7 @@ class Killer:
         """Kill, go on, and return what is wrong, "" if nothing is."""
         ended = self._killed(kill)
         if not ended.killed:
-            # A client that polls a QPU writes the states of jobs that it sees, more or fewer.
-            fewer = ended.code == 0 and self._service is not None
-            return "" if fewer else f"not killed: exit code {ended.code}: {ended.output}"
+            return f"not killed: exit code {ended.code}: {ended.output}"
         self.killed += 1
         return self._resumed() or self._paid_twice() or self._differences()
 
