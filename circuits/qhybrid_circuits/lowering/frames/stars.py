@@ -1,5 +1,6 @@
 """Clusters of qubits laid out as stars: a vertex and its neighbours for each cluster."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ def find_stars(num_qubits: int, pairs: Iterable[tuple[int, int]]) -> list[Star] 
     graph = rustworkx.PyGraph(multigraph=False)
     graph.add_nodes_from(range(num_qubits))
     graph.add_edges_from_no_data([(min(pair), max(pair)) for pair in pairs])
-    bridges = sorted((min(pair), max(pair)) for pair in rustworkx.bridges(graph))
+    bridges = _bridges(graph)
     rings = graph.copy()
     rings.remove_edges_from(bridges)
     clusters = sorted(tuple(sorted(part)) for part in rustworkx.connected_components(rings))
@@ -60,6 +61,14 @@ def find_stars(num_qubits: int, pairs: Iterable[tuple[int, int]]) -> list[Star] 
             first = sum(len(star.vertices) for star in stars)
             stars.append(_star(tree, clusters, cluster, children, first))
     return stars
+
+
+def _bridges(graph: "rustworkx.PyGraph[int, None]") -> list[tuple[int, int]]:
+    """Return the pairs that no ring has."""
+    # rustworkx.bridges leaves some out before 0.17.
+    part_of = rustworkx.biconnected_components(graph)
+    edges = Counter(part_of.values())
+    return sorted((min(pair), max(pair)) for pair, part in part_of.items() if edges[part] == 1)
 
 
 def _best_tree(
