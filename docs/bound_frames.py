@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from qhybrid_circuits.ansatz import hqconv
 from qhybrid_circuits.lowering.blocks.collect import collect_blocks
-from qhybrid_circuits.lowering.frames.pauli_frames import BITS, anticommute
+from qhybrid_circuits.lowering.frames.pauli_frames import BITS, Event, anticommute
 from qhybrid_circuits.lowering.frames.regions import region_of
 from qhybrid_circuits.lowering.frames.rotations import as_rotations
 from qhybrid_circuits.lowering.frames.stars import find_stars
@@ -109,8 +109,7 @@ class Frames:
 
     def _product(self) -> NDArray[np.int32]:
         own = [self.every.of[1 << q, 1 << self.size + q] for q in range(self.size)]
-        orders = np.array([np.roll(own, shift) for shift in range(self.size)], dtype=np.int32)
-        return orders
+        return np.array([np.roll(own, shift) for shift in range(self.size)], dtype=np.int32)
 
     def _after(
         self, planes: NDArray[np.int32], gate: tuple[tuple[int, int], int, int]
@@ -167,7 +166,7 @@ def ring(layers: int, every: Planes) -> list[Rotation]:
     return rotations(problem.events, problem.predecessors(), every)
 
 
-def rotations(events: Sequence, ordered: NDArray[np.bool_], every: Planes) -> list[Rotation]:  # type: ignore[type-arg]
+def rotations(events: Sequence[Event], ordered: NDArray[np.bool_], every: Planes) -> list[Rotation]:
     """Return the events of the lowering's search, those about X with Y as another choice."""
     found = []
     for event, before in zip(events, ordered, strict=True):

@@ -22,66 +22,7 @@ from qhybrid.sampling.parts import Artist
 from qhybrid.settings.config import Config
 from qhybrid.training.train import train
 
-TINY = """
-title = "A tiny paper"
-paper = "Nobody (2026)"
-config = "paper"
-
-[scales.small]
-summary = "8x8 digits, 6 steps"
-time = "seconds"
-seeds = 2
-epoch_steps = 2
-evaluation = { num_images = 100, sampler = "ddim", steps = 2 }
-[scales.small.settings]
-model = { dim = 4 }
-data = { limit = 200 }
-training = { epochs = 1000, batch_size = 16, log_every = 1 }
-ema = { start = 0, every = 1 }
-sampling = { num_images = 1, steps = 1 }
-
-[rows]
-classical = { label = "Classical", settings.model.name = "unet" }
-absent = { label = "Absent", missing = "there is no such model" }
-[rows.moved]
-label = "Moved"
-settings.model.name = "1fqconv-qvunet"
-start = { row = "classical", epoch = 2 }
-
-[tables.1]
-title = "Table 1: digits"
-dataset = "digits"
-rows = ["moved", "classical", "absent"]
-epochs = [1, 3]
-published = [
-  { row = "classical", epoch = 3, figures = { FID = 45.25, parameters = 52053 } },
-  { row = "moved", epoch = 3, figures = { FID = 41.75 } },
-]
-
-[[claims]]
-text = "moved is better"
-table = "1"
-first = ["moved"]
-second = ["classical"]
-figures = ["FID", "loss"]
-epoch = 3
-
-[[claims]]
-text = "both are better than nothing"
-table = "1"
-first = ["moved", "classical"]
-figures = ["loss"]
-epoch = 3
-at_most = 1e6
-
-[[claims]]
-text = "nothing is missed"
-table = "1"
-first = ["classical"]
-second = ["absent"]
-figures = ["FID"]
-epoch = 3
-"""
+TINY = Path(__file__).with_name("tiny.toml").read_text()
 
 POINTS = [("classical", 1), ("classical", 2), ("classical", 3), ("moved", 3)]
 

@@ -8,13 +8,11 @@ from types import ModuleType
 import pytest
 
 from qhybrid_circuits.lowering.frames.pauli_frames import (
-    Event,
     FrameProblem,
-    anticommute,
     find_frames,
     own_operators,
-    pauli,
 )
+from tests.circuits.lowering.frames.rings import ring
 
 STAR = ((0, 1), (0, 2))
 
@@ -31,24 +29,6 @@ def bound() -> ModuleType:
     return module
 
 
-def ring(steps: int) -> tuple[Event, ...]:
-    """Return controlled rotations round a ring of three, with turns of the targets between."""
-    events: list[Event] = []
-    for step in range(steps):
-        control, target = ((0, 2), (2, 1), (1, 0))[step % 3]
-        both = Event(pauli(0, 1 << control | 1 << target))
-        turned = [Event(pauli(0, 1 << target)), Event(pauli(1 << target))]
-        for event in (*turned, turned[0], both, *turned, turned[0]):
-            earlier = next((e for e in reversed(events) if _ends(e, event)), None)
-            if earlier != event:
-                events.append(event)
-    return tuple(events)
-
-
-def _ends(earlier: Event, event: Event) -> bool:
-    return earlier == event or bool(anticommute(earlier.operator, event.operator))
-
-
 def test_a_frame_is_a_clifford_gate_up_to_gates_on_one_qubit(bound: ModuleType) -> None:
     # |Sp(6, 2)| = 1,451,520, of which 6 on each of three qubits; two leaves are alike.
     assert len(bound.Frames(3, STAR).planes) == 1_451_520 // 6**3 // 2
@@ -60,7 +40,7 @@ def test_a_frame_is_a_clifford_gate_up_to_gates_on_one_qubit(bound: ModuleType) 
 def test_the_beam_search_finds_the_fewest_gates(
     bound: ModuleType, steps: int, fractional: bool, gates: int
 ) -> None:
-    problem = FrameProblem(3, STAR, ring(steps), own_operators(3), 0, fractional)
+    problem = FrameProblem(3, STAR, ring(steps, size=3), own_operators(3), 0, fractional)
     plan = find_frames(problem)
     assert plan is not None
     assert len(plan.moves) == gates

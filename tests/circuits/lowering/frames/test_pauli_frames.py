@@ -6,49 +6,16 @@ from qiskit.quantum_info import Clifford, Pauli
 
 from qhybrid_circuits.lowering.frames.pauli_frames import (
     BITS,
-    Event,
     FramePlan,
     FrameProblem,
     anticommute,
     find_frames,
     own_operators,
-    pauli,
 )
+from tests.circuits.lowering.frames.rings import ring, x, z
 
 STAR = ((0, 1), (0, 2), (0, 3))
 LINE = ((0, 1), (1, 2), (2, 3))
-
-
-def z(*qubits: int) -> int:
-    return pauli(0, sum(1 << qubit for qubit in qubits))
-
-
-def x(qubit: int) -> int:
-    return pauli(1 << qubit)
-
-
-def ring(steps: int, *, port: int = -1) -> tuple[Event, ...]:
-    """Return controlled rotations round a ring of four, with turns of every qubit between."""
-    events: list[Event] = []
-    for step in range(steps):
-        control, target = ((0, 3), (3, 2), (2, 1), (1, 0))[step % 4]
-        turned = [Event(z(target)), Event(x(target)), Event(z(target))]
-        for event in (*turned, Event(z(control, target)), *turned):
-            if not known(events, event):
-                events.append(event)
-        if port >= 0 and step % 4 == 3:
-            events.append(Event(z(0), port))
-    return tuple(events)
-
-
-def known(events: list[Event], event: Event) -> bool:
-    """Return whether the same rotation stands earlier, with only commuting ones between."""
-    for earlier in reversed(events):
-        if earlier == event:
-            return True
-        if anticommute(earlier.operator, event.operator):
-            return False
-    return False
 
 
 def as_pauli(operator: int, size: int) -> Pauli:
