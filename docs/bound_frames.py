@@ -27,7 +27,7 @@ from qhybrid_circuits.lowering.blocks.collect import collect_blocks
 from qhybrid_circuits.lowering.frames.pauli_frames import BITS, Event, anticommute
 from qhybrid_circuits.lowering.frames.regions import region_of
 from qhybrid_circuits.lowering.frames.rotations import as_rotations
-from qhybrid_circuits.lowering.frames.stars import find_stars
+from qhybrid_circuits.lowering.frames.stars import star_layouts
 
 NEVER = 255
 """The cost of what cannot be reached."""
@@ -159,7 +159,7 @@ def ring(layers: int, every: Planes) -> list[Rotation]:
     weights = np.random.default_rng(0).random(variational.num_weights)
     blocks = collect_blocks(variational.bind_weights(weights))
     program = None if blocks is None else as_rotations(blocks)
-    stars = find_stars(4, [(0, 1), (1, 2), (2, 3), (0, 3)])
+    stars = next(star_layouts(4, [(0, 1), (1, 2), (2, 3), (0, 3)]), None)
     if program is None or stars is None:
         raise SystemExit("hqconv's channel is no ring of controlled rotations any more")
     problem = region_of(stars[0], program.rotations, fractional=False).problem

@@ -17,7 +17,7 @@ from qhybrid_circuits.lowering.blocks.collect import (
 from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, pauli
 from qhybrid_circuits.lowering.frames.regions import PAULIS, Region, dense, region_of, turned
 from qhybrid_circuits.lowering.frames.rotations import RotationCircuit, as_rotations
-from qhybrid_circuits.lowering.frames.stars import Star, find_stars
+from qhybrid_circuits.lowering.frames.stars import Star, star_layouts
 
 #: A gate: vertices, its matrix with the first vertex less significant, and -1; or a rotation that
 #: goes beyond a star: its vertex, its Pauli matrix there, and its number.
@@ -64,8 +64,11 @@ def reframe(
     if any(interaction_count(block.matrix, fractional) == 0 for block in blocks.blocks):
         return None  # What does nothing is cheaper routed than as a rotation.
     program = as_rotations(blocks)
-    stars = find_stars(blocks.num_qubits, [block.qubits for block in blocks.blocks])
-    if program is None or stars is None or not fits(_couplings(stars)):
+    if program is None:
+        return None
+    layouts = star_layouts(blocks.num_qubits, [block.qubits for block in blocks.blocks])
+    stars = next((each for each in layouts if fits(_couplings(each))), None)
+    if stars is None:
         return None
     regions = [region_of(star, program.rotations, fractional) for star in stars]
     plans = []

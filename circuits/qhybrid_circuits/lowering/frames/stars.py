@@ -1,7 +1,8 @@
 """Clusters of qubits laid out as stars: a vertex and its neighbours for each cluster."""
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import rustworkx
@@ -10,8 +11,15 @@ import rustworkx
 #: more than three neighbours.
 _SIZES = (3, 4)
 
-#: Clusters that can meet at one vertex besides its own.
-_MOST_CHILDREN = 2
+#: Bridges that can end at one meeting place: more would need a vertex with four neighbours.
+_MOST_AT_ONE = 2
+
+#: Choices of the bridges' meeting places that are looked at.
+_MOST_CHOICES = 4096
+
+#: Gates that a ring of HQConv takes more: with a meeting place, for the second bridge there, for a
+#: second bridge at one of its leaves, and for a bridge at a leaf besides a meeting place.
+_PLACE, _SECOND_THERE, _SECOND_LEAF, _BOTH = 3, 2, 14, 20
 
 
 @dataclass(frozen=True)
@@ -20,8 +28,8 @@ class Star:
 
     Attributes:
         qubits: The cluster.
-        vertices: The centre, its neighbours, and last the meeting place if there is one: a vertex
-            next to the star, free at first, where others' qubits are neighbours.
+        vertices: The centre, its neighbours (leaves), and last the meeting place if there is one: a
+            vertex next to a leaf, free at first, where others' leaves are neighbours.
         edges: Pairs of positions in `vertices`.
         meets: For each bridge between two qubits that ends here, as (qubit, qubit), the position of
             the vertex where it is.
@@ -33,11 +41,12 @@ class Star:
     meets: dict[tuple[int, int], int]
 
 
-def find_stars(num_qubits: int, pairs: Iterable[tuple[int, int]]) -> list[Star] | None:
-    """Return a layout of a circuit as stars that touch only at bridges of its graph of pairs.
+def star_layouts(num_qubits: int, pairs: Iterable[tuple[int, int]]) -> Iterator[list[Star]]:
+    """Yield layouts of a circuit as stars that touch only at bridges of its graph of pairs.
 
-    Returns:
-        The stars, vertices numbered consecutively; None where the circuit has no such layout.
+    They differ in which stars have meeting places, so that one may fit a QPU where another does
+    not. Those that take the fewest gates, by estimate, come first. Vertices are numbered
+    consecutively.
     """
     graph = rustworkx.PyGraph(multigraph=False)
     graph.add_nodes_from(range(num_qubits))
@@ -47,20 +56,42 @@ def find_stars(num_qubits: int, pairs: Iterable[tuple[int, int]]) -> list[Star] 
     rings.remove_edges_from(bridges)
     clusters = sorted(tuple(sorted(part)) for part in rustworkx.connected_components(rings))
     if any(len(cluster) not in _SIZES for cluster in clusters):
-        return None
+        return
     number = {qubit: index for index, cluster in enumerate(clusters) for qubit in cluster}
-    tree = rustworkx.PyGraph()
-    tree.add_nodes_from(range(len(clusters)))
-    tree.add_edges_from([(number[a], number[b], (a, b)) for a, b in bridges])
-    stars: list[Star] = []
-    for members in rustworkx.connected_components(tree):
-        children = _best_tree(tree, sorted(members))
-        if children is None:
-            return None
-        for cluster in sorted(members):
+    ends = [(number[a], number[b]) for a, b in bridges]
+    choices = itertools.islice(itertools.product((0, 1), repeat=len(bridges)), _MOST_CHOICES)
+    layouts = []
+    for choice in choices:
+        hosts = [pair[which] for pair, which in zip(ends, choice, strict=True)]
+        guests = [pair[1 - which] for pair, which in zip(ends, choice, strict=True)]
+        cost = _cost(clusters, Counter(hosts), Counter(guests))
+        if cost is not None:
+            layouts.append((cost, hosts, guests))
+    for _, hosts, guests in sorted(layouts):
+        stars: list[Star] = []
+        for index, cluster in enumerate(clusters):
             first = sum(len(star.vertices) for star in stars)
-            stars.append(_star(tree, clusters, cluster, children, first))
-    return stars
+            here = [bridge for bridge, host in zip(bridges, hosts, strict=True) if host == index]
+            away = [bridge for bridge, guest in zip(bridges, guests, strict=True) if guest == index]
+            stars.append(_star(cluster, here, away, first))
+        yield stars
+
+
+def _cost(
+    clusters: Sequence[Sequence[int]], hosted: Counter[int], visits: Counter[int]
+) -> int | None:
+    """Return the gates that a choice of meeting places takes more, None if it is none.
+
+    `hosted` counts the bridges at a cluster's meeting place, `visits` those at its leaves.
+    """
+    total = 0
+    for index, cluster in enumerate(clusters):
+        here, away = hosted[index], visits[index]
+        if here > _MOST_AT_ONE or away + bool(here) >= len(cluster):
+            return None
+        total += _PLACE * bool(here) + _SECOND_THERE * max(0, here - 1)
+        total += _SECOND_LEAF * max(0, away - 1) + _BOTH * bool(here and away)
+    return total
 
 
 def _bridges(graph: "rustworkx.PyGraph[int, None]") -> list[tuple[int, int]]:
@@ -71,44 +102,18 @@ def _bridges(graph: "rustworkx.PyGraph[int, None]") -> list[tuple[int, int]]:
     return sorted((min(pair), max(pair)) for pair, part in part_of.items() if edges[part] == 1)
 
 
-def _best_tree(
-    tree: "rustworkx.PyGraph[int, tuple[int, int]]", members: Sequence[int]
-) -> dict[int, list[int]] | None:
-    """Return every cluster's children under the root that leaves the fewest with children."""
-    options = [_children(tree, root) for root in members]
-    options = [each for each in options if max(map(len, each.values())) <= _MOST_CHILDREN]
-    return min(options, key=lambda each: sum(map(bool, each.values())), default=None)
-
-
-def _children(tree: "rustworkx.PyGraph[int, tuple[int, int]]", root: int) -> dict[int, list[int]]:
-    children: dict[int, list[int]] = {root: []}
-    waiting = [root]
-    while waiting:
-        parent = waiting.pop()
-        children[parent] = sorted(node for node in tree.neighbors(parent) if node not in children)
-        for node in children[parent]:
-            children[node] = []
-            waiting.append(node)
-    return children
-
-
 def _star(
-    tree: "rustworkx.PyGraph[int, tuple[int, int]]",
-    clusters: Sequence[tuple[int, ...]],
-    cluster: int,
-    children: dict[int, list[int]],
+    cluster: tuple[int, ...],
+    hosted: Sequence[tuple[int, int]],
+    visits: Sequence[tuple[int, int]],
     first: int,
 ) -> Star:
-    size = len(clusters[cluster])
+    size = len(cluster)
     edges = [(0, leaf) for leaf in range(1, size)]
-    meets: dict[tuple[int, int], int] = {}
-    parents = [node for node, own in children.items() if cluster in own]
-    for parent in parents:
-        meets[tree.get_edge_data(parent, cluster)] = 1
-    if children[cluster]:
-        # Of its two or three leaves the first may touch the parent's meeting place.
-        edges.append((1 + len(parents), size))
-        for child in children[cluster]:
-            meets[tree.get_edge_data(cluster, child)] = size
-    number = size + bool(children[cluster])
-    return Star(clusters[cluster], tuple(range(first, first + number)), tuple(edges), meets)
+    meets = {bridge: 1 + leaf for leaf, bridge in enumerate(visits)}
+    if hosted:
+        # Those leaves touch the meeting places of others.
+        edges.append((1 + len(visits), size))
+        meets.update(dict.fromkeys(hosted, size))
+    vertices = tuple(range(first, first + size + bool(hosted)))
+    return Star(cluster, vertices, tuple(edges), meets)

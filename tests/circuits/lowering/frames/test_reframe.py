@@ -14,7 +14,7 @@ from qhybrid_circuits.ansatz import hqconv
 from qhybrid_circuits.lowering.blocks.collect import BlockCircuit, collect_blocks
 from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, find_frames
 from qhybrid_circuits.lowering.frames.reframe import Reframed, reframe
-from qhybrid_circuits.lowering.frames.stars import find_stars
+from qhybrid_circuits.lowering.frames.stars import Star, star_layouts
 
 
 def rings(sizes: tuple[int, ...], rounds: int, seed: int) -> QuantumCircuit:
@@ -111,8 +111,7 @@ def test_blocks_are_on_neighbours() -> None:
     circuit = rings((4, 3, 4), 1, seed=4)
     found = reframed(circuit, False)
     assert found is not None
-    stars = find_stars(11, [block.qubits for block in _blocks(circuit).blocks])
-    assert stars is not None
+    stars = layouts(circuit)[0]
     edges = {(star.vertices[u], star.vertices[v]) for star in stars for u, v in star.edges}
     meeting = stars[1].vertices[-1]
     edges |= {(meeting, stars[0].vertices[1]), (meeting, stars[2].vertices[1])}
@@ -148,9 +147,8 @@ def test_new_numbers_need_no_new_search() -> None:
     ids=["ring-of-12", "no-ring"],
 )
 def test_other_shapes_are_left_to_the_router(circuit: QuantumCircuit) -> None:
-    blocks = _blocks(bound(circuit))
-    assert find_stars(circuit.num_qubits, [block.qubits for block in blocks.blocks]) is None
-    assert reframe(blocks, False, find_frames, lambda _: True) is None
+    assert layouts(bound(circuit)) == []
+    assert reframe(_blocks(bound(circuit)), False, find_frames, lambda _: True) is None
 
 
 @pytest.mark.parametrize("fractional", [False, True])
@@ -166,12 +164,30 @@ def test_clifford_gates_alone_turn_the_frame(fractional: bool) -> None:
 
 
 def test_stars_meet_beside_the_middle_one() -> None:
-    stars = find_stars(12, [block.qubits for block in _blocks(hqconv_circuit(3, 1)).blocks])
-    assert stars is not None
+    stars = layouts(hqconv_circuit(3, 1))[0]
     assert [len(star.vertices) for star in stars] == [4, 5, 4]
     assert [star.qubits for star in stars] == [tuple(range(4 * k, 4 * k + 4)) for k in range(3)]
     assert stars[1].meets == {(0, 4): 4, (4, 8): 4}
     assert stars[0].meets == {(0, 4): 1}
+
+
+def test_stars_meet_beside_the_outer_ones_where_the_middle_one_has_no_room() -> None:
+    """As on devices of 16 qubits, where no vertex is next to all three stars."""
+    second = layouts(hqconv_circuit(3, 1))[1]
+    assert [len(star.vertices) for star in second] == [5, 4, 5]
+    assert [star.meets for star in second] == [{(0, 4): 4}, {(0, 4): 1, (4, 8): 2}, {(4, 8): 4}]
+
+
+@pytest.mark.parametrize(("others", "fit"), [(3, True), (4, False)])
+def test_bridges_of_one_cluster_have_room_for_three(others: int, fit: bool) -> None:
+    """Two at its meeting place and one at the leaf that does not touch it: of three qubits."""
+    hub = QuantumCircuit(3 + 3 * others)
+    for ring in range(1 + others):
+        for qubit in range(3):
+            hub.crx(0.1, 3 * ring + qubit, 3 * ring + (qubit + 1) % 3)
+        if ring:
+            hub.crx(0.2, ring % 3, 3 * ring)
+    assert bool(layouts(hub)) == fit
 
 
 def test_a_device_without_stars_is_routed(line: Target) -> None:
@@ -179,6 +195,11 @@ def test_a_device_without_stars_is_routed(line: Target) -> None:
     lowered = lower(circuit, line, cache=False)
     assert lowered.swaps is not None
     assert lowered.swaps > 0
+
+
+def layouts(circuit: QuantumCircuit) -> list[list[Star]]:
+    blocks = _blocks(circuit).blocks
+    return list(star_layouts(circuit.num_qubits, [block.qubits for block in blocks]))
 
 
 def _blocks(circuit: QuantumCircuit) -> BlockCircuit:
