@@ -4,7 +4,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# pytest-xdist runs a process a core; threads inside each would only fight for the cores. It is
+# read when torch loads, and by the processes that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -13,6 +20,12 @@ from hypothesis import settings
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from qhybrid import diagrams
+from qhybrid.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 settings.register_profile("qhybrid", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("qhybrid")
 
@@ -20,13 +33,32 @@ settings.load_profile("qhybrid")
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["QHYBRID_CACHE_DIR"] = tempfile.mkdtemp(prefix="qhybrid-tests-")
 
+# With each request IBM's client would look for its caller in the source of every module.
+os.environ["USAGE_DATA_OPT_OUT"] = "True"
+
 # Triton reads it when kernels are defined: without a GPU its interpreter runs them, on the CPU.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
-# pytest-xdist runs a process a core; threads inside each would only fight for the cores.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+
+_draw_figure, _drawn = diagrams.save_figure, dict[tuple[float, ...], bytes]()
+
+
+@wraps(_draw_figure)
+def _draw_once(figure: "Figure", path: Path) -> None:
+    """Draw the first figure of each size, and write its picture in place of all others.
+
+    Hundreds of tests train for a step, and to draw the pictures of a run takes longer than that.
+    """
+    size = tuple(figure.get_size_inches())
+    if size not in _drawn:
+        _draw_figure(figure, path)
+        _drawn[size] = path.read_bytes()
+    with replacing(path) as temporary:
+        temporary.write_bytes(_drawn[size])
+
+
+diagrams.save_figure = _draw_once
 
 
 def pytest_unconfigure() -> None:

@@ -67,6 +67,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_processes_fill_empty_caches_at_the_same_time(address: str, tmp_path: Path) -> None:
     """Seconds, most of them for loading torch and Qiskit, once."""

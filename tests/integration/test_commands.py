@@ -8,10 +8,10 @@ import pytest
 
 from qhybrid.cli.main import main
 from tests.integration.pages import PAGES, commands
+from tests.selection import thorough
 
-NAMES = ("README", "evaluation", "first-results", "get-started", "hardware", "influence", "models")
-NAMES += ("noise", "sharing")
-PAGES_OF_COMMANDS = [page for page in PAGES if page.stem in NAMES]
+SHORT = ("README", "get-started", "noise", "sharing")
+LONG = ("evaluation", "first-results", "hardware", "influence", "models")
 
 RUN = "runs/1hqconv-qvunet-digits-1"
 
@@ -25,8 +25,16 @@ MOST = {"--num-images": 2, "--steps": 1, "--shots": 8, "--processes": 1, "--epoc
 ACCOUNTS = {"ibm", "serve-fake", "wandb", "mobilenet"}
 """Of commands that need an account, another process, or weights from elsewhere."""
 
-LONG = {"bound", "capece-transfer", "defalco2024-transfer-fashion", "defalco2024-transfer-mnist"}
-LONG |= {"--noise-aware", "images.npz", "runs/classical", "3"}
+TOO_LONG = {
+    "bound",
+    "capece-transfer",
+    "defalco2024-transfer-fashion",
+    "defalco2024-transfer-mnist",
+    "--noise-aware",
+    "images.npz",
+    "runs/classical",
+    "3",
+}
 """Of commands that take long with one step, too: other tests have these parts."""
 
 OTHERS = {"--shard", "--merge", "--resume", "model.ansatz=my_module:my_function", "fez", "qreverse"}
@@ -89,9 +97,9 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES_OF_COMMANDS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("name", [*SHORT, *thorough(LONG)])
 def test_commands_run(
-    page: Path,
+    name: str,
     started: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -101,9 +109,10 @@ def test_commands_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("qhybrid.diffusion.autoencoder.STEPS", 2)
     count = 0
+    (page,) = (page for page in PAGES if page.stem == name)
     for program, *words in commands(page):
         known = {"ibm" if word.startswith("ibm_") else word for word in words}
-        if program.endswith("qhybrid") and not known & (ACCOUNTS | LONG | OTHERS):
+        if program.endswith("qhybrid") and not known & (ACCOUNTS | TOO_LONG | OTHERS):
             assert main(smaller(words)) == 0, (words, capsys.readouterr().err)
             count += 1
     assert count

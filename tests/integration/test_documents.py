@@ -4,14 +4,23 @@ import importlib.util
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qhybrid.cli.main import main
+from tests.selection import thorough
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LONG = ("continuous_time", "quantum_attention", "quantum_bottleneck", "transfer")
+
+
+def examples() -> list[Any]:
+    """Return the examples, those that take long among the thorough tests."""
+    short = [path for path in EXAMPLES if path.stem not in LONG]
+    return [*short, *thorough(path for path in EXAMPLES if path.stem in LONG)]
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -41,7 +50,7 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", examples(), ids=lambda path: path.stem)
 def test_examples_run(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 80
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -147,6 +147,7 @@ def test_the_command_names_a_section_that_does_not_exist(
     assert "no section circuit; there are circuits, stock," in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_the_gpu_script_can_be_rehearsed_on_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +229,7 @@ def test_textbook_attention_is_the_same_function() -> None:
     assert torch.allclose(with_textbook_attention(network)(images, times), ours, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_processes_answer() -> None:
     assert take_turns({"unet": ("unet", "2", "8", "keep-memory", "textbook")}, 2)["unet"] > 0
     times = processes.ask("first-call", "1", "1", "4")

@@ -65,7 +65,6 @@ def test_listings_say_that_the_service_does_not_answer(
     assert "no answer from 127.0.0.1; check the network" in rows["ibm"]["note"]
 
 
-@pytest.mark.slow
 def test_images_are_the_same_whatever_happens_and_nothing_is_paid_twice(
     run: Run, service: LoopbackService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

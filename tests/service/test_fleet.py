@@ -85,15 +85,18 @@ def test_a_qpu_in_trouble_is_left_out_and_nothing_is_paid_twice(
     backend.listen(lambda event: notes.append(event.note) if event.note else None)
     run_round(backend)
     (note,) = notes
-    assert re.match(r"ibm_lima is left out: job d\w+ .*its circuits go to ibm_manila, ibm_", note)
+    # A QPU in maintenance is left as soon as one of the others is done, which takes all.
+    others = "ibm_" if trouble == "maintenance" else "ibm_manila, ibm_quito"
+    assert re.match(rf"ibm_lima is left out: job d\w+ .*its circuits go to {others}", note)
     lima.maintenance = False
     time.sleep(0.1)  # What was cancelled must not run now.
     completed = [name for name, status in qpus_of(service) if status == "Completed"]
-    assert sorted(completed) == sorted(["ibm_manila", "ibm_quito"] * 2)
+    assert set(completed) == {"ibm_manila", "ibm_quito"}
+    assert len(completed) == 2 + note.partition("go to")[2].count("ibm_")
     paid = sum(job.paid_seconds for job in service.account.jobs)
     if trouble != 1517:  # A failure without a charge counts at its estimate.
         assert backend.ledger.spent_seconds == pytest.approx(paid)
-    assert backend.ledger.by_qpu["ibm_lima"].jobs == len(qpus_of(service)) - 4
+    assert backend.ledger.by_qpu["ibm_lima"].jobs == len(qpus_of(service)) - len(completed)
     jobs = len(service.account.jobs)
     run_round(backend, ROWS[:3])
     assert [name for name, _ in qpus_of(service)[jobs:]] == ["ibm_manila", "ibm_quito"]

@@ -64,7 +64,6 @@ def undisturbed(device: IbmBackend) -> list[np.ndarray]:
     return [run_round(device, inputs) for inputs in ROUNDS]
 
 
-@pytest.mark.slow
 def test_each_fault_at_each_round_changes_nothing(
     service: LoopbackService, device: IbmBackend, undisturbed: list[np.ndarray]
 ) -> None:

@@ -14,6 +14,7 @@ from qhybrid_circuits import CircuitError, LoweredCircuit, ShapeError, Variation
 from qhybrid_circuits.ansatz import ANSATZE, basic_entangling, build_ansatz, fqconv, hqconv
 from qhybrid_circuits.encoding import preparation_angles, with_preparation_gates
 from qhybrid_circuits.lowering.targets import with_fractional_gates
+from tests.selection import thorough
 
 FakeTarget = Callable[[str], Target]
 
@@ -110,7 +111,11 @@ def test_the_function_stays_the_same(
     check(variational, target, fractional=fractional)
 
 
-@pytest.mark.parametrize("name", list(ANSATZE))
+#: Ansätze whose search takes ten seconds and more.
+LONG = {"brickwork", "fqconv"}
+
+
+@pytest.mark.parametrize("name", [*sorted(set(ANSATZE) - LONG), *thorough(sorted(LONG))])
 def test_every_ansatz_as_it_is_by_default(name: str, fake_target: FakeTarget) -> None:
     check(build_ansatz(name), fake_target("FakeNighthawk"))
 
@@ -120,10 +125,14 @@ def test_every_ansatz_as_it_is_by_default(name: str, fake_target: FakeTarget) ->
     [
         (hqconv(), "FakeNighthawk", False, 84, 36),
         (hqconv(), "FakeNighthawk", True, 42, 18),
-        (fqconv(), "FakeNighthawk", False, 56, 14),
         (fqconv(), "FakeFez", False, 56, 14),
-        (fqconv(), "FakeFez", True, 44, 11),
-        (fqconv(), "FakeBrisbane", False, 56, 14),
+        *thorough(
+            [
+                (fqconv(), "FakeNighthawk", False, 56, 14),
+                (fqconv(), "FakeFez", True, 44, 11),
+                (fqconv(), "FakeBrisbane", False, 56, 14),
+            ]
+        ),
         (hqconv(topology="heavy-hex"), "FakeFez", False, 66, 18),
         (hqconv(topology="heavy-hex"), "FakeFez", True, 42, 10),
         (fqconv(topology="line"), "FakeBrisbane", False, 48, 12),
@@ -149,8 +158,7 @@ def test_twelve_qubits_take_few_gates(
     [
         # Qiskit's level 3 reaches 0.423 on FakeFez with 149 gates, 0.097 on FakeBrisbane.
         ("FakeFez", False, 107, 43, 0.45),
-        ("FakeFez", True, 78, 28, 0.58),
-        ("FakeBrisbane", False, 107, 43, 0.155),
+        *thorough([("FakeFez", True, 78, 28, 0.58), ("FakeBrisbane", False, 107, 43, 0.155)]),
     ],
 )
 def test_hqconv_on_heavy_hex(

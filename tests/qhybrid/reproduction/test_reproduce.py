@@ -262,7 +262,7 @@ def test_a_run_that_diverges_stops_no_other(
     assert found(out)["claims"][0]["verdict"] == "not run"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_killed_process_loses_nothing(tiny: Path, whole: Path, tmp_path: Path) -> None:
     """Seconds, since a process of its own loads torch and is killed at work."""
     out = tmp_path / "out"

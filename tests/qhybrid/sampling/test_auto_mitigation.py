@@ -42,6 +42,7 @@ def test_auto_takes_the_most_accurate_mitigation_that_pays_and_is_within_the_lim
     assert chosen(None) == "readout"
 
 
+@pytest.mark.thorough
 def test_a_run_of_auto_is_resumed_with_what_was_chosen(run: Run, tmp_path: Path) -> None:
     auto = replace(FEW, execution=ExecutionRequest(shots=64, mitigate="auto"))
     with pytest.raises(QpuLimitError):

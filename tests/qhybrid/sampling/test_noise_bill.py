@@ -45,6 +45,7 @@ def test_the_limit_holds_for_the_noise_too(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "tight" / "noise.npz").is_file()
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_keeps_its_noise(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

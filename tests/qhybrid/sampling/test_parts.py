@@ -117,7 +117,7 @@ def test_processes_draw_the_same_bytes(unet: Run, whole: SamplingRun) -> None:
     same(sample_run(unet, replace(MANY, processes=2)), whole)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_killed_run_goes_on(unet: Run, tmp_path: Path) -> None:
     """SIGKILL ends the processes that draw too, and costs the parts under way alone."""
     children = Path("/proc/self/task") / str(os.getpid()) / "children"

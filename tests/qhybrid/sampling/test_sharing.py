@@ -38,6 +38,7 @@ def assert_same(one: SamplingRun, other: SamplingRun) -> None:
     assert plans[0] == plans[1]
 
 
+@pytest.mark.thorough
 def test_processes_draw_what_one_draws(run: Run, alone: SamplingRun, tmp_path: Path) -> None:
     arguments = ["sample", str(run.folder), *ARGUMENTS, "--out", str(tmp_path / "images")]
     ranks = RankProcesses(arguments, tmp_path / "said", program="torchrun")

@@ -189,15 +189,14 @@ def test_weights_are_refused_where_single_precision_loses_them() -> None:
                 check_weighting(alphas, P2Weighting(1.0, gamma))
 
 
-@pytest.mark.parametrize(
-    ("option", "default"), [("--batch-size", 32), ("--seed", 0), ("--precision", 32)]
-)
 def test_an_option_with_its_default_is_not_taken_for_none(
-    tmp_path: Path, option: str, default: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = {"training.batch_size": 360, "training.seed": 1, "training.precision": "bf16"}
     trained(tmp_path / "run", **changes)
-    assert main(["train", "--resume", "--out", str(tmp_path / "run"), option, str(default)]) == 2
-    key = f"training.{option.strip('-').replace('-', '_')}"
-    expected = rf"{key} is {changes[key]} in the run .* cannot become {default} on resuming"
-    assert re.search(expected, capsys.readouterr().err)
+    resume = ["train", "--resume", "--out", str(tmp_path / "run")]
+    for option, default in (("--batch-size", 32), ("--seed", 0), ("--precision", 32)):
+        assert main([*resume, option, str(default)]) == 2
+        key = f"training.{option.strip('-').replace('-', '_')}"
+        expected = rf"{key} is {changes[key]} in the run .* cannot become {default} on resuming"
+        assert re.search(expected, capsys.readouterr().err), option

@@ -24,6 +24,7 @@ from qhybrid.training.transfer import circuit_weights
 from qhybrid_circuits.errors import RequestError
 from qhybrid_runtime import CircuitBank
 from qhybrid_runtime.natural_gradient.metric import fubini_study_metric
+from tests.selection import thorough
 
 SMALL: dict[str, Any] = {
     "model.ansatz_layers": 1,
@@ -133,7 +134,9 @@ def test_a_step_is_the_solution_of_the_regularized_system(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("metric", "accumulate", "every"), [("full", 1, 1), ("block-diagonal", 2, 3)], ids=str
+    ("metric", "accumulate", "every"),
+    [("block-diagonal", 2, 3), *thorough([("full", 1, 1)])],
+    ids=str,
 )
 def test_a_resumed_run_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, accumulate: int, every: int

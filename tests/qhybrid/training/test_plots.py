@@ -1,6 +1,7 @@
 """The plots of a run: what they show, and that they are pictures."""
 
 import json
+from inspect import unwrap
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,13 @@ from qhybrid.training.batches import StepPlan
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Figures that were saved."""
+    """Figures that were saved, each of them really drawn."""
     saved: list[Figure] = []
-    save = plots.save_figure
+    draw = unwrap(plots.save_figure)
 
     def keeping(figure: Figure, path: Path) -> None:
         saved.append(figure)
-        save(figure, path)
+        draw(figure, path)
 
     monkeypatch.setattr(plots, "save_figure", keeping)
     return saved

@@ -28,6 +28,7 @@ from safetensors.torch import load_file
 from qhybrid.cli.main import main
 from qhybrid.diffusion import autoencoder
 from qhybrid.run_folder import Run
+from tests.selection import thorough
 
 SETTINGS = {
     "model.name": "unet",
@@ -97,7 +98,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("program", "settings"),
     [
-        ("srun", {**HYBRID, **ERRORS, "training.accumulate": 2}),
+        *thorough([("srun", {**HYBRID, **ERRORS, "training.accumulate": 2})]),
         (None, {**HYBRID, "diffusion.schedule": "learned"}),
         ("torchrun", {"model.name": "qlatent", "model.dim": 6}),
     ],
@@ -154,7 +155,7 @@ def begun(out: Path, folder: Path, steps: int = 4) -> RankProcesses:
     return ranks
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [1, *thorough([0])])
 def test_a_killed_process_ends_the_other_with_one_line_and_the_run_goes_on(
     killed: int, tmp_path: Path
 ) -> None:
@@ -227,7 +228,7 @@ def shell(*words: str, **more: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
+@pytest.mark.parametrize("launcher", ["torchrun", *thorough(["fabric"])])
 def test_launchers_start_processes_that_train_what_one_trains(
     launcher: str, alone: Path, tmp_path: Path
 ) -> None:

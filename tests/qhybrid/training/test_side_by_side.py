@@ -47,6 +47,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None
     monkeypatch.setattr(sys, "executable", str(path))
 
 
+@pytest.mark.thorough
 def test_runs_are_as_they_are_in_turn(tmp_path: Path) -> None:
     # Two processes that import torch: some seconds.
     config = load_config(overrides=SMALL)
