@@ -99,6 +99,7 @@ def test_the_parts_of_an_installed_package_are_used_by_name(site: Path, tmp_path
     assert "unknown model 'velocity-unet'" in told
 
 
+@pytest.mark.thorough
 def test_parts_in_the_working_folder_are_named_by_module(tmp_path: Path) -> None:
     for part in (PLUGIN / "qhybrid_ladder").glob("*.py"):
         text = part.read_text().replace('build_ansatz("ladder"', 'build_ansatz("ansatz:ladder"')

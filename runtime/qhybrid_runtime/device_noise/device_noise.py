@@ -15,6 +15,9 @@ Qubits = tuple[int, ...]
 #: Gates on their qubits whose noise is kept: those of a thousand qubits.
 _KEPT = 1 << 13
 
+#: Noise by calibration, which devices share that are loaded more than once.
+_CALIBRATED: Cache[PauliChannel | None] = Cache(_KEPT)
+
 
 class DeviceNoise:
     """The Pauli-twirled noise of a QPU, from its target's calibration data.
@@ -100,11 +103,17 @@ class DeviceNoise:
         properties = self._properties(name, qubits)
         if properties is None or not (properties.error or properties.duration):
             return None
-        # Aer computes the errors of a whole target; this one has a single gate.
         known = self.target.qubit_properties
         own = [known[q] for q in qubits] if known else None
-        small = Target(num_qubits=len(qubits), qubit_properties=own)
-        gate = self.target.operation_from_name(name)
-        small.add_instruction(gate, {tuple(range(len(qubits))): properties}, name)
-        errors = basic_device_gate_errors(target=small, thermal_relaxation=bool(known))
-        return PauliChannel.twirled(errors[0][2]) if errors else None
+
+        def make() -> PauliChannel | None:
+            # Aer computes the errors of a whole target; this one has a single gate.
+            small = Target(num_qubits=len(qubits), qubit_properties=own)
+            gate = self.target.operation_from_name(name)
+            small.add_instruction(gate, {tuple(range(len(qubits))): properties}, name)
+            errors = basic_device_gate_errors(target=small, thermal_relaxation=bool(known))
+            return PauliChannel.twirled(errors[0][2]) if errors else None
+
+        relaxation = tuple(each and (each.t1, each.t2, each.frequency) for each in own or ())
+        calibration = properties.error, properties.duration, relaxation
+        return _CALIBRATED.get((name, len(qubits), calibration), make)

@@ -158,7 +158,14 @@ def test_twelve_qubits_take_few_gates(
     [
         # Qiskit's level 3 reaches 0.423 on FakeFez with 149 gates, 0.097 on FakeBrisbane.
         ("FakeFez", False, 107, 43, 0.45),
-        *thorough([("FakeFez", True, 78, 28, 0.58), ("FakeBrisbane", False, 107, 43, 0.155)]),
+        *thorough(
+            [
+                ("FakeFez", True, 78, 28, 0.58),
+                ("FakeBrisbane", False, 107, 43, 0.155),
+                # All three rings meet at one vertex there, here at two.
+                ("FakeGuadalupe", False, 124, 57, 0.035),
+            ]
+        ),
     ],
 )
 def test_hqconv_on_heavy_hex(

@@ -204,6 +204,7 @@ def test_the_page_needs_nothing_but_itself(whole: Path) -> None:
         assert grid.width == grid.height
 
 
+@pytest.mark.thorough
 def test_an_interruption_loses_nothing(
     tiny: Path,
     whole: Path,

@@ -111,6 +111,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
         sample_run(unet, out=folder, resume=True)
 
 
+@pytest.mark.thorough
 def test_processes_draw_the_same_bytes(unet: Run, whole: SamplingRun) -> None:
     if (os.cpu_count() or 1) < 2:
         pytest.skip("one processor")

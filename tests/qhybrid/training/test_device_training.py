@@ -18,6 +18,7 @@ from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_runtime import Backend, get_backend, quantum_layer
 from qhybrid_runtime.backends.qpu import QpuBackend
+from tests.selection import thorough
 
 #: A module with a model of one circuit of two qubits, a round a step.
 MODEL = """
@@ -51,7 +52,7 @@ def config(backend: str, **changes: object) -> Config:
     return load_config(overrides={"quantum.backend": backend, **small, **few, **changes})
 
 
-@pytest.mark.parametrize("gradient", ["spsa", "adjoint"])
+@pytest.mark.parametrize("gradient", ["adjoint", *thorough(["spsa"])])
 @pytest.mark.parametrize("backend", ["fake_manila", "aer:fake_manila", "noise-aware:fake_manila"])
 def test_training_on_a_fake_device_resumes_exactly(
     backend: str, gradient: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

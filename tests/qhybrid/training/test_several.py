@@ -228,7 +228,7 @@ def shell(*words: str, **more: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["torchrun", *thorough(["fabric"])])
+@pytest.mark.parametrize("launcher", thorough(["fabric", "torchrun"]))
 def test_launchers_start_processes_that_train_what_one_trains(
     launcher: str, alone: Path, tmp_path: Path
 ) -> None:

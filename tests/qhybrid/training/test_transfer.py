@@ -153,7 +153,9 @@ def test_circuits_are_taken_from_the_same_model_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("freeze", ["classical", *thorough([None])])
-@pytest.mark.parametrize(("stop_at", "signals"), [(2, 1), (2, 2)], ids=["saved", "not saved"])
+@pytest.mark.parametrize(
+    ("stop_at", "signals"), [(2, 1), *thorough([(2, 2)])], ids=["saved", "not saved"]
+)
 def test_a_resumed_transfer_ends_as_an_uninterrupted_one(
     classical: Run,
     tmp_path: Path,

@@ -27,6 +27,7 @@ from qhybrid_runtime.device_noise.noisy_circuit import (
 )
 from qhybrid_runtime.device_noise.readout import with_readout_error
 from qhybrid_runtime.engine.error_site import ErrorSite
+from tests.selection import thorough
 
 #: Circuit, and how far twirling may move an output: without waiting, and with it.
 CASES = {
@@ -41,7 +42,7 @@ def fez() -> Target:
     return FakeFez().target
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["basic_entangling", "hqconv 4", *thorough(["hqconv 8"])])
 def test_twirled_noise_is_near_aers_device_noise(
     case: str, fez: Target, rng: np.random.Generator
 ) -> None:
