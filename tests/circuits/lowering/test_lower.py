@@ -163,7 +163,7 @@ def test_twelve_qubits_take_few_gates(
                 ("FakeFez", True, 78, 28, 0.58),
                 ("FakeBrisbane", False, 107, 43, 0.155),
                 # All three rings meet at one vertex there, here at two.
-                ("FakeGuadalupe", False, 124, 57, 0.035),
+                ("FakeGuadalupeV2", False, 124, 57, 0.035),
             ]
         ),
     ],
