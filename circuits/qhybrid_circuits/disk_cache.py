@@ -162,10 +162,9 @@ def use_cache(choice: LoweringCache | Path | str | bool) -> LoweringCache:
 
 def pack_file(circuit: QuantumCircuit, facts: Mapping[str, Any]) -> bytes:
     """Return a circuit and what is known of it as the bytes of one file: a JSON line, then QPY."""
-    stream = io.BytesIO()
-    stream.write(json.dumps(facts).encode() + b"\n")
+    stream = io.BytesIO()  # Of its own: QPY counts from the beginning of what it is written to.
     qpy.dump(circuit, stream)
-    return stream.getvalue()
+    return json.dumps(facts).encode() + b"\n" + stream.getvalue()
 
 
 def unpack_file(content: bytes) -> tuple[QuantumCircuit, dict[str, Any]] | None:

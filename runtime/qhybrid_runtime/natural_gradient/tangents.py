@@ -96,11 +96,12 @@ class TangentEvolution:
         numbers = torch.tensor(self._directions, device=weights.device)
         count = 1 + max(self._directions, default=0)
         directions = (numbers == torch.arange(count, device=weights.device)[:, None]).to(weights)
-        mapped = torch.func.vmap(along, out_dims=-1, chunk_size=_DIRECTIONS_AT_ONCE)
+        mapped = torch.func.vmap(along, chunk_size=_DIRECTIONS_AT_ONCE)
         with warnings.catch_warnings():
             # On its first use torch.func.jvp calls torch.jit.script, which PyTorch deprecates.
             warnings.filterwarnings("ignore", r"`torch.jit.script`", FutureWarning)
-            return mapped(directions)
+            # With out_dims=-1 earlier versions of torch read past the sizes of a constant result.
+            return tuple(slope.movedim(0, -1) for slope in mapped(directions))
 
     def _pieces(self, inputs: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """Return start states (G * B, 2**n) and each stack's matrices (n, G or G * B, D, D)."""
