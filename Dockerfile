@@ -8,7 +8,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.12-slim
 # PyTorch's own index has wheels without the 4 GB of GPU libraries.
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "torch>=2.6" "torchvision>=0.21" \
+    pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "torch>=2.9" "torchvision>=0.24" \
     && pip install --no-cache-dir /wheels/*.whl
 # Whoever runs it has a home, where compiled kernels are kept.
 RUN useradd --create-home --uid 1000 qhybrid && chmod 1777 /home/qhybrid
