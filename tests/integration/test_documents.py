@@ -14,7 +14,7 @@ from tests.selection import thorough
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-LONG = ("continuous_time", "quantum_attention", "quantum_bottleneck", "transfer")
+LONG = ("continuous_time", "control", "quantum_attention", "quantum_bottleneck", "transfer")
 
 
 def examples() -> list[Any]:

@@ -246,6 +246,7 @@ def test_an_interruption_loses_nothing(
     assert values(out) == pytest.approx(values(whole), rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_run_that_diverges_stops_no_other(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,6 +33,7 @@ from qhybrid.training.batches import NOISE, derive_seed
 from qhybrid.training.outcome import Interrupted
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
+from tests.selection import thorough
 
 SMALL: dict[str, Any] = {
     "model.name": "unet",
@@ -168,7 +169,7 @@ def test_kept_epochs_are_those_of_shorter_runs(
         sample_run(whole, SamplingRequest(epoch="2"))
 
 
-@pytest.mark.parametrize("step", [6, 9])
+@pytest.mark.parametrize("step", [6, *thorough([9])])
 def test_an_evaluation_that_was_stopped_is_made_up_for(
     whole: Run,
     small: Callable[..., Config],

@@ -124,6 +124,7 @@ def test_two_processes_train_what_one_trains(
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
+@pytest.mark.thorough
 def test_in_double_precision_the_losses_are_equal_to_many_digits(tmp_path: Path) -> None:
     found = []
     # The metric is that of all rows, and each row is moved along directions of its own.

@@ -64,6 +64,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     monkeypatch.setattr(TrainingState, "add_loss", add_loss)
 
 
+@pytest.mark.thorough
 def test_one_command_does_what_two_do(whole: Run, tmp_path: Path) -> None:
     config = staged()
     first = train(first_stage(config), out=tmp_path / "classical")

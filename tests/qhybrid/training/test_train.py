@@ -25,6 +25,7 @@ from qhybrid.training.outcome import Interrupted, TrainingDiverged
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
+from tests.selection import thorough
 
 
 def rows(run: Run) -> list[dict[str, str]]:
@@ -99,7 +100,9 @@ def test_the_model_file_holds_the_ema_weights(whole: Run) -> None:
         assert torch.equal(parameter, average)
 
 
-@pytest.mark.parametrize(("stop_at", "accumulate"), [(3, 1), (5, 1), (7, 1), (3, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("stop_at", "accumulate"), [(3, 1), (5, 1), (7, 1), *thorough([(3, 2)])], ids=str
+)
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

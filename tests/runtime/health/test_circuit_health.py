@@ -112,6 +112,7 @@ def test_every_weight_of_the_published_attention_circuit_is_dead(qubits: int) ->
     np.testing.assert_allclose(first.probabilities(), second.probabilities(), atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_both_variants_of_the_quantum_attention() -> None:
     """All of our 48 weights act, each in its own way; where none does, the rank is 0."""
     ours = circuit_health(build_ansatz("qattention"))

@@ -40,6 +40,7 @@ def test_regions_keep_apart(device: str, buffer: int, fake_target: FakeTarget) -
             assert apart(target, one, other) >= buffer
 
 
+@pytest.mark.thorough
 def test_as_many_as_fit(fake_target: FakeTarget) -> None:
     target = fake_target("FakeFez")
     # Four qubits and, on a lattice with three couplings a qubit at most, their buffer.
