@@ -85,14 +85,14 @@ def test_a_qpu_in_trouble_is_left_out_and_nothing_is_paid_twice(
     backend.listen(lambda event: notes.append(event.note) if event.note else None)
     run_round(backend)
     (note,) = notes
-    # A QPU in maintenance is left as soon as one of the others is done, which takes all.
+    # A QPU in maintenance is left as soon as one of the others is done, which may take all.
     others = "ibm_" if trouble == "maintenance" else "ibm_manila, ibm_quito"
     assert re.match(rf"ibm_lima is left out: job d\w+ .*its circuits go to {others}", note)
     lima.maintenance = False
     time.sleep(0.1)  # What was cancelled must not run now.
     completed = [name for name, status in qpus_of(service) if status == "Completed"]
-    assert set(completed) == {"ibm_manila", "ibm_quito"}
-    assert len(completed) == 2 + note.partition("go to")[2].count("ibm_")
+    moved_to = re.findall(r"ibm_\w+", note.partition("go to")[2])
+    assert sorted(completed) == sorted(["ibm_manila", "ibm_quito", *moved_to])
     paid = sum(job.paid_seconds for job in service.account.jobs)
     if trouble != 1517:  # A failure without a charge counts at its estimate.
         assert backend.ledger.spent_seconds == pytest.approx(paid)
