@@ -15,11 +15,11 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
-from lightning_fabric import Fabric
 from rich.console import Console
 from sklearn.datasets import load_digits
 from torch import nn
 
+from qhybrid.fabric import Fabric
 from qhybrid.models.row import CONTROL
 from qhybrid.models.rows import HYBRIDS_WITH_CONTROL, MODELS
 from qhybrid.run_folder import Run

@@ -188,6 +188,6 @@ def _number(given: Mapping[str, str], name: str, usual: int = 0) -> int:
 
 
 def _finds_others() -> bool:
-    from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+    from qhybrid.fabric import MPIEnvironment
 
     return MPIEnvironment.detect()

@@ -16,7 +16,7 @@ SNR = 0.16
 """The corrector's signal-to-noise ratio r, that of Song et al. (2021) for images of 32x32."""
 
 
-class ReverseSde(DDPMScheduler):
+class ReverseSde(DDPMScheduler):  # type: ignore[misc]
     """Solves the reverse-time VP-SDE with the steps of the forward process turned round.
 
     Training moves an image from noise level alpha-bar' to alpha-bar by x <- sqrt(1 - b) x + sqrt(b)
@@ -41,7 +41,7 @@ class ReverseSde(DDPMScheduler):
 
     corrected: bool = False
 
-    def set_timesteps(self, *, timesteps: list[int]) -> None:  # type: ignore[override]
+    def set_timesteps(self, *, timesteps: list[int]) -> None:
         """Set the evaluations of the model, descending; those to correct take half of them."""
         reached = timesteps[::2] if self.corrected else timesteps
         super().set_timesteps(timesteps=reached)

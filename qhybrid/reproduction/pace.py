@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from lightning_fabric import Fabric
-
 from qhybrid.diffusion.sampling import sample
+from qhybrid.fabric import Fabric
 from qhybrid.reproduction.plan import Job, Plan
 from qhybrid.torch_device import suitable_threads
 from qhybrid.training.loop import fit

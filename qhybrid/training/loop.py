@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
+from qhybrid.fabric import Fabric
 from qhybrid.ranks import Ranks
 from qhybrid.training.batches import ResidentBatches
 from qhybrid.training.optimizers import clipped_part

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning_fabric.plugins import MixedPrecision
+
+from qhybrid.fabric import MixedPrecision
 
 
 class Bf16(MixedPrecision):

@@ -18,9 +18,9 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch.profiler import ProfilerActivity, profile
 
+from qhybrid.fabric import Fabric
 from qhybrid.settings.sources import load_config
 from qhybrid.training.loop import fit
 from qhybrid.training.precision import Bf16, tf32

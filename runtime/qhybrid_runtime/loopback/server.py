@@ -193,16 +193,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         half = len(data) // 2
-        self.wfile.write(data if fault is None else data[:half])
-        if fault is not None and fault.do == "cut":
-            self.wfile.flush()
-            return self._reset()
         if fault is not None:
+            self.wfile.write(data[:half])
+            if fault.do == "cut":
+                self.wfile.flush()
+                return self._reset()
             drops, seconds = data[half:], fault.seconds or _DRIP_SECONDS
-            for number in range(10):
+            for number in range(9):
                 time.sleep(seconds / 10)
                 self.wfile.write(drops[len(drops) * number // 10 : len(drops) * (number + 1) // 10])
-        return self._note(answered.status)
+            time.sleep(seconds / 10)
+            data = drops[len(drops) * 9 // 10 :]
+        # Before the last bytes: who has the whole answer finds the request among those made.
+        self._note(answered.status)
+        self.wfile.write(data)
 
     def _note(self, status: int) -> None:
         path = urlsplit(self.path).path
