@@ -5,34 +5,9 @@ with it scipy.signal, torchvision and matplotlib: a fifth of what `qhybrid train
 first step. The installed version is told to it here instead.
 """
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
+from qhybrid.imports import version_alone
 
-
-@contextmanager
-def _version_alone(package: str) -> Iterator[None]:
-    """Let imports in the block find an empty package with the version of the installed one."""
-    if package in sys.modules:
-        yield
-        return
-    stand_in = ModuleType(package)
-    try:
-        stand_in.__version__ = version(package)  # type: ignore[attr-defined]
-    except PackageNotFoundError:
-        yield
-        return
-    sys.modules[package] = stand_in
-    try:
-        yield
-    finally:
-        if sys.modules.get(package) is stand_in:
-            del sys.modules[package]
-
-
-with _version_alone("torchmetrics"):
+with version_alone("torchmetrics"):
     from lightning_fabric import Fabric
     from lightning_fabric.plugins import MixedPrecision
     from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment

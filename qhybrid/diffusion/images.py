@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from qhybrid.diffusion.tiles import tile_sizes
 from qhybrid.files import replacing
@@ -77,8 +77,6 @@ def save_gif(
 
 
 def _tile(images: Tensor, columns: int | None, upscale: int | None) -> Image.Image:
-    from torchvision.utils import make_grid
-
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise ShapeError(
             "Argument `images` must have shape (N, C, H, W) with C = 1 or 3, but it has "
@@ -86,15 +84,18 @@ def _tile(images: Tensor, columns: int | None, upscale: int | None) -> Image.Ima
         )
     factor, border = tile_sizes(images.shape[-1], upscale)
     large = images.detach().float().cpu().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    if len(large) == 1:
-        # make_grid returns a single image without its border.
-        bordered = functional.pad(large, [border] * 4, value=_BORDER_LEVEL)
-        return _to_pil(bordered[0])
-    nrow = columns or math.ceil(math.sqrt(len(images)))
-    grid: Tensor = make_grid(large, nrow=nrow, padding=border, pad_value=_BORDER_LEVEL)
-    return _to_pil(grid)
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    return Image.fromarray(to_uint8(_grid(large, columns, border).unsqueeze(0))[0])
 
 
-def _to_pil(image: Tensor) -> Image.Image:
-    """Convert (C, H, W) in [-1, 1]; one channel is repeated to RGB, as make_grid does."""
-    return Image.fromarray(to_uint8(image.expand(3, -1, -1).unsqueeze(0))[0])
+def _grid(images: Tensor, columns: int, border: int) -> Tensor:
+    """Return what make_grid of torchvision, which takes a second to load, makes of images."""
+    count, _, *size = images.shape
+    height, width = (side + border for side in size)
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    grid = torch.full((3, rows * height + border, columns * width + border), _BORDER_LEVEL)
+    for number, image in enumerate(images):
+        top, left = border + number // columns * height, border + number % columns * width
+        grid[:, top : top + size[0], left : left + size[1]] = image
+    return grid

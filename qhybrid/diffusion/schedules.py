@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qhybrid.diffusion.specs import BETA, LEARNED, LEARNED_SCHEDULE, POSTERIOR, ScheduleSpec
+from qhybrid.imports import left_out
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ class NoiseScheduler(Protocol):
 
 def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
-    import diffusers
+    # Which does without the compiler of torch, whose part is to compile its networks.
+    with left_out("torch._dynamo"), without_numpy_warnings():
+        import diffusers
 
-    with without_numpy_warnings():
         scheduler: NoiseScheduler = getattr(diffusers, class_name)(**options)
     return scheduler
 

@@ -1,5 +1,6 @@
 """How Lightning Fabric casts."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,11 +32,15 @@ def tf32(enabled: bool) -> Iterator[None]:
 
     Circuits are not concerned: the engine multiplies in full precision.
     """
-    before = torch.get_float32_matmul_precision()
-    if enabled:
+    if not enabled:
+        yield
+        return
+    with warnings.catch_warnings():
+        # torch 2.9 calls these functions old; later versions do not.
+        warnings.filterwarnings("ignore", "Please use the new API settings")
+        before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        if enabled:
-            torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before)

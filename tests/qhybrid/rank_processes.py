@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -98,11 +99,12 @@ class RankProcesses:
         return found
 
     def said(self) -> list[str]:
-        """What each of them printed."""
-        return [
+        """What each of them printed, but for a line of its own by Gloo in torch 2.9."""
+        printed = (
             (self._folder / f"said-{rank}").read_text(encoding="utf-8")
             for rank in range(len(self.processes))
-        ]
+        )
+        return [re.sub(r"^\[Gloo\] .*\n", "", text, flags=re.MULTILINE) for text in printed]
 
 
 def fit_autoencoders_briefly(rank: int = 0) -> None:

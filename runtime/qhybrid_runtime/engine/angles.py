@@ -1,52 +1,15 @@
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import sympy
 import torch
 from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
-from qhybrid_circuits import CircuitError
 from qhybrid_runtime.engine.by_dtype import ByDtype
 
-#: What sympy's printer calls a function -> the torch function that is differentiated through.
-_TORCH_FUNCTIONS = {
-    "Abs": torch.abs,
-    "acos": torch.acos,
-    "asin": torch.asin,
-    "atan": torch.atan,
-    "conjugate": torch.conj,
-    "cos": torch.cos,
-    "exp": torch.exp,
-    "log": torch.log,
-    "pi": math.pi,
-    "sin": torch.sin,
-    "sqrt": torch.sqrt,
-    "tan": torch.tan,
-}
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """One angle that is not affine in the parameters."""
-
-    column: int  # Of the table of angles.
-    formula: sympy.Expr  # A function of the symbols p0, p1, ..., one a parameter.
-    arguments: tuple[int, ...]  # The parameters that it takes, ascending.
-
-    @cached_property
-    def function(self) -> Callable[..., Tensor]:
-        """Return the formula as a torch function."""
-        symbols = [_symbol(position) for position in self.arguments]
-        made: Callable[..., Tensor] = sympy.lambdify(symbols, self.formula, [_TORCH_FUNCTIONS])
-        return made
-
-    def __getstate__(self) -> dict[str, object]:
-        # What sympy compiles cannot be pickled; it is compiled again.
-        return {name: value for name, value in self.__dict__.items() if name != "function"}
+if TYPE_CHECKING:
+    from qhybrid_runtime.engine.curves import Curve
 
 
 class _Affine:
@@ -90,7 +53,7 @@ class AngleTable:
         position = {parameter: index for index, parameter in enumerate(parameters)}
         self.offsets = np.zeros(len(expressions))
         terms: list[list[tuple[int, float]]] = [[] for _ in expressions]
-        self._curves: list[_Curve] = []
+        self._curves: list[Curve] = []
         for column, expression in enumerate(expressions):
             if not isinstance(expression, ParameterExpression):
                 self.offsets[column] = float(expression)
@@ -102,7 +65,10 @@ class AngleTable:
                 origin = expression.bind(dict.fromkeys(expression.parameters, 0.0))
                 self.offsets[column] = float(origin)
             else:
-                self._curves.append(_curve(column, expression, position))
+                # Few circuits have one, and sympy takes half a second to load.
+                from qhybrid_runtime.engine.curves import curve_of
+
+                self._curves.append(curve_of(column, expression, position))
         # Term t holds the t-th parameter of each angle that has so many, and zero for the others.
         shape = max(map(len, terms), default=0), len(expressions)
         self._which, self._slopes = np.zeros(shape, dtype=np.int64), np.zeros(shape)
@@ -118,7 +84,7 @@ class AngleTable:
     @property
     def key(self) -> tuple[object, ...]:
         """Return what the table computes, equal for equal tables."""
-        curves = tuple((c.column, sympy.srepr(c.formula), c.arguments) for c in self._curves)
+        curves = tuple(curve.key for curve in self._curves)
         numbers = (each.tobytes() for each in (self._which, self._slopes, self.offsets))
         return (self._num_parameters, len(self), *numbers, curves)
 
@@ -162,22 +128,3 @@ def _slopes(expression: ParameterExpression) -> dict[Parameter, float] | None:
         return None
     numbers = all(isinstance(slope, (int, float)) for slope in slopes.values())
     return slopes if numbers else None
-
-
-def _symbol(position: int) -> sympy.Symbol:
-    # Parameter names may be anything ("θ[0]", "lambda"); positions are valid symbols and unique.
-    return sympy.Symbol(f"p{position}")
-
-
-def _curve(column: int, expression: ParameterExpression, position: dict[Parameter, int]) -> _Curve:
-    ordered = sorted(expression.parameters, key=position.__getitem__)
-    by_name = {sympy.Symbol(p.name): _symbol(position[p]) for p in ordered}
-    formula = expression.sympify().subs(by_name, simultaneous=True)
-    known = {*_TORCH_FUNCTIONS, "Pow"}
-    strange = sorted({f.func.__name__ for f in formula.atoms(sympy.Function)} - known)
-    if strange:
-        raise CircuitError(
-            f"Gate angle {formula} uses {', '.join(strange)}, which the engine cannot "
-            f"differentiate; use {', '.join(sorted(_TORCH_FUNCTIONS))} or powers"
-        )
-    return _Curve(column, formula, tuple(position[p] for p in ordered))

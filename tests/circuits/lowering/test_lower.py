@@ -100,13 +100,18 @@ def check(
 
 
 @pytest.mark.parametrize("variational", SMALL, ids=repr)
-@pytest.mark.parametrize("device", ["FakeNighthawk", "FakeFez", "FakeBrisbane", "line"])
-@pytest.mark.parametrize("fractional", [False, True])
+@pytest.mark.parametrize(
+    ("device", "fractional"),
+    [
+        ("FakeNighthawk", False),
+        ("FakeFez", True),
+        ("FakeBrisbane", False),
+        *thorough([("FakeFez", False), ("FakeNighthawk", True), ("line", False), ("line", True)]),
+    ],
+)
 def test_the_function_stays_the_same(
     variational: VariationalCircuit, device: str, fractional: bool, fake_target: FakeTarget
 ) -> None:
-    if fractional and device == "FakeBrisbane":
-        pytest.skip("no fractional gates beside ecr")
     target = line_target(variational.num_qubits) if device == "line" else fake_target(device)
     check(variational, target, fractional=fractional)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.utils import make_grid
 
 from qhybrid.data.load import load_dataset
 from qhybrid.diffusion.images import save_gif, save_grid, to_uint8
@@ -40,6 +41,16 @@ def test_small_images_are_enlarged_sharply(tmp_path: Path) -> None:
     expected = np.kron(to_uint8(images)[4, ..., 0], np.ones((8, 8), np.uint8))
     assert np.array_equal(tile, expected)
     assert len(np.unique(pixels[:, :border])) == 1
+
+
+@pytest.mark.parametrize(("count", "columns"), [(2, 1), (5, 3), (6, 3), (3, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_is_torchvisions(count: int, columns: int, channels: int, tmp_path: Path) -> None:
+    images = torch.rand((count, channels, 32, 20), generator=torch.Generator().manual_seed(1))
+    save_grid(2 * images - 1, tmp_path / "grid.png", columns=columns, upscale=1)
+    expected = make_grid(2 * images - 1, nrow=columns, padding=2, pad_value=-0.4)
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert np.array_equal(np.asarray(grid), to_uint8(expected[None])[0])
 
 
 def test_colours_and_factor(tmp_path: Path) -> None:

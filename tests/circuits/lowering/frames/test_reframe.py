@@ -15,6 +15,7 @@ from qhybrid_circuits.lowering.blocks.collect import BlockCircuit, collect_block
 from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, find_frames
 from qhybrid_circuits.lowering.frames.reframe import Reframed, reframe
 from qhybrid_circuits.lowering.frames.stars import Star, star_layouts
+from tests.selection import thorough
 
 
 def rings(sizes: tuple[int, ...], rounds: int, seed: int) -> QuantumCircuit:
@@ -82,7 +83,7 @@ def hqconv_circuit(channels: int, layers: int, seed: int = 0) -> QuantumCircuit:
     return variational.bind_weights(weights)
 
 
-@pytest.mark.parametrize("fractional", [False, True])
+@pytest.mark.parametrize("fractional", [False, *thorough([True])])
 @pytest.mark.parametrize(
     "circuit",
     [
