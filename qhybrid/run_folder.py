@@ -262,8 +262,14 @@ def check_free(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"'{folder}' is a file; choose another --out")
     # What a killed process had begun to write is in nobody's way.
-    if folder.is_dir() and {*folder.iterdir()} - {*folder.glob(LEFTOVER)}:
+    if folder.is_dir() and {*folder.iterdir()} - {*folder.glob(LEFTOVER), *unused_runs(folder)}:
         raise RequestError(f"'{folder}' is not empty; choose another --out")
+
+
+def unused_runs(folder: Path) -> list[Path]:
+    """The empty folders of runs; a group that was killed at its start has nothing else."""
+    found = (path for path in folder.glob("seed-*") if path.is_dir() and not path.is_symlink())
+    return [path for path in found if not any(path.iterdir())]
 
 
 def usual_name(config: Config) -> str:

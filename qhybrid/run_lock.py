@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from qhybrid.files import clear_leftovers
-from qhybrid.run_folder import check_free, claim_folder, claim_next, numbered
+from qhybrid.run_folder import check_free, claim_folder, claim_next, numbered, unused_runs
 from qhybrid_circuits.errors import RequestError
 
 
@@ -41,6 +41,8 @@ def occupied(
         try:
             if resumed is None:
                 check_free(claimed)
+                for left in unused_runs(claimed):
+                    left.rmdir()
             clear_leftovers(claimed)
             yield claimed
         except BaseException:

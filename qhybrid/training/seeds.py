@@ -88,9 +88,10 @@ def train_seeds(
     with occupied(folder, doing, root=RUNS, stem=stem, resumed=going_on) as claimed:
         group = Group(claimed)
         with nullcontext() if resume else _undone_if_nothing_began(group):
-            save_config(config, group.config_file)
+            # The file last: a group that can be resumed has all of its seeds.
             for seed in wanted:
                 group.run(seed).folder.mkdir(exist_ok=True)
+            save_config(config, group.config_file)
             if note is not None:
                 print_heading(console, f"note: {note}")
             _train(group, configs, jobs, launcher, console, confirm)

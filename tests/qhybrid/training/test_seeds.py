@@ -90,6 +90,28 @@ def test_an_interrupted_group_goes_on_where_it_was(
     assert weights(broken.run(4)) == weights(group.run(4))
 
 
+def test_a_group_that_was_killed_at_its_start_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can be resumed has all of its seeds; before, there are empty folders at most."""
+    folder, seen = tmp_path / "group", list[list[int]]()
+
+    def killed(config: Config, path: Path) -> None:
+        seen.append(Group(path.parent).seeds())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qhybrid.training.seeds.save_config", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_seeds(small(), seeds=3, out=folder)
+    assert seen == [[3, 4, 5]]
+    with pytest.raises(RequestError, match="has no group of runs"):
+        train_seeds(out=folder, resume=True)
+    group = train_seeds(small(**{"training.max_steps": 1}), seeds=2, out=folder)
+    assert group.seeds() == [3, 4]
+    assert [run.newest_step() for run in group.runs()] == [1, 1]
+
+
 def test_a_finished_group_can_get_seeds_and_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
