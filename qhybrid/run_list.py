@@ -11,7 +11,7 @@ from qhybrid.run_lock import locked
 from qhybrid.run_metrics import COLUMNS, INFLUENCE, newest_evaluation, read_metrics
 from qhybrid_circuits.errors import RequestError
 
-State = Literal["training", "finished", "stopped", "damaged"]
+State = Literal["training", "finished", "stopped", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,15 @@ class ListedRun:
 
     Attributes:
         run: Its folder.
-        state: `training` where a process has it, `stopped` where `--resume` goes on with it.
-        model: Its model; None, as what follows, where config.toml is damaged.
+        state: `training` where a process has it, `stopped` where `--resume` goes on with it,
+            `unreadable` where config.toml is damaged or names parts that are not found here.
+        model: Its model; None, as what follows, where the run is unreadable.
         dataset: Its images.
         step: Optimizer steps that are kept, in metrics.csv or a checkpoint.
         loss: The newest one there.
         figures: The newest figures of images that were drawn, by name: measured while training, or
             by `qhybrid evaluate`.
+        problem: Why a run is unreadable.
     """
 
     run: str
@@ -36,6 +38,7 @@ class ListedRun:
     step: int | None = None
     loss: float | None = None
     figures: dict[str, float] | None = None
+    problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -58,8 +61,8 @@ def list_runs(root: Path | str = RUNS) -> list[ListedRun]:
 def _listed(run: Run) -> ListedRun:
     try:
         config = run.config()
-    except RequestError:
-        return ListedRun(str(run.folder), "damaged")
+    except RequestError as error:
+        return ListedRun(str(run.folder), "unreadable", problem=str(error))
     rows = read_metrics(run.metrics_file)
     losses = [float(row["loss"]) for row in rows if row["loss"]]
     return ListedRun(

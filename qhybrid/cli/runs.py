@@ -36,6 +36,9 @@ def runs(
     ]
     columns = ("run", "state", "model", "dataset", "step", "loss", "figures")
     show_table(rows, columns, output_format, ("dataset", "model", "step"))
+    for each in found:
+        if each.problem is not None:
+            typer.echo(f"note: {each.problem}", err=True)
 
 
 def show(

@@ -39,12 +39,25 @@ def test_runs_are_listed_with_state_loss_and_figures(
     one, two = json.loads(capsys.readouterr().out)
     assert (one["state"], one["step"], one["loss"]) == ("stopped", 10, 0.25)
     assert one["figures"] == {"fid": 42}
-    assert two["state"] == "damaged"
+    assert two["state"] == "unreadable"
+    assert str(damaged.config_file) in two["problem"]
     with locked(run.folder):
         assert main(["runs", root]) == 0
     assert re.search(r"one +training +1hqconv-qvunet +digits", capsys.readouterr().out)
     assert main(["runs", root + "/none"]) == 2
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_run_whose_parts_are_not_found_here_is_not_called_damaged(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.config_file.write_text('[model]\nname = "qbottleneck-unet"\nansatz = "elsewhere:ansatz"\n')
+    assert main(["runs", str(run.folder.parent)]) == 0
+    printed, said = capsys.readouterr()
+    assert re.search(r"one +unreadable", printed)
+    assert said.count("\n") == 1
+    assert said.startswith("note: ")
+    assert "elsewhere" in said
 
 
 def test_a_terminal_of_80_columns_has_whole_words_and_figures(
