@@ -144,3 +144,10 @@ def add_to(vectors, at, real, imag):  # type: ignore[no-untyped-def]
     """Add a real and an imaginary part to vectors `at` and `at` + 1."""
     store(vectors, at, load(vectors, at) + real)
     store(vectors, at + 1, load(vectors, at + 1) + imag)
+
+
+@kernel
+def copy(source, count, target):  # type: ignore[no-untyped-def]
+    """Copy the first `count` vectors; a slice takes seconds to compile, to say what is wrong."""
+    for index in range(count):
+        store(target, index, load(source, index))

@@ -2,6 +2,7 @@
 """Kernels for what is measured: expectation values, and the co-state that they start."""
 
 from qhybrid_runtime.engine.cpu.lanes import (
+    LANES,
     add_to,
     compiled,
     kernel,
@@ -52,7 +53,8 @@ def measure_precisely(state, final, observed, values, part, start, stop):
     for first in range(start, stop, ADDED_AT_ONCE):
         part[:] = 0
         measure(state, final, observed, part, first, min(first + ADDED_AT_ONCE, stop))
-        values += part
+        for row in range(len(values) // LANES):
+            store(values, row, load(values, row) + load(part, row))
 
 
 @compiled

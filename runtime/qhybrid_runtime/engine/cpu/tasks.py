@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from qhybrid_circuits.caching import Cache
-from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, kernel
+from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, copy, kernel
 from qhybrid_runtime.engine.cpu.measure import measure_precisely, start_costate
 from qhybrid_runtime.engine.cpu.sweeps import backward_step, forward_step, num_parts
 from qhybrid_runtime.engine.cpu.workspace import (
@@ -50,8 +50,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 @kernel
 def evolve(layout, task, scratch, state):
     """Write the start states, and apply all steps."""
-    starts = 2 * layout.start_size * LANES
-    state[:starts] = task.matrix[:starts]
+    copy(task.matrix, 2 * layout.start_size, state)
     for number in range(len(layout.steps)):
         forward_step(layout, number, task, state, scratch, 0, num_parts(layout, number))
 
@@ -66,7 +65,9 @@ def run_values(call, kept, values, first, last):
     layout, recipe, observed, numbers = call
     chunks = values.shape[2] // LANES
     task, scratch = new_task(recipe, numbers), new_scratch(layout.group_size, values)
-    measured, part = np.empty((2, len(values) * LANES), values.dtype)
+    # Not two rows of one array: of rows, numba does not know that they are contiguous.
+    measured = np.empty(len(values) * LANES, values.dtype)
+    part = np.empty_like(measured)
     own = np.empty(0 if len(kept) else 2 * layout.size * LANES, values.dtype)
     for number in range(first, last):
         group, chunk = number // chunks, number % chunks
@@ -91,14 +92,14 @@ def run_gradients(call, kept, cotangents, by_shared, by_differing, first, last):
     task, scratch = new_task(recipe, numbers), new_scratch(layout.group_size, cotangents)
     overlap = np.empty_like(task.matrix)
     cotangent = np.empty(len(cotangents) * LANES, cotangents.dtype)
-    state, costate = np.empty((2, 2 * layout.size * LANES), cotangents.dtype)
-    starts = 2 * layout.start_size * LANES
+    state = np.empty(2 * layout.size * LANES, cotangents.dtype)
+    costate = np.empty_like(state)
     for number in range(first, last):
         group, chunk = number // chunks, number % chunks
         prepare(recipe, numbers, group, chunk, task)
         if len(kept):
             # A copy: the sweep takes it apart, and there may be another one.
-            state[:] = kept[number]
+            copy(kept[number], 2 * layout.size, state)
         else:
             evolve(layout, task, scratch, state)
         take_samples(cotangents, group, chunk, cotangent)
@@ -108,5 +109,5 @@ def run_gradients(call, kept, cotangents, by_shared, by_differing, first, last):
         for step in range(len(layout.steps) - 1, -1, -1):
             parts = num_parts(layout, step)
             backward_step(layout, step, task, state, costate, overlap, scratch, 0, parts)
-        overlap[:starts] = costate[:starts]
+        copy(costate, 2 * layout.start_size, overlap)
         give_back(recipe, task, overlap, group, chunk, by_shared, by_differing)
