@@ -91,7 +91,7 @@ def test_a_peer_runs_in_an_environment_of_its_own(
     """The peer here is numpy alone: the pipes, the files and the ends of processes are tested."""
     python = tmp_path / "echo" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    # A symbolic link would not find the packages: from Python 3.13 on it is an environment's own.
+    # A symbolic link would find the packages with Python 3.11 alone.
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (tmp_path / "with_echo.py").write_text(
