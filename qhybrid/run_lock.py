@@ -1,9 +1,11 @@
 """One process a folder at a time."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -81,23 +83,49 @@ def locked(folder: Path, doing: str = "training the run") -> Iterator[None]:
         return
     import fcntl
 
-    other = RequestError(
-        f"another process is {doing} '{folder}'; wait until it ends, or take another folder with "
-        "--out"
-    )
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError as error:
-        raise other from error
+        raise _held(folder, doing) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise other from error
+            raise _held(folder, doing) from error
         except OSError:
             pass  # Some network file systems have no locks; a run there is as it would be without.
         if not os.path.exists(folder):  # The process that had it failed, and took it away.
-            raise other
+            raise _held(folder, doing)
         yield
     finally:
         os.close(descriptor)
+
+
+def _held(folder: Path, doing: str) -> RequestError:
+    holder = _holder(folder)
+    if holder is None:
+        who = "another process"
+    else:
+        number, begun = holder
+        who = f"process {number}, begun at {datetime.fromtimestamp(begun):%Y-%m-%d %H:%M},"
+    return RequestError(
+        f"{who} is {doing} '{folder}'; wait until it ends, or take another folder with --out"
+    )
+
+
+def _holder(folder: Path) -> tuple[int, float] | None:
+    """Return the process that has a folder, and when it began in seconds since 1970.
+
+    None where the system does not tell: it is not Linux, or the process is in another container.
+    """
+    try:
+        found = folder.stat()
+        device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        locks = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+        number = next(int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5] == device)
+        # The name of the program, which may have blanks, ends with the last parenthesis.
+        stat = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        boot = next(re.finditer(r"^btime (\d+)$", Path("/proc/stat").read_text(), re.MULTILINE))
+        return number, int(boot[1]) + int(stat[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
