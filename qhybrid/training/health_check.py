@@ -1,11 +1,17 @@
 """A warning of weights that training could not change."""
 
+from functools import partial
+
 from rich.console import Console
 
 from qhybrid.models.spec import ModelSpec
 from qhybrid.printing import print_lines
 from qhybrid.report.model_circuits import examine, random_model
+from qhybrid_circuits.caching import Cache
 from qhybrid_runtime.health.model import ModelHealth
+
+#: What was found about models; runs with several seeds have the same.
+_FINDINGS: Cache[str] = Cache(64)
 
 
 def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None:
@@ -15,11 +21,18 @@ def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None
     numbers are touched. A look in single precision takes a moment, since its kernels are those of
     the training on this device; what it finds is confirmed in double precision.
     """
-    if not _finding(examine(random_model(spec).to(device), spec)):
-        return
-    finding = _finding(examine(random_model(spec).double(), spec))
+    look = partial(_look, spec, device)
+    # What a name of the form module:function stands for may be another one by now.
+    named = ":" in f"{spec.name} {spec.ansatz}"
+    finding = look() if named else _FINDINGS.get((spec, device), look)
     if finding:
         print_lines(console, {"warning": finding})
+
+
+def _look(spec: ModelSpec, device: str) -> str:
+    if not _finding(examine(random_model(spec).to(device), spec)):
+        return ""
+    return _finding(examine(random_model(spec).double(), spec))
 
 
 def _finding(health: ModelHealth) -> str:

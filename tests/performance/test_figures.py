@@ -29,6 +29,7 @@ from tests.performance.report import OtherWork, figures_table, machine
 from tests.performance.smi import summary
 from tests.performance.timing import duration, interleaved
 from tests.performance.training import take_turns, training_step, with_textbook_attention
+from tests.selection import thorough
 
 
 def steps_here(variants: Mapping[str, Sequence[str]], rounds: int = 5) -> dict[str, float]:
@@ -61,7 +62,9 @@ def check(rows: Sequence[Row]) -> None:
             assert float(re.findall(r"[\d,.]+", row.ratio)[0].replace(",", "")) >= 0
 
 
-@pytest.mark.parametrize("section", ["stock", "steps", "models", "limits", "agreement"])
+@pytest.mark.parametrize(
+    "section", ["stock", "steps", "limits", "agreement", *thorough(["models"])]
+)
 def test_a_section_measures_each_of_its_figures(section: str) -> None:
     rows = figures.SECTIONS[section](SMALL)
     assert len(rows) == {"stock": 3, "steps": 4, "models": 3, "limits": 4, "agreement": 4}[section]

@@ -48,6 +48,7 @@ def test_processes_draw_what_one_draws(run: Run, alone: SamplingRun, tmp_path: P
     assert_same(alone, SamplingRun(tmp_path / "images"))
 
 
+@pytest.mark.thorough
 def test_a_killed_process_ends_the_other_and_one_process_goes_on(
     run: Run, alone: SamplingRun, tmp_path: Path
 ) -> None:

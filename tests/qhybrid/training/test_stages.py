@@ -22,6 +22,7 @@ from qhybrid.training.stages import first_stage
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
+from tests.selection import thorough
 
 SMALL: dict[str, Any] = {
     "data.dataset": "digits",
@@ -80,7 +81,7 @@ def test_one_command_does_what_two_do(whole: Run, tmp_path: Path) -> None:
     assert whole.environment_file.is_file()
 
 
-@pytest.mark.parametrize("after", [3, 5])
+@pytest.mark.parametrize("after", [3, *thorough([5])])
 def test_a_run_that_is_resumed_in_either_stage_ends_as_an_uninterrupted_one(
     after: int, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from qhybrid_circuits import CircuitError, LoweredCircuit, ShapeError, lower
 from qhybrid_circuits.ansatz import basic_entangling, fqconv, hqconv
 from qhybrid_circuits.lowering.placement.copies import pack
 from qhybrid_circuits.lowering.placement.regions import disjoint_regions, lower_copies
+from tests.selection import thorough
 
 FakeTarget = Callable[[str], Target]
 
@@ -30,7 +31,7 @@ def apart(target: Target, one: tuple[int, ...], other: tuple[int, ...]) -> int:
 
 
 @pytest.mark.parametrize("device", ["FakeFez", "FakeBrisbane", "FakeNighthawk"])
-@pytest.mark.parametrize("buffer", [1, 2])
+@pytest.mark.parametrize("buffer", [1, *thorough([2])])
 def test_regions_keep_apart(device: str, buffer: int, fake_target: FakeTarget) -> None:
     target = fake_target(device)
     regions = disjoint_regions(target, lowered(target), 6, buffer=buffer)
