@@ -1,7 +1,6 @@
 """Imports of libraries without what they import for next to nothing.
 
-Each command waits for what it loads. What these functions leave out was a third of the time that
-`qhybrid sample` takes to start; docs/performance.md has the figures.
+Each command waits for what it loads; docs/performance.md has the figures.
 """
 
 import sys
@@ -17,35 +16,29 @@ def version_alone(package: str) -> Iterator[None]:
 
     What is loaded already stays, and so does what is not installed.
     """
-    if package in sys.modules:
-        yield
-        return
     stand_in = ModuleType(package)
     try:
         stand_in.__version__ = version(package)  # type: ignore[attr-defined]
     except PackageNotFoundError:
         yield
         return
-    with _in_place_of(package, stand_in):
+    with left_out(package, stand_in):
         yield
 
 
 @contextmanager
-def left_out(module: str) -> Iterator[None]:
-    """Let imports in the block not find a module, unless it is loaded already."""
-    if module in sys.modules:
+def left_out(module: str, stand_in: ModuleType | None = None) -> Iterator[None]:
+    """Let imports in the block find a stand-in for a module, or not find it where there is none.
+
+    A module that is loaded already stays.
+    """
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    if module in modules:
         yield
         return
-    with _in_place_of(module, None):
-        yield
-
-
-@contextmanager
-def _in_place_of(name: str, stand_in: ModuleType | None) -> Iterator[None]:
-    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
-    modules[name] = stand_in
+    modules[module] = stand_in
     try:
         yield
     finally:
-        if modules.get(name) is stand_in:
-            modules.pop(name, None)
+        if modules.get(module) is stand_in:
+            modules.pop(module, None)

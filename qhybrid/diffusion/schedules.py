@@ -49,10 +49,12 @@ class NoiseScheduler(Protocol):
 def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
     # Which does without the compiler of torch, whose part is to compile its networks.
-    with left_out("torch._dynamo"), without_numpy_warnings():
+    with left_out("torch._dynamo"):
         import diffusers
 
-        scheduler: NoiseScheduler = getattr(diffusers, class_name)(**options)
+        make = getattr(diffusers, class_name)
+    with without_numpy_warnings():
+        scheduler: NoiseScheduler = make(**options)
     return scheduler
 
 

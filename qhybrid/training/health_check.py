@@ -21,10 +21,7 @@ def warn_of_idle_weights(console: Console, spec: ModelSpec, device: str) -> None
     numbers are touched. A look in single precision takes a moment, since its kernels are those of
     the training on this device; what it finds is confirmed in double precision.
     """
-    look = partial(_look, spec, device)
-    # What a name of the form module:function stands for may be another one by now.
-    named = ":" in f"{spec.name} {spec.ansatz}"
-    finding = look() if named else _FINDINGS.get((spec, device), look)
+    finding = _FINDINGS.get((spec, device), partial(_look, spec, device))
     if finding:
         print_lines(console, {"warning": finding})
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -192,21 +193,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        half = len(data) // 2
         if fault is not None:
+            half = len(data) // 2
             self.wfile.write(data[:half])
             if fault.do == "cut":
                 self.wfile.flush()
                 return self._reset()
-            drops, seconds = data[half:], fault.seconds or _DRIP_SECONDS
-            for number in range(9):
-                time.sleep(seconds / 10)
-                self.wfile.write(drops[len(drops) * number // 10 : len(drops) * (number + 1) // 10])
-            time.sleep(seconds / 10)
-            data = drops[len(drops) * 9 // 10 :]
+            data = self._dripped(data[half:], fault.seconds or _DRIP_SECONDS)
         # Before the last bytes: who has the whole answer finds the request among those made.
         self._note(answered.status)
         self.wfile.write(data)
+
+    def _dripped(self, data: bytes, seconds: float) -> bytes:
+        """Write all but the last of ten drops, wait before each of them, and return that one."""
+        bounds = [len(data) * number // 10 for number in range(11)]
+        *drops, last = (data[start:end] for start, end in pairwise(bounds))
+        for drop in drops:
+            time.sleep(seconds / 10)
+            self.wfile.write(drop)
+        time.sleep(seconds / 10)
+        return last
 
     def _note(self, status: int) -> None:
         path = urlsplit(self.path).path

@@ -324,7 +324,7 @@ def test_a_run_that_another_process_trains_is_left_alone(stopped: Run) -> None:
     before = stopped.config_file.stat().st_mtime_ns
     with (
         locked(stopped.folder),
-        pytest.raises(RequestError, match="is training the run"),
+        pytest.raises(RequestError, match=r"process (\d+, begun at .*, )?is training the run"),
     ):
         train(out=stopped.folder, resume=True)
     assert stopped.config_file.stat().st_mtime_ns == before
