@@ -7,6 +7,7 @@ import numpy as np
 from qiskit.circuit import ParameterExpression
 
 from qhybrid_circuits import VariationalCircuit
+from qhybrid_runtime.engine.angles import affine_slopes
 
 PENNYLANE_NAMES = {
     "h": "Hadamard", "s": "S", "t": "T", "sx": "SX", "x": "PauliX", "y": "PauliY", "z": "PauliZ",
@@ -15,6 +16,10 @@ PENNYLANE_NAMES = {
     "cp": "ControlledPhaseShift", "rxx": "IsingXX", "ryy": "IsingYY", "rzz": "IsingZZ",
 }  # fmt: skip
 """Qiskit's name of a gate -> PennyLane's. Both order controls first, and wire i is qubit i."""
+
+
+class UntranslatedError(Exception):
+    """A circuit has what cannot be said here in another tool's gates; the tool is not to blame."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,11 @@ class PlainGate:
 
 
 def plain_gates(variational: VariationalCircuit) -> list[PlainGate]:
-    """Return the circuit's gates in order; each angle may hold one parameter."""
+    """Return the circuit's gates in order.
+
+    Raises:
+        UntranslatedError: An angle has several parameters, or is not affine in its one.
+    """
     position = {p: i for i, p in enumerate((*variational.inputs, *variational.weights))}
     circuit = variational.circuit
     return [
@@ -52,10 +61,11 @@ def plain_gates(variational: VariationalCircuit) -> list[PlainGate]:
 def _angle(expression: ParameterExpression | float, position: Mapping[object, int]) -> Angle:
     if not isinstance(expression, ParameterExpression) or not expression.parameters:
         return Angle(float(expression))
-    (parameter,) = expression.parameters
-    offset = float(expression.bind({parameter: 0.0}))
-    slope = float(expression.bind({parameter: 1.0})) - offset
-    return Angle(offset, slope, position[parameter])
+    slopes = affine_slopes(expression)
+    if slopes is None or len(slopes) != 1:
+        raise UntranslatedError(f"the angle {expression} is not affine in one parameter")
+    ((parameter, slope),) = slopes.items()
+    return Angle(float(expression.bind({parameter: 0.0})), slope, position[parameter])
 
 
 def numeric(gate: PlainGate, parameters: np.ndarray) -> list[float]:

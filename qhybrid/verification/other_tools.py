@@ -8,7 +8,7 @@ import torch
 from qiskit import qasm2
 
 from qhybrid.verification.case import Case
-from qhybrid.verification.gates import PENNYLANE_NAMES, PlainGate, plain_gates
+from qhybrid.verification.gates import PENNYLANE_NAMES, PlainGate, UntranslatedError, plain_gates
 from qhybrid.verification.tool import Tool
 from qhybrid_runtime import get_backend, quantum_layer
 
@@ -50,7 +50,7 @@ def _apply(qml: Any, gate: PlainGate, parameters: Sequence[Any]) -> None:
         qml.AmplitudeEmbedding(torch.stack(angles), wires=wires[::-1], normalize=True)
         return
     if gate.name not in PENNYLANE_NAMES:
-        raise NotImplementedError(f"PennyLane has no gate {gate.name}")
+        raise UntranslatedError(f"no gate of PennyLane is known here for {gate.name}")
     getattr(qml, PENNYLANE_NAMES[gate.name])(*angles, wires=wires)
 
 

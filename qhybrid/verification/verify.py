@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from qhybrid.verification.case import Case, Quantity, find_cases
+from qhybrid.verification.gates import UntranslatedError
 from qhybrid.verification.tool import EXACT, Tool, Verdict
 from qhybrid_circuits.ansatz_registry import ANSATZE
 from qhybrid_circuits.errors import UnknownNameError
@@ -114,6 +115,8 @@ def _judge(tool: Tool, case: Case, right: np.ndarray | None) -> Finding:
     try:
         with _silenced():
             answer = tool.answer(case)
+    except UntranslatedError as error:
+        return Finding(*named, "absent", message=f"not asked: {error}")
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
         return _explained(Finding(*named, "refused", message=said), tool)

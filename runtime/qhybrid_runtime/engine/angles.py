@@ -58,7 +58,7 @@ class AngleTable:
             if not isinstance(expression, ParameterExpression):
                 self.offsets[column] = float(expression)
                 continue
-            slopes = _slopes(expression)
+            slopes = affine_slopes(expression)
             if slopes is not None:
                 found = ((position[parameter], slope) for parameter, slope in slopes.items())
                 terms[column] = sorted(each for each in found if each[1])
@@ -120,7 +120,7 @@ class AngleTable:
         return torch.stack(columns, dim=-1)
 
 
-def _slopes(expression: ParameterExpression) -> dict[Parameter, float] | None:
+def affine_slopes(expression: ParameterExpression) -> dict[Parameter, float] | None:
     """Return the derivative in each parameter, or None where one is not a number."""
     try:
         slopes = {p: expression.gradient(p) for p in expression.parameters}

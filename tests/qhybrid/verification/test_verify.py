@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qiskit.circuit import Gate, Parameter, QuantumCircuit
+from qiskit.circuit.library import RXGate, SdgGate
 from qiskit.quantum_info import DensityMatrix, Kraus, SparsePauliOp
 from qiskit_aer.primitives import EstimatorV2
 
@@ -14,9 +16,12 @@ from qhybrid.models.zoo import build_model
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import save_config
-from qhybrid.verification.case import READOUT_ERROR, find_case, find_cases
+from qhybrid.verification.case import READOUT_ERROR, Case, find_case, find_cases
+from qhybrid.verification.gates import plain_gates
+from qhybrid.verification.other_tools import _apply
 from qhybrid.verification.tool import Tool
 from qhybrid.verification.verify import find_tools, verify
+from qhybrid_circuits import VariationalCircuit
 
 _ASKED = ["verify", "crz", "--package", "qiskit-aer", "--package", "qhybrid"]
 
@@ -150,3 +155,38 @@ def test_observables_of_several_strings_shrink_string_by_string() -> None:
     x, _, z = case.reference("values")
     wanted = 0.5 + (1 - 2 * READOUT_ERROR) * (2 * z + x)
     np.testing.assert_allclose(summed.reference("readout"), [wanted], atol=1e-12)
+
+
+class AnyGate:
+    """Stands for PennyLane, which takes every gate."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *angles, wires: None
+
+
+X = Parameter("x")
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        (SdgGate(), "no gate of PennyLane is known here for sdg"),
+        (RXGate(X * X), "is not affine"),
+        (RXGate(2 * X), ""),
+    ],
+    ids=["name", "angle", "known"],
+)
+def test_what_cannot_be_translated_is_no_refusal_of_the_tool(gate: Gate, said: str) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.rx(X, 0)
+    circuit.append(gate, [0])
+    variational = VariationalCircuit("one", circuit, [X], [], [SparsePauliOp("Z")])
+
+    def answer(case: Case) -> np.ndarray:
+        for each in plain_gates(variational):
+            _apply(AnyGate(), each, [0.5])
+        return case.reference("values")
+
+    (found,) = verify(["rx"], [Tool("a", "numpy", "values", answer)])
+    assert found.verdict == ("absent" if said else "right")
+    assert said in found.message
