@@ -86,15 +86,25 @@ def test_a_round_takes_six_requests(
     run_round(device, ROUNDS[0])
     service.requests.clear()
     run_round(device, ROUNDS[1])
-    (job,) = (f"/jobs/{job.id}" for job in service.account.jobs[1:])
-    polls = [request for request in service.requests if request.path.endswith(job)]
-    assert len(service.requests) - len(polls) == 6
-    # A job of a second is asked after less and less often.
-    service.account.job_seconds = 1.0
-    monkeypatch.setattr(service_client, "_FIRST_POLL_SECONDS", 0.2)
+    assert len(service.requests) - polls(service) == 6
+    # A job of more than a second is asked after less and less often.
+    service.account.job_seconds = 1.5
+    monkeypatch.setattr(service_client, "_FIRST_POLL_SECONDS", 0.1)
     service.requests.clear()
     run_round(device, ROUNDS[2])
-    assert len(service.requests) <= 6 + 7
+    assert len(service.requests) - polls(service) == 6
+    assert polls(service) <= 12
+
+
+def polls(service: LoopbackService) -> int:
+    """Return how often a round asked after its job, and how long the queue is where it waits."""
+    paths = [request.path for request in service.requests]
+    job = f"/jobs/{service.account.jobs[-1].id}"
+    asked = [number for number, path in enumerate(paths) if path.endswith(job)]
+    polling = paths[asked[0] : asked[-1] + 1]
+    assert all(path.endswith((job, "/status")) for path in polling)
+    assert len(polling) - len(asked) <= 1
+    return len(polling)
 
 
 def test_a_copy_that_the_client_posts_by_itself_is_cancelled(
