@@ -18,7 +18,7 @@ from qhybrid_circuits.disk_cache import (
     use_cache,
 )
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
-from qhybrid_circuits.errors import CircuitError, TooFewQubitsError
+from qhybrid_circuits.errors import CircuitError, TooFewQubitsError, UnknownNameError
 from qhybrid_circuits.lowering.blocks.collect import collect_blocks
 from qhybrid_circuits.lowering.blocks.linear import with_fewer_cx
 from qhybrid_circuits.lowering.cost.couplings import (
@@ -30,7 +30,7 @@ from qhybrid_circuits.lowering.cost.couplings import (
 )
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
-from qhybrid_circuits.lowering.plan import WORTH, routing_problem
+from qhybrid_circuits.lowering.plan import WORTH, Preference, routing_problem
 from qhybrid_circuits.lowering.planner import Planner
 from qhybrid_circuits.lowering.preset import better_seeds, preset_candidates
 from qhybrid_circuits.lowering.targets import (
@@ -55,6 +55,7 @@ def lower(
     weights: Sequence[float] | np.ndarray | None = None,
     observables: Sequence[SparsePauliOp] | None = None,
     fractional: bool = False,
+    prefer: Preference = "success",
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
 ) -> LoweredCircuit:
@@ -81,6 +82,8 @@ def lower(
             circuit's own, or every qubit, if None.
         fractional: Use rx of any angle and rzz between 0 and pi/2, also where the target does not
             list them; they are then taken to be as good as the pair's cz.
+        prefer: "success" for the fewest two-qubit gates among circuits whose ESP is within 4 % of
+            the best, "gates" for the fewest whatever the ESP.
         seeds: Seeds for Qiskit's passes, where they are used.
         cache: A folder for results, or True for $QHYBRID_CACHE_DIR or the user's cache folder, or
             False for none.
@@ -89,6 +92,7 @@ def lower(
         CircuitError: The circuit has more qubits than the target, or more connected ones; it has an
             instruction that is no gate; an observable has another number of qubits; the target has
             no two-qubit gate; it lacks cz and `fractional` is asked for.
+        UnknownNameError: `prefer` is something else.
         ShapeError: There are more or fewer values than weights.
 
     Example:
@@ -101,6 +105,8 @@ def lower(
         >>> 0 < lowered.success_probability < 1
         True
     """
+    if prefer not in WORTH:
+        raise UnknownNameError("preference", str(prefer), WORTH)
     name, bound, measured = _convert(circuit, weights, observables)
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
     couplings = couplings_of(device_target)
@@ -120,8 +126,8 @@ def lower(
 
         blocks = collect_blocks(short) if can_synthesize(device_target) else None
         if blocks is None:
-            return _best(by_qiskit(seeds))
-        planner = Planner(store, couplings, device_target, device_content, measured)
+            return _best(by_qiskit(seeds), prefer)
+        planner = Planner(store, couplings, device_target, device_content, measured, prefer)
         found = finished(planner.lower(blocks))
 
         def better() -> list[int]:
@@ -133,13 +139,13 @@ def lower(
 
         # New weights do not change which is better, so that Qiskit's passes run once a structure.
         structure = routing_problem(blocks, planner.fractional)
-        key = content_key("better", structure, device_content, measured, _COMPARED)
+        key = content_key("better", structure, device_content, measured, prefer, _COMPARED)
         chosen: list[int] = store.recall_json(key, better, list, list)
         if not found or couplings.num_qubits <= 2 * bound.num_qubits:
             chosen = [*dict.fromkeys([*chosen, *seeds])]
-        return _best(found + by_qiskit(chosen))
+        return _best(found + by_qiskit(chosen), prefer)
 
-    key = content_key(circuit_content(bound), device_content, measured, fractional, seeds)
+    key = content_key(circuit_content(bound), device_content, measured, fractional, prefer, seeds)
     return _with_parameters(store.recall(f"{key}.qpy", find, _unpack, _pack), name, bound)
 
 
@@ -206,9 +212,9 @@ def _lowered(
     return LoweredCircuit(name, circuit, used, final, fractional, success, swaps)
 
 
-def _best(found: Sequence[LoweredCircuit]) -> LoweredCircuit:
+def _best(found: Sequence[LoweredCircuit], prefer: Preference) -> LoweredCircuit:
     """Return the one with the fewest two-qubit gates among those whose ESP is near the best."""
-    least = WORTH * max(each.success_probability or 0.0 for each in found)
+    least = WORTH[prefer] * max(each.success_probability or 0.0 for each in found)
     return min((each for each in found if (each.success_probability or 0.0) >= least), key=_rank)
 
 

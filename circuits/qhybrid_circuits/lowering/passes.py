@@ -15,6 +15,7 @@ from qhybrid_circuits.disk_cache import LoweringCache
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.lower import lower
+from qhybrid_circuits.lowering.plan import Preference
 from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS
 from qhybrid_circuits.lowering.targets import with_fractional_gates
 from qhybrid_circuits.plain import flattened, gates_only
@@ -25,6 +26,7 @@ def pass_manager(
     *,
     observables: Sequence[SparsePauliOp] | None = None,
     fractional: bool = False,
+    prefer: Preference = "success",
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
 ) -> PassManager:
@@ -39,6 +41,7 @@ def pass_manager(
         target: The QPU.
         observables: What will be measured; the qubits measured in a circuit, or all, if None.
         fractional: Use rx of any angle and rzz between 0 and pi/2.
+        prefer: "success" for the highest ESP, "gates" for the fewest two-qubit gates.
         seeds: Seeds for Qiskit's passes, where they are used.
         cache: A folder for results, True for the user's cache folder, or False for none.
 
@@ -56,9 +59,8 @@ def pass_manager(
         >>> isa.num_qubits, len(pubs)
         (5, 3)
     """
-    options = {"observables": observables, "fractional": fractional, "cache": cache}
-    options["seeds"] = tuple(seeds)
-    return PassManager([LoweringPass(target, **options)])
+    options = {"observables": observables, "fractional": fractional, "prefer": prefer}
+    return PassManager([LoweringPass(target, **options, seeds=tuple(seeds), cache=cache)])
 
 
 class LoweringPass(TransformationPass):  # type: ignore[misc]

@@ -1,14 +1,14 @@
 """The part of lowering that depends on a circuit's structure and not on its weights."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 
-from qhybrid_circuits.lowering.blocks.collect import BlockCircuit, interaction_count
+from qhybrid_circuits.lowering.blocks.collect import SWAP, BlockCircuit, interaction_count
 from qhybrid_circuits.lowering.cost.couplings import Couplings
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.placement.placements import (
@@ -24,9 +24,12 @@ from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 #: with the same gates and depth.
 _EXACT, _EXACT_ALIKE = 6, 6
 
-#: Fraction of the best ESP that a plan with fewer gates must have: calibrations change by more
-#: than this from day to day, gates do not.
-WORTH = 0.96
+#: What the best of several lowered circuits is: the one of the highest ESP, or of the fewest gates.
+Preference = Literal["success", "gates"]
+
+#: Fraction of the best ESP that one with fewer gates must have. Calibrations change by more than
+#: 4 % from day to day, gates do not.
+WORTH: Mapping[Preference, float] = {"success": 0.96, "gates": 0.0}
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def routing_problem(blocks: BlockCircuit, fractional: bool) -> RoutingProblem:
         blocks.num_qubits,
         tuple(block.qubits for block in blocks.blocks),
         tuple(interaction_count(block.matrix, fractional) for block in blocks.blocks),
+        tuple(interaction_count(SWAP @ block.matrix, fractional) for block in blocks.blocks),
         tuple(blocks.predecessors),
         tuple(any(block.before) for block in blocks.blocks),
     )
@@ -74,10 +78,11 @@ def make_plan(
     couplings: Couplings,
     target: Target,
     measured: Sequence[int],
+    prefer: Preference,
 ) -> LoweringPlan | None:
     """Return the plan with the fewest two-qubit gates among those whose ESP is near the best.
 
-    None if no routing has a place on the couplings.
+    How near follows from `prefer`. None if no routing has a place on the couplings.
     """
     places = (couplings, target, measured)
     scored = [each for routing in routings for each in _placed(blocks, routing, *places)]
@@ -93,7 +98,7 @@ def make_plan(
         success = success_probability(circuit, target, [final[qubit] for qubit in measured])
         depth = circuit.depth(lambda item: len(item.qubits) > 1)
         rated.append((circuit.num_nonlocal_gates(), depth, -(success or 0.0), plan))
-    least = WORTH * max((-each[2] for each in rated), default=0.0)
+    least = WORTH[prefer] * max((-each[2] for each in rated), default=0.0)
     good = (each for each in rated if -each[2] >= least)
     best = min(good, key=lambda each: each[:3], default=None)
     return None if best is None else best[3]

@@ -10,7 +10,12 @@ from qhybrid_circuits.lowering.cost.couplings import Couplings
 from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, find_frames
 from qhybrid_circuits.lowering.frames.reframe import reframe
 from qhybrid_circuits.lowering.lowered import Candidate
-from qhybrid_circuits.lowering.plan import LoweringPlan, make_plan, routing_problem
+from qhybrid_circuits.lowering.plan import (
+    LoweringPlan,
+    Preference,
+    make_plan,
+    routing_problem,
+)
 from qhybrid_circuits.lowering.routing.beam import BeamOptions
 from qhybrid_circuits.lowering.routing.parts import CircuitPart, split_problem
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
@@ -33,6 +38,7 @@ class Planner:
     target: Target
     device_content: object
     measured: tuple[int, ...]
+    prefer: Preference = "success"
     portfolio: tuple[BeamOptions, ...] = PORTFOLIO
 
     def lower(self, blocks: BlockCircuit) -> list[Candidate]:
@@ -53,7 +59,8 @@ class Planner:
     def plan(self, blocks: BlockCircuit) -> LoweringPlan | None:
         """Return the plan for a circuit's structure: the known one, or a new one."""
         problem = routing_problem(blocks, self.fractional)
-        key = content_key("plan", problem, self.device_content, self.measured, self.portfolio)
+        choice = (self.measured, self.prefer, self.portfolio)
+        key = content_key("plan", problem, self.device_content, *choice)
         make = partial(self._new_plan, blocks, problem)
         return self.store.recall_json(key, make, LoweringPlan.from_json, LoweringPlan.to_json)
 
@@ -63,7 +70,7 @@ class Planner:
         # Routings of the whole QPU serve every calibration, and mostly fit its working part.
         for routed, placed in ((whole, working), (working, working), (whole, whole)):
             routings = self._routings(problem, routed)
-            plan = make_plan(blocks, routings, placed, self.target, self.measured)
+            plan = make_plan(blocks, routings, placed, self.target, self.measured, self.prefer)
             if plan is not None:
                 return plan
         return None

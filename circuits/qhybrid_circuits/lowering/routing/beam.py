@@ -2,9 +2,9 @@
 
 What a swap costs is counted as the gates that it really takes. Any unitary of two qubits takes at
 most three two-qubit gates (Vidal and Dawson, Phys. Rev. A 69, 010301, 2004), so a swap next to a
-block on the same pair adds one gate to a controlled rotation, or two to an rzz, not three; a swap
-with a qubit that is still in |0> takes two. A logical qubit is placed when its first block is due,
-so the initial layout is part of the search.
+block on the same pair adds one gate to a cx or a controlled rotation, not three, and two swaps with
+only a cx between them none; a swap with a qubit that is still in |0> takes two. A logical qubit is
+placed when its first block is due, so the initial layout is part of the search.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qhybrid_circuits.lowering.routing.problem import MOST_GATES, Routing, RoutingProblem, Step
+
+#: Gates of a swap, and with one more swap; the same where one qubit is in |0>.
+_SWAP, _MOVE = (MOST_GATES, 0), (2, 1)
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,10 @@ class _State:
     place: list[int]  # vertex of each logical qubit, -1 before its first block
     who: list[int]  # logical qubit on each vertex, -1 for |0>
     last: list[int]  # the other vertex of the last operation
-    count: list[int]  # gates of that operation
+    count: list[int]  # gates of all operations on that pair since one with another vertex
+    other: list[int]  # gates of the same with one more swap
     time: list[int]  # two-qubit depth
+    touched: int = 0  # bit mask of the vertices that have left |0>
     done: int = 0
     gates: int = 0
     depth: int = 0
@@ -54,9 +59,10 @@ class _State:
     def copy(self) -> _State:
         other = _State.__new__(_State)
         other.place, other.who = self.place[:], self.who[:]
-        other.last, other.count, other.time = self.last[:], self.count[:], self.time[:]
+        other.last, other.time = self.last[:], self.time[:]
+        other.count, other.other = self.count[:], self.other[:]
         other.done, other.gates, other.depth = self.done, self.gates, self.depth
-        other.steps = self.steps
+        other.touched, other.steps = self.touched, self.steps
         return other
 
     def put(self, qubit: int, vertex: int) -> _State:
@@ -67,21 +73,32 @@ class _State:
     def merges(self, u: int, v: int) -> bool:
         return self.last[u] == v and self.last[v] == u
 
-    def act(self, u: int, v: int, gates: int, step: Step, separate: bool = False) -> None:
-        """Apply an operation to (u, v), merged with the last one if that was on the same pair."""
-        former = self.count[u] if self.merges(u, v) and not separate else 0
-        total = min(MOST_GATES, former + gates)
-        added = max(0, total - former)
+    def act(
+        self, u: int, v: int, gates: int, swapped: int, step: Step, separate: bool = False
+    ) -> None:
+        """Apply an operation to (u, v), merged with the last ones if they were on the same pair.
+
+        It takes `gates` gates, and `swapped` with a swap more. Two swaps are none.
+        """
+        former, other = 0, MOST_GATES
+        if self.merges(u, v) and not separate:
+            former, other = self.count[u], self.other[u]
+        total = min(MOST_GATES, former + gates, other + swapped)
+        added = total - former
         self.gates += added
         self.time[u] = self.time[v] = max(self.time[u], self.time[v]) + added
         self.depth = max(self.depth, self.time[u])
         self.last[u], self.last[v] = v, u
-        self.count[u] = self.count[v] = max(total, former)
+        self.count[u] = self.count[v] = total
+        self.other[u] = self.other[v] = min(MOST_GATES, former + swapped, other + gates)
         self.steps = (self.steps, step)
 
     def swap(self, u: int, v: int) -> None:
-        fresh = self.time[u] == 0 or self.time[v] == 0 or self.who[u] < 0 or self.who[v] < 0
-        self.act(u, v, 2 if fresh and not self.merges(u, v) else MOST_GATES, (-1, u, v))
+        touched = self.touched >> u & 1, self.touched >> v & 1
+        gates, swapped = _SWAP if all(touched) else _MOVE
+        self.act(u, v, gates, swapped, (-1, u, v))
+        if touched[0] != touched[1]:
+            self.touched ^= 1 << u | 1 << v
         for vertex, qubit in ((u, self.who[v]), (v, self.who[u])):
             if qubit >= 0:
                 self.place[qubit] = vertex
@@ -118,7 +135,7 @@ class Router:
         """
         total = len(self.problem.pairs)
         free, none = [-1] * len(self.neighbours), [0] * len(self.neighbours)
-        first = _State([-1] * self.problem.num_qubits, free, free[:], none, none[:])
+        first = _State([-1] * self.problem.num_qubits, free, free[:], none, none[:], none[:])
         for qubit, vertex in enumerate(layout or ()):
             if vertex >= 0:
                 first.put(qubit, vertex)
@@ -180,8 +197,10 @@ class Router:
                 a, b = self.problem.pairs[index]
                 u, v = state.place[a], state.place[b]
                 if u >= 0 and v >= 0 and self.distance[u][v] == 1:
-                    gates, separate = self.problem.gates[index], self.problem.separate[index]
-                    state.act(u, v, gates, (index, u, v), separate)
+                    gates, swapped = self.problem.gates[index], self.problem.swapped[index]
+                    step, separate = (index, u, v), self.problem.separate[index]
+                    state.act(u, v, gates, swapped, step, separate)
+                    state.touched |= 1 << u | 1 << v
                     state.done |= 1 << index
                     executed = True
 

@@ -68,6 +68,7 @@ def _restricted(
         len(qubits),
         tuple((number[problem.pairs[k][0]], number[problem.pairs[k][1]]) for k in blocks),
         tuple(problem.gates[k] for k in blocks),
+        tuple(problem.swapped[k] for k in blocks),
         tuple(
             sum(1 << index for index, k in enumerate(blocks) if masks[later] >> k & 1)
             for later in blocks

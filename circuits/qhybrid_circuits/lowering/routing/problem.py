@@ -21,6 +21,7 @@ class RoutingProblem:
         num_qubits: Logical qubits.
         pairs: The logical pair of each block.
         gates: Two-qubit gates that each block takes on its own.
+        swapped: Two-qubit gates that each block takes together with a swap of its pair.
         predecessors: Bit mask of the blocks that come before each.
         separate: Blocks that cannot be merged with an operation before them on the same pair.
     """
@@ -28,6 +29,7 @@ class RoutingProblem:
     num_qubits: int
     pairs: tuple[tuple[int, int], ...]
     gates: tuple[int, ...]
+    swapped: tuple[int, ...]
     predecessors: tuple[int, ...]
     separate: tuple[bool, ...]
 
