@@ -3,9 +3,9 @@
     python docs/compare_transpilers.py [--devices NAME ...] [--circuits WORD ...] [--seeds N]
         [--bqskit SECONDS] [--keep FILE]
 
-prints the table of hardware.md: two-qubit gates of `lower`, which is asked for the fewest, Qiskit,
-pytket and BQSKit. All are given the same circuits with numbers in place of all parameters, and do
-not know what is measured.
+prints the table of hardware.md, two-qubit gates of `lower`, which is asked for the fewest, Qiskit,
+pytket and BQSKit, and that of performance.md, the seconds that one run of each took. All are given
+the same circuits with numbers in place of all parameters, and do not know what is measured.
 Qiskit's passes run at level 3, of which the best seed counts, pytket's default passes for IBM's
 QPUs at levels 2 and 3, of which the better counts, and BQSKit at level 1, each circuit for as long
 as `--bqskit` says, 0 for not at all. Peers that are not installed are left out. FILE keeps what is
@@ -18,8 +18,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,13 @@ from qhybrid_runtime.hardware.targets import fake_target
 
 DEVICES = ("fake_fez", "fake_brisbane", "fake_guadalupe", "fake_kolkata", "fake_nighthawk")
 
-#: Two-qubit gates by device, circuit and transpiler.
-Known = dict[str, dict[str, dict[str, list[int]]]]
+#: Two-qubit gates by transpiler, and seconds of a run where known.
+Found = dict[str, list[float]]
+
+#: What was found, by device and circuit.
+Known = dict[str, dict[str, Found]]
+
+TRANSPILERS = ("lower", "qiskit", "pytket", "bqskit")
 
 
 def circuits() -> dict[str, QuantumCircuit]:
@@ -63,7 +70,7 @@ def circuits() -> dict[str, QuantumCircuit]:
 
 def by_lower(circuit: QuantumCircuit, target: Target) -> list[int]:
     """Return the two-qubit gates of `lower`."""
-    return [lower(circuit, target, prefer="gates").circuit.num_nonlocal_gates()]
+    return [lower(circuit, target, prefer="gates", cache=False).circuit.num_nonlocal_gates()]
 
 
 def by_qiskit(circuit: QuantumCircuit, target: Target, seeds: int) -> list[int]:
@@ -148,29 +155,41 @@ def within(seconds: float, work: Callable[..., list[int]], *arguments: Any) -> l
 
 
 def compared(
-    circuit: QuantumCircuit, target: Target, asked: argparse.Namespace, found: dict[str, list[int]]
+    circuit: QuantumCircuit, target: Target, asked: argparse.Namespace, found: Found
 ) -> None:
     """Add what is missing in `found`."""
-    if "lower" not in found:
-        found["lower"] = by_lower(circuit, target)
-    if "qiskit" not in found:
-        found["qiskit"] = by_qiskit(circuit, target, asked.seeds)
-    if "pytket" not in found and find_spec("pytket.extensions.qiskit"):
-        found["pytket"] = by_pytket(circuit, target)
-    if asked.bqskit and "bqskit" not in found and find_spec("bqskit"):
-        found["bqskit"] = within(asked.bqskit, by_bqskit, circuit, target)
+    work: dict[str, Callable[[], list[int]]] = {
+        "lower": partial(by_lower, circuit, target),
+        "qiskit": partial(by_qiskit, circuit, target, asked.seeds),
+    }
+    if find_spec("pytket"):
+        work["pytket"] = partial(by_pytket, circuit, target)
+    if asked.bqskit and find_spec("bqskit"):
+        work["bqskit"] = partial(within, asked.bqskit, by_bqskit, circuit, target)
+    for name, run in work.items():
+        if name not in found:
+            start = time.perf_counter()
+            found[name] = [*run()]
+            took = time.perf_counter() - start
+            found[f"{name} seconds"] = [took / len(found[name])] if found[name] else []
 
 
-def cell(found: dict[str, list[int]]) -> str:
+def gates_cell(found: Found) -> str:
     """Return the gates of all, ours first; in bold where a peer has fewer than we."""
-    ours = found["lower"][0]
-    peers = [found.get(peer) or [] for peer in ("qiskit", "pytket", "bqskit")]
-    least = [str(min(gates)) if gates else "-" for gates in peers]
-    first = f"**{ours}**" if any(min(gates) < ours for gates in peers if gates) else str(ours)
+    gates = [found.get(name) or [] for name in TRANSPILERS]
+    ours = gates[0][0]
+    least = [f"{min(each):g}" if each else "-" for each in gates[1:]]
+    first = f"**{ours:g}**" if any(min(each) < ours for each in gates if each) else f"{ours:g}"
     return " / ".join([first, *least])
 
 
-def table(known: Known) -> str:
+def seconds_cell(found: Found) -> str:
+    """Return the seconds that one run of each took, ours first."""
+    seconds = [found.get(f"{name} seconds") for name in TRANSPILERS]
+    return " / ".join(f"{each[0]:.2g}" if each else "-" for each in seconds)
+
+
+def table(known: Known, cell: Callable[[Found], str]) -> str:
     """Return a table with a line for each circuit and a column for each device."""
     names = list(dict.fromkeys(name for found in known.values() for name in found))
     lines = [("", *known), ["---"] * (1 + len(known))]
@@ -181,7 +200,7 @@ def table(known: Known) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description="Compare transpilers.")
     parser.add_argument("--devices", nargs="*", default=list(DEVICES))
     parser.add_argument("--circuits", nargs="*", default=[""], help="words that names have")
@@ -202,8 +221,9 @@ def main(arguments: list[str] | None = None) -> None:
             compared(circuit, target, asked, found)
             if asked.keep is not None:
                 asked.keep.write_text(json.dumps(known))
-            print(f"{device}, {name}: {cell(found)}", file=sys.stderr)
-    print(table({device: known[device] for device in asked.devices}))
+            print(f"{device}, {name}: {gates_cell(found)}", file=sys.stderr)
+    asked_for = {device: known[device] for device in asked.devices}
+    print(table(asked_for, gates_cell), table(asked_for, seconds_cell), sep="\n\n")
 
 
 if __name__ == "__main__":

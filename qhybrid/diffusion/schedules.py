@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qhybrid.diffusion.specs import BETA, LEARNED, LEARNED_SCHEDULE, POSTERIOR, ScheduleSpec
@@ -48,8 +49,9 @@ class NoiseScheduler(Protocol):
 
 def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
-    # Which does without the compiler of torch, whose part is to compile its networks.
-    with left_out("torch._dynamo"):
+    # The compiler of torch is for its networks, scipy.stats for sigmas that are not asked for here;
+    # scipy finds its part by itself where they are.
+    with left_out("torch._dynamo"), left_out("scipy.stats", ModuleType("scipy.stats")):
         import diffusers
 
         make = getattr(diffusers, class_name)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from qhybrid_circuits.lowering.blocks.collect import (
     Block,
@@ -157,6 +156,9 @@ def _fit(
     unitary: Matrix, chain: Sequence[int], fractional: bool
 ) -> list[tuple[tuple[int, int], Matrix]] | None:
     """Return two-qubit gates on neighbours of the chain whose product is the unitary."""
+    # Few circuits need it, and it takes long to import.
+    from scipy.optimize import least_squares
+
     ansatz = _ansatz(ENOUGH_RZZ if fractional else ENOUGH_CZ, fractional)
     options = {"method": "lm", "xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 300}
     generator = np.random.default_rng(0)
