@@ -18,6 +18,7 @@ from qhybrid_circuits.disk_cache import (
 )
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.lowering.lower import lower
+from qhybrid_circuits.lowering.plan import Preference
 from qhybrid_circuits.lowering.targets import with_fractional_gates
 from qhybrid_circuits.plain import measured_qubits, plain_request
 from qhybrid_circuits.report.figures import CircuitFigures, device_figures, logical_figures
@@ -93,6 +94,7 @@ def resource_report(
     weights: Sequence[float] | np.ndarray | None = None,
     observables: Sequence[SparsePauliOp] | None = None,
     fractional: bool = False,
+    prefer: Preference = "success",
     compare: bool = True,
     seeds: Iterable[int] = range(4),
     cache: LoweringCache | Path | str | bool = True,
@@ -111,6 +113,7 @@ def resource_report(
             qubit's, if None.
         fractional: Use rzz and rx of any angle, as `lower` does. The stock figures are those of the
             target as it is.
+        prefer: That of `lower`.
         compare: Have Qiskit's stock passes lower the circuit too.
         seeds: Those of `lower`.
         cache: That of `lower`; holds the stock figures too.
@@ -137,8 +140,16 @@ def resource_report(
     }
     if target is None:
         return ResourceReport(**identity, **vars(logical_figures(forms.written)))
-    options: dict[str, Any] = {"fractional": fractional, "seeds": seeds, "cache": cache}
-    lowered = lower(circuit, target, weights=weights, observables=observables, **options)
+    lowered = lower(
+        circuit,
+        target,
+        weights=weights,
+        observables=observables,
+        fractional=fractional,
+        prefer=prefer,
+        seeds=seeds,
+        cache=cache,
+    )
     places = [lowered.final_layout[qubit] for qubit in forms.measured]
     own_target = with_fractional_gates(target) if fractional else target
     return ResourceReport(

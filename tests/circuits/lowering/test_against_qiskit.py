@@ -10,7 +10,7 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Statevector, random_pauli_list
 from qiskit.transpiler import CouplingMap, Target, generate_preset_pass_manager
 
-from qhybrid_circuits import UnknownNameError, lower, pass_manager
+from qhybrid_circuits import UnknownNameError, lower, pass_manager, resource_report
 from qhybrid_circuits.disk_cache import LoweringCache
 from qhybrid_circuits.lowering import preset
 
@@ -80,6 +80,8 @@ def test_the_fewest_gates_are_taken_whatever_the_success_where_they_are_preferre
     assert fewest.success_probability < 0.96 * best.success_probability
     passed = pass_manager(target, prefer="gates", cache=False).run(bound)
     assert passed.num_nonlocal_gates() == fewest.circuit.num_nonlocal_gates()
+    report = resource_report(bound, target, prefer="gates", compare=False, cache=False)
+    assert report.two_qubit_gates == fewest.circuit.num_nonlocal_gates()
     with pytest.raises(UnknownNameError, match=r"unknown preference 'gate'; did you mean gates\?"):
         lower(bound, target, prefer="gate")  # type: ignore[arg-type]
 
