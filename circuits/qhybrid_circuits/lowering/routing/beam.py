@@ -9,8 +9,11 @@ placed when its first block is due, so the initial layout is part of the search.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 
 from qhybrid_circuits.lowering.routing.problem import MOST_GATES, Routing, RoutingProblem, Step
 
@@ -49,6 +52,7 @@ class _State:
     count: list[int]  # gates of all operations on that pair since one with another vertex
     other: list[int]  # gates of the same with one more swap
     time: list[int]  # two-qubit depth
+    ready: list[int]  # blocks whose predecessors are done, ascending
     touched: int = 0  # bit mask of the vertices that have left |0>
     done: int = 0
     gates: int = 0
@@ -63,6 +67,7 @@ class _State:
         other.count, other.other = self.count[:], self.other[:]
         other.done, other.gates, other.depth = self.done, self.gates, self.depth
         other.touched, other.steps = self.touched, self.steps
+        other.ready = self.ready  # replaced, never changed
         return other
 
     def put(self, qubit: int, vertex: int) -> _State:
@@ -124,6 +129,15 @@ class Router:
         self.problem, self.options = problem, options
         self.neighbours, self.distance = neighbours, distance
         self.all_done = (1 << len(problem.pairs)) - 1
+        self.successors: list[list[int]] = [[] for _ in problem.pairs]
+        for index, before in enumerate(problem.predecessors):
+            for earlier in _bits(before):
+                self.successors[earlier].append(index)
+        # Many states have the same blocks done.
+        self.coming = lru_cache(maxsize=4096)(self._coming)
+        self.weights = [1.0]
+        for _ in range(1, options.look_ahead):
+            self.weights.append(self.weights[-1] * options.decay)
 
     def run(
         self, starts: Sequence[tuple[int, int]], layout: Sequence[int] | None = None
@@ -135,7 +149,9 @@ class Router:
         """
         total = len(self.problem.pairs)
         free, none = [-1] * len(self.neighbours), [0] * len(self.neighbours)
-        first = _State([-1] * self.problem.num_qubits, free, free[:], none, none[:], none[:])
+        ready = [index for index, before in enumerate(self.problem.predecessors) if not before]
+        vertices = (free, free[:], none, none[:], none[:])
+        first = _State([-1] * self.problem.num_qubits, *vertices, ready)
         for qubit, vertex in enumerate(layout or ()):
             if vertex >= 0:
                 first.put(qubit, vertex)
@@ -167,47 +183,44 @@ class Router:
         return sorted(pool.values(), key=lambda state: state.score)[: self.options.width]
 
     def _distance_ahead(self, state: _State) -> float:
-        total, weight, seen = 0.0, 1.0, 0
-        done, place, pairs, distance = state.done, state.place, self.problem.pairs, self.distance
-        for index in range(_first_missing(done), len(pairs)):
-            if done >> index & 1:
-                continue
-            a, b = pairs[index]
+        total = 0.0
+        place, distance = state.place, self.distance
+        for weight, (a, b) in zip(self.weights, self.coming(state.done), strict=False):
             u, v = place[a], place[b]
             if u >= 0 and v >= 0:
                 total += weight * (distance[u][v] - 1)
-            seen += 1
-            if seen == self.options.look_ahead:
-                break
-            weight *= self.options.decay
         return total
 
-    def _ready(self, state: _State) -> Iterator[int]:
-        predecessors = self.problem.predecessors
-        for index in range(_first_missing(state.done), len(predecessors)):
-            missing = ~state.done
-            if missing >> index & 1 and not predecessors[index] & missing:
-                yield index
+    def _coming(self, done: int) -> list[tuple[int, int]]:
+        """Return the pairs of the blocks that are looked at after those that are done."""
+        left = islice(_bits(self.all_done & ~done), self.options.look_ahead)
+        return [self.problem.pairs[index] for index in left]
 
     def _execute_ready(self, state: _State) -> None:
-        executed = True
-        while executed:
-            executed = False
-            for index in self._ready(state):
-                a, b = self.problem.pairs[index]
-                u, v = state.place[a], state.place[b]
-                if u >= 0 and v >= 0 and self.distance[u][v] == 1:
-                    gates, swapped = self.problem.gates[index], self.problem.swapped[index]
-                    step, separate = (index, u, v), self.problem.separate[index]
-                    state.act(u, v, gates, swapped, step, separate)
-                    state.touched |= 1 << u | 1 << v
-                    state.done |= 1 << index
-                    executed = True
+        place, problem, at = state.place, self.problem, 0
+        ready = state.ready[:]
+        while at < len(ready):
+            index = ready[at]
+            a, b = problem.pairs[index]
+            u, v = place[a], place[b]
+            if u < 0 or v < 0 or self.distance[u][v] != 1:
+                at += 1
+                continue
+            step, separate = (index, u, v), problem.separate[index]
+            state.act(u, v, problem.gates[index], problem.swapped[index], step, separate)
+            state.touched |= 1 << u | 1 << v
+            state.done |= 1 << index
+            del ready[at]
+            for later in self.successors[index]:
+                # Predecessors come before: it stands further along the list.
+                if not problem.predecessors[later] & ~state.done:
+                    insort(ready, later)
+        state.ready = ready
 
     def _children(self, state: _State, starts: Sequence[tuple[int, int]]) -> list[_State]:
         children: list[_State] = []
         couplings: set[tuple[int, int]] = set()
-        for index in self._ready(state):
+        for index in state.ready:
             a, b = self.problem.pairs[index]
             u, v = state.place[a], state.place[b]
             if u < 0 and v < 0:
@@ -251,8 +264,12 @@ class Router:
         return [(u, v) for u in sorted(free) for v in self.neighbours[u] if v in free]
 
 
-def _first_missing(done: int) -> int:
-    return (~done & (done + 1)).bit_length() - 1
+def _bits(mask: int) -> Iterator[int]:
+    """Yield the numbers of the bits that are set, ascending."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
 
 
 def _coupling(u: int, v: int) -> tuple[int, int]:
