@@ -99,11 +99,12 @@ class _State:
         self.steps = (self.steps, step)
 
     def swap(self, u: int, v: int) -> None:
-        touched = self.touched >> u & 1, self.touched >> v & 1
-        gates, swapped = _SWAP if all(touched) else _MOVE
+        both = 1 << u | 1 << v
+        touched = self.touched & both
+        gates, swapped = _SWAP if touched == both else _MOVE
         self.act(u, v, gates, swapped, (-1, u, v))
-        if touched[0] != touched[1]:
-            self.touched ^= 1 << u | 1 << v
+        if touched and touched != both:
+            self.touched ^= both
         for vertex, qubit in ((u, self.who[v]), (v, self.who[u])):
             if qubit >= 0:
                 self.place[qubit] = vertex
