@@ -128,7 +128,7 @@ def lower(
         if blocks is None:
             return _best(by_qiskit(seeds), prefer)
         planner = Planner(store, couplings, device_target, device_content, measured, prefer)
-        found = finished(planner.lower(blocks))
+        found = finished([*planner.lower(blocks), *planner.networks(short, blocks)])
 
         def better() -> list[int]:
             if found and planner.fits(blocks):

@@ -1,6 +1,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
+from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.disk_cache import LoweringCache, content_key
@@ -16,7 +17,9 @@ from qhybrid_circuits.lowering.plan import (
     make_plan,
     routing_problem,
 )
+from qhybrid_circuits.lowering.preset import at_best_places
 from qhybrid_circuits.lowering.routing.beam import BeamOptions
+from qhybrid_circuits.lowering.routing.networks import NetworkPlan, route_networks, split_networks
 from qhybrid_circuits.lowering.routing.parts import CircuitPart, split_problem
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 from qhybrid_circuits.lowering.routing.routings import find_routings, fits_directly
@@ -48,6 +51,29 @@ class Planner:
         # Frames nearly always win where they apply: one search is enough to compare.
         router = self if reframed is None else replace(self, portfolio=PORTFOLIO[:1])
         return [each for each in (reframed, router._candidate(blocks)) if each is not None]
+
+    def networks(self, circuit: QuantumCircuit, blocks: BlockCircuit) -> list[Candidate]:
+        """Return a circuit with its networks of CX routed whole; none if they fit, or it has none.
+
+        `blocks` are those of the circuit.
+        """
+        networks = split_networks(circuit)
+        if networks is None or self.fits(blocks):
+            return []
+        routings = self._routings(routing_problem(blocks, self.fractional), self.couplings)
+        content = (networks.num_qubits, networks.pairs, self.couplings.pairs, self.portfolio)
+        plans = self.store.recall_json(
+            content_key("networks", *content),
+            lambda: route_networks(networks, routings, self.couplings),
+            lambda content: [NetworkPlan.from_json(each) for each in content],
+            lambda plans: [each.to_json() for each in plans],
+        )
+        found: list[Candidate] = []
+        for plan in plans:
+            lowered, rest = plan.lower(networks, self.target), (self.target, self.measured)
+            placed = at_best_places(lowered, self.couplings.working(), *rest)
+            found += placed or at_best_places(lowered, self.couplings, *rest)
+        return found
 
     def _candidate(self, blocks: BlockCircuit) -> Candidate | None:
         plan = self.plan(blocks)

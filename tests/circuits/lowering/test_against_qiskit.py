@@ -69,29 +69,21 @@ def test_a_ring_of_eight_goes_around_a_cell_of_the_lattice(
 def test_the_fewest_gates_are_taken_whatever_the_success_where_they_are_preferred(
     fake_target: Callable[[str], Target], rng: np.random.Generator
 ) -> None:
-    circuit = efficient_su2(8, entanglement="circular")
+    """A chain of 16 on 16 qubits, for which pytket 2.18 takes 65 gates, Qiskit's level 3 66."""
+    circuit = efficient_su2(16)
     bound = circuit.assign_parameters(rng.uniform(-3, 3, circuit.num_parameters))
-    target = fake_target("FakeKolkataV2")
-    best = lower(bound, target, cache=False)
-    fewest = lower(bound, target, prefer="gates", cache=False)
-    assert fewest.circuit.num_nonlocal_gates() < best.circuit.num_nonlocal_gates()
+    target, store = fake_target("FakeGuadalupeV2"), LoweringCache(None)
+    best = lower(bound, target, cache=store)
+    fewest = lower(bound, target, prefer="gates", cache=store)
+    gates = fewest.circuit.num_nonlocal_gates()
+    assert gates <= 65
+    assert gates < best.circuit.num_nonlocal_gates()
     assert fewest.success_probability is not None
     assert best.success_probability is not None
     assert fewest.success_probability < 0.96 * best.success_probability
-    passed = pass_manager(target, prefer="gates", cache=False).run(bound)
-    assert passed.num_nonlocal_gates() == fewest.circuit.num_nonlocal_gates()
-    report = resource_report(bound, target, prefer="gates", compare=False, cache=False)
-    assert report.two_qubit_gates == fewest.circuit.num_nonlocal_gates()
+    passed = pass_manager(target, prefer="gates", cache=store).run(bound)
+    assert passed.num_nonlocal_gates() == gates
+    report = resource_report(bound, target, prefer="gates", compare=False, cache=store)
+    assert report.two_qubit_gates == gates
     with pytest.raises(UnknownNameError, match=r"unknown preference 'gate'; did you mean gates\?"):
         lower(bound, target, prefer="gate")  # type: ignore[arg-type]
-
-
-@pytest.mark.thorough
-def test_a_chain_of_sixteen_on_sixteen_qubits_takes_no_more_than_pytket(
-    fake_target: Callable[[str], Target], rng: np.random.Generator
-) -> None:
-    """65 gates by pytket 2.18.5 at level 2, 66 by the best of 12 seeds of Qiskit's level 3."""
-    circuit = efficient_su2(16)
-    bound = circuit.assign_parameters(rng.uniform(-3, 3, circuit.num_parameters))
-    target = fake_target("FakeGuadalupeV2")
-    assert lower(bound, target, prefer="gates", cache=False).circuit.num_nonlocal_gates() <= 65
