@@ -63,8 +63,9 @@ def lower(
 
     Gates on one pair of qubits are merged into blocks of at most three two-qubit gates. Swaps are
     merged into the blocks beside them; clusters of three or four qubits that interact beyond the
-    couplings are moved by shorter sequences of Clifford gates. Which gates move qubits, and where
-    on the QPU, depends on the circuit's structure only, so that new weights take milliseconds.
+    couplings are moved by shorter sequences of Clifford gates; networks of cx are written anew, so
+    that their results end on any qubits. Which gates move qubits, and where on the QPU, depends on
+    the circuit's structure only, so that new weights take a tenth of a second.
     Where gates on two qubits have unbound parameters, Qiskit's own passes do the work, and where
     they do better with one of twelve seeds, which is tried once for each structure. The state of
     the logical qubits stays the same, up to a global phase; `LoweredCircuit.apply_layout` maps
