@@ -25,7 +25,7 @@ from qhybrid_circuits.lowering.cost.couplings import (
     BROKEN,
     Couplings,
     couplings_of,
-    graph_of,
+    interactions,
     largest_part,
 )
 from qhybrid_circuits.lowering.cost.success import success_probability
@@ -179,13 +179,8 @@ def _usable(name: str, circuit: QuantumCircuit, couplings: Couplings) -> Couplin
             f"{couplings.num_qubits}; take a larger device or fewer qubits",
             circuit.num_qubits,
         )
-    pairs = [
-        (circuit.find_bit(item.qubits[0]).index, circuit.find_bit(item.qubits[1]).index)
-        for item in circuit.data
-        if len(item.qubits) > 1 and item.operation.name != "barrier"
-    ]
-    needed = largest_part(graph_of(range(circuit.num_qubits), pairs))
-    offered = largest_part(couplings.graph) if pairs else 1
+    needed = largest_part(interactions(circuit))
+    offered = largest_part(couplings.graph) if needed > 1 else 1
     if needed > offered:
         raise CircuitError(
             f"Circuit '{name}' connects {needed} qubits, but the target's two-qubit gates connect "

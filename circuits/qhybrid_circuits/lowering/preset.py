@@ -6,18 +6,16 @@ from qiskit.transpiler import PassManager, Target, generate_preset_pass_manager
 from qiskit.transpiler.exceptions import TranspilerError
 from qiskit.transpiler.passes import WrapAngles
 
-from qhybrid_circuits.lowering.cost.couplings import Couplings
+from qhybrid_circuits.lowering.cost.couplings import Couplings, interactions, largest_part
 from qhybrid_circuits.lowering.lowered import Candidate
 from qhybrid_circuits.lowering.placement.placements import find_placements, move, pattern_of
 from qhybrid_circuits.lowering.rzz_folding import FOLDING
 from qhybrid_circuits.lowering.targets import part_of_target
 from qhybrid_circuits.plain import used_qubits
 
-#: A QPU of up to this many times the circuit's qubits is given to the pass manager whole.
-_WHOLE = 2
-
-#: Qubits beyond those that the pass manager is given of a larger QPU.
-_EXTRA = 4
+#: Times the qubits of a circuit that falls into parts, and qubits besides, that the pass manager is
+#: given of a larger QPU.
+_ROOM, _EXTRA = 2, 4
 
 #: Qiskit's passes that add swaps for the couplings' sake.
 _ROUTING_PASSES = ("SabreLayout", "SabreSwap")
@@ -95,10 +93,12 @@ def _candidates(
 ) -> list[Candidate]:
     """Return a circuit lowered by Qiskit's own pass manager at its highest level, once a seed.
 
-    Of a large QPU it is given a part around the middle: its search for a better place of circuits
-    that fall into unconnected parts takes minutes on a whole one.
+    For circuits that fall into parts it is given a part of a large QPU, around the middle: its
+    search for a better place of such circuits takes minutes on a whole one.
     """
-    part = _middle(couplings, circuit.num_qubits)
+    joined = largest_part(interactions(circuit)) == circuit.num_qubits
+    size = couplings.num_qubits if joined else _ROOM * circuit.num_qubits + _EXTRA
+    part = _middle(couplings, circuit.num_qubits, size)
     small = part_of_target(target, part, pairs=couplings.gate)
     found = []
     for seed in seeds:
@@ -143,9 +143,8 @@ class _SwapCounter:
         self.before = swaps
 
 
-def _middle(couplings: Couplings, least: int) -> Sequence[int]:
+def _middle(couplings: Couplings, least: int, size: int) -> Sequence[int]:
     """Return qubits of the largest connected part, if that has enough, nearest to its middle."""
-    size = _WHOLE * least + _EXTRA
     if not couplings.excluded and size >= couplings.num_qubits:
         return range(couplings.num_qubits)
     distance = couplings.distance()

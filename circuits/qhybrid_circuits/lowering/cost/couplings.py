@@ -1,9 +1,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import rustworkx
+from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import InstructionProperties, Target
 
 from qhybrid_circuits.errors import CircuitError
@@ -76,6 +78,17 @@ def graph_of(
     graph.add_nodes_from(list(nodes))
     graph.add_edges_from_no_data(list(pairs))
     return graph
+
+
+def interactions(circuit: QuantumCircuit) -> "rustworkx.PyGraph[int, None]":
+    """Return the graph of a circuit's qubits, where edges join those that a gate acts on."""
+    pairs = {
+        (circuit.find_bit(one).index, circuit.find_bit(other).index)
+        for item in circuit.data
+        if item.operation.name != "barrier"
+        for one, other in pairwise(item.qubits)
+    }
+    return graph_of(range(circuit.num_qubits), sorted(pairs))
 
 
 def largest_part(graph: "rustworkx.PyGraph[int, None]") -> int:
