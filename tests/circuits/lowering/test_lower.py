@@ -190,7 +190,7 @@ def test_hqconv_on_heavy_hex(
     assert lowered.swaps == 0  # Frames turn instead.
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, *thorough(range(2, 6))])
 @pytest.mark.parametrize("entangler", ["cz", "ecr", "cx"])
 def test_random_circuits(seed: int, entangler: str) -> None:
     circuit = random_circuit(5, 6, max_operands=3 if seed % 2 else 2, seed=seed)

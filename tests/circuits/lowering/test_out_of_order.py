@@ -5,6 +5,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import InstructionProperties, Target
 
 from qhybrid_circuits import CircuitError, lower
+from tests.selection import thorough
 
 
 def ring_target(
@@ -27,7 +28,7 @@ def ring_target(
 
 
 @pytest.mark.parametrize("symbolic", [False, True])
-@pytest.mark.parametrize("broken", [1.0, None])
+@pytest.mark.parametrize("broken", [1.0, *thorough([None])])
 @pytest.mark.parametrize("kind", ["pair", "readout", "pulse"])
 def test_what_is_out_of_order_is_not_used(kind: str, broken: float | None, symbolic: bool) -> None:
     errors: dict[str, dict] = {"pair": {}, "readout": {}, "pulse": {}}

@@ -12,6 +12,7 @@ from service_rounds import CIRCUIT, WEIGHTS, backend_of, run_all, run_round
 from qhybrid_circuits import QHybridError, RequestError
 from qhybrid_circuits.errors import DeviceJobError, QpuLimitError
 from qhybrid_runtime.backends.ibm import IbmBackend
+from tests.selection import thorough
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -58,7 +59,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [1, *thorough([0, 2])])
 @pytest.mark.parametrize(("fault", "extra"), FAULTS, ids=str)
 def test_nothing_is_lost_whatever_happens(fault, extra, number, rounds, tmp_path) -> None:
     expected = run_all(backend_of(ServiceDouble(), tmp_path / "undisturbed"), rounds)
