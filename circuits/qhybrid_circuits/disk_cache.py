@@ -25,7 +25,7 @@ from qhybrid_circuits.files import regular, replacing
 T = TypeVar("T")
 
 #: Part of every key: to be raised when lowering gives other results than before within a release.
-VERSION = 9
+VERSION = 10
 
 #: Files a folder holds at most (a lowered circuit is some 20 kB), and how often that is looked at.
 _MOST_FILES, _PRUNE_EVERY = 4000, 100

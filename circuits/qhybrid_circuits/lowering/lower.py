@@ -30,7 +30,7 @@ from qhybrid_circuits.lowering.cost.couplings import (
 )
 from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.lowered import Candidate, LoweredCircuit
-from qhybrid_circuits.lowering.plan import WORTH, Preference, routing_problem
+from qhybrid_circuits.lowering.plan import WORTH, Preference, near_best, routing_problem
 from qhybrid_circuits.lowering.planner import Planner
 from qhybrid_circuits.lowering.preset import better_seeds, preset_candidates
 from qhybrid_circuits.lowering.targets import (
@@ -210,8 +210,7 @@ def _lowered(
 
 def _best(found: Sequence[LoweredCircuit], prefer: Preference) -> LoweredCircuit:
     """Return the one with the fewest two-qubit gates among those whose ESP is near the best."""
-    least = WORTH[prefer] * max(each.success_probability or 0.0 for each in found)
-    return min((each for each in found if (each.success_probability or 0.0) >= least), key=_rank)
+    return min(near_best(found, lambda each: each.success_probability, prefer), key=_rank)
 
 
 def _rank(lowered: LoweredCircuit) -> tuple[int, float, int]:

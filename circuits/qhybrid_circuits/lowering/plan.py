@@ -1,9 +1,9 @@
 """The part of lowering that depends on a circuit's structure and not on its weights."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
@@ -23,6 +23,8 @@ from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 #: Placements whose ESP is computed from the circuit itself: of one routing, and of all routings
 #: with the same gates and depth.
 _EXACT, _EXACT_ALIKE = 6, 6
+
+T = TypeVar("T")
 
 #: What the best of several lowered circuits is: the one of the highest ESP, or of the fewest gates.
 Preference = Literal["success", "gates"]
@@ -98,10 +100,18 @@ def make_plan(
         success = success_probability(circuit, target, [final[qubit] for qubit in measured])
         depth = circuit.depth(lambda item: len(item.qubits) > 1)
         rated.append((circuit.num_nonlocal_gates(), depth, -(success or 0.0), plan))
-    least = WORTH[prefer] * max((-each[2] for each in rated), default=0.0)
-    good = (each for each in rated if -each[2] >= least)
+    good = near_best(rated, lambda each: -each[2], prefer)
     best = min(good, key=lambda each: each[:3], default=None)
     return None if best is None else best[3]
+
+
+def near_best(
+    found: Sequence[T], success: Callable[[T], float | None], prefer: Preference
+) -> list[T]:
+    """Return those whose ESP is near enough to the best for their gates to decide."""
+    rated = [(success(each) or 0.0, each) for each in found]
+    least = WORTH[prefer] * max((value for value, _ in rated), default=0.0)
+    return [each for value, each in rated if value >= least]
 
 
 def _placed(

@@ -8,18 +8,25 @@ from qhybrid_circuits.disk_cache import LoweringCache, content_key
 from qhybrid_circuits.lowering.blocks.collect import BlockCircuit
 from qhybrid_circuits.lowering.blocks.condense import ENOUGH_CZ, ENOUGH_RZZ, condensable, condense
 from qhybrid_circuits.lowering.cost.couplings import Couplings
+from qhybrid_circuits.lowering.cost.success import success_probability
 from qhybrid_circuits.lowering.frames.pauli_frames import FramePlan, FrameProblem, find_frames
 from qhybrid_circuits.lowering.frames.reframe import reframe
 from qhybrid_circuits.lowering.lowered import Candidate
+from qhybrid_circuits.lowering.placement.placements import find_placements, pattern_of
 from qhybrid_circuits.lowering.plan import (
     LoweringPlan,
     Preference,
     make_plan,
+    near_best,
     routing_problem,
 )
-from qhybrid_circuits.lowering.preset import at_best_places
 from qhybrid_circuits.lowering.routing.beam import BeamOptions
-from qhybrid_circuits.lowering.routing.networks import NetworkPlan, route_networks, split_networks
+from qhybrid_circuits.lowering.routing.networks import (
+    NetworkPlan,
+    Networks,
+    route_networks,
+    split_networks,
+)
 from qhybrid_circuits.lowering.routing.parts import CircuitPart, split_problem
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
 from qhybrid_circuits.lowering.routing.routings import find_routings, fits_directly
@@ -30,6 +37,9 @@ PORTFOLIO = (
     BeamOptions(width=40, depth_weight=1.0, distance_weight=1.0, look_ahead=10, decay=0.85),
     BeamOptions(width=100, distance_weight=1.0, look_ahead=10, decay=0.85),
 )
+
+#: Places of each plan of networks whose ESP is computed from the circuit itself.
+_PLACES = 8
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,16 @@ class Planner:
         networks = split_networks(circuit)
         if networks is None or self.fits(blocks):
             return []
+        choice = (self.measured, self.prefer, self.portfolio)
+        key = content_key(
+            "placed", networks.num_qubits, networks.pairs, self.device_content, *choice
+        )
+        make = partial(self._placed_networks, networks, blocks)
+        plan = self.store.recall_json(key, make, NetworkPlan.from_json, NetworkPlan.to_json)
+        return [] if plan is None else [plan.lower(networks, self.target)]
+
+    def _placed_networks(self, networks: Networks, blocks: BlockCircuit) -> NetworkPlan | None:
+        """Return the best of a few plans at their best places, None without one."""
         routings = self._routings(routing_problem(blocks, self.fractional), self.couplings)
         content = (networks.num_qubits, networks.pairs, self.couplings.pairs, self.portfolio)
         plans = self.store.recall_json(
@@ -68,12 +88,19 @@ class Planner:
             lambda content: [NetworkPlan.from_json(each) for each in content],
             lambda plans: [each.to_json() for each in plans],
         )
-        found: list[Candidate] = []
+        rated: list[tuple[int, float, NetworkPlan]] = []
         for plan in plans:
-            lowered, rest = plan.lower(networks, self.target), (self.target, self.measured)
-            placed = at_best_places(lowered, self.couplings.working(), *rest)
-            found += placed or at_best_places(lowered, self.couplings, *rest)
-        return found
+            circuit, final, _ = plan.lower(networks, self.target)
+            pattern = pattern_of(circuit, plan.vertices, [final[q] for q in self.measured])
+            where = self.couplings.working(), self.couplings
+            places = next(filter(None, (find_placements(pattern, each) for each in where)), [])
+            for moved in map(plan.on, places[:_PLACES]):
+                circuit, final, _ = moved.lower(networks, self.target)
+                read = [final[qubit] for qubit in self.measured]
+                success = success_probability(circuit, self.target, read)
+                rated.append((circuit.num_nonlocal_gates(), -(success or 0.0), moved))
+        good = near_best(rated, lambda each: -each[1], self.prefer)
+        return min(good, key=lambda each: each[:2])[2] if good else None
 
     def _candidate(self, blocks: BlockCircuit) -> Candidate | None:
         plan = self.plan(blocks)

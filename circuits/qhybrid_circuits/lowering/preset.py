@@ -39,22 +39,14 @@ def preset_candidates(
     found, couplings = _where_it_fits(circuit, couplings, reserve, target, seeds)
     candidates = []
     for candidate in found:
-        candidates += [candidate, *at_best_places(candidate, couplings, target, measured)]
-    return candidates
-
-
-def at_best_places(
-    candidate: Candidate, couplings: Couplings, target: Target, measured: Sequence[int]
-) -> list[Candidate]:
-    """Return a lowered circuit at the places of highest estimated success; none if it has none."""
-    lowered, final, swaps = candidate
-    qubits = used_qubits(lowered, final)
-    pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
-    candidates = []
-    for place in find_placements(pattern, couplings)[:_EXACT]:
-        at = dict(zip(qubits, place, strict=True))
-        moved = move(lowered, qubits, place, target)
-        candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
+        candidates.append(candidate)
+        lowered, final, swaps = candidate
+        qubits = used_qubits(lowered, final)
+        pattern = pattern_of(lowered, qubits, [final[qubit] for qubit in measured])
+        for place in find_placements(pattern, couplings)[:_EXACT]:
+            at = dict(zip(qubits, place, strict=True))
+            moved = move(lowered, qubits, place, target)
+            candidates.append(Candidate(moved, tuple(at[q] for q in final), swaps))
     return candidates
 
 

@@ -80,6 +80,20 @@ def graph_of(
     return graph
 
 
+def embedding(
+    needed: "rustworkx.PyGraph[int, None]", offered: "rustworkx.PyGraph[int, None]", steps: int
+) -> dict[int, int] | None:
+    """Return a node of `offered` for the index of each node of `needed` that keeps its edges.
+
+    None where `steps` steps of the search find none.
+    """
+    mappings = rustworkx.vf2_mapping(
+        offered, needed, subgraph=True, induced=False, call_limit=steps
+    )
+    mapping = next(iter(mappings), None)
+    return None if mapping is None else {own: vertex for vertex, own in mapping.items()}
+
+
 def interactions(circuit: QuantumCircuit) -> "rustworkx.PyGraph[int, None]":
     """Return the graph of a circuit's qubits, where edges join those that a gate acts on."""
     pairs = {

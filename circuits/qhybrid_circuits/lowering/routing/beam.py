@@ -50,7 +50,7 @@ class _State:
     who: list[int]  # logical qubit on each vertex, -1 for |0>
     last: list[int]  # the other vertex of the last operation
     count: list[int]  # gates of all operations on that pair since one with another vertex
-    other: list[int]  # gates of the same with one more swap
+    swapped: list[int]  # gates of the same with one more swap
     time: list[int]  # two-qubit depth
     ready: list[int]  # blocks whose predecessors are done, ascending
     touched: int = 0  # bit mask of the vertices that have left |0>
@@ -64,7 +64,7 @@ class _State:
         other = _State.__new__(_State)
         other.place, other.who = self.place[:], self.who[:]
         other.last, other.time = self.last[:], self.time[:]
-        other.count, other.other = self.count[:], self.other[:]
+        other.count, other.swapped = self.count[:], self.swapped[:]
         other.done, other.gates, other.depth = self.done, self.gates, self.depth
         other.touched, other.steps = self.touched, self.steps
         other.ready = self.ready  # replaced, never changed
@@ -87,7 +87,7 @@ class _State:
         """
         former, other = 0, MOST_GATES
         if self.merges(u, v) and not separate:
-            former, other = self.count[u], self.other[u]
+            former, other = self.count[u], self.swapped[u]
         total = min(MOST_GATES, former + gates, other + swapped)
         added = total - former
         self.gates += added
@@ -95,7 +95,7 @@ class _State:
         self.depth = max(self.depth, self.time[u])
         self.last[u], self.last[v] = v, u
         self.count[u] = self.count[v] = total
-        self.other[u] = self.other[v] = min(MOST_GATES, former + swapped, other + gates)
+        self.swapped[u] = self.swapped[v] = min(MOST_GATES, former + swapped, other + gates)
         self.steps = (self.steps, step)
 
     def swap(self, u: int, v: int) -> None:

@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import rustworkx
 from numpy.typing import NDArray
 from qiskit.circuit import Operation, QuantumCircuit
 from qiskit.circuit.library import CXGate
@@ -21,7 +20,7 @@ from qiskit.transpiler import Target
 
 from qhybrid_circuits.lowering.blocks.collect import Matrix
 from qhybrid_circuits.lowering.blocks.synthesis import append_pair, to_target_gates
-from qhybrid_circuits.lowering.cost.couplings import Couplings, graph_of
+from qhybrid_circuits.lowering.cost.couplings import Couplings, embedding, graph_of
 from qhybrid_circuits.lowering.lowered import Candidate
 from qhybrid_circuits.lowering.routing.problem import Routing
 
@@ -70,17 +69,13 @@ class Networks(NamedTuple):
     pairs: list[list[Pair]]
     gates: list[list[tuple[int, Operation]]]
 
-    def matrix(self, network: int) -> NDArray[np.uint8]:
-        """Return the sum of bits that each qubit holds after a network, a row for each."""
-        rows = np.eye(self.num_qubits, dtype=np.uint8)
-        for control, target in self.pairs[network]:
-            rows[target] ^= rows[control]
-        return rows
+    def matrix(self, network: int, *, inverse: bool = False) -> NDArray[np.uint32]:
+        """Return the sum of bits that each qubit holds after a network, a row for each.
 
-    def inverse(self, network: int) -> NDArray[np.uint8]:
-        """Return the inverse matrix."""
-        rows = np.eye(self.num_qubits, dtype=np.uint8)
-        for control, target in reversed(self.pairs[network]):
+        Or the inverse of that matrix, which is that of the same CX in reverse.
+        """
+        rows = np.eye(self.num_qubits, dtype=np.uint32)
+        for control, target in self.pairs[network][:: -1 if inverse else 1]:
             rows[target] ^= rows[control]
         return rows
 
@@ -101,6 +96,20 @@ class NetworkPlan:
     def gates(self) -> int:
         """Two-qubit gates."""
         return sum(map(len, self.steps))
+
+    @property
+    def vertices(self) -> tuple[int, ...]:
+        """All vertices in use, ascending."""
+        pairs = (pair for network in self.steps for pair in network)
+        return tuple(sorted({vertex for each in (*self.layouts, *pairs) for vertex in each}))
+
+    def on(self, places: Sequence[int]) -> "NetworkPlan":
+        """Return the same plan with `places[k]` in place of the k-th of its vertices."""
+        where = dict(zip(self.vertices, places, strict=True))
+        return NetworkPlan(
+            tuple(tuple(where[vertex] for vertex in layout) for layout in self.layouts),
+            tuple(tuple((where[u], where[v]) for u, v in network) for network in self.steps),
+        )
 
     def lower(self, networks: Networks, target: Target) -> Candidate:
         """Return the circuit in the target's gates, at the plan's vertices."""
@@ -189,6 +198,7 @@ class NetworkRouter:
 
     def _through(self, networks: Networks, number: int, paths: list[_Path]) -> list[_Path]:
         """Return ways through the next network that end in different layouts."""
+        matrix, inverse = networks.matrix(number), networks.matrix(number, inverse=True)
         waiting = sorted(paths, key=lambda path: path.gates)
         gates, nearest = waiting[0].gates, np.inf
         most = gates + _PATIENCE
@@ -198,8 +208,10 @@ class NetworkRouter:
         while gates <= most and len(found) < _LAYOUTS:
             while waiting and waiting[0].gates == gates:
                 beam.append(waiting.pop(0))
-                one, other = _begin(networks, number, beam[-1].layout or ())
-                held, needed = np.vstack([held, one]), np.vstack([needed, other])
+                place = np.left_shift(_ONE, np.array(beam[-1].layout, dtype=np.uint32))
+                # Each vertex adds a bit of its own: the products are masks.
+                held = np.vstack([held, place @ inverse])
+                needed = np.vstack([needed, matrix @ place])
             far = self._far(held, needed)
             if far.min() < nearest:
                 nearest = far.min()
@@ -252,18 +264,6 @@ class NetworkRouter:
         return NetworkPlan(tuple(layouts[::-1]), tuple(tuple(s[::-1]) for s in steps[-2::-1]))
 
 
-def _begin(networks: Networks, number: int, layout: Layout) -> tuple[Bits, Bits]:
-    """Return, for each result of a network, a mask of the vertices that hold it before the network.
-
-    Beside it those whose sums add up to it.
-    """
-    place = np.left_shift(_ONE, np.array(layout, dtype=np.uint32))
-    matrix, inverse = networks.matrix(number), networks.inverse(number)
-    held = np.bitwise_or.reduce(inverse * place[:, None], axis=0)
-    needed = np.bitwise_or.reduce(matrix * place[None, :], axis=1)
-    return held.astype(np.uint32), needed.astype(np.uint32)
-
-
 def _lengths(distance: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return, for each set of vertices, about how many couplings join them: 0 for one vertex."""
     lengths = np.zeros(1 << len(distance), dtype=np.float32)
@@ -289,17 +289,12 @@ def _along_a_path(networks: Networks, couplings: Couplings) -> Layout | None:
         laplacian[[a, b, a, b], [a, b, b, a]] += 1.0, 1.0, -1.0, -1.0
     _, vectors = np.linalg.eigh(laplacian)
     line = graph_of(range(size), list(pairwise(range(size))))
-    paths = rustworkx.vf2_mapping(
-        couplings.graph, line, subgraph=True, induced=False, call_limit=_PATH_STEPS
-    )
-    path = next(iter(paths), None)
-    if path is None or size == 1:
+    path = embedding(line, couplings.graph, _PATH_STEPS)
+    if path is None:
         return None
-    vertex = {place: at for at, place in path.items()}
-    layout = [-1] * size
-    for place, qubit in enumerate(np.argsort(vectors[:, 1], kind="stable").tolist()):
-        layout[qubit] = vertex[place]
-    return tuple(layout)
+    # A network has two qubits at least, so that there is a second vector.
+    places = np.argsort(np.argsort(vectors[:, 1], kind="stable"), kind="stable")
+    return tuple(path[place] for place in places.tolist())
 
 
 def route_networks(

@@ -2,7 +2,7 @@ from collections.abc import Iterable, Sequence
 
 import rustworkx
 
-from qhybrid_circuits.lowering.cost.couplings import Couplings, graph_of
+from qhybrid_circuits.lowering.cost.couplings import Couplings, embedding, graph_of
 from qhybrid_circuits.lowering.routing.beam import BeamOptions, Router
 from qhybrid_circuits.lowering.routing.parts import join_routings, split_problem
 from qhybrid_circuits.lowering.routing.problem import Routing, RoutingProblem
@@ -101,13 +101,10 @@ def _swap_free(problem: RoutingProblem, couplings: Couplings) -> Routing | None:
     offered = couplings.graph
     if rustworkx.is_bipartite(offered) and not rustworkx.is_bipartite(needed):
         return None
-    mappings = rustworkx.vf2_mapping(
-        offered, needed, subgraph=True, induced=False, call_limit=_SWAP_FREE_STEPS
-    )
-    mapping = next(iter(mappings), None)
-    if mapping is None:
+    found = embedding(needed, offered, _SWAP_FREE_STEPS)
+    if found is None:
         return None
-    place = {acting[k]: vertex for vertex, k in mapping.items()}
+    place = {acting[k]: vertex for k, vertex in found.items()}
     layers = dict.fromkeys(place, 0)
     for (a, b), gates in zip(problem.pairs, problem.gates, strict=True):
         layers[a] = layers[b] = max(layers[a], layers[b]) + gates

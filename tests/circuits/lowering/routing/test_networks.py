@@ -9,6 +9,8 @@ from qiskit.quantum_info import Operator, Statevector, random_pauli_list
 from qiskit.transpiler import CouplingMap, Target
 
 from qhybrid_circuits import lower
+from qhybrid_circuits.disk_cache import LoweringCache
+from qhybrid_circuits.lowering import planner
 from qhybrid_circuits.lowering.cost.couplings import couplings_of
 from qhybrid_circuits.lowering.routing.networks import NetworkRouter, split_networks
 
@@ -60,7 +62,7 @@ def test_networks_multiply_to_the_circuit() -> None:
             again.cx(*pair)
     assert Operator(again).equiv(circuit)
     for number in range(len(networks.pairs)):
-        product = networks.matrix(number).astype(int) @ networks.inverse(number) % 2
+        product = networks.matrix(number) @ networks.matrix(number, inverse=True) % 2
         np.testing.assert_array_equal(product, np.eye(4))
 
 
@@ -130,6 +132,17 @@ def test_rings_of_cx_take_fewer_gates_than_by_swaps(
         for word in random_pauli_list(bound.num_qubits, 8, seed=1, phase=False):
             there = Statevector(small).expectation_value(word.apply_layout(final, small.num_qubits))
             assert there == pytest.approx(Statevector(bound).expectation_value(word), abs=1e-10)
+
+
+def test_other_angles_are_neither_routed_nor_placed_again(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    circuit, store = real_amplitudes(4, entanglement="circular"), LoweringCache(None)
+    first, other = (circuit.assign_parameters(rng.uniform(-3, 3, 16)) for _ in range(2))
+    gates = lower(first, line(8), cache=store).circuit.num_nonlocal_gates()
+    monkeypatch.setattr(planner, "route_networks", None)
+    monkeypatch.setattr(planner, "find_placements", None)
+    assert lower(other, line(8), cache=store).circuit.num_nonlocal_gates() == gates
 
 
 def test_rotations_between_networks_stay_symbolic() -> None:
