@@ -187,26 +187,26 @@ def stock_rows(sizes: Sizes, full: bool = False) -> list[Row]:
 def step_rows(sizes: Sizes) -> list[Row]:
     """Training steps: what circuits add to the U-Net's, and the U-Net's own."""
     size, batch = sizes.image
-    shape = (str(batch), str(size))
-    ours = ("keep-memory",)
+    shape = (str(batch), str(size), "keep-memory")
     models = {
         "unet": "unet",
         "statevector": "1hqconv-qvunet@statevector",
         "aer": "1hqconv-qvunet@aer",
         "full": "fullhqconv-qvunet@statevector",
     }
-    variants = {name: (model, *shape, *ours) for name, model in models.items()}
-    times = take_turns(variants, sizes.rounds)
+    variants = {name: (model, *shape) for name, model in models.items()}
+    times = take_turns({**variants, "operations": ("unet", *shape, "operations")}, sizes.rounds)
     pair = take_turns(
-        {"ours": ("unet", *shape, *ours), "plain": ("unet", *shape, "textbook")}, sizes.rounds
+        {"ours": ("unet", *shape), "plain": ("unet", str(batch), str(size), "textbook")},
+        sizes.rounds,
     )
     step = f"training step, batch {batch}, {size}x{size}"
     return [
-        _slower(f"{step}, 1hqconv-qvunet `statevector` over unet", times, "statevector", 1.10),
-        _slower(f"{step}, 1hqconv-qvunet `aer` over unet", times, "aer", 1.7),
-        _slower(f"{step}, fullhqconv-qvunet `statevector` over unet", times, "full", 1.8),
+        _slower(f"{step}, 1hqconv-qvunet `statevector`", times, "statevector", 1.03),
+        _slower(f"{step}, 1hqconv-qvunet `aer`", times, "aer", 1.25),
+        _slower(f"{step}, fullhqconv-qvunet `statevector`", times, "full", 1.2),
         _faster(
-            f"{step}, unet against plain PyTorch", pair["ours"], pair["plain"], 2, "textbook form"
+            f"{step}, unet against plain PyTorch", pair["ours"], pair["plain"], 4, "textbook form"
         ),
     ]
 
@@ -216,18 +216,17 @@ def model_rows(sizes: Sizes) -> list[Row]:
     size, batch = sizes.image
     side, few = (8, 2) if sizes.small else (16, 32)
     half = batch // 2
+    shape = (str(batch), str(size), "keep-memory")
+    variants = {name: (name, *shape) for name in ("unet", "quanvunet")}
     times = {
-        **take_turns(
-            {name: (name, str(batch), str(size), "keep-memory") for name in ("unet", "quanvunet")},
-            sizes.rounds,
-        ),
+        **take_turns({**variants, "operations": ("unet", *shape, "operations")}, sizes.rounds),
         **_alone("qattention-unet", half, size, sizes),
         **_alone("qbottleneck-unet", few, side, sizes),
     }
     attention, bottleneck = times["qattention-unet"], times["qbottleneck-unet"]
     step = f"training step, batch {batch}, {size}x{size}"
     return [
-        _slower(f"{step}, quanvunet over unet", times, "quanvunet", 4),
+        _slower(f"{step}, quanvunet", times, "quanvunet", 1.6),
         Row(
             f"training step, batch {half}, {size}x{size}, qattention-unet",
             duration(attention),
@@ -329,9 +328,12 @@ def _faster(figure: str, ours: float, theirs: float, bar: float, note: str) -> R
 
 
 def _slower(figure: str, times: Mapping[str, float], name: str, bar: float) -> Row:
-    ratio = times[name] / times["unet"]
-    measured = f"{duration(times[name])}; {duration(times['unet'])}"
-    return Row(figure, measured, f"{ratio:.2f}", f"{bar:.2f}", ratio <= bar)
+    """Compare with the U-Net whose attention has no kernels: a quick U-Net slows no circuits."""
+    ratio = times[name] / times["operations"]
+    unet = f"unet {duration(times['unet'])}, by torch operations {duration(times['operations'])}"
+    return Row(
+        figure, f"{duration(times[name])}; {unet}", f"{ratio:.2f}", f"{bar:.2f}", ratio <= bar
+    )
 
 
 SECTIONS: Mapping[str, Callable[[Sizes], list[Row]]] = {

@@ -78,8 +78,7 @@ def steps(model: str, batch: str, size: str, *options: str) -> None:
         model: A model, or MODEL@BACKEND.
         batch: Images per step.
         size: Side of the images.
-        options: Any of `keep-memory` (as the command line does), `textbook` (linear attention as
-            it is written down), `bf16`.
+        options: `keep-memory` (as the command line does), and those of `training_step`.
     """
     if "keep-memory" in options:
         from qhybrid.allocator import keep_freed_memory
@@ -89,9 +88,7 @@ def steps(model: str, batch: str, size: str, *options: str) -> None:
         keep_freed_memory()
     from tests.performance.training import training_step
 
-    step = training_step(
-        model, int(batch), int(size), textbook="textbook" in options, bf16="bf16" in options
-    )
+    step = training_step(model, int(batch), int(size), options)
     step()
     _say("ready")
     for _ in sys.stdin:

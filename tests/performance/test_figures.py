@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from qhybrid.models.attention import LinearAttention
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import hqconv
@@ -28,7 +29,7 @@ from tests.performance.peers.elsewhere import prepare_elsewhere
 from tests.performance.report import OtherWork, figures_table, machine
 from tests.performance.smi import summary
 from tests.performance.timing import duration, interleaved
-from tests.performance.training import take_turns, training_step, with_textbook_attention
+from tests.performance.training import ATTENTION, take_turns, training_step, with_attention
 from tests.selection import thorough
 
 
@@ -36,8 +37,7 @@ def steps_here(variants: Mapping[str, Sequence[str]], rounds: int = 5) -> dict[s
     """Do in this process what `take_turns` does in several."""
     runs = {}
     for name, (model, batch, size, *options) in variants.items():
-        textbook, bf16 = "textbook" in options, "bf16" in options
-        runs[name] = training_step(model, int(batch), int(size), textbook=textbook, bf16=bf16)
+        runs[name] = training_step(model, int(batch), int(size), options)
     return interleaved(runs, 1)
 
 
@@ -194,7 +194,7 @@ def test_the_largest_figures_of_nvidia_smi_are_told() -> None:
 
 def test_every_idea_can_be_switched_off_without_changing_results() -> None:
     gains = [*ideas.engine_gains(SMALL), *ideas.step_gains(SMALL)]
-    assert len(gains) == 15
+    assert len(gains) == 16
     assert all(gain.with_s > 0 and gain.without_s > 0 for gain in gains)
 
 
@@ -225,13 +225,14 @@ def test_the_floor_is_described_in_finite_numbers() -> None:
     assert not re.search(r"nan|inf\b", describe(floor))
 
 
-def test_textbook_attention_is_the_same_function() -> None:
+@pytest.mark.parametrize("kind", ATTENTION.values())
+def test_each_form_of_attention_is_the_same_function(kind: type[LinearAttention]) -> None:
     generator = torch.Generator().manual_seed(0)
-    network = build_model(ModelSpec("unet", image_size=8), generator=generator)
-    images = torch.randn(2, 1, 8, 8, generator=generator)
+    network = build_model(ModelSpec("unet", image_size=16), generator=generator)
+    images = torch.randn(2, 1, 16, 16, generator=generator)
     times = torch.tensor([3, 700])
     ours = network(images, times)
-    assert torch.allclose(with_textbook_attention(network)(images, times), ours, atol=1e-5)
+    assert torch.allclose(with_attention(network, kind)(images, times), ours, atol=1e-5)
 
 
 @pytest.mark.thorough

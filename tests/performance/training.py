@@ -1,7 +1,7 @@
 """Training steps, and processes that take turns in doing them."""
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,15 @@ from qhybrid_runtime import get_backend
 from tests.performance.processes import start
 
 
-class TextbookAttention(LinearAttention):
+class OperationsAttention(LinearAttention):
+    """Linear attention without compiled kernels, as it was until November 2026."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend by operations of torch."""
+        return x + self.by_operations(x)
+
+
+class TextbookAttention(OperationsAttention):
     """Linear attention as the paper has it: q, k, v and every head's output at each position."""
 
     def attend(self, tokens: Tensor) -> Tensor:
@@ -32,19 +40,26 @@ class TextbookAttention(LinearAttention):
         return self.output_norm(self.output(heads))  # type: ignore[no-any-return]
 
 
-def with_textbook_attention(model: UNet) -> UNet:
-    """Put the textbook form in the place of all linear attention, with the same weights."""
+#: Linear attention by the option that asks for it.
+ATTENTION: Mapping[str, type[LinearAttention]] = {
+    "textbook": TextbookAttention,
+    "operations": OperationsAttention,
+}
+
+
+def with_attention(model: UNet, kind: type[LinearAttention]) -> UNet:
+    """Put another form in the place of all linear attention, with the same weights."""
     for level in [*model.encoder, *model.decoder]:
         if not isinstance(level, (EncoderLevel, DecoderLevel)):
             raise TypeError(f"a level is a {type(level).__name__}")
-        plain = TextbookAttention(level.attention.qkv.in_features)
-        plain.load_state_dict(level.attention.state_dict())
-        level.attention = plain
+        other = kind(level.attention.qkv.in_features)
+        other.load_state_dict(level.attention.state_dict())
+        level.attention = other
     return model
 
 
 def training_step(
-    model: str, batch: int, size: int, *, textbook: bool = False, bf16: bool = False
+    model: str, batch: int, size: int, options: Collection[str] = ()
 ) -> Callable[[], Tensor]:
     """Return a function that does one step of Adam on one batch, and returns the loss.
 
@@ -52,15 +67,14 @@ def training_step(
         model: A model's name, or NAME@BACKEND.
         batch: Images.
         size: Their side in pixels.
-        textbook: Whether linear attention is `TextbookAttention`.
-        bf16: Whether the forward pass is under bfloat16 autocast.
+        options: Any of `ATTENTION`, and `bf16`: the forward pass is under bfloat16 autocast.
     """
     name, _, backend = model.partition("@")
     generator = torch.Generator().manual_seed(0)
     spec = ModelSpec(name, image_size=size)
     network = build_model(spec, get_backend(backend or "statevector"), None, generator)
-    if textbook:
-        with_textbook_attention(network)
+    for option in ATTENTION.keys() & set(options):
+        with_attention(network, ATTENTION[option])
     optimizer = torch.optim.Adam(network.parameters())
     images = torch.randn(batch, 1, size, size, generator=generator)
     noise = torch.randn(images.shape, generator=generator)
@@ -73,7 +87,7 @@ def training_step(
 
     def step() -> Tensor:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in options):
             loss = loss_of()
         loss.backward()
         optimizer.step()

@@ -5,10 +5,12 @@ With a vector type there is no loop to vectorize: a load, a product and a store 
 are one operation each, on every processor that LLVM knows, in single and in double precision.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, overload, register_model
@@ -124,6 +126,98 @@ _overload(operator.add, _lane_by_lane("fadd"))
 _overload(operator.iadd, _lane_by_lane("fadd"))
 _overload(operator.sub, _lane_by_lane("fsub"))
 _overload(operator.mul, _lane_by_lane("fmul"))
+_overload(operator.truediv, _lane_by_lane("fdiv"))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def maximum(typing_context: Any, left: Any, right: Any) -> Any:
+    """Return the larger number of each lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return left(left, right), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def sqrt(typing_context: Any, vector: Any) -> Any:
+    """Return the square root of each lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind, name = args[0].type, f"llvm.sqrt.v{LANES}f{vector.element.bitwidth}"
+        function = builder.module.declare_intrinsic(name, fnty=ir.FunctionType(kind, [kind]))
+        return builder.call(function, args)
+
+    return vector(vector), generate
+
+
+def _across(combine: Callable[[Any, Any, Any], Any]) -> Any:
+    """Return an intrinsic that combines the numbers of all lanes, halves with halves."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def reduce(typing_context: Any, vector: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            (value,), width = args, LANES
+            while width > 1:
+                width //= 2
+                half = ir.VectorType(ir.IntType(32), width)
+                low, high = range(width), range(width, 2 * width)
+                left = builder.shuffle_vector(value, value, ir.Constant(half, list(low)))
+                right = builder.shuffle_vector(value, value, ir.Constant(half, list(high)))
+                value = combine(builder, left, right)
+            return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+        return vector.element(vector), generate
+
+    return reduce
+
+
+#: The sum of a vector's numbers, and the largest of them.
+total = _across(lambda builder, left, right: builder.fadd(left, right))
+largest = _across(
+    lambda builder, left, right: builder.select(builder.fcmp_ordered(">", left, right), left, right)
+)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def exp(typing_context: Any, exponents: Any) -> Any:
+    """Return e to the power of each lane in single precision, to 2 units in the last place.
+
+    2^n e^r with n = round(x / ln 2), and e^r by its Taylor series to r^7, whose remainder is
+    5e-9 where |r| <= ln(2) / 2. Exponents below -87 are taken for -87; at most 87 are allowed.
+    """
+    if exponents.element is not types.float32:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(exponents)
+        whole = ir.VectorType(ir.IntType(32), LANES)
+
+        def number(value: float) -> Any:
+            return ir.Constant(vector, [np.float32(value).item()] * LANES)
+
+        def plus(factor: Any, other: Any, term: Any) -> Any:
+            product = builder.fmul(factor, other, flags=("contract",))
+            return builder.fadd(product, term, flags=("contract",))
+
+        (x,) = args
+        # What is not a number stays so.
+        x = builder.select(builder.fcmp_ordered("<", x, number(-87.0)), number(-87.0), x)
+        # At 1.5 * 2^23 a unit in the last place is 1, so that the addition rounds.
+        shift = number(1.5 * 2**23)
+        shifted = plus(x, number(1 / math.log(2)), shift)
+        power = builder.sub(builder.bitcast(shifted, whole), builder.bitcast(shift, whole))
+        power = builder.shl(power, ir.Constant(whole, [23] * LANES))
+        n = builder.fsub(shifted, shift)
+        # ln 2 in two parts, of which the first has so few digits that n times it is exact.
+        rest = plus(n, number(-0.693359375), x)
+        rest = plus(n, number(0.693359375 - math.log(2)), rest)
+        series = number(1 / math.factorial(7))
+        for order in range(6, -1, -1):
+            series = plus(series, rest, number(1 / math.factorial(order)))
+        return builder.bitcast(builder.add(builder.bitcast(series, whole), power), vector)
+
+    return exponents(exponents), generate
 
 
 @kernel
