@@ -4,8 +4,10 @@ Each command waits for what it loads; docs/performance.md has the figures.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
+from importlib import metadata
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
@@ -42,3 +44,35 @@ def left_out(module: str, stand_in: ModuleType | None = None) -> Iterator[None]:
     finally:
         if modules.get(module) is stand_in:
             modules.pop(module, None)
+
+
+class _Distributions(Mapping[str, list[str]]):
+    """The distributions of each package, found when somebody first looks one up."""
+
+    @cached_property
+    def found(self) -> Mapping[str, list[str]]:
+        """What importlib.metadata reads from the files of everything that is installed."""
+        return metadata.packages_distributions()
+
+    def __getitem__(self, package: str) -> list[str]:
+        """Return the names of a package's distributions."""
+        return self.found[package]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the packages, one after another."""
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        """Return how many packages there are."""
+        return len(self.found)
+
+
+@contextmanager
+def distributions_when_needed() -> Iterator[None]:
+    """Let imports in the block that ask for all distributions get them when they look one up."""
+    at_once = metadata.packages_distributions
+    metadata.packages_distributions = _Distributions
+    try:
+        yield
+    finally:
+        metadata.packages_distributions = at_once

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qhybrid.diffusion.specs import BETA, LEARNED, LEARNED_SCHEDULE, POSTERIOR, ScheduleSpec
-from qhybrid.imports import left_out
+from qhybrid.imports import distributions_when_needed, left_out
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -50,8 +50,12 @@ class NoiseScheduler(Protocol):
 def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
     # The compiler of torch is for its networks, scipy.stats for sigmas that are not asked for here;
-    # scipy finds its part by itself where they are.
-    with left_out("torch._dynamo"), left_out("scipy.stats", ModuleType("scipy.stats")):
+    # scipy finds its part by itself where they are. Of the distributions it needs three others'.
+    with (
+        left_out("torch._dynamo"),
+        left_out("scipy.stats", ModuleType("scipy.stats")),
+        distributions_when_needed(),
+    ):
         import diffusers
 
         make = getattr(diffusers, class_name)

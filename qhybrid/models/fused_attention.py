@@ -66,7 +66,7 @@ class Standardized(torch.autograd.Function):
         x, result, rates = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _again(standardized, (x,), gradients)[0]
-        by_x = x.new_empty(x.shape)
+        by_x: Tensor = x.new_empty(x.shape)
         kernel = attention_kernels.standardize_back
         _run(kernel, len(x), result, rates, *ctx.sizes, gradients[0], by_x)
         return by_x

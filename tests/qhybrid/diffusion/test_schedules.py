@@ -111,11 +111,15 @@ def test_schedulers_load_neither_the_compiler_nor_statistics_until_they_need_the
         "heavy = {'torch._dynamo', 'scipy.stats'}; "
         "made = make('DPMSolverMultistepScheduler', use_beta_sigmas=True); "
         "print(heavy & set(sys.modules)); "
-        "made.set_timesteps(5); print(*made.sigmas.tolist())"
+        "made.set_timesteps(5); print(*made.sigmas.tolist()); "
+        "from importlib import metadata; from diffusers.utils import import_utils as utils; "
+        "print('found' in vars(utils._package_map)); "
+        "print(dict(utils._package_map) == metadata.packages_distributions())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded, sigmas = done.stdout.splitlines()
+    loaded, sigmas, *distributions = done.stdout.splitlines()
     assert loaded == "set()"
+    assert distributions == ["False", "True"]
     theirs = diffusers.DPMSolverMultistepScheduler(use_beta_sigmas=True)
     theirs.set_timesteps(5)
     assert [float(each) for each in sigmas.split()] == theirs.sigmas.tolist()

@@ -24,7 +24,7 @@ _WORTH_CHECKING = 1 << 28
 
 #: Bytes of final states that are kept for the backward sweep. Where they would be more, it computes
 #: them anew, so that memory does not grow with the batch.
-KEPT_BYTES = 1 << 27
+KEPT_BYTES = 1 << 28
 
 #: Amplitudes of all registers from which on it pays that threads share a task's steps.
 WIDE_AMPLITUDES = 1 << 14
