@@ -67,9 +67,14 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of the slowest tests, so that no process is left alone with one."""
+    """Begin with circuits, which have no kernels, and with the files of the slowest tests.
+
+    Of two processes one gets the former: the other compiles the kernels meanwhile, for both. And no
+    process is left alone with a slow test.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    circuits = Path(__file__).parent / "circuits"
+    items.sort(key=lambda item: (circuits not in item.path.parents, item.path not in slow))
 
 
 @pytest.fixture
