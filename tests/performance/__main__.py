@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tests.performance import figures, gpu, ideas, launches, report
+from tests.performance import figures, gpu, ideas, launches, report, where
 from tests.performance.cases import circuits
 from tests.performance.figures import PAPER, SMALL, Sizes
 from tests.performance.floor import describe, measure_floor
@@ -65,6 +65,20 @@ def _floor(chosen: Sequence[str], asked: argparse.Namespace) -> str:
     return describe(measure_floor(circuits(sizes.small)["HQConv"], sizes.batch))
 
 
+def _where(chosen: Sequence[str], asked: argparse.Namespace) -> str:
+    sizes = _sizes(asked)
+    size, batch = sizes.image
+    engine = where.engine_lines(circuits(sizes.small)["HQConv"], sizes.batch)
+    step = where.step_lines(batch, size)
+    tables = {
+        f"HQConv, value + VJP, batch {sizes.batch}": engine,
+        f"unet, a training step, batch {batch}, {size}x{size}": step,
+    }
+    return "\n\n".join(
+        report.markdown((name, "time", "rate"), lines) for name, lines in tables.items()
+    )
+
+
 def _ideas(chosen: Sequence[str], asked: argparse.Namespace) -> str:
     gains = [gain for name in chosen for gain in IDEAS[name](_sizes(asked))]
     lines = [
@@ -96,11 +110,19 @@ def _sizes(asked: argparse.Namespace) -> Sizes:
 PARTS = {
     "figures": tuple(figures.SECTIONS),
     "floor": ("floor",),
+    "where": ("where",),
     "ideas": tuple(IDEAS),
     "launches": ("launches",),
     "gpu": ("gpu",),
 }
-BLOCKS = {"figures": _figures, "floor": _floor, "ideas": _ideas, "launches": _launches, "gpu": _gpu}
+BLOCKS = {
+    "figures": _figures,
+    "floor": _floor,
+    "where": _where,
+    "ideas": _ideas,
+    "launches": _launches,
+    "gpu": _gpu,
+}
 SECTIONS = tuple(section for parts in PARTS.values() for section in parts)
 
 

@@ -18,7 +18,7 @@ from qhybrid.models.spec import ModelSpec
 from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import hqconv
 from tests.performance import __main__ as command
-from tests.performance import figures, ideas, processes
+from tests.performance import figures, ideas, processes, where
 from tests.performance.cases import case, circuits
 from tests.performance.contenders import PEERS
 from tests.performance.figures import SMALL, Row
@@ -223,6 +223,40 @@ def test_the_floor_is_described_in_finite_numbers() -> None:
     assert 0 < floor.arithmetic_s < 1
     assert 0 < floor.traffic_s < 1
     assert not re.search(r"nan|inf\b", describe(floor))
+
+
+def test_the_parts_of_an_evaluation_are_timed_without_changing_it() -> None:
+    sweeps = where.Sweeps.of(hqconv(channels=1, layers=1))
+    before = sweeps.state.copy(), sweeps.costate.copy(), sweeps.task.matrix.copy()
+    for run in sweeps.pieces().values():
+        run()
+    after = sweeps.state, sweeps.costate, sweeps.task.matrix
+    assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+    lines = where.engine_lines(hqconv(channels=1, layers=1), 4, rounds=1)
+    assert [name.partition(":")[0] for name, _, _ in lines[:8]] == [
+        "gate matrices from angles",
+        *["forward sweep"] * 2,
+        "expectation values",
+        "co-state from the cotangent",
+        *["backward sweep"] * 2,
+        "gradients by angles",
+    ]
+
+
+def test_the_parts_of_a_step_are_told_and_counted() -> None:
+    lines = where.step_lines(2, 16, steps=1)
+    assert {name for name, _ in where.PARTS} <= {name for name, _, _ in lines}
+    numbers: list[int] = []
+    network = build_model(ModelSpec("unet", image_size=16))
+    for module in network.modules():
+        if isinstance(module, LinearAttention):
+            module.register_forward_hook(lambda _, inputs, __: numbers.append(inputs[0].numel()))
+    network(torch.zeros(2, 1, 16, 16), torch.zeros(2, dtype=torch.long))
+    # q, k, and the products of both with C numbers at N positions, and twice as much on the way
+    # back; the rest are small products that do not grow with the positions.
+    products = 3 * 4 * 2 * 128 * sum(numbers)
+    assert 1 < where.step_flops(2, 16)["linear attention (kernels)"] / products < 1.3
+    assert where.activation_bytes(2, 16) > 4 * 5 * sum(numbers)
 
 
 @pytest.mark.parametrize("kind", ATTENTION.values())
