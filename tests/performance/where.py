@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,6 +38,7 @@ PARTS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("group normalization", ("group_norm",)),
     ("optimizer", ("Optimizer", "_foreach", "_fused_adam")),
 )
+WAYS = ("forward", "backward")
 REST = "element-wise operations, copies, small products"
 
 
@@ -109,11 +110,11 @@ class Sweeps:
                 workspace.give_back, recipe, self.task, overlap, 0, 0, by_shared, by_differing
             ),
         }
-        for back in (False, True):
-            for moves, gates in ((False, False), (True, False), (True, True)):
-                found[f"{back} {moves} {gates}"] = partial(
-                    self.sweep, back=back, moves=moves, gates=gates
-                )
+        for way in WAYS:
+            back = way == "backward"
+            found[way] = partial(self.sweep, back=back, moves=True, gates=True)
+            found[f"{way}, no gates"] = partial(self.sweep, back=back, moves=True, gates=False)
+            found[f"{way}, nothing"] = partial(self.sweep, back=back, moves=False, gates=False)
         return found
 
 
@@ -128,33 +129,22 @@ def engine_lines(variational: VariationalCircuit, batch: int, rounds: int = 5) -
     forward, backward = (LANES * sweep.flops for sweep in count(variational))
     parts = [
         ("gate matrices from angles", times["prepare"], 0),
-        *_sweep_parts("forward sweep", times, back=False, flops=forward),
+        ("forward sweep", times["forward"] - times["forward, nothing"], forward),
         ("expectation values", times["measure"], 0),
         ("co-state from the cotangent", times["costate"], 0),
-        *_sweep_parts("backward sweep", times, back=True, flops=backward),
+        ("backward sweep", times["backward"] - times["backward, nothing"], backward),
         ("gradients by angles", times["give back"], 0),
     ]
+    moved = sum(times[f"{way}, no gates"] - times[f"{way}, nothing"] for way in WAYS)
     tasks, threads = -(-batch // LANES), torch.get_num_threads()
     total = sum(time_s for _, time_s, _ in parts)
     shared = total * -(-tasks // threads)
     return [
         *((name, duration(time_s), _rate(flops, time_s)) for name, time_s, flops in parts),
         (f"together, {LANES} samples on one thread", duration(total), ""),
+        ("both sweeps without gates: amplitudes copied, registers joined", duration(moved), ""),
         (f"batch {batch} on {threads} threads, if that were all", duration(shared), ""),
         (f"batch {batch}, measured, with checks and torch", duration(times["whole"]), ""),
-    ]
-
-
-def _sweep_parts(
-    name: str, times: Mapping[str, float], *, back: bool, flops: int
-) -> list[tuple[str, float, int]]:
-    """Return what moving amplitudes takes and what gates take, by differences."""
-    none, moved, full = (
-        times[f"{back} {which}"] for which in ("False False", "True False", "True True")
-    )
-    return [
-        (f"{name}: amplitudes into the cache and back, joins", max(moved - none, 0.0), 0),
-        (f"{name}: gates", max(full - moved, 0.0), flops),
     ]
 
 
