@@ -14,7 +14,7 @@ class _Announcement(event.Listener):  # type: ignore[misc]
 
     def on_start(self, event: Any) -> None:
         if self._console is not None:
-            text = "compiling the simulator's kernels, which are then kept: about 20 seconds"
+            text = "compiling kernels, which are then kept: 20 seconds or so"
             print_lines(self._console, {"once": text})
         self._console = None
 

@@ -95,9 +95,9 @@ class LinearAttention(_Attention):
         return (by_head @ (to_v.transpose(1, 2) @ outputs)).flatten(1, 2)
 
     def _fused(self, x: Tensor) -> Tensor:
-        """Do the same by `fused_attention`, which keeps no tensor of size N x 128 at all.
+        """Return what is added to x, by kernels, which keep no tensor of size N x 128 at all.
 
-        A scale of the tokens is one of the columns of whatever they are multiplied by.
+        The tokens' scale multiplies the columns of the matrices that they are multiplied by.
         """
         # Kernels load numba, for half a second.
         from qhybrid.models.fused_attention import Distributed, Standardized, Summaries, padded

@@ -45,4 +45,4 @@ def test_training_announces_it(
     few = {"training.max_steps": 2, "sampling.steps": 1, "sampling.num_images": 1}
     config = load_config(overrides={"model.name": "unet", "training.device": "cpu", **few})
     train(config, out=tmp_path / "run", console=Console())
-    assert capsys.readouterr().out.count("compiling the simulator's kernels") == 1
+    assert capsys.readouterr().out.count("compiling kernels, which are then kept") == 1

@@ -205,6 +205,24 @@ def test_scores_are_never_in_half_precision(
     torch.testing.assert_close(given.double(), expected, rtol=2e-2, atol=2e-2)
 
 
+def test_no_images_give_none(generator: torch.Generator) -> None:
+    module, x = prepared(4, generator), torch.empty(0, 4, 12, 12, requires_grad=True)
+    value = module(x)
+    assert value.shape == x.shape
+    value.sum().backward()
+    assert not module.qkv.weight.grad.any()
+
+
+def test_frozen_weights_have_no_gradients(generator: torch.Generator) -> None:
+    module = prepared(4, generator).requires_grad_(False)
+    x = torch.randn(2, 4, 12, 12, generator=generator).requires_grad_()
+    cotangent = torch.randn(x.shape, generator=generator)
+    (found,) = torch.autograd.grad(module(x), x, cotangent)
+    _, at, expected = by_operations(module, x)
+    (exact,) = torch.autograd.grad(expected, at, cotangent.double())
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5 * exact.abs().max().item())
+
+
 def test_nothing_of_the_size_of_scores_is_kept(generator: torch.Generator) -> None:
     kept: list[int] = []
     module = prepared(10, generator)
