@@ -50,7 +50,7 @@ class NoiseScheduler(Protocol):
 def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
     # The compiler of torch is for its networks, scipy.stats for sigmas that are not asked for here;
-    # scipy finds its part by itself where they are. Of the distributions it needs three others'.
+    # scipy finds its part by itself where they are. The distributions of three packages are needed.
     with (
         left_out("torch._dynamo"),
         left_out("scipy.stats", ModuleType("scipy.stats")),

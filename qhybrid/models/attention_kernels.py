@@ -232,18 +232,18 @@ def summarize_back(
 
 
 @kernel
-def normalize(rows, start, count, stride, vector):
+def normalize(rows, count, stride, vector):
     """Replace one vector of `count` rows by its softmax over the rows."""
-    top = load(rows, start * stride + vector)
-    for row in range(start + 1, start + count):
+    top = load(rows, vector)
+    for row in range(1, count):
         top = maximum(top, load(rows, row * stride + vector))
     whole = splat(np.float32(0))
-    for row in range(start, start + count):
+    for row in range(count):
         value = exp(load(rows, row * stride + vector) - top)
         whole += value
         store(rows, row * stride + vector, value)
     share = splat(np.float32(1)) / whole
-    for row in range(start, start + count):
+    for row in range(count):
         store(rows, row * stride + vector, load(rows, row * stride + vector) * share)
 
 
@@ -269,7 +269,7 @@ def distribute(tokens, matrix, context, channels, positions, head, result, first
                     at = (start + row) * channels
                     four = four_rows(matrix, at, channels, tokens, vector, stride)
                     store_rows(rows, row, 1, four, 0)
-                normalize(rows, 0, head, 1, 0)
+                normalize(rows, head, 1, 0)
                 for row in range(0, head, 4):
                     at = (number + start + row) * channels
                     four = load_rows(rows, row, 1, 0)
@@ -316,7 +316,7 @@ def distribute_back(
                         context, own + below, channels, gradient, base + vector, stride
                     )
                     store_rows(by_scores, row, stride, four, vector)
-                normalize(shares, 0, head, stride, vector)
+                normalize(shares, head, stride, vector)
                 mean = load(shares, vector) * load(by_scores, vector)
                 for row in range(1, head):
                     place = row * stride + vector

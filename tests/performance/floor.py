@@ -1,9 +1,11 @@
 """How much arithmetic and memory traffic an evaluation takes, and how fast both could be."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.engine.cpu.executor import CpuExecutor
@@ -95,15 +97,21 @@ def _flops(kind: Kind, rows: int) -> tuple[int, int]:
     return 8 * rows * rows - 2 * rows, 8 * rows * rows
 
 
+def matrix_product(side: int = 2048) -> tuple[int, Callable[[], Tensor]]:
+    """Return the operations of a large matrix product in single precision, and what does it."""
+    left, right = torch.randn(2, side, side)
+    return 2 * side**3, lambda: left @ right
+
+
 def measure_floor(variational: VariationalCircuit, batch: int, rounds: int = 5) -> Floor:
     """Count, and time the evaluation beside a matrix product and a copy in this run."""
-    side, length = 2048, 1 << 15
-    left, right = torch.randn(2, side, side)
+    product_flops, product = matrix_product()
+    length = 1 << 15
     source, target = np.ones((2, length), np.float32)
     times = interleaved(
         {
             "engine": ENGINE.prepare(case(variational, batch)),
-            "matrix": lambda: left @ right,
+            "matrix": product,
             "copy": lambda: [np.copyto(target, source) for _ in range(100)],
         },
         rounds,
@@ -113,7 +121,7 @@ def measure_floor(variational: VariationalCircuit, batch: int, rounds: int = 5) 
     return Floor(
         forward,
         backward,
-        2 * side**3 / times["matrix"],
+        product_flops / times["matrix"],
         # One core copies; each has a cache of its own.
         copied / times["copy"],
         times["engine"],

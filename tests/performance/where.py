@@ -19,13 +19,13 @@ from qhybrid_circuits import VariationalCircuit
 from qhybrid_runtime.engine.cpu import sweeps, workspace
 from qhybrid_runtime.engine.cpu.executor import CpuExecutor
 from qhybrid_runtime.engine.cpu.lanes import LANES
-from qhybrid_runtime.engine.cpu.layout import JOIN
+from qhybrid_runtime.engine.cpu.layout import JOIN, ApplyStep
 from qhybrid_runtime.engine.cpu.measure import measure_precisely, start_costate
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
 from tests.performance.cases import case
 from tests.performance.contenders import ENGINE
-from tests.performance.floor import count
+from tests.performance.floor import count, matrix_product
 from tests.performance.timing import duration, interleaved
 from tests.performance.training import training_step
 
@@ -75,7 +75,8 @@ class Sweeps:
         layout, state, costate = self.call.layout, self.state.copy(), self.costate.copy()
         if not gates:
             steps = layout.steps.copy()
-            steps[:, 6] = steps[:, 5]
+            begin, end = (ApplyStep._fields.index(name) for name in ("first_gate", "end_gate"))
+            steps[:, end] = steps[:, begin]
             layout = layout._replace(steps=steps)
         overlap = np.zeros_like(self.task.matrix)
         for number in range(len(layout.steps)):
@@ -169,7 +170,9 @@ def step_lines(batch: int, size: int, steps: int = 3) -> Lines:
     ]
     left = max(whole - sum(spent.values()), 0.0)
     total = sum(flops.values())
-    rate, copies = _matrix_rate(), _copy_rate()
+    flops_of_product, product = matrix_product()
+    rate = flops_of_product / interleaved({"product": product})["product"]
+    copies = _copy_rate()
     moved = activation_bytes(batch, size)
     return [
         *lines,
@@ -178,7 +181,7 @@ def step_lines(batch: int, size: int, steps: int = 3) -> Lines:
         (
             f"floor: {total / 1e9:.1f} GFLOP as a matrix product",
             duration(total / rate),
-            _rate(rate, 1),
+            _rate(rate),
         ),
         (
             f"floor: {moved / 1e9:.2f} GB of activations as copies",
@@ -220,11 +223,6 @@ def activation_bytes(batch: int, size: int) -> int:
     with torch.no_grad():
         network(torch.zeros(1, 1, size, size), torch.zeros(1, dtype=torch.long))
     return 4 * batch * numbers
-
-
-def _matrix_rate(side: int = 2048) -> float:
-    left, right = torch.randn(2, side, side)
-    return 2 * side**3 / interleaved({"product": lambda: left @ right})["product"]
 
 
 def _copy_rate(numbers: int = 1 << 24) -> float:

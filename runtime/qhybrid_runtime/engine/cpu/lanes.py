@@ -129,12 +129,16 @@ _overload(operator.mul, _lane_by_lane("fmul"))
 _overload(operator.truediv, _lane_by_lane("fdiv"))
 
 
+def _larger(builder: Any, left: Any, right: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", left, right), left, right)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def maximum(typing_context: Any, left: Any, right: Any) -> Any:
     """Return the larger number of each lane."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", *args), *args)
+        return _larger(builder, *args)
 
     return left(left, right), generate
 
@@ -174,9 +178,7 @@ def _across(combine: Callable[[Any, Any, Any], Any]) -> Any:
 
 #: The sum of a vector's numbers, and the largest of them.
 total = _across(lambda builder, left, right: builder.fadd(left, right))
-largest = _across(
-    lambda builder, left, right: builder.select(builder.fcmp_ordered(">", left, right), left, right)
-)
+largest = _across(_larger)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
