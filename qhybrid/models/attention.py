@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.fused.when import fits
+
 HEADS = 4
 HEAD_FEATURES = 32
 COSINE_SCALE = 10.0
-
-#: Positions from which on kernels, which must be compiled once, are worth it.
-FUSED_FROM = 128
 
 
 class ScaleNorm(nn.Module):
@@ -69,7 +68,7 @@ class LinearAttention(_Attention):
 
         On the CPU, in single precision, compiled kernels take a third of the time.
         """
-        return self._fused(x) if _fits(x, self.qkv.weight) else super().added(x)
+        return self._fused(x) if fits(x, self.qkv.weight, half=True) else super().added(x)
 
     def attend(self, tokens: Tensor) -> Tensor:
         """Attend without ever forming v or the heads' outputs at each position.
@@ -100,7 +99,7 @@ class LinearAttention(_Attention):
         The tokens' scale multiplies the columns of the matrices that they are multiplied by.
         """
         # Kernels load numba, for half a second.
-        from qhybrid.models.fused_attention import Distributed, Standardized, Summaries, padded
+        from qhybrid.models.fused.attention import Distributed, Standardized, Summaries, padded
 
         with torch.autocast("cpu", enabled=False):
             positions, scale = x.shape[2] * x.shape[3], self.norm.scale
@@ -112,21 +111,6 @@ class LinearAttention(_Attention):
             given = Standardized.apply(given + self.output.bias[:, None])
             given = given[:, :, :positions] * self.output_norm.scale[:, None]
         return given.reshape(x.shape).to(x.dtype)  # type: ignore[no-any-return]
-
-
-def _fits(x: Tensor, weight: Tensor) -> bool:
-    """Return whether kernels may take the place of torch's operations."""
-    return (
-        x.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and type(x) is Tensor
-        and x.shape[2] * x.shape[3] >= FUSED_FROM
-        and not torch.compiler.is_compiling()
-        and torch._C._get_tracing_state() is None
-        and not torch._C._are_functorch_transforms_active()
-        and torch.autograd.forward_ad._current_level < 0
-    )
 
 
 class VertexAttention(_Attention):

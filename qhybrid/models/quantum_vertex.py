@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from qhybrid.models.control import Options, circuit_bank
-from qhybrid.models.convolution import standardized_conv3x3
+from qhybrid.models.convolution import WeightStandardizedConv3x3
 from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.errors import CircuitError
@@ -47,7 +47,7 @@ def circuit_channels(circuits: Sequence[VariationalCircuit], channels: int) -> l
 
 
 def _standardized(channels: int) -> nn.Conv2d:
-    return standardized_conv3x3(channels, channels)
+    return WeightStandardizedConv3x3(channels, channels)
 
 
 class PartlyQuantumConv(nn.Module, ABC):

@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qhybrid.models.convolution import standardized_conv3x3
+from qhybrid.models.convolution import Conv1x1, WeightStandardizedConv3x3
+from qhybrid.models.fused.when import fits
 
 MAX_GROUPS = 10
 
@@ -11,6 +12,31 @@ MAX_GROUPS = 10
 def group_norm(channels: int, most: int = MAX_GROUPS) -> nn.GroupNorm:
     """Group normalization with 10 groups, or the most under 10 that divide the channels."""
     return nn.GroupNorm(max(g for g in range(1, most + 1) if channels % g == 0), channels)
+
+
+def activate(
+    norm: nn.GroupNorm, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+) -> Tensor:
+    """Normalize x (B, C, H, W), scale each channel by 1 + scale, shift it, and take the SiLU.
+
+    Args:
+        norm: The normalization.
+        x: Feature maps.
+        scale: (B, C), or None for 0.
+        shift: (B, C), or None for 0.
+    """
+    if not fits(x, norm.weight):
+        normal = norm(x)
+        if scale is not None and shift is not None:
+            normal = normal * (scale[:, :, None, None] + 1) + shift[:, :, None, None]
+        return F.silu(normal)
+    # Kernels load numba, for half a second.
+    from qhybrid.models.fused.norm import Activated
+
+    if scale is None or shift is None:
+        scale = shift = x.new_zeros(x.shape[:2])
+    factors, offsets = norm.weight * (scale + 1), norm.bias * (scale + 1) + shift
+    return Activated.apply(x, factors, offsets, norm.num_groups, norm.eps)  # type: ignore[no-any-return]
 
 
 class ResNetBlock(nn.Module):
@@ -31,13 +57,13 @@ class ResNetBlock(nn.Module):
         convolutions by default.
         """
         super().__init__()
-        self.first = first or standardized_conv3x3(in_channels, out_channels)
+        self.first = first or WeightStandardizedConv3x3(in_channels, out_channels)
         self.first_norm = group_norm(out_channels)
         self.time = nn.Linear(time_features, 2 * out_channels)
-        self.second = second or standardized_conv3x3(out_channels, out_channels)
+        self.second = second or WeightStandardizedConv3x3(out_channels, out_channels)
         self.second_norm = group_norm(out_channels)
         same_width = in_channels == out_channels
-        self.shortcut = nn.Identity() if same_width else nn.Conv2d(in_channels, out_channels, 1)
+        self.shortcut = nn.Identity() if same_width else Conv1x1(in_channels, out_channels)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Map x of shape (B, C_in, H, W) and time (B, time_features) to (B, C_out, H, W)."""
@@ -46,9 +72,9 @@ class ResNetBlock(nn.Module):
 
     def modulate(self, convolved: Tensor, time: Tensor) -> Tensor:
         """What follows the first convolution: norm, the time's scale and shift, SiLU."""
-        scale, shift = self.time(F.silu(time))[:, :, None, None].chunk(2, dim=1)
-        return F.silu(self.first_norm(convolved) * (scale + 1) + shift)
+        scale, shift = self.time(F.silu(time)).chunk(2, dim=1)
+        return activate(self.first_norm, convolved, scale, shift)
 
     def finish(self, convolved: Tensor, x: Tensor) -> Tensor:
         """What follows the second convolution: norm, SiLU, and the block's input added."""
-        return F.silu(self.second_norm(convolved)) + self.shortcut(x)  # type: ignore[no-any-return]
+        return activate(self.second_norm, convolved) + self.shortcut(x)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qhybrid.models.attention import LinearAttention
+from qhybrid.models.convolution import Conv1x1, Conv3x3
 from qhybrid.models.image_sizes import level_sizes, multipliers
 from qhybrid.models.resnet_block import ResNetBlock
 from qhybrid.models.time_embedding import TimeEmbedding
@@ -73,7 +74,7 @@ class Upsample(nn.Module):
         """Build for a target of `size` x `size` pixels."""
         super().__init__()
         self.size = size
-        self.conv = _conv3x3(in_channels, out_channels)
+        self.conv = Conv3x3(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x of shape (B, C_in, H, W) to (B, C_out, size, size)."""
@@ -117,7 +118,7 @@ class UNet(ImageUNet):
             for i in reversed(range(len(sizes)))
         )
         self.last = ResNetBlock(2 * dim, dim, time_features)
-        self.output = nn.Conv2d(dim, channels, kernel_size=1)
+        self.output = Conv1x1(dim, channels)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Predict the noise in images x; see `ImageUNet`."""
@@ -158,7 +159,7 @@ def _leave_encoder(
 ) -> nn.Module:
     """From encoder level `level` to the next one, or from the last one to the vertex."""
     if level == len(sizes) - 1:
-        return _conv3x3(from_widths[level], to_widths[level])
+        return Conv3x3(from_widths[level], to_widths[level])
     kernel_size = 7 if sizes[level] == 7 else 4
     return nn.Conv2d(from_widths[level], to_widths[level], kernel_size, stride=2, padding=1)
 
@@ -166,9 +167,5 @@ def _leave_encoder(
 def _leave_decoder(level: int, widths: list[int], sizes: tuple[int, ...]) -> nn.Module:
     """From decoder level `level` to the next larger one, or from the largest to the output."""
     if level == 0:
-        return _conv3x3(widths[0], widths[0])
+        return Conv3x3(widths[0], widths[0])
     return Upsample(widths[level], widths[level - 1], sizes[level - 1])
-
-
-def _conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)

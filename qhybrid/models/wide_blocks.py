@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.convolution import Conv1x1
 from qhybrid.models.patch_circuit import PatchCircuit
-from qhybrid.models.resnet_block import group_norm
+from qhybrid.models.resnet_block import activate, group_norm
 
 MAX_GROUPS = 8
 HEADS = 4
@@ -46,16 +47,16 @@ class WideResNetBlock(nn.Module):
         self.time = nn.Linear(time_features, out_channels)
         self.second_norm = wide_norm(out_channels)
         self.second = convolution(out_channels, out_channels)
-        self.shortcut = nn.Conv2d(in_channels, out_channels, kernel_size=1)
+        self.shortcut = Conv1x1(in_channels, out_channels)
 
     def forward(self, x: Tensor, time: Tensor, read: Tensor | None = None) -> Tensor:
         """Map x of shape (B, C_in, H, W) and time (B, time_features) to (B, C_out, H, W).
 
         The convolutions may `read` something else of the same shape; the shortcut takes x.
         """
-        hidden = self.first(F.silu(self.first_norm(x if read is None else read)))
+        hidden = self.first(activate(self.first_norm, x if read is None else read))
         hidden = hidden + self.time(F.silu(time))[:, :, None, None]
-        hidden = self.second(F.silu(self.second_norm(hidden)))
+        hidden = self.second(activate(self.second_norm, hidden))
         return hidden + self.shortcut(x)  # type: ignore[no-any-return]
 
 

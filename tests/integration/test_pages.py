@@ -21,7 +21,7 @@ from tests.integration.pages import (
 GUIDES = [ROOT / "docs" / f"own-{what}.md" for what in ("data", "ansatz", "backend")]
 ELSEWHERE = [ROOT / "README.md", ROOT / "docs" / "reports.md"]
 """Tests of their own look at what their blocks print."""
-PROGRAMS = {".", "mypy", "pip", "ruff", "sphinx-build"}
+PROGRAMS = {".", "mypy", "pip", "ruff", "sphinx-build", "uv"}
 """Other programs that pages start, as CI does."""
 
 

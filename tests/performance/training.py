@@ -1,7 +1,10 @@
 """Training steps, and processes that take turns in doing them."""
 
+import math
 import subprocess
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -11,6 +14,8 @@ from torch import Tensor, nn
 from qhybrid.diffusion.noise import GaussianNoise
 from qhybrid.diffusion.specs import P2Weighting, ScheduleSpec
 from qhybrid.models.attention import HEAD_FEATURES, HEADS, LinearAttention
+from qhybrid.models.convolution import Conv1x1
+from qhybrid.models.fused import when
 from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import DecoderLevel, EncoderLevel, UNet
 from qhybrid.models.zoo import build_model
@@ -18,15 +23,7 @@ from qhybrid_runtime import get_backend
 from tests.performance.processes import start
 
 
-class OperationsAttention(LinearAttention):
-    """Linear attention without compiled kernels, as it was until November 2026."""
-
-    def added(self, x: Tensor) -> Tensor:
-        """Return what is added to x, by operations of torch."""
-        return super(LinearAttention, self).added(x)
-
-
-class TextbookAttention(OperationsAttention):
+class TextbookAttention(LinearAttention):
     """Linear attention as the paper has it: q, k, v and every head's output at each position."""
 
     def attend(self, tokens: Tensor) -> Tensor:
@@ -40,19 +37,26 @@ class TextbookAttention(OperationsAttention):
         return self.output_norm(self.output(heads))  # type: ignore[no-any-return]
 
 
-#: Linear attention by the option that asks for it.
-ATTENTION: Mapping[str, type[LinearAttention]] = {
-    "textbook": TextbookAttention,
-    "operations": OperationsAttention,
-}
+#: Options that leave our kernels out, as it was until November 2026.
+OPERATIONS = {"operations", "textbook"}
 
 
-def with_attention(model: UNet, kind: type[LinearAttention]) -> UNet:
-    """Put another form in the place of all linear attention, with the same weights."""
+@contextmanager
+def by_operations() -> Iterator[None]:
+    """Let U-Nets do all by torch's operations within a with block."""
+    with (
+        patch.object(when, "FUSED_FROM", math.inf),
+        patch.object(Conv1x1, "forward", nn.Conv2d.forward),
+    ):
+        yield
+
+
+def as_in_textbooks(model: UNet) -> UNet:
+    """Put the textbook form in the place of all linear attention, with the same weights."""
     for level in [*model.encoder, *model.decoder]:
         if not isinstance(level, (EncoderLevel, DecoderLevel)):
             raise TypeError(f"a level is a {type(level).__name__}")
-        other = kind(level.attention.qkv.in_features)
+        other = TextbookAttention(level.attention.qkv.in_features)
         other.load_state_dict(level.attention.state_dict())
         level.attention = other
     return model
@@ -67,15 +71,17 @@ def training_step(
         model: A model's name, or NAME@BACKEND.
         batch: Images.
         size: Their side in pixels.
-        options: Any of `ATTENTION`, and `bf16`: the forward pass is under bfloat16 autocast.
+        options: `operations` leaves our kernels out, and `textbook` takes attention in its textbook
+            form besides; `bf16` puts the forward pass under bfloat16 autocast.
     """
     name, _, backend = model.partition("@")
     generator = torch.Generator().manual_seed(0)
     spec = ModelSpec(name, image_size=size)
     network = build_model(spec, get_backend(backend or "statevector"), None, generator)
-    for option in ATTENTION.keys() & set(options):
-        with_attention(network, ATTENTION[option])
-    optimizer = torch.optim.Adam(network.parameters())
+    if "textbook" in options:
+        as_in_textbooks(network)
+    plain = not OPERATIONS.isdisjoint(options)
+    optimizer = torch.optim.Adam(network.parameters(), fused=not plain)
     images = torch.randn(batch, 1, size, size, generator=generator)
     noise = torch.randn(images.shape, generator=generator)
     times = torch.randint(0, 1000, (batch,), generator=generator)
@@ -87,7 +93,10 @@ def training_step(
 
     def step() -> Tensor:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in options):
+        with (
+            by_operations() if plain else nullcontext(),
+            torch.autocast("cpu", torch.bfloat16, enabled="bf16" in options),
+        ):
             loss = loss_of()
         loss.backward()
         optimizer.step()

@@ -33,9 +33,9 @@ Lines = list[tuple[str, str, str]]
 
 #: Parts of a training step, and what the names of their operations hold.
 PARTS: Sequence[tuple[str, tuple[str, ...]]] = (
-    ("linear attention (kernels)", ("Summaries", "Distributed", "Standardized")),
-    ("convolutions (oneDNN)", ("conv",)),
-    ("group normalization", ("group_norm",)),
+    ("linear attention", ("Summaries", "Distributed", "Standardized")),
+    ("convolutions", ("conv", "Convolution")),
+    ("group normalization and SiLU", ("group_norm", "Activated", "silu")),
     ("optimizer", ("Optimizer", "_foreach", "_fused_adam")),
 )
 WAYS = ("forward", "backward")
@@ -192,15 +192,15 @@ def step_lines(batch: int, size: int, steps: int = 3) -> Lines:
 
 
 def step_flops(batch: int, size: int) -> dict[str, int]:
-    """Return the arithmetic of a step, forward and back, by parts: attention's by operations."""
+    """Return the arithmetic of a step, forward and back, by parts, as torch's operations do it."""
     step = training_step("unet", batch, size, ("operations",))
     with FlopCounterMode(display=False) as counter:
         step()
     found = {str(name): count for name, count in counter.get_flop_counts()["Global"].items()}
     convolutions = sum(count for name, count in found.items() if "conv" in name)
     return {
-        "convolutions (oneDNN)": convolutions,
-        "linear attention (kernels)": sum(found.values()) - convolutions,
+        "convolutions": convolutions,
+        "linear attention": sum(found.values()) - convolutions,
     }
 
 

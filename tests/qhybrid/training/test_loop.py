@@ -48,7 +48,7 @@ def config(accumulate: int, precision: str, clip: float) -> Config:
 def by_hand(config: Config) -> tuple[dict[str, Tensor], list[Tensor]]:
     session, settings = build_session(config), config.training
     model, dataset = session.state.model, session.dataset
-    adam = Adam(model.parameters(), betas=settings.betas, eps=settings.eps)
+    adam = Adam(model.parameters(), betas=settings.betas, eps=settings.eps, fused=True)
     ema = Ema(model, EmaSpec(config.ema.decay, 2, 1, config.ema.power))
     order = np.random.default_rng(derive_seed(0, ORDER, 0)).permutation(len(dataset))
     noises = noise_scheduler(config.diffusion.schedule_spec)

@@ -15,7 +15,7 @@ from qhybrid.cli.main import main
 from qhybrid.run_folder import Run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import load_config
-from qhybrid.training.optimizers import JointOptimizer
+from qhybrid.training.optimizers import JointOptimizer, make_optimizer
 from qhybrid.training.outcome import Interrupted
 from qhybrid.training.session import build_session
 from qhybrid.training.state import TrainingState
@@ -90,6 +90,26 @@ def test_a_joint_step_is_that_of_each_member() -> None:
     assert torch.equal(parts[0].weight, resumed[0].weight)
     assert torch.equal(parts[1].weight, resumed[1].weight)
     assert not torch.equal(parts[1].weight, alone[1].weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_adam_is_torchs(dtype: torch.dtype, generator: torch.Generator) -> None:
+    """It takes all weights in one call, but for complex ones."""
+    ours = nn.Linear(3, 4, dtype=dtype)
+    theirs = copy.deepcopy(ours)
+    section = small(**{"training.optimizer": "adam", "training.learning_rate": 0.1})
+    optimizers = [
+        make_optimizer(ours, section.training, section.natural_gradient),
+        Adam(theirs.parameters(), 0.1, section.training.betas, section.training.eps),
+    ]
+    inputs = torch.randn(8, 3, generator=generator).to(dtype)
+    for _ in range(5):
+        for network, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            network(inputs).abs().square().mean().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    assert bool(optimizers[0].param_groups[0]["fused"]) == (dtype == torch.float32)
 
 
 def test_a_step_is_the_solution_of_the_regularized_system(tmp_path: Path) -> None:

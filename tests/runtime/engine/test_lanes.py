@@ -10,9 +10,12 @@ from qhybrid_runtime.engine.cpu.lanes import (
     exp,
     largest,
     load,
+    load_from,
     maximum,
+    splat_from,
     sqrt,
     store,
+    store_from,
     total,
 )
 
@@ -69,6 +72,24 @@ def test_other_functions_are_numpys(found: dict[str, np.ndarray]) -> None:
     rows = x.reshape(-1, LANES)
     np.testing.assert_array_equal(found["largest"], rows.max(axis=1))
     np.testing.assert_allclose(found["total"], rows.sum(axis=1, dtype=float), rtol=0, atol=1e-4)
+
+
+@compiled
+def _shift(source, distance, factors, target):  # type: ignore[no-untyped-def]
+    for at in range(0, len(source) - distance - LANES + 1, LANES):
+        product = load_from(source, at + distance) * splat_from(factors, distance)
+        store_from(target, at, product)
+
+
+@pytest.mark.parametrize("distance", [0, 1, 7, LANES])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vectors_begin_anywhere(distance: int, dtype: type, rng: np.random.Generator) -> None:
+    source, factors = rng.normal(size=4 * LANES).astype(dtype), np.arange(20, dtype=dtype)
+    target = np.zeros_like(source)
+    _shift(source, distance, factors, target)
+    whole = (len(source) - distance) // LANES * LANES
+    np.testing.assert_array_equal(target[:whole], source[distance:][:whole] * factors[distance])
+    assert not target[whole:].any()
 
 
 def test_kernels_are_compiled_where_no_folder_can_be_written_to(

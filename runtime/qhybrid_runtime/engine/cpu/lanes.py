@@ -54,36 +54,58 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, numba_type, ir.VectorType(element, LANES))
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    start = builder.mul(index, ir.Constant(index.type, LANES))
     vector = context.get_value_type(LanesType(array_type.dtype))
     return builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """Return vector `index` of a contiguous 1-D array: its numbers from index * LANES on."""
-    lanes = LanesType(array.dtype)
+def _loading(distance: int) -> Any:
+    """Return an intrinsic that loads a vector, whose index counts `distance` numbers each."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = builder.load(_pointer(context, builder, signature.args[0], *args))
-        value.align = array.dtype.bitwidth // 8
-        return value
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load(typing_context: Any, array: Any, index: Any) -> Any:
+        lanes = LanesType(array.dtype)
 
-    return lanes(array, types.intp), generate
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            start = builder.mul(args[1], ir.Constant(args[1].type, distance))
+            value = builder.load(_pointer(context, builder, signature.args[0], args[0], start))
+            value.align = array.dtype.bitwidth // 8
+            return value
+
+        return lanes(array, types.intp), generate
+
+    return load
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write vector `index` of a contiguous 1-D array."""
+def _storing(distance: int) -> Any:
+    """Return an intrinsic that writes a vector, whose index counts `distance` numbers each."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1])
-        builder.store(args[2], pointer).align = array.dtype.bitwidth // 8
-        return context.get_dummy_value()
+    @intrinsic  # type: ignore[untyped-decorator]
+    def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            start = builder.mul(args[1], ir.Constant(args[1].type, distance))
+            pointer = _pointer(context, builder, signature.args[0], args[0], start)
+            builder.store(args[2], pointer).align = array.dtype.bitwidth // 8
+            return context.get_dummy_value()
 
-    return types.void(array, types.intp, value), generate
+        return types.void(array, types.intp, value), generate
+
+    return store
+
+
+#: The vector of a contiguous 1-D array that has this index: its numbers from index * LANES on.
+load, store = _loading(LANES), _storing(LANES)
+
+#: The vector that begins with the number of this index.
+load_from, store_from = _loading(1), _storing(1)
+
+
+def _everywhere(builder: Any, vector: Any, number: Any) -> Any:
+    empty = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
+    places = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, empty, places)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -92,12 +114,22 @@ def splat(typing_context: Any, number: Any) -> Any:
     lanes = LanesType(number)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        empty = ir.Constant(context.get_value_type(lanes), ir.Undefined)
-        first = builder.insert_element(empty, args[0], ir.Constant(ir.IntType(32), 0))
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, empty, everywhere)
+        return _everywhere(builder, context.get_value_type(lanes), args[0])
 
     return lanes(number), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def splat_from(typing_context: Any, array: Any, index: Any) -> Any:
+    """Return `splat(array[index])` of an index that is not negative, which need not be checked."""
+    lanes = LanesType(array.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        number = builder.load(builder.gep(data, [args[1]]))
+        return _everywhere(builder, context.get_value_type(lanes), number)
+
+    return lanes(array, types.intp), generate
 
 
 def _lane_by_lane(instruction: str) -> Any:

@@ -22,6 +22,7 @@ from qhybrid_runtime.engine.cpu.lanes import (
     load,
     maximum,
     splat,
+    splat_from,
     sqrt,
     store,
     total,
@@ -33,14 +34,14 @@ def four_rows(matrix, at, channels, tokens, vector, stride):
     """Return rows `at`... `at` + 3 of matrix times tokens, for the positions of one vector."""
     a, b, c = at + channels, at + 2 * channels, at + 3 * channels
     token = load(tokens, vector)
-    r0, r1 = splat(matrix[at]) * token, splat(matrix[a]) * token
-    r2, r3 = splat(matrix[b]) * token, splat(matrix[c]) * token
+    r0, r1 = splat_from(matrix, at) * token, splat_from(matrix, a) * token
+    r2, r3 = splat_from(matrix, b) * token, splat_from(matrix, c) * token
     for k in range(1, channels):
         token = load(tokens, vector + k * stride)
-        r0 += splat(matrix[at + k]) * token
-        r1 += splat(matrix[a + k]) * token
-        r2 += splat(matrix[b + k]) * token
-        r3 += splat(matrix[c + k]) * token
+        r0 += splat_from(matrix, at + k) * token
+        r1 += splat_from(matrix, a + k) * token
+        r2 += splat_from(matrix, b + k) * token
+        r3 += splat_from(matrix, c + k) * token
     return r0, r1, r2, r3
 
 
@@ -51,10 +52,10 @@ def add_rows(matrix, at, channels, rows, result, vector, stride):
     r0, r1, r2, r3 = rows
     for k in range(channels):
         added = load(result, vector + k * stride)
-        added += splat(matrix[at + k]) * r0
-        added += splat(matrix[a + k]) * r1
-        added += splat(matrix[b + k]) * r2
-        added += splat(matrix[c + k]) * r3
+        added += splat_from(matrix, at + k) * r0
+        added += splat_from(matrix, a + k) * r1
+        added += splat_from(matrix, b + k) * r2
+        added += splat_from(matrix, c + k) * r3
         store(result, vector + k * stride, added)
 
 
@@ -213,15 +214,15 @@ def summarize_back(
             for vector in range(stride):
                 outside = load(padding, vector)
                 r0, r1, r2, r3 = four_rows(matrix, at, channels, tokens, base + vector, stride)
-                p0 = exp(r0 + outside - splat(logarithms[number]))
-                p1 = exp(r1 + outside - splat(logarithms[number + 1]))
-                p2 = exp(r2 + outside - splat(logarithms[number + 2]))
-                p3 = exp(r3 + outside - splat(logarithms[number + 3]))
+                p0 = exp(r0 + outside - splat_from(logarithms, number))
+                p1 = exp(r1 + outside - splat_from(logarithms, number + 1))
+                p2 = exp(r2 + outside - splat_from(logarithms, number + 2))
+                p3 = exp(r3 + outside - splat_from(logarithms, number + 3))
                 r0, r1, r2, r3 = four_rows(
                     gradient, number * channels, channels, tokens, base + vector, stride
                 )
-                d0, d1 = p0 * (r0 - splat(means[0])), p1 * (r1 - splat(means[1]))
-                d2, d3 = p2 * (r2 - splat(means[2])), p3 * (r3 - splat(means[3]))
+                d0, d1 = p0 * (r0 - splat_from(means, 0)), p1 * (r1 - splat_from(means, 1))
+                d2, d3 = p2 * (r2 - splat_from(means, 2)), p3 * (r3 - splat_from(means, 3))
                 store_rows(rows, 0, stride, (d0, d1, d2, d3), vector)
                 by_scores, weights = (d0, d1, d2, d3), (p0, p1, p2, p3)
                 add_rows(matrix, at, channels, by_scores, by_tokens, base + vector, stride)

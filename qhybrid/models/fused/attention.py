@@ -1,10 +1,8 @@
-"""Linear attention on the CPU in single precision, by kernels that keep no scores.
+"""Linear attention in three functions, which keep no scores.
 
-Three functions that torch can differentiate: by kernels once, and by torch's own operations where
-derivatives of the gradients are asked for. Tokens are (B, C, P), with P positions.
+Tokens are (B, C, P), with P positions.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qhybrid.models import attention_kernels
+from qhybrid.models.fused import attention_kernels
+from qhybrid.models.fused.running import again, run
 from qhybrid_runtime.engine.cpu.lanes import LANES
-from qhybrid_runtime.engine.cpu.tasks import run_tasks
 
 #: What is added to the scores of positions that only fill up a vector.
 _OUTSIDE = -1e30
@@ -57,7 +55,7 @@ class Standardized(torch.autograd.Function):
         batch, channels, positions = x.shape
         result, rates = x.new_empty(x.shape), x.new_empty(batch, positions)
         ctx.sizes = channels, positions // LANES
-        _run(attention_kernels.standardize, batch, x, *ctx.sizes, result, rates)
+        run(attention_kernels.standardize, batch, x, *ctx.sizes, result, rates)
         ctx.save_for_backward(x, result, rates)
         return result
 
@@ -65,10 +63,10 @@ class Standardized(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor | None:
         x, result, rates = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _again(standardized, (x,), gradients)[0]
+            return again(standardized, (x,), gradients)[0]
         by_x: Tensor = x.new_empty(x.shape)
         kernel = attention_kernels.standardize_back
-        _run(kernel, len(x), result, rates, *ctx.sizes, gradients[0], by_x)
+        run(kernel, len(x), result, rates, *ctx.sizes, gradients[0], by_x)
         return by_x
 
 
@@ -84,7 +82,7 @@ class Summaries(torch.autograd.Function):
         logarithms = tokens.new_empty(batch, len(weights))
         ctx.rest = padding, channels, positions
         kernel = attention_kernels.summarize
-        _run(kernel, batch, tokens, weights, padding, channels, sums, logarithms)
+        run(kernel, batch, tokens, weights, padding, channels, sums, logarithms)
         ctx.save_for_backward(tokens, weights, sums, logarithms)
         return sums
 
@@ -93,12 +91,12 @@ class Summaries(torch.autograd.Function):
         tokens, weights, sums, logarithms = ctx.saved_tensors
         padding, channels, positions = ctx.rest
         if torch.is_grad_enabled():
-            again = partial(summaries, positions=positions)
-            return *_again(again, (tokens, weights), gradients), None
+            torchs = partial(summaries, positions=positions)
+            return *again(torchs, (tokens, weights), gradients), None
         by_tokens, by_weights = tokens.new_zeros(tokens.shape), sums.new_empty(sums.shape)
         kept = (tokens, weights, padding, channels, sums, logarithms)
         found = (gradients[0], by_tokens, by_weights)
-        _run(attention_kernels.summarize_back, len(tokens), *kept, *found)
+        run(attention_kernels.summarize_back, len(tokens), *kept, *found)
         return by_tokens, by_weights.sum(dim=0), None
 
 
@@ -111,7 +109,7 @@ class Distributed(torch.autograd.Function):
         result = tokens.new_zeros(tokens.shape)
         ctx.sizes = channels, positions, head
         kernel = attention_kernels.distribute
-        _run(kernel, batch, tokens, weights, context, *ctx.sizes, result)
+        run(kernel, batch, tokens, weights, context, *ctx.sizes, result)
         ctx.save_for_backward(tokens, weights, context)
         return result
 
@@ -119,31 +117,11 @@ class Distributed(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tokens, weights, context = ctx.saved_tensors
         if torch.is_grad_enabled():
-            again = partial(distributed, head=ctx.sizes[-1])
-            return *_again(again, (tokens, weights, context), gradients), None
+            torchs = partial(distributed, head=ctx.sizes[-1])
+            return *again(torchs, (tokens, weights, context), gradients), None
         by_tokens = tokens.new_zeros(tokens.shape)
         by_weights, by_context = context.new_empty(context.shape), context.new_empty(context.shape)
         found = (gradients[0], by_tokens, by_weights, by_context)
         kernel = attention_kernels.distribute_back
-        _run(kernel, len(tokens), tokens, weights, context, *ctx.sizes, *found)
+        run(kernel, len(tokens), tokens, weights, context, *ctx.sizes, *found)
         return by_tokens, by_weights.sum(dim=0), by_context, None
-
-
-def _run(kernel: Any, count: int, *arguments: Any) -> None:
-    """Let threads share the images; kernels take arrays of one dimension."""
-    flat = [
-        each.detach().contiguous().view(-1).numpy() if isinstance(each, Tensor) else each
-        for each in arguments
-    ]
-    run_tasks(count, lambda first, last: kernel(*flat, first, last))
-
-
-def _again(
-    function: Callable[..., Tensor], at: tuple[Tensor, ...], gradients: tuple[Tensor, ...]
-) -> list[Tensor | None]:
-    """Return the gradients by the tensors, with a graph of their own."""
-    # One tensor may have been computed from another; a view of each is by itself.
-    at = tuple(each.view_as(each) for each in at)
-    wanted = [each for each in at if each.requires_grad]
-    found = iter(torch.autograd.grad(function(*at), wanted, gradients, create_graph=True))
-    return [next(found) if each.requires_grad else None for each in at]
