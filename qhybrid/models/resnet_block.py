@@ -14,27 +14,23 @@ def group_norm(channels: int, most: int = MAX_GROUPS) -> nn.GroupNorm:
     return nn.GroupNorm(max(g for g in range(1, most + 1) if channels % g == 0), channels)
 
 
-def activate(
-    norm: nn.GroupNorm, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
-) -> Tensor:
-    """Normalize x (B, C, H, W), scale each channel by 1 + scale, shift it, and take the SiLU.
+def activate(norm: nn.GroupNorm, x: Tensor, modulation: Tensor | None = None) -> Tensor:
+    """Normalize x (B, C, H, W), multiply by 1 + scale, add shift, and take the SiLU.
 
-    Args:
-        norm: The normalization.
-        x: Feature maps.
-        scale: (B, C), or None for 0.
-        shift: (B, C), or None for 0.
+    The modulation is scale and shift of each channel, (B, 2 C); None leaves them out.
     """
     if not fits(x, norm.weight):
         normal = norm(x)
-        if scale is not None and shift is not None:
-            normal = normal * (scale[:, :, None, None] + 1) + shift[:, :, None, None]
+        if modulation is not None:
+            scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
+            normal = normal * (scale + 1) + shift
         return F.silu(normal)
     # Kernels load numba, for half a second.
     from qhybrid.models.fused.norm import Activated
 
-    if scale is None or shift is None:
-        scale = shift = x.new_zeros(x.shape[:2])
+    if modulation is None:
+        modulation = x.new_zeros(len(x), 2 * norm.num_channels)
+    scale, shift = modulation.chunk(2, dim=1)
     factors, offsets = norm.weight * (scale + 1), norm.bias * (scale + 1) + shift
     return Activated.apply(x, factors, offsets, norm.num_groups, norm.eps)  # type: ignore[no-any-return]
 
@@ -72,8 +68,7 @@ class ResNetBlock(nn.Module):
 
     def modulate(self, convolved: Tensor, time: Tensor) -> Tensor:
         """What follows the first convolution: norm, the time's scale and shift, SiLU."""
-        scale, shift = self.time(F.silu(time)).chunk(2, dim=1)
-        return activate(self.first_norm, convolved, scale, shift)
+        return activate(self.first_norm, convolved, self.time(F.silu(time)))
 
     def finish(self, convolved: Tensor, x: Tensor) -> Tensor:
         """What follows the second convolution: norm, SiLU, and the block's input added."""

@@ -91,8 +91,8 @@ class Summaries(torch.autograd.Function):
         tokens, weights, sums, logarithms = ctx.saved_tensors
         padding, channels, positions = ctx.rest
         if torch.is_grad_enabled():
-            torchs = partial(summaries, positions=positions)
-            return *again(torchs, (tokens, weights), gradients), None
+            operations = partial(summaries, positions=positions)
+            return *again(operations, (tokens, weights), gradients), None
         by_tokens, by_weights = tokens.new_zeros(tokens.shape), sums.new_empty(sums.shape)
         kept = (tokens, weights, padding, channels, sums, logarithms)
         found = (gradients[0], by_tokens, by_weights)
@@ -117,8 +117,8 @@ class Distributed(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tokens, weights, context = ctx.saved_tensors
         if torch.is_grad_enabled():
-            torchs = partial(distributed, head=ctx.sizes[-1])
-            return *again(torchs, (tokens, weights, context), gradients), None
+            operations = partial(distributed, head=ctx.sizes[-1])
+            return *again(operations, (tokens, weights, context), gradients), None
         by_tokens = tokens.new_zeros(tokens.shape)
         by_weights, by_context = context.new_empty(context.shape), context.new_empty(context.shape)
         found = (gradients[0], by_tokens, by_weights, by_context)

@@ -38,8 +38,8 @@ class Activated(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, factors, offsets, means, rates = ctx.saved_tensors
         if torch.is_grad_enabled():
-            torchs = partial(activated, groups=ctx.sizes[1], epsilon=ctx.epsilon)
-            return *again(torchs, (x, factors, offsets), gradients), None, None
+            operations = partial(activated, groups=ctx.sizes[1], epsilon=ctx.epsilon)
+            return *again(operations, (x, factors, offsets), gradients), None, None
         by_x = x.new_empty(x.shape)
         by_factors, by_offsets = factors.new_empty(factors.shape), factors.new_empty(factors.shape)
         kept = (x, factors, offsets, ctx.sizes, means, rates)
