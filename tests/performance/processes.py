@@ -42,8 +42,8 @@ def first_call(channels: str, layers: str, batch: str) -> dict[str, float]:
     from tests.performance.contenders import prepare_engine
 
     prepared = case(hqconv(channels=int(channels), layers=int(layers)), int(batch))
-    # What the first use of autograd, of a cotangent (for which torch imports sympy) and of the thread
-    # pool costs is torch's own affair.
+    # What the first use of autograd, of a cotangent (for which torch imports sympy) and of the
+    # thread pool costs is torch's own affair.
     torch.ones(2, requires_grad=True).backward(torch.ones(2))
     times = []
     begin = time.perf_counter()

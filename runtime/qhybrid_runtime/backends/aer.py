@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import CircuitInstruction, ControlledGate, Instruction, Parameter
-from qiskit.circuit.library import CUGate
+from qiskit.circuit import CircuitInstruction, Instruction, Parameter
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.synthesis import OneQubitEulerDecomposer
 from qiskit_aer import AerSimulator
@@ -79,6 +78,7 @@ class AerStatevectorEstimator(ExactEstimator):
         )
         self._native: Cache[bool] = Cache(_KEPT)
         self._amplitudes = AmplitudeGates()
+        self._observed: Cache[ObservableSet] = Cache(_KEPT)
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
         tasks = [self._amplitudes.task(task) for task in tasks]
@@ -99,7 +99,7 @@ class AerStatevectorEstimator(ExactEstimator):
             # Without symbols there is one experiment, and it serves every sample.
             count = len(tasks[index].values) if prepared[index][1] else 1
             data = [result.data(number) for number in range(experiment, experiment + count)]
-            values[index][:] = _values(tasks[index], data)
+            values[index][:] = self._values(tasks[index], data)
             experiment += count
         return values
 
@@ -125,21 +125,22 @@ class AerStatevectorEstimator(ExactEstimator):
         free = [i for i, p in enumerate(parameters) if not shared[i]]
         return circuit, {parameters[i]: task.values[:, i].tolist() for i in free}
 
+    def _values(self, task: Task, data: Sequence[dict[str, Any]]) -> np.ndarray:
+        """Return the expectation values (N, n_observables) from what each experiment saved."""
+        if not _saves_states(task):
+            rows = range(len(task.observables))
+            return np.array([[sample[str(row)] for row in rows] for sample in data])
+        states = np.array([np.asarray(sample["statevector"]) for sample in data])
+        observables = ObservableSet(task.observables, task.circuit.num_qubits)
+        # Its phases at each amplitude are made once.
+        observables = self._observed.get(observables.key, lambda: observables)
+        return np.asarray(observables.expectations(torch.from_numpy(states.T)[None])[0])
+
 
 def _saves_states(task: Task) -> bool:
     """Return whether the simulator hands out states rather than expectation values."""
     needed: int = len(task.values) * 16 << task.circuit.num_qubits
     return needed <= _STATE_BYTES
-
-
-def _values(task: Task, data: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return the expectation values (N, n_observables) from what was saved in each experiment."""
-    if not _saves_states(task):
-        rows = range(len(task.observables))
-        return np.array([[sample[str(row)] for row in rows] for sample in data])
-    states = np.array([np.asarray(sample["statevector"]) for sample in data])
-    observables = ObservableSet(task.observables, task.circuit.num_qubits)
-    return np.asarray(observables.expectations(torch.from_numpy(states.T)[None])[0])
 
 
 def _save(circuit: QuantumCircuit, observable: SparsePauliOp, label: str) -> None:
@@ -181,8 +182,8 @@ def merge_controlled_pairs(circuit: QuantumCircuit) -> QuantumCircuit:
 
     HQConv and FQConv are made of CRZ-CRX pairs, so a simulator that applies gate by gate has half
     the gates left, each over half of the amplitudes; a general two-qubit block would be over all.
-    Gates on other qubits in between do no harm: they commute. Gates with free parameters are left
-    as they are.
+    Gates on other qubits in between do no harm: they commute. Gates with free parameters, and those
+    that Qiskit does not know, are left as they are.
     """
     runs: list[list[CircuitInstruction]] = []
     open_runs: set[int] = set()
@@ -203,25 +204,28 @@ def merge_controlled_pairs(circuit: QuantumCircuit) -> QuantumCircuit:
         last.update(dict.fromkeys(instruction.qubits, index))
     merged = circuit.copy_empty_like()
     for run in runs:
-        merged.append(run[0] if len(run) == 1 else _joined(run))
+        if len(run) == 1:
+            merged.append(run[0])
+        else:
+            merged.cu(*_angles(run), *run[0].qubits)
     return merged
 
 
 def _mergeable(instruction: CircuitInstruction) -> bool:
-    gate = instruction.operation
+    # Standard gates have a matrix, and act where their control is 1.
     return (
-        isinstance(gate, ControlledGate)
-        and gate.num_ctrl_qubits == 1
-        and gate.num_qubits == 2
-        and gate.ctrl_state == 1
-        and not symbolic_params(gate)
+        len(instruction.qubits) == 2
+        and instruction.is_standard_gate()
+        and instruction.is_controlled_gate()
+        and not instruction.is_parameterized()
     )
 
 
-def _joined(run: list[CircuitInstruction]) -> CircuitInstruction:
+def _angles(run: list[CircuitInstruction]) -> tuple[float, float, float, float]:
+    """Return theta, phi, lambda and gamma of the CU gate that a run is."""
     block = np.eye(2)
     for instruction in run:
         # With the control set, which is the least significant bit: rows and columns 1 and 3.
-        block = instruction.operation.to_matrix()[1::2, 1::2] @ block
+        block = instruction.matrix[1::2, 1::2] @ block
     theta, phi, lam, phase = _EULER.angles_and_phase(block)
-    return CircuitInstruction(CUGate(theta, phi, lam, phase), run[0].qubits)
+    return theta, phi, lam, phase

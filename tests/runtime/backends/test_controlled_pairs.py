@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.quantum_info import Operator
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info import Operator, Pauli, Statevector, random_unitary
 
 from qhybrid_circuits.ansatz import fqconv, hqconv
+from qhybrid_runtime import get_backend
 from qhybrid_runtime.backends.aer import merge_controlled_pairs
 
 
@@ -40,3 +42,17 @@ def test_other_gates_keep_their_place(rng) -> None:
     np.testing.assert_allclose(
         Operator(merged.assign_parameters(value)).data, expected.data, atol=1e-12
     )
+
+
+def test_gates_that_qiskit_does_not_know_are_left_as_they_are(seed: int) -> None:
+    """A controlled gate of a user's own has a definition and no matrix."""
+    gate = UnitaryGate(random_unitary(2, seed=seed))
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    for state in (1, 1, 0):
+        circuit.append(gate.control(1, ctrl_state=state), [0, 1])
+    assert len(merge_controlled_pairs(circuit).data) == 4
+    (result,) = get_backend("aer").estimator().run([(circuit, ["ZZ", "XI"])]).result()
+    state = Statevector(circuit)
+    expected = [state.expectation_value(Pauli(name)).real for name in ("ZZ", "XI")]
+    np.testing.assert_allclose(result.data.evs, expected, atol=1e-10)
