@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.convolution import Conv3x3
 from qhybrid.models.rows import HO
 from qhybrid.models.time_embedding import SinusoidalEmbedding
 from qhybrid.models.unet import ImageUNet
@@ -19,8 +20,8 @@ class LightResNetBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         """Build at one width."""
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-        self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.first = Conv3x3(channels, channels)
+        self.second = Conv3x3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x of shape (B, C, H, W) to the same shape, at least 0."""
@@ -50,7 +51,7 @@ class LightUNet(ImageUNet):
         """
         super().__init__(image_size, channels)
         width = 4 * dim
-        self.stem = nn.Conv2d(channels, dim, kernel_size=3, padding=1)
+        self.stem = Conv3x3(channels, dim)
         self.downsamples = nn.ModuleList(
             nn.Conv2d(wide, 2 * wide, kernel_size=3, stride=2, padding=1) for wide in (dim, 2 * dim)
         )
@@ -61,7 +62,7 @@ class LightUNet(ImageUNet):
         self.upsamples = nn.ModuleList(
             nn.ConvTranspose2d(2 * wide, wide, kernel_size=2, stride=2) for wide in (2 * dim, dim)
         )
-        self.output = nn.Conv2d(2 * dim, channels, kernel_size=3, padding=1)
+        self.output = Conv3x3(2 * dim, channels)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Predict the noise in images x; see `ImageUNet`."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qhybrid.models.convolution import Conv1x1
+from qhybrid.models.convolution import Conv1x1, Conv3x3
 from qhybrid.models.patch_circuit import PatchCircuit
 from qhybrid.models.resnet_block import activate, group_norm
 
@@ -18,11 +18,6 @@ HYBRIDIZATION = 0.1
 
 Convolution = Callable[[int, int], nn.Module]
 """Makes a convolution from so many channels to so many."""
-
-
-def wide_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Return a 3x3 convolution that keeps the size."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
 
 
 def wide_norm(channels: int) -> nn.GroupNorm:
@@ -38,7 +33,7 @@ class WideResNetBlock(nn.Module):
         in_channels: int,
         out_channels: int,
         time_features: int,
-        convolution: Convolution = wide_conv,
+        convolution: Convolution = Conv3x3,
     ) -> None:
         """Build from `in_channels` to `out_channels` around two convolutions."""
         super().__init__()
@@ -94,7 +89,7 @@ class WideVertex(nn.Module):
         out_channels: int,
         time_features: int,
         circuit: PatchCircuit | None = None,
-        convolution: Convolution = wide_conv,
+        convolution: Convolution = Conv3x3,
     ) -> None:
         """Build from `in_channels` to `out_channels`."""
         super().__init__()

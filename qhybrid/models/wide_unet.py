@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qhybrid.models.convolution import Conv3x3
 from qhybrid.models.image_sizes import level_sizes
 from qhybrid.models.rows import HO, VASWANI
 from qhybrid.models.time_embedding import SinusoidalEmbedding
@@ -76,7 +77,7 @@ class WideUNet(ImageUNet):
             nn.SiLU(),
             nn.Linear(features, features),
         )
-        self.stem = nn.Conv2d(channels, dim, kernel_size=3, padding=1)
+        self.stem = Conv3x3(channels, dim)
         self.encoder = nn.ModuleList(WideLayers(widths[i], widths[i + 1], features) for i in levels)
         # 7 pixels become 2.
         self.downsamples = nn.ModuleList(
@@ -91,7 +92,7 @@ class WideUNet(ImageUNet):
             WideLayers(2 * widths[i], after[i], features) for i in reversed(levels)
         )
         self.output_norm = wide_norm(dim // 2)
-        self.output = nn.Conv2d(dim // 2, channels, kernel_size=3, padding=1)
+        self.output = Conv3x3(dim // 2, channels)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Predict the noise in images x; see `ImageUNet`."""

@@ -15,6 +15,7 @@ from qhybrid.models.attention import VertexAttention
 from qhybrid.models.catalog import check_model_memory
 from qhybrid.models.circuits import bottleneck_circuit, circuit_at, refuse_chosen
 from qhybrid.models.control import Options
+from qhybrid.models.convolution import Conv3x3
 from qhybrid.models.latent import CircuitDenoiser, LatentDiffusion, check_fit
 from qhybrid.models.light_unet import LightUNet
 from qhybrid.models.patch_circuit import PatchCircuit
@@ -39,7 +40,7 @@ from qhybrid.models.spec import ModelSpec
 from qhybrid.models.unet import EncoderLevel, UNet
 from qhybrid.models.variance_head import add_variances
 from qhybrid.models.vertex import Vertex
-from qhybrid.models.wide_blocks import WideVertex, quantum_channels, wide_conv
+from qhybrid.models.wide_blocks import WideVertex, quantum_channels
 from qhybrid.models.wide_released import MixingPatchCircuit, released_circuit
 from qhybrid.models.wide_unet import WideUNet, wide_widths
 from qhybrid_circuits import VariationalCircuit
@@ -218,7 +219,7 @@ def _replacing_conv(
         [_ansatz(spec, ansatz)] * (taken // ANSATZ_CHANNELS),
         in_channels,
         execution.backend,
-        convolution=lambda rest: wide_conv(rest, out_channels - taken),
+        convolution=lambda rest: Conv3x3(rest, out_channels - taken),
         **execution.options,
     )
 
