@@ -7,6 +7,7 @@ import pytest
 from tests.soak import Usage, growth, repeated, sampled, trained
 
 
+@pytest.mark.thorough
 def test_files_and_threads_stay_as_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Memory is for `python -m tests.soak`: a few epochs say nothing of it."""
     run = tmp_path / "run"

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.thorough
 def test_the_table_of_noise_can_be_made_again(capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(__file__).parents[2] / "docs" / "measure_noise.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -105,8 +105,15 @@ def check(
     [
         ("FakeNighthawk", False),
         ("FakeFez", True),
-        ("FakeBrisbane", False),
-        *thorough([("FakeFez", False), ("FakeNighthawk", True), ("line", False), ("line", True)]),
+        *thorough(
+            [
+                ("FakeBrisbane", False),
+                ("FakeFez", False),
+                ("FakeNighthawk", True),
+                ("line", False),
+                ("line", True),
+            ]
+        ),
     ],
 )
 def test_the_function_stays_the_same(

@@ -13,6 +13,7 @@ from qhybrid.settings.sources import load_config
 from qhybrid.training.session import build_session
 from qhybrid.training.state import TrainingState
 from qhybrid_circuits.errors import RequestError
+from tests.selection import thorough
 
 MODELS = ["unet", "1hqconv-qvunet", "quanvunet", "qbottleneck-unet"]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU; none is here")
@@ -40,7 +41,7 @@ def step(state: TrainingState, images: Tensor, labels: Tensor) -> None:
     state.end_step()
 
 
-@pytest.mark.parametrize("model", ["1hqconv-qvunet", "qbottleneck-unet"])
+@pytest.mark.parametrize("model", ["1hqconv-qvunet", *thorough(["qbottleneck-unet"])])
 def test_a_step_takes_times_and_noise_from_the_host_and_nothing_else(
     model: str, from_host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

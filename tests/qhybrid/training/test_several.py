@@ -100,7 +100,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         *thorough([("srun", {**HYBRID, **ERRORS, "training.accumulate": 2})]),
         (None, {**HYBRID, "diffusion.schedule": "learned"}),
-        ("torchrun", {"model.name": "qlatent", "model.dim": 6}),
+        *thorough([("torchrun", {"model.name": "qlatent", "model.dim": 6})]),
     ],
     ids=["accumulate and errors", "circuits and learned schedule", "latents"],
 )
@@ -186,7 +186,7 @@ def test_a_killed_process_ends_the_other_with_one_line_and_the_run_goes_on(
     assert losses(out)[:4] == pytest.approx(losses(tmp_path / "copy")[:4], rel=1e-5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *thorough([signal.SIGUSR1])])
 def test_a_signal_to_one_process_stops_all_and_saves(
     number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -203,8 +203,12 @@ def test_a_signal_to_one_process_stops_all_and_saves(
 @pytest.mark.parametrize(
     ("poison", "line"),
     [
-        (spoil_the_numbers, "the loss stopped being a finite number at step 3"),
-        (refuse_the_angles, "the loss stopped being a finite number at step 3"),
+        *thorough(
+            [
+                (spoil_the_numbers, "the loss stopped being a finite number at step 3"),
+                (refuse_the_angles, "the loss stopped being a finite number at step 3"),
+            ]
+        ),
         (run_out_of_memory, "process 1: no room"),
     ],
 )

@@ -120,6 +120,7 @@ def test_blocks_are_on_neighbours() -> None:
     assert pairs <= {frozenset(edge) for edge in edges}
 
 
+@pytest.mark.thorough
 def test_long_circuits_keep_their_precision() -> None:
     circuit = rings((4,), 8, seed=5)
     found = reframed(circuit, True)

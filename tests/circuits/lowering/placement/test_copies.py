@@ -30,7 +30,7 @@ def apart(target: Target, one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return int(min(distance[a, b] for a in one for b in other)) - 1
 
 
-@pytest.mark.parametrize("device", ["FakeFez", "FakeBrisbane", "FakeNighthawk"])
+@pytest.mark.parametrize("device", ["FakeFez", *thorough(["FakeBrisbane", "FakeNighthawk"])])
 @pytest.mark.parametrize("buffer", [1, *thorough([2])])
 def test_regions_keep_apart(device: str, buffer: int, fake_target: FakeTarget) -> None:
     target = fake_target(device)
