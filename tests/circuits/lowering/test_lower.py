@@ -137,9 +137,9 @@ def test_every_ansatz_as_it_is_by_default(name: str, fake_target: FakeTarget) ->
     [
         (hqconv(), "FakeNighthawk", False, 84, 36),
         (hqconv(), "FakeNighthawk", True, 42, 18),
-        (fqconv(), "FakeFez", False, 56, 14),
         *thorough(
             [
+                (fqconv(), "FakeFez", False, 56, 14),
                 (fqconv(), "FakeNighthawk", False, 56, 14),
                 (fqconv(), "FakeFez", True, 44, 11),
                 (fqconv(), "FakeBrisbane", False, 56, 14),
