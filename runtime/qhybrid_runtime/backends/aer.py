@@ -30,8 +30,12 @@ _SYMBOLIC = frozenset({"rx", "ry", "rz"})
 #: pass over the state for each observable.
 _STATE_BYTES = 1 << 26
 
-#: Circuits that an estimator remembers to be made of gates that Aer knows.
+#: Circuits that an estimator remembers to be made of gates that Aer knows, and sets of observables
+#: whose phases at each amplitude it keeps.
 _KEPT = 64
+
+#: Bytes of a set's phases up to which they are kept: those of many qubits would fill the memory.
+_PHASE_BYTES = 1 << 20
 
 _EULER = OneQubitEulerDecomposer("U")
 
@@ -132,8 +136,8 @@ class AerStatevectorEstimator(ExactEstimator):
             return np.array([[sample[str(row)] for row in rows] for sample in data])
         states = np.array([np.asarray(sample["statevector"]) for sample in data])
         observables = ObservableSet(task.observables, task.circuit.num_qubits)
-        # Its phases at each amplitude are made once.
-        observables = self._observed.get(observables.key, lambda: observables)
+        if observables.table_bytes(states.itemsize) <= _PHASE_BYTES:
+            observables = self._observed.get(observables.key, lambda: observables)
         return np.asarray(observables.expectations(torch.from_numpy(states.T)[None])[0])
 
 

@@ -105,15 +105,8 @@ def check(
     [
         ("FakeNighthawk", False),
         ("FakeFez", True),
-        *thorough(
-            [
-                ("FakeBrisbane", False),
-                ("FakeFez", False),
-                ("FakeNighthawk", True),
-                ("line", False),
-                ("line", True),
-            ]
-        ),
+        *thorough([("FakeBrisbane", False), ("FakeFez", False), ("FakeNighthawk", True)]),
+        *thorough([("line", False), ("line", True)]),
     ],
 )
 def test_the_function_stays_the_same(
