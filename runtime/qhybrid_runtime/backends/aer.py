@@ -17,7 +17,7 @@ from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
 from qhybrid_runtime.backends.info import EXACT_GRADIENTS
 from qhybrid_runtime.checks import check_whole
-from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.observables import ObservableSets
 from qhybrid_runtime.machine import processors
 from qhybrid_runtime.standard_gates import is_standard, symbolic_params, with_standard_gates
 from qhybrid_runtime.tasks import Task, constant_columns
@@ -30,12 +30,8 @@ _SYMBOLIC = frozenset({"rx", "ry", "rz"})
 #: pass over the state for each observable.
 _STATE_BYTES = 1 << 26
 
-#: Circuits that an estimator remembers to be made of gates that Aer knows, and sets of observables
-#: whose phases at each amplitude it keeps.
+#: Circuits that an estimator remembers to be made of gates that Aer knows.
 _KEPT = 64
-
-#: Bytes of a set's phases up to which they are kept: those of many qubits would fill the memory.
-_PHASE_BYTES = 1 << 20
 
 _EULER = OneQubitEulerDecomposer("U")
 
@@ -82,7 +78,7 @@ class AerStatevectorEstimator(ExactEstimator):
         )
         self._native: Cache[bool] = Cache(_KEPT)
         self._amplitudes = AmplitudeGates()
-        self._observed: Cache[ObservableSet] = Cache(_KEPT)
+        self._observed = ObservableSets()
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[np.ndarray]:
         tasks = [self._amplitudes.task(task) for task in tasks]
@@ -135,9 +131,7 @@ class AerStatevectorEstimator(ExactEstimator):
             rows = range(len(task.observables))
             return np.array([[sample[str(row)] for row in rows] for sample in data])
         states = np.array([np.asarray(sample["statevector"]) for sample in data])
-        observables = ObservableSet(task.observables, task.circuit.num_qubits)
-        if observables.table_bytes(states.itemsize) <= _PHASE_BYTES:
-            observables = self._observed.get(observables.key, lambda: observables)
+        observables = self._observed.get(task.observables, task.circuit.num_qubits)
         return np.asarray(observables.expectations(torch.from_numpy(states.T)[None])[0])
 
 

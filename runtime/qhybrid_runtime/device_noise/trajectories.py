@@ -16,7 +16,7 @@ from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
 from qhybrid_runtime.device_noise.noisy_circuit import with_device_noise
 from qhybrid_runtime.device_noise.readout import with_readout_error
 from qhybrid_runtime.engine.expectations import expectations
-from qhybrid_runtime.engine.observables import ObservableSet
+from qhybrid_runtime.engine.observables import ObservableSet, observables_key
 from qhybrid_runtime.engine.program import compile_program
 from qhybrid_runtime.tasks import Estimates, LoweredTask
 
@@ -154,9 +154,7 @@ class _Prepared:
             placed = (o.apply_layout(list(self._layout), width) for o in observables)
             return ObservableSet([with_readout_error(o, self._confusion) for o in placed], width)
 
-        tables = [(o.paulis.z, o.paulis.x, o.coeffs) for o in observables]
-        key = tuple(array.tobytes() for arrays in tables for array in arrays)
-        return self._observed.get(key, observed)
+        return self._observed.get(observables_key(observables), observed)
 
     def values(
         self, observables: ObservableSet, inputs: np.ndarray, codes: np.ndarray | None

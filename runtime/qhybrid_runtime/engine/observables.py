@@ -150,6 +150,33 @@ class ObservableSet:
         return torch.zeros_like(state) if total is None else total
 
 
+class ObservableSets:
+    """The sets that were used last: primitives are handed equal observables with every job.
+
+    Sets with large tables are made anew for each job: many of them would fill the memory.
+    """
+
+    def __init__(self, kept: int = 64, most_bytes: int = 1 << 20) -> None:
+        """Keep so many sets, whose phases take so many bytes at most, as complex numbers."""
+        self._known: Cache[ObservableSet] = Cache(kept)
+        self._most_bytes = most_bytes
+
+    def get(self, observables: Sequence[SparsePauliOp], num_qubits: int) -> ObservableSet:
+        """Return the set of these observables; see `ObservableSet`."""
+        moving = sum(int(each.paulis.x.any(axis=1).sum()) for each in observables)
+        # Of complex numbers in double precision; less where strings share a move.
+        if 16 * (len(observables) + moving) << num_qubits > self._most_bytes:
+            return ObservableSet(observables, num_qubits)
+        key = (num_qubits, observables_key(observables))
+        return self._known.get(key, lambda: ObservableSet(observables, num_qubits))
+
+
+def observables_key(observables: Sequence[SparsePauliOp]) -> tuple[bytes, ...]:
+    """Return what is equal for equal sequences of observables."""
+    tables = [(each.paulis.z, each.paulis.x, each.coeffs) for each in observables]
+    return tuple(array.tobytes() for arrays in tables for array in arrays)
+
+
 class _Term(NamedTuple):
     """The strings of one move: moved amplitudes, their observables, phases (n_rows, 2**n)."""
 
