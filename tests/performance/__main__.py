@@ -23,6 +23,7 @@ IDEAS: Mapping[str, Callable[[Sizes], Iterable[ideas.Gain]]] = {
         ideas.sparse_gain(sizes),
         ideas.light_cone_gain(sizes),
         ideas.side_by_side_gain(sizes),
+        ideas.structures_gain(sizes),
     ],
     "step-ideas": ideas.step_gains,
 }

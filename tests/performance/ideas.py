@@ -8,9 +8,17 @@ from unittest.mock import patch
 
 import torch
 
+from qhybrid_circuits.ansatz import hqconv
 from qhybrid_runtime.engine import fusion
-from qhybrid_runtime.engine.cpu import executor, layout
-from qhybrid_runtime.engine.expectations import Executor, executor_for, expectations
+from qhybrid_runtime.engine.cpu import executor, layout, plan
+from qhybrid_runtime.engine.cpu.lanes import LANES
+from qhybrid_runtime.engine.expectations import (
+    Batch,
+    Executor,
+    executor_for,
+    expectations,
+    round_expectations,
+)
 from qhybrid_runtime.engine.fusion import Plan, block_of, light_cone, split_starts
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.patterns import Kind, Part, Pattern
@@ -23,6 +31,9 @@ from tests.performance.training import take_turns
 
 #: Circuits that stand side by side at a full vertex.
 SIDE_BY_SIDE = 13
+
+#: Of two circuits of different structure.
+LAYERS = (3, 2)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ def _switches() -> dict[str, Any]:
     cached = layout.CACHED_QUBITS
     return {
         "CRZ and CRX of a pair as one matrix; without: a block a gate": patch.object(
-            executor, "plan_sparse_blocks", block_per_gate
+            plan, "plan_sparse_blocks", block_per_gate
         ),
         "registers joined when a gate needs it; without: at the start": patch.object(
             layout, "_place", one_register
@@ -143,6 +154,32 @@ def side_by_side_gain(sizes: Sizes) -> Gain:
 
     times = interleaved({"together": together, "apart": apart}, sizes.rounds)
     idea = f"{SIDE_BY_SIDE} circuits of one structure in one call; without: a call each"
+    return Gain(idea, times["together"], times["apart"])
+
+
+def structures_gain(sizes: Sizes) -> Gain:
+    """Evaluate circuits of two structures, a vector of samples each, at once and in turn."""
+    batches = []
+    for layers in LAYERS:
+        one = case(hqconv(channels=1 if sizes.small else 3, layers=layers), LANES)
+        program = compile_program(one.variational)
+        observables = ObservableSet(one.variational.observables, program.num_qubits)
+        given = (torch.tensor(each).requires_grad_() for each in (one.inputs, one.weights))
+        batches.append(Batch(program, observables, *given))
+    leaves = [leaf for batch in batches for leaf in (batch.inputs, batch.weights)]
+
+    def together() -> None:
+        torch.autograd.grad(torch.cat(round_expectations(batches), 1).sum(), leaves)
+
+    def apart() -> None:
+        values = [expectations(*batch) for batch in batches]
+        torch.autograd.grad(torch.cat(values, 1).sum(), leaves)
+
+    times = interleaved({"together": together, "apart": apart}, sizes.rounds)
+    idea = (
+        f"HQConv of {LAYERS[0]} and of {LAYERS[1]} layers, {LANES} samples each, at the same time; "
+        "without: in turn"
+    )
     return Gain(idea, times["together"], times["apart"])
 
 

@@ -117,15 +117,17 @@ def test_a_bank_is_its_layers(backend: str, generator) -> None:
 
 def test_circuits_of_one_structure_are_one_engine_call(monkeypatch) -> None:
     calls = []
-    real = statevector.expectations
+    real = statevector.round_expectations
     monkeypatch.setattr(
-        statevector, "expectations", lambda *args: calls.append(args[2].shape) or real(*args)
+        statevector,
+        "round_expectations",
+        lambda batches: calls.append([each.inputs.shape for each in batches]) or real(batches),
     )
     bank = CircuitBank(
         [hqconv(channels=1) for _ in range(5)] + [basic_entangling()], get_backend("statevector")
     )
     bank([torch.zeros(2, 4)] * 6)
-    assert calls == [(5, 2, 4), (1, 2, 4)]
+    assert calls == [[(5, 2, 4), (1, 2, 4)]]
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 4)])

@@ -10,10 +10,11 @@ from qhybrid_circuits import VariationalCircuit
 from qhybrid_circuits.caching import Cache, Identity
 from qhybrid_runtime.backends.backend import Backend
 from qhybrid_runtime.backends.exact_estimator import ExactEstimator
-from qhybrid_runtime.compiled import CompiledCircuit, Structure, Tensors, stacks
+from qhybrid_runtime.backends.statevector import by_structure
+from qhybrid_runtime.compiled import CompiledCircuit, Structure, Tensors
 from qhybrid_runtime.device_noise.error_sampler import ErrorSampler, check_seed
 from qhybrid_runtime.device_noise.logical_noise import find_logical_noise
-from qhybrid_runtime.engine.expectations import expectations
+from qhybrid_runtime.engine.expectations import Batch
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.program import compile_program
 from qhybrid_runtime.hardware.targets import fake_target
@@ -80,14 +81,13 @@ class NoiseAwareBackend(Backend):
         """
         rng = np.random.default_rng([self._seed, self.calls])
         self.calls += 1
-        values: list[Tensor] = [torch.empty(0)] * len(circuits)
-        for members, circuit, rows, vectors in stacks(circuits, inputs, weights):
+
+        def batch_of(circuit: CompiledCircuit, rows: Tensor, vectors: Tensor) -> Batch:
             if circuit.structure not in self._known:
                 self._known[circuit.structure] = _NoisyProgram(circuit.variational, self.device)
-            found = self._known[circuit.structure].values(rows, vectors, rng)
-            for index, each in zip(members, found.unbind(0), strict=True):
-                values[index] = each
-        return values
+            return self._known[circuit.structure].batch(rows, vectors, rng)
+
+        return by_structure(circuits, inputs, weights, batch_of)
 
     def at_round(self, number: int) -> None:
         """Go on with the errors of this round."""
@@ -129,10 +129,10 @@ class _NoisyProgram:
         )
         self._observables = ObservableSet(found.observables, variational.num_qubits)
 
-    def values(self, inputs: Tensor, weights: Tensor, rng: np.random.Generator) -> Tensor:
-        """Return (G, B, n_obs) for inputs (G, B, n_in) and weights (G, n_w)."""
+    def batch(self, inputs: Tensor, weights: Tensor, rng: np.random.Generator) -> Batch:
+        """Draw the errors of inputs (G, B, n_in) and weights (G, n_w)."""
         groups, samples = inputs.shape[:2]
         batch, own = place_of(samples, current_share())
         drawn = self._sampler.draw(groups * batch, rng).reshape(groups, batch, -1)[:, own]
         errors = torch.as_tensor(drawn).to(inputs.device)
-        return expectations(self._program, self._observables, inputs, weights, errors=errors)
+        return Batch(self._program, self._observables, inputs, weights, errors)

@@ -1,5 +1,7 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -92,6 +94,57 @@ def expectations(
         >>> expectations(program, circuit.observables, inputs, weights).shape
         torch.Size([5, 4])
     """
+    return round_expectations([Batch(program, observables, inputs, weights, errors)])[0]
+
+
+class Batch(NamedTuple):
+    """What `expectations` is called with."""
+
+    program: Program
+    observables: ObservableSet | Sequence[SparsePauliOp]
+    inputs: Tensor
+    weights: Tensor
+    errors: Tensor | None = None
+
+
+def round_expectations(batches: Sequence[Batch]) -> list[Tensor]:
+    """Return the expectation values of circuits of several structures, at the same time.
+
+    On the CPU, threads share the samples of all of them, on the way back too.
+
+    Args:
+        batches: The arguments of `expectations`, and the errors are its errors.
+
+    Returns:
+        What `expectations` returns of each.
+
+    Example:
+        >>> import torch
+        >>> from qhybrid_circuits import build_ansatz
+        >>> from qhybrid_runtime.engine import Batch, compile_program, round_expectations
+        >>> circuits = [build_ansatz("hqconv", channels=1, layers=n) for n in (1, 2)]
+        >>> batches = [
+        ...     Batch(compile_program(c), c.observables, torch.zeros(5, 4), torch.zeros(8 * n))
+        ...     for n, c in enumerate(circuits, start=1)
+        ... ]
+        >>> [values.shape for values in round_expectations(batches)]
+        [torch.Size([5, 4]), torch.Size([5, 4])]
+    """
+    planned = [_plan_call(batch) for batch in batches]
+    values = _execute([call for _, call in planned])
+    return [
+        _with_gradient(found, batch).reshape(*lead, found.shape[-1])
+        for batch, (lead, _), found in zip(batches, planned, values, strict=True)
+    ]
+
+
+#: An executor and its arguments.
+_Call = tuple[Executor, tuple[ObservableSet, Tensor, Tensor, Tensor | None]]
+
+
+def _plan_call(batch: Batch) -> tuple[tuple[int, ...], _Call]:
+    """Check a batch, and return the leading dimensions to give back and what to execute."""
+    program, observables, inputs, weights, errors = batch
     check_shape("inputs", inputs, "(..., B, n_inputs)", last=program.num_inputs, least_dims=2)
     check_shape("weights", weights, "(..., n_weights)", last=program.num_weights, least_dims=1)
     check_real_pair("inputs", inputs, "weights", weights)
@@ -105,17 +158,44 @@ def expectations(
         check_memory(f"Simulating {program.num_qubits} qubits", needed)
     if not isinstance(observables, ObservableSet):
         observables = ObservableSet(observables, program.num_qubits)
-    # Mixed precision is for the network around the circuit; amplitudes keep their dtype.
-    with torch.autocast(inputs.device.type, enabled=False):
+    with _full_precision([inputs]):
         lead, grouped_inputs, grouped_weights = _group(inputs, weights)
         codes = None if errors is None else _codes(errors, lead, grouped_inputs)
         executor = executor_for(program, inputs.device.type, observables.support)
         angles = program.angles(grouped_inputs, grouped_weights, check=True)
-        values = executor(observables, *angles, codes)
+    return lead, (executor, (observables, *angles, codes))
+
+
+def _execute(calls: Sequence[_Call]) -> list[Tensor]:
+    """Return the values (G, B, n_obs) of each call; compiled sweeps go through all at once."""
+    angles = [given[1] for _, given in calls]
+    with _full_precision(angles):
+        if len(calls) > 1 and all(each.device.type == "cpu" for each in angles):
+            from qhybrid_runtime.engine.cpu.executor import CpuExecutor, evaluate_together
+
+            swept = [(each, *given) for each, given in calls if isinstance(each, CpuExecutor)]
+            if len(swept) == len(calls):
+                return evaluate_together(swept)
+        return [executor(*given) for executor, given in calls]
+
+
+@contextmanager
+def _full_precision(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Mixed precision is for the network around the circuit; amplitudes keep their dtype."""
+    with ExitStack() as stack:
+        for kind in {tensor.device.type for tensor in tensors}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+def _with_gradient(values: Tensor, batch: Batch) -> Tensor:
+    """Let values follow from inputs and weights where no gate carries a parameter.
+
+    The derivative is zero then, which is not the same as none.
+    """
     if torch.is_grad_enabled() and not values.requires_grad:
-        # No gate carries a parameter: the derivative is zero, which is not the same as none.
-        values = values + 0 * inputs.sum() + 0 * weights.sum()
-    return values.reshape(*lead, observables.count)
+        return values + 0 * batch.inputs.sum() + 0 * batch.weights.sum()
+    return values
 
 
 def _group(inputs: Tensor, weights: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:

@@ -1,26 +1,20 @@
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qhybrid_runtime.checks import check_finite, check_memory
-from qhybrid_runtime.engine.by_dtype import to_keep
+from qhybrid_runtime.checks import check_finite
 from qhybrid_runtime.engine.cpu.lanes import LANES
-from qhybrid_runtime.engine.cpu.layout import lay_out
-from qhybrid_runtime.engine.cpu.tasks import run_gradients, run_tasks, run_values
+from qhybrid_runtime.engine.cpu.plan import CpuPlan, in_chunks
+from qhybrid_runtime.engine.cpu.tasks import Tasks, run_gradients, run_values, share_tasks
 from qhybrid_runtime.engine.cpu.wide import wide_gradients, wide_values
-from qhybrid_runtime.engine.cpu.workspace import Call, Numbers
-from qhybrid_runtime.engine.fusion import plan_sparse_blocks
+from qhybrid_runtime.engine.cpu.workspace import Call
 from qhybrid_runtime.engine.observables import ObservableSet
-from qhybrid_runtime.engine.program import Program
 from qhybrid_runtime.engine.torch.executor import TorchExecutor
-
-#: Bytes below which no machine that runs this is short of memory.
-_WORTH_CHECKING = 1 << 28
 
 #: Bytes of final states that are kept for the backward sweep. Where they would be more, it computes
 #: them anew, so that memory does not grow with the batch.
@@ -30,14 +24,8 @@ KEPT_BYTES = 1 << 28
 WIDE_AMPLITUDES = 1 << 14
 
 
-class CpuExecutor:
+class CpuExecutor(CpuPlan):
     """Evaluates a program by compiled sweeps over cache-sized parts of the batch."""
-
-    def __init__(self, program: Program, support: Collection[int]) -> None:
-        """Plan the evaluation of observables on the qubits in `support`."""
-        self.layout, self.recipe, self.order = lay_out(plan_sparse_blocks(program, support))
-        self.num_sites = program.num_sites
-        self._plan = program, support
 
     def __call__(
         self,
@@ -47,21 +35,7 @@ class CpuExecutor:
         codes: Tensor | None,
     ) -> Tensor:
         """Return (G, B, n_obs) for angles (G, n_weight_angles) and (G, B, n_data_angles)."""
-        self._check_memory(observables, weight_angles.element_size())
-        if codes is None:
-            codes = torch.zeros(self.num_sites, *data_angles.shape[:2], dtype=torch.uint8)
-        keeps = torch.is_grad_enabled() and (
-            weight_angles.requires_grad or data_angles.requires_grad
-        )
-        values: Tensor
-        function = MappedSweep if torch._C._are_functorch_transforms_active() else Sweep
-        values, _ = function.apply(self, observables, keeps, codes, weight_angles, data_angles)
-        return values
-
-    @cached_property
-    def differentiable(self) -> TorchExecutor:
-        """The same in torch operations: slower, but differentiable as often as one likes."""
-        return to_keep(lambda: TorchExecutor(*self._plan))
+        return evaluate_together([(self, observables, weight_angles, data_angles, codes)])[0]
 
     def final_states(
         self,
@@ -71,49 +45,41 @@ class CpuExecutor:
         data_angles: Tensor,
     ) -> np.ndarray:
         """Return the state of each task, (n_tasks, 2 * layout.size * LANES); see `run_values`."""
-        call = self.prepare(observables, codes, weight_angles, data_angles)
-        _, groups, lanes = call.numbers.codes.shape
-        values = np.empty((observables.count, groups, lanes), call.numbers.cos.dtype)
-        tasks = groups * lanes // LANES
-        kept = np.empty((tasks, 2 * self.layout.size * LANES), values.dtype)
-        self._fill(call, kept, values)
-        return kept
-
-    def _fill(self, call: Call, kept: np.ndarray, values: np.ndarray) -> None:
-        tasks = values.shape[1] * values.shape[2] // LANES
-        if _is_wide(tasks, self.layout.size):
-            wide_values(call, kept, values)
-        else:
-            run_tasks(tasks, lambda *part: run_values(call, kept, values, *part))
-
-    def prepare(
-        self,
-        observables: ObservableSet,
-        codes: Tensor,
-        weight_angles: Tensor,
-        data_angles: Tensor,
-    ) -> Call:
-        """Return what the kernels are given; the arguments are those of a call."""
-        chunks = -(-data_angles.shape[1] // LANES)
-        weight_waves, data_waves = self.recipe.waves
-        by_samples = _in_chunks(data_angles.detach().numpy().transpose(2, 0, 1), chunks)
-        shared = weight_waves.turns(weight_angles.detach().numpy().T)
-        differing = data_waves.turns(by_samples)
-        numbers = Numbers(
-            np.cos(shared),
-            np.sin(shared),
-            *self.recipe.with_amplitudes(np.cos(differing), np.sin(differing), by_samples),
-            _in_chunks(codes.numpy(), chunks),
+        ((_, record),) = _evaluate(
+            [Point(self, observables, codes, weight_angles, data_angles)], [True], most=np.inf
         )
-        tables = observables.tables(self.order, differing.dtype)
-        return Call(self.layout, self.recipe.tables, tables, numbers)
+        return record.kept
 
-    def _check_memory(self, observables: ObservableSet, element_size: int) -> None:
-        # State and co-state, real and imaginary, `LANES` samples each, of each thread.
-        states = 4 * LANES * element_size * self.layout.size * torch.get_num_threads()
-        needed = states + observables.table_bytes(element_size)
-        if needed > _WORTH_CHECKING:
-            check_memory(f"Simulating {observables.num_qubits} qubits", needed)
+
+#: An executor and what it is called with.
+Request = tuple[CpuExecutor, ObservableSet, Tensor, Tensor, Tensor | None]
+
+
+def evaluate_together(requests: Sequence[Request]) -> list[Tensor]:
+    """Return what each executor returns of its arguments; threads share the tasks of all."""
+    points, keeps = [], []
+    for executor, observables, weight_angles, data_angles, codes in requests:
+        executor.check_fits(observables, weight_angles.element_size())
+        if codes is None:
+            codes = torch.zeros(executor.num_sites, *data_angles.shape[:2], dtype=torch.uint8)
+        points.append(Point(executor, observables, codes, weight_angles, data_angles))
+        differentiated = weight_angles.requires_grad or data_angles.requires_grad
+        keeps.append(torch.is_grad_enabled() and differentiated)
+    if torch._C._are_functorch_transforms_active():
+        found = zip(points, keeps, strict=True)
+        return [MappedSweep.apply(*point[:2], keep, *point[2:])[0] for point, keep in found]
+    tensors = (tensor for point in points for tensor in point[2:])
+    return list(Sweeps.apply([point[:2] for point in points], keeps, *tensors))
+
+
+class Point(NamedTuple):
+    """What is evaluated, and where."""
+
+    plan: CpuPlan
+    observables: ObservableSet
+    codes: Tensor  # (n_sites, G, B).
+    weight_angles: Tensor  # (G, n_weight_angles).
+    data_angles: Tensor  # (G, B, n_data_angles).
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +89,97 @@ class Record:
     call: Call
     kept: np.ndarray  # The final state of each task, (n, 2 * size * LANES), or n = 0.
 
+    @classmethod
+    def at(cls, point: Point, most: float = 0) -> "Record":
+        """Prepare the sweeps of a point, with room for states that take `most` bytes or less."""
+        call = point.plan.prepare(*point[1:])
+        shape, dtype = (_num_tasks(call), 2 * call.layout.size * LANES), call.numbers.cos.dtype
+        fits = shape[0] * shape[1] * dtype.itemsize <= most
+        return cls(call, np.empty(shape if fits else (0, shape[1]), dtype))
+
+
+def _num_tasks(call: Call) -> int:
+    _, groups, lanes = call.numbers.codes.shape
+    return int(groups * lanes // LANES)
+
+
+def _evaluate(
+    points: Sequence[Point], keeps: Sequence[bool], most: float | None = None
+) -> list[tuple[Tensor, Record]]:
+    """Return the values (G, B, n_obs) of each point, and what its gradients take over.
+
+    Final states are kept where a point `keeps` them, and they take at most so many bytes.
+    """
+    most = KEPT_BYTES if most is None else most
+    records, given = [], []
+    for point, keep in zip(points, keeps, strict=True):
+        record = Record.at(point, most if keep else 0)
+        numbers = record.call.numbers
+        shape = (point.observables.count, *numbers.codes.shape[1:])
+        given.append((record.call, record.kept, np.empty(shape, numbers.cos.dtype)))
+        records.append(record)
+    _share(points, run_values, wide_values, given)
+    return [
+        (torch.from_numpy(_by_samples(values, point.data_angles.shape[1])), record)
+        for point, record, (_, _, values) in zip(points, records, given, strict=True)
+    ]
+
+
+def _find_gradients(
+    points: Sequence[Point], records: Sequence[Record], cotangents: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    """Return the gradients of each point by its angles, for cotangents (G, B, n_obs)."""
+    given = []
+    for record, cotangent in zip(records, cotangents, strict=True):
+        shared_cos, _, cos, _, codes = record.call.numbers
+        _, groups, lanes = codes.shape
+        by_shared = np.empty((2 * len(shared_cos), groups, lanes // LANES), cos.dtype)
+        by_differing = np.empty((2 * len(cos), groups, lanes), cos.dtype)
+        along = in_chunks(cotangent.detach().numpy().transpose(2, 0, 1), lanes // LANES)
+        given.append((record.call, record.kept, along, by_shared, by_differing))
+    _share(points, run_gradients, wide_gradients, given)
+    return [
+        _by_angles(point, record, *found[3:])
+        for point, record, found in zip(points, records, given, strict=True)
+    ]
+
+
+def _share(
+    points: Sequence[Point], run: Any, run_wide: Any, given: Sequence[tuple[Any, ...]]
+) -> None:
+    """Let all threads share the tasks of all points, or the steps of tasks with large states."""
+    counts = [_num_tasks(call) for call, *_ in given]
+    shared = []
+    for point, count, arguments in zip(points, counts, given, strict=True):
+        if sum(counts) < torch.get_num_threads() and point.plan.layout.size >= WIDE_AMPLITUDES:
+            run_wide(*arguments)
+        else:
+            shared.append(Tasks(count, point.plan.work, partial(run, *arguments)))
+    share_tasks(shared)
+
+
+def _by_angles(
+    point: Point, record: Record, by_shared: np.ndarray, by_differing: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Return gradients by angles of those by waves; see `tasks.run_gradients`."""
+    shared_cos, shared_sin, cos, sin, _ = record.call.numbers
+    _, samples, num_data_angles = point.data_angles.shape
+    recipe = point.plan.recipe
+    # In double precision and in the order of the tasks: the sum does not depend on threads.
+    summed = by_shared.sum(axis=2, dtype=np.float64).astype(cos.dtype)
+    weight_waves, data_waves = recipe.waves
+    by_turns = _by_turns(summed, shared_cos, shared_sin)
+    by_weights = weight_waves.pull_back(by_turns, point.weight_angles.shape[1])
+    waves = data_waves.count
+    by_turns = _by_turns(by_differing[: 2 * waves], cos[:waves], sin[:waves])
+    by_data = data_waves.pull_back(by_turns, num_data_angles)
+    recipe.pull_back_amplitudes(by_differing[2 * waves :], by_data)
+    gradients = by_weights.T.copy(), _by_samples(by_data, samples)
+    return torch.from_numpy(gradients[0]), torch.from_numpy(gradients[1])
+
 
 class MappedSweep(torch.autograd.Function):
-    """Expectation values of a program at given angles.
+    """Expectation values of a program at given angles, inside of torch.func.
 
     Trigonometry is numpy's and everything after it the kernels': torch's threads, once awake, hold
     on to the processors that the kernels need.
@@ -133,7 +187,7 @@ class MappedSweep(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        executor: CpuExecutor,
+        plan: CpuPlan,
         observables: ObservableSet,
         keeps: bool,
         codes: Tensor,
@@ -141,52 +195,74 @@ class MappedSweep(torch.autograd.Function):
         data_angles: Tensor,
     ) -> tuple[Tensor, Record]:
         """Return what a `CpuExecutor` returns, and what it `keeps` for the gradients."""
-        groups, samples = data_angles.shape[:2]
-        chunks = -(-samples // LANES)
-        call = executor.prepare(observables, codes, weight_angles, data_angles)
-        dtype = call.numbers.cos.dtype
-        tasks, length = groups * chunks, 2 * executor.layout.size * LANES
-        keeps = keeps and tasks * length * dtype.itemsize <= KEPT_BYTES
-        kept = np.empty((tasks if keeps else 0, length), dtype)
-        values = np.empty((observables.count, groups, chunks * LANES), dtype)
-        executor._fill(call, kept, values)
-        return torch.from_numpy(_by_samples(values, samples)), Record(call, kept)
+        point = Point(plan, observables, codes, weight_angles, data_angles)
+        return _evaluate([point], [keeps])[0]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Record]) -> None:
-        ctx.executor, ctx.observables, _, *tensors = inputs
+        ctx.plan, ctx.observables, _, *tensors = inputs
         ctx.record = output[1]
         ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor, _: None) -> tuple[Tensor | None, ...]:
         """Return the gradients of the angles by the adjoint method."""
-        # Gradients are on where these are differentiated again, and inside of torch.func.
-        find = SweepGradient.apply if torch.is_grad_enabled() else SweepGradient.forward
         point = (*ctx.saved_tensors, cotangent)
-        return (*[None] * 4, *find(ctx.executor, ctx.observables, ctx.record, *point))
+        found = SweepGradient.apply(ctx.plan, ctx.observables, ctx.record, *point)
+        return (*[None] * 4, *found)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], executor: CpuExecutor, *others: Any
+        info: Any, in_dims: tuple[int | None, ...], plan: CpuPlan, *others: Any
     ) -> tuple[tuple[Tensor, None], tuple[int, None]]:
         """Evaluate all of a mapped axis as further weight sets."""
         check_finite("angles", others[-1])
         folded = _folded(info.batch_size, in_dims[3:], others[2:])
-        values, _ = MappedSweep.apply(executor, others[0], False, *folded)
+        values, _ = MappedSweep.apply(plan, others[0], False, *folded)
         return (values.unflatten(0, (info.batch_size, -1)), None), (0, None)
 
 
-class Sweep(MappedSweep):
-    """The same outside of torch.func, without the time that it takes to name the arguments."""
-
-    setup_context = torch.autograd.Function.setup_context  # not defined: `forward` does it
+class Sweeps(torch.autograd.Function):
+    """Expectation values of several programs, each at its angles, outside of torch.func."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Record]:
-        output = MappedSweep.forward(*inputs)
-        MappedSweep.setup_context(ctx, inputs, output)
-        return output
+    def forward(
+        ctx: Any,
+        evaluated: Sequence[tuple[CpuPlan, ObservableSet]],
+        keeps: Sequence[bool],
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Return the values of each program; of each come codes, and angles of both kinds."""
+        ctx.evaluated = evaluated
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        found = _evaluate(_points(evaluated, tensors), keeps)
+        ctx.records = [record for _, record in found]
+        return tuple(values for values, _ in found)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the angles by the adjoint method."""
+        gradients: list[Tensor | None] = [None] * len(ctx.saved_tensors)
+        asked = [number for number, each in enumerate(cotangents) if each is not None]
+        points = _points(ctx.evaluated, ctx.saved_tensors)
+        asked_of = [points[n] for n in asked], [ctx.records[n] for n in asked]
+        along = [each for each in cotangents if each is not None]
+        # Gradients are on where these are differentiated again.
+        find = _differentiable_gradients if torch.is_grad_enabled() else _find_gradients
+        for number, found in zip(asked, find(*asked_of, along), strict=True):
+            gradients[3 * number + 1 : 3 * number + 3] = found
+        return (None, None, *gradients)
+
+
+def _points(
+    evaluated: Sequence[tuple[CpuPlan, ObservableSet]], tensors: Sequence[Tensor]
+) -> list[Point]:
+    """Return where each program is evaluated; see `Sweeps`."""
+    return [
+        Point(*fixed, *tensors[3 * number : 3 * number + 3])
+        for number, fixed in enumerate(evaluated)
+    ]
 
 
 class SweepGradient(torch.autograd.Function):
@@ -197,7 +273,7 @@ class SweepGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        executor: CpuExecutor,
+        plan: CpuPlan,
         observables: ObservableSet,
         record: Record | None,
         codes: Tensor,
@@ -206,42 +282,19 @@ class SweepGradient(torch.autograd.Function):
         cotangent: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Return the gradients for cotangents (G, B, n_obs)."""
-        if record is None:
-            call = executor.prepare(observables, codes, weight_angles, data_angles)
-            record = Record(call, np.empty((0, 0), call.numbers.cos.dtype))
-        shared_cos, shared_sin, cos, sin, _ = record.call.numbers
-        groups, samples, num_data_angles = data_angles.shape
-        chunks = -(-samples // LANES)
-        by_shared = np.empty((2 * len(shared_cos), groups, chunks), cos.dtype)
-        by_differing = np.empty((2 * len(cos), groups, chunks * LANES), cos.dtype)
-        cotangents = _in_chunks(cotangent.detach().numpy().transpose(2, 0, 1), chunks)
-        arguments = (record.call, record.kept, cotangents, by_shared, by_differing)
-        if _is_wide(groups * chunks, executor.layout.size):
-            wide_gradients(*arguments)
-        else:
-            run_tasks(groups * chunks, lambda *part: run_gradients(*arguments, *part))
-        # In double precision and in the order of the tasks: the sum does not depend on threads.
-        summed = by_shared.sum(axis=2, dtype=np.float64).astype(cos.dtype)
-        weight_waves, data_waves = executor.recipe.waves
-        by_turns = _by_turns(summed, shared_cos, shared_sin)
-        by_weights = weight_waves.pull_back(by_turns, weight_angles.shape[1])
-        waves = data_waves.count
-        by_turns = _by_turns(by_differing[: 2 * waves], cos[:waves], sin[:waves])
-        by_data = data_waves.pull_back(by_turns, num_data_angles)
-        executor.recipe.pull_back_amplitudes(by_differing[2 * waves :], by_data)
-        gradients = by_weights.T.copy(), _by_samples(by_data, samples)
-        return torch.from_numpy(gradients[0]), torch.from_numpy(gradients[1])
+        point = Point(plan, observables, codes, weight_angles, data_angles)
+        return _find_gradients([point], [record or Record.at(point)], [cotangent])[0]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.executor, ctx.observables, _, *tensors = inputs
+        ctx.plan, ctx.observables, _, *tensors = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, *along: Tensor) -> tuple[Tensor | None, ...]:
         """Return the derivatives along the gradients' cotangents, by torch's own rules."""
         codes, *point = ctx.saved_tensors
-        values_at: TorchExecutor = ctx.executor.differentiable
+        values_at: TorchExecutor = ctx.plan.differentiable
 
         def gradients(*point: Tensor) -> tuple[Tensor, ...]:
             def values(weight_angles: Tensor, data_angles: Tensor) -> Tensor:
@@ -254,12 +307,22 @@ class SweepGradient(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], executor: CpuExecutor, *others: Any
+        info: Any, in_dims: tuple[int | None, ...], plan: CpuPlan, *others: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
         """Evaluate all of a mapped axis as further weight sets."""
         folded = _folded(info.batch_size, in_dims[3:], others[2:])
-        found = SweepGradient.apply(executor, others[0], None, *folded)
+        found = SweepGradient.apply(plan, others[0], None, *folded)
         return tuple(each.unflatten(0, (info.batch_size, -1)) for each in found), (0, 0)
+
+
+def _differentiable_gradients(
+    points: Sequence[Point], records: Sequence[Record], cotangents: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    """Return what `_find_gradients` returns, each with a graph of its own."""
+    return [
+        SweepGradient.apply(*point[:2], record, *point[2:], cotangent)
+        for point, record, cotangent in zip(points, records, cotangents, strict=True)
+    ]
 
 
 def _folded(
@@ -276,22 +339,10 @@ def _folded(
         yield spread.flatten(axis, axis + 1)
 
 
-def _is_wide(tasks: int, size: int) -> bool:
-    """Return whether threads should share each task, rather than have tasks of their own."""
-    return tasks < torch.get_num_threads() and size >= WIDE_AMPLITUDES
-
-
 def _by_turns(by_waves: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
     """Return the gradient by exponents t of one by real and imaginary parts of exp(it)."""
     gradient: np.ndarray = by_waves[1::2] * cos - by_waves[::2] * sin
     return gradient
-
-
-def _in_chunks(batch: np.ndarray, chunks: int) -> np.ndarray:
-    """Return (n, G, B) as (n, G, n_chunks * LANES), zero where there is no sample."""
-    padded = np.zeros((*batch.shape[:2], chunks * LANES), batch.dtype)
-    padded[:, :, : batch.shape[2]] = batch
-    return padded
 
 
 def _by_samples(array: np.ndarray, samples: int) -> np.ndarray:

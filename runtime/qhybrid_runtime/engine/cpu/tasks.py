@@ -5,9 +5,13 @@ A task needs one state, and one co-state for gradients, whatever the number of g
 they are the calling thread's own.
 """
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,18 +32,55 @@ from qhybrid_runtime.engine.cpu.workspace import (
 _POOLS: Cache[ThreadPoolExecutor] = Cache(4)
 
 
-def run_tasks(count: int, run: Callable[[int, int], None]) -> None:
-    """Call `run(first, last)` on contiguous parts of `count` tasks, in torch's number of threads.
+@dataclass(frozen=True)
+class Tasks:
+    """Tasks that take equally long."""
+
+    count: int
+    work: int  # Of one of them, in units that others have too.
+    run: Callable[[int, int], object]  # Does a contiguous part of them, `first` to `last`.
+
+
+def run_tasks(count: int, run: Callable[[int, int], object]) -> None:
+    """Let torch's number of threads call `run(first, last)`, each on a part of `count` tasks."""
+    share_tasks([Tasks(count, 1, run)])
+
+
+def share_tasks(several: Sequence[Tasks]) -> None:
+    """Give each of torch's threads an equal part of the work, tasks in the order given.
 
     The calling thread takes a part itself. A forked process makes threads of its own: those of its
     parent did not come with it.
     """
-    threads = max(1, min(torch.get_num_threads(), count))
-    bounds = [count * part // threads for part in range(threads + 1)]
-    waiting = [_pool(threads - 1).submit(run, *bounds[p : p + 2]) for p in range(1, threads)]
-    run(*bounds[:2])
+    threads = max(1, min(torch.get_num_threads(), sum(tasks.count for tasks in several)))
+    parts = split_tasks(several, threads)
+    waiting = [_pool(threads - 1).submit(_run, part) for part in parts[1:] if part]
+    _run(parts[0])
     for part in waiting:
         part.result()
+
+
+def split_tasks(several: Sequence[Tasks], threads: int) -> list[list[partial[object]]]:
+    """Return the calls of each thread: a task is done where the middle of its work falls.
+
+    No thread has more than its share and half a task.
+    """
+    total, before = sum(tasks.count * tasks.work for tasks in several), 0
+    parts: list[list[partial[object]]] = [[] for _ in range(threads)]
+    for tasks in several:
+        count, work = tasks.count, tasks.work
+        ends = [(total * part / threads - before) / work - 0.5 for part in range(1, threads)]
+        bounds = [0, *(min(max(math.ceil(end), 0), count) for end in ends), count]
+        for part, (first, last) in zip(parts, pairwise(bounds), strict=True):
+            if first < last:
+                part.append(partial(tasks.run, first, last))
+        before += count * work
+    return parts
+
+
+def _run(part: Sequence[partial[object]]) -> None:
+    for call in part:
+        call()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
