@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
@@ -35,6 +36,7 @@ from qhybrid_circuits.lowering.planner import Planner
 from qhybrid_circuits.lowering.preset import better_seeds, preset_candidates
 from qhybrid_circuits.lowering.targets import (
     can_synthesize,
+    target_of,
     with_angle_bounds,
     with_fractional_gates,
 )
@@ -50,7 +52,7 @@ _FACTS = ("qubits", "final_layout", "fractional", "success_probability", "swaps"
 
 def lower(
     circuit: VariationalCircuit | QuantumCircuit,
-    target: Target,
+    target: Target | BackendV2,
     *,
     weights: Sequence[float] | np.ndarray | None = None,
     observables: Sequence[SparsePauliOp] | None = None,
@@ -76,7 +78,7 @@ def lower(
 
     Args:
         circuit: What to lower; anything that `plain_circuit` takes.
-        target: The QPU.
+        target: The QPU, or a Qiskit backend of it.
         weights: Values of a variational circuit's weights, shape (n_weights,); symbolic if None.
         observables: What will be measured, on the logical qubits, or on those that the circuit had
             before it was transpiled: readout of the others is not in the ESP. A variational
@@ -94,6 +96,7 @@ def lower(
             instruction that is no gate; an observable has another number of qubits; the target has
             no two-qubit gate; it lacks cz and `fractional` is asked for.
         UnknownNameError: `prefer` is something else.
+        RequestError: `target` is neither a Target nor a backend.
         ShapeError: There are more or fewer values than weights.
 
     Example:
@@ -108,6 +111,7 @@ def lower(
     """
     if prefer not in WORTH:
         raise UnknownNameError("preference", str(prefer), WORTH)
+    target = target_of(target)
     name, bound, measured = _convert(circuit, weights, observables)
     device_target = with_fractional_gates(target) if fractional else with_angle_bounds(target)
     couplings = couplings_of(device_target)

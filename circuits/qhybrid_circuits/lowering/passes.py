@@ -7,6 +7,7 @@ from typing import Any
 from qiskit.circuit import Clbit, QuantumCircuit, QuantumRegister, Qubit
 from qiskit.converters import circuit_to_dag, dag_to_circuit
 from qiskit.dagcircuit import DAGCircuit
+from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Layout, PassManager, Target
 from qiskit.transpiler.basepasses import TransformationPass
@@ -17,12 +18,12 @@ from qhybrid_circuits.errors import CircuitError
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.plan import Preference
 from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS
-from qhybrid_circuits.lowering.targets import with_fractional_gates
+from qhybrid_circuits.lowering.targets import target_of, with_fractional_gates
 from qhybrid_circuits.plain import flattened, gates_only
 
 
 def pass_manager(
-    target: Target,
+    target: Target | BackendV2,
     *,
     observables: Sequence[SparsePauliOp] | None = None,
     fractional: bool = False,
@@ -38,7 +39,7 @@ def pass_manager(
     gates is left as it is, so that to run the manager on a result changes nothing.
 
     Args:
-        target: The QPU.
+        target: The QPU, or a Qiskit backend of it.
         observables: What will be measured; the qubits measured in a circuit, or all, if None.
         fractional: Use rx of any angle and rzz between 0 and pi/2.
         prefer: "success" for the highest ESP, "gates" for the fewest two-qubit gates.
@@ -46,6 +47,7 @@ def pass_manager(
         cache: A folder for results, True for the user's cache folder, or False for none.
 
     Raises:
+        RequestError: `target` is neither a Target nor a backend.
         CircuitError: `fractional` is asked for of a target without cz. Also from the manager's
             `run`: `lower` refuses the circuit; it has an instruction that is no gate; an amplitude
             encoding has symbolic features, which would need other parameters.
@@ -66,9 +68,10 @@ def pass_manager(
 class LoweringPass(TransformationPass):  # type: ignore[misc]
     """The pass of `pass_manager`, to be put among others; takes the same arguments."""
 
-    def __init__(self, target: Target, **options: Any) -> None:
+    def __init__(self, target: Target | BackendV2, **options: Any) -> None:
         super().__init__()
         self.options = options
+        target = target_of(target)
         self.target = with_fractional_gates(target) if options.get("fractional") else target
 
     def run(self, dag: DAGCircuit) -> DAGCircuit:

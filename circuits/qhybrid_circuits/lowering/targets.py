@@ -2,9 +2,10 @@ from collections.abc import Container, Iterable, Sequence
 
 from qiskit.circuit import Parameter
 from qiskit.circuit.library import RXGate, RZZGate
+from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
 
-from qhybrid_circuits.errors import CircuitError
+from qhybrid_circuits.errors import CircuitError, RequestError
 from qhybrid_circuits.lowering.rzz_folding import RZZ_BOUNDS
 
 #: The fixed two-qubit gates that a Qiskit decomposer can build any two-qubit unitary from.
@@ -12,6 +13,21 @@ ENTANGLERS = ("cz", "ecr", "cx")
 
 _ALIGNMENTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
 _SAME_IN_PARTS = ("description", "dt", *_ALIGNMENTS)
+
+
+def target_of(device: Target | BackendV2) -> Target:
+    """Return the target of a backend, or the target that it is already.
+
+    Raises:
+        RequestError: It is neither.
+    """
+    target = device.target if isinstance(device, BackendV2) else device
+    if not isinstance(target, Target):
+        raise RequestError(
+            "Argument `target` must be a Qiskit Target, or a backend, which has one, but is "
+            f"{device!r}"
+        )
+    return target
 
 
 def entangler_name(target: Target) -> str | None:
@@ -34,16 +50,17 @@ def can_synthesize(target: Target) -> bool:
     return entangler_name(target) is not None or "rzz" in target.operation_names
 
 
-def restricted_target(target: Target, qubits: Sequence[int]) -> Target:
+def restricted_target(target: Target | BackendV2, qubits: Sequence[int]) -> Target:
     """Return the part of a QPU that consists of some of its qubits, numbered from 0.
 
     Gates, couplings, errors, durations, T1, T2 and readout are kept.
 
     Args:
-        target: The QPU.
+        target: The QPU, or a backend of it.
         qubits: Physical qubits; `qubits[k]` becomes qubit k.
 
     Raises:
+        RequestError: `target` is neither a Target nor a backend.
         CircuitError: A qubit is named twice, or the QPU does not have it.
 
     Example:
@@ -52,6 +69,7 @@ def restricted_target(target: Target, qubits: Sequence[int]) -> Target:
         >>> restricted_target(FakeManilaV2().target, [1, 2, 3]).num_qubits
         3
     """
+    target = target_of(target)
     available = int(target.num_qubits or 0)
     wrong = [qubit for qubit in qubits if not 0 <= qubit < available]
     if wrong or len(set(qubits)) != len(qubits) or not qubits:
@@ -94,16 +112,17 @@ def part_of_target(
     return small
 
 
-def with_fractional_gates(target: Target) -> Target:
+def with_fractional_gates(target: Target | BackendV2) -> Target:
     """Return the target with rx and with rzz between 0 and pi/2, added where it lacks them.
 
     An rzz is given the error and the duration of the pair's CZ, an rx those of the qubit's sx (it
     is one pulse, as sx is). Published calibrations have no others.
 
     Args:
-        target: A QPU whose two-qubit gate is cz, or that has rzz already.
+        target: A QPU whose two-qubit gate is cz, or that has rzz already, or a backend of it.
 
     Raises:
+        RequestError: `target` is neither a Target nor a backend.
         CircuitError: The QPU has neither cz nor rzz.
 
     Example:
@@ -112,6 +131,7 @@ def with_fractional_gates(target: Target) -> Target:
         >>> "rzz" in with_fractional_gates(FakeFez().target).operation_names
         True
     """
+    target = target_of(target)
     if "rzz" in target.operation_names and "rx" in target.operation_names:
         return with_angle_bounds(target)
     if "cz" not in target.operation_names and "rzz" not in target.operation_names:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
@@ -19,7 +20,7 @@ from qhybrid_circuits.disk_cache import (
 from qhybrid_circuits.encoding.state_tree import with_preparation_gates
 from qhybrid_circuits.lowering.lower import lower
 from qhybrid_circuits.lowering.plan import Preference
-from qhybrid_circuits.lowering.targets import with_fractional_gates
+from qhybrid_circuits.lowering.targets import target_of, with_fractional_gates
 from qhybrid_circuits.plain import measured_qubits, plain_request
 from qhybrid_circuits.report.figures import CircuitFigures, device_figures, logical_figures
 from qhybrid_circuits.report.stock import STOCK_SEEDS, stock_figures
@@ -88,7 +89,7 @@ class ResourceReport(CircuitFigures):
 
 def resource_report(
     circuit: VariationalCircuit | QuantumCircuit,
-    target: Target | None,
+    target: Target | BackendV2 | None,
     *,
     name: str | None = None,
     weights: Sequence[float] | np.ndarray | None = None,
@@ -101,12 +102,13 @@ def resource_report(
 ) -> ResourceReport:
     """Return what a circuit costs on a QPU, by our lowering and by Qiskit's stock passes.
 
-    Any Qiskit circuit will do: `resource_report(my_circuit, backend.target)`.
+    Any Qiskit circuit will do: `resource_report(my_circuit, backend)`.
 
     Args:
         circuit: Anything that `lower` takes; what is read out is said by `observables`.
-        target: The QPU; None counts the circuit as it is written.
-        name: The QPU's name in the report; the target's own description if omitted.
+        target: The QPU, or a Qiskit backend of it; None counts the circuit as it is written.
+        name: The QPU's name in the report; the backend's name or the target's description if
+            omitted.
         weights: Values of a variational circuit's weights, shape (n_weights,). With them two gates
             of one pair can become one; symbolic if None.
         observables: What is measured, on the logical qubits; a variational circuit's own, or every
@@ -119,6 +121,7 @@ def resource_report(
         cache: That of `lower`; holds the stock figures too.
 
     Raises:
+        RequestError: `target` is neither a Target nor a backend.
         CircuitError: The circuit does not fit the target, or `lower` refuses it.
         ShapeError: There are more or fewer values than weights.
 
@@ -140,6 +143,9 @@ def resource_report(
     }
     if target is None:
         return ResourceReport(**identity, **vars(logical_figures(forms.written)))
+    if isinstance(target, BackendV2):
+        name = name or target.name
+    target = target_of(target)
     lowered = lower(
         circuit,
         target,

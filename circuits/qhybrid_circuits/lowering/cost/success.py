@@ -2,11 +2,14 @@ import math
 from collections.abc import Iterable
 
 from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, Target
+
+from qhybrid_circuits.lowering.targets import target_of
 
 
 def success_probability(
-    circuit: QuantumCircuit, target: Target, measured: Iterable[int]
+    circuit: QuantumCircuit, target: Target | BackendV2, measured: Iterable[int]
 ) -> float | None:
     """Return the estimated success probability (ESP) of a lowered circuit: of no error at all.
 
@@ -18,11 +21,14 @@ def success_probability(
 
     Args:
         circuit: In the target's gates, on its qubits, without measurements.
-        target: The QPU.
+        target: The QPU, or a backend of it.
         measured: The physical qubits that are measured at the end.
 
     Returns:
         The ESP, or None where the target lacks the error of a gate in use or of the readout.
+
+    Raises:
+        RequestError: `target` is neither a Target nor a backend.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -33,6 +39,7 @@ def success_probability(
         >>> 0.9 < success_probability(circuit, FakeManilaV2().target, [0]) < 1
         True
     """
+    target = target_of(target)
     log_success = 0.0
     end = [0.0] * circuit.num_qubits  # seconds from a qubit's earliest gate so far to readout
     busy = [0.0] * circuit.num_qubits

@@ -7,6 +7,7 @@ from operator import or_
 from typing import Any
 
 import numpy as np
+from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.errors import CircuitError
@@ -21,7 +22,7 @@ from qhybrid_circuits.lowering.placement.placements import (
     pattern_of,
     placement_score,
 )
-from qhybrid_circuits.lowering.targets import with_fractional_gates
+from qhybrid_circuits.lowering.targets import target_of, with_fractional_gates
 
 #: Placements that are compared for each copy in turn.
 _WIDTH = 300
@@ -34,12 +35,16 @@ _PER_ANCHOR = 12
 
 
 def disjoint_regions(
-    target: Target, lowered: LoweredCircuit, copies: int | None = None, *, buffer: int = 1
+    target: Target | BackendV2,
+    lowered: LoweredCircuit,
+    copies: int | None = None,
+    *,
+    buffer: int = 1,
 ) -> tuple[tuple[int, ...], ...]:
     """Find parts of a QPU with the couplings that a lowered circuit uses.
 
     Args:
-        target: The QPU that the circuit was lowered for.
+        target: The QPU, or a backend of it, that the circuit was lowered for.
         lowered: The circuit.
         copies: Parts wanted, the best of the QPU; as many as fit if None.
         buffer: Unused qubits between any two parts, along any path of couplings.
@@ -49,6 +54,7 @@ def disjoint_regions(
         estimated success first. Fewer than `copies` if no more fit.
 
     Raises:
+        RequestError: `target` is neither a Target nor a backend.
         CircuitError: `copies` is below one or `buffer` negative.
 
     Example:
@@ -67,6 +73,7 @@ def disjoint_regions(
             f"Arguments `copies` and `buffer` must be at least 1 and 0, but are {copies} and "
             f"{buffer}"
         )
+    target = target_of(target)
     couplings = couplings_of(target).working()
     pattern = pattern_of(lowered.circuit, lowered.qubits, lowered.final_layout)
     around = _balls(couplings_of(target), buffer)
@@ -81,7 +88,7 @@ def disjoint_regions(
 
 def lower_copies(
     lowered: LoweredCircuit,
-    target: Target,
+    target: Target | BackendV2,
     regions: Iterable[Sequence[int]],
     measured: Sequence[int] | None = None,
 ) -> list[LoweredCircuit]:
@@ -89,9 +96,12 @@ def lower_copies(
 
     Args:
         lowered: The circuit.
-        target: The QPU it was lowered for.
+        target: The QPU, or a backend of it, that the circuit was lowered for.
         regions: As `disjoint_regions` returns them.
         measured: Logical qubits whose readout counts in the estimated success; all if None.
+
+    Raises:
+        RequestError: `target` is neither a Target nor a backend.
 
     Example:
         >>> from qiskit_ibm_runtime.fake_provider import FakeGuadalupeV2
@@ -104,7 +114,9 @@ def lower_copies(
         >>> len(lower_copies(lowered, target, regions))
         2
     """
-    own_target = with_fractional_gates(target) if lowered.fractional else target
+    own_target = target_of(target)
+    if lowered.fractional:
+        own_target = with_fractional_gates(own_target)
     logical = range(lowered.num_logical_qubits) if measured is None else measured
     copies = []
     for region in regions:
