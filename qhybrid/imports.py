@@ -5,10 +5,11 @@ Each command waits for what it loads; docs/performance.md has the figures.
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from types import ModuleType
 
 
@@ -44,6 +45,33 @@ def left_out(module: str, stand_in: ModuleType | None = None) -> Iterator[None]:
     finally:
         if modules.get(module) is stand_in:
             modules.pop(module, None)
+
+
+@contextmanager
+def light_diffusers(**parts: tuple[str, ...]) -> Iterator[None]:
+    """Let imports of diffusers in the block load neither torch's compiler nor statistics.
+
+    The compiler is for its networks, torchvision for pictures, and scipy.stats for sigmas that are
+    not asked for here; where they are, scipy finds it by itself. Of all distributions, those of
+    three packages are needed.
+
+    Args:
+        parts: Modules of diffusers of which names are imported that nothing here uses, and these
+            names: they stand for empty classes.
+    """
+    stand_ins: dict[str, tuple[str, ...]] = {"scipy.stats": (), "torchvision": ("transforms",)}
+    stand_ins |= {f"diffusers.{part}": names for part, names in parts.items()}
+    with ExitStack() as stack:
+        stack.enter_context(left_out("torch._dynamo"))
+        for module, names in stand_ins.items():
+            stand_in = ModuleType(module)
+            if module == "torchvision":
+                # Diffusers asks whether it is installed.
+                stand_in.__spec__ = find_spec(module)
+            vars(stand_in).update({name: type(name, (), {}) for name in names})
+            stack.enter_context(left_out(module, stand_in))
+        stack.enter_context(distributions_when_needed())
+        yield
 
 
 class _Distributions(Mapping[str, list[str]]):

@@ -7,11 +7,15 @@ from itertools import compress
 from typing import Any
 
 import torch
-from diffusers.training_utils import EMAModel
 from torch import nn
 
 from qhybrid.diffusion.specs import EmaSpec
+from qhybrid.imports import light_diffusers
 from qhybrid_circuits.errors import RequestError
+
+# Its networks and pipelines are imported to name types.
+with light_diffusers(models=("UNet2DConditionModel",), pipelines=("DiffusionPipeline",)):
+    from diffusers.training_utils import EMAModel
 
 __all__ = ["Ema", "EmaSpec"]
 

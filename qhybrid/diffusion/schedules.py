@@ -4,11 +4,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qhybrid.diffusion.specs import BETA, LEARNED, LEARNED_SCHEDULE, POSTERIOR, ScheduleSpec
-from qhybrid.imports import distributions_when_needed, left_out
+from qhybrid.imports import light_diffusers
 from qhybrid_circuits.errors import RequestError
 
 if TYPE_CHECKING:
@@ -49,13 +48,7 @@ class NoiseScheduler(Protocol):
 
 def diffusers_scheduler(class_name: str, **options: Any) -> NoiseScheduler:
     """Return a scheduler of diffusers."""
-    # The compiler of torch is for its networks, scipy.stats for sigmas that are not asked for here;
-    # scipy finds its part by itself where they are. The distributions of three packages are needed.
-    with (
-        left_out("torch._dynamo"),
-        left_out("scipy.stats", ModuleType("scipy.stats")),
-        distributions_when_needed(),
-    ):
+    with light_diffusers():
         import diffusers
 
         make = getattr(diffusers, class_name)

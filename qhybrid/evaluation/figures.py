@@ -1,7 +1,8 @@
 """The figures, a row each: FID, KID, IS, precision, recall, density, coverage and SSIM.
 
 Each function takes the generated images, real ones, and how often each generated image is in each
-resampled set, (B, N). Values are torchmetrics' where it has the figure.
+resampled set, (B, N). Values are torchmetrics' where it has the figure; it takes more than a second
+to load, which runs without figures should not wait for.
 """
 
 import warnings
@@ -13,9 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.inception import InceptionScore
-from torchmetrics.image.kid import KernelInceptionDistance
 
 from qhybrid.evaluation.bootstrap import Estimate, of_mean
 from qhybrid.evaluation.ssim import pair_ssim
@@ -83,6 +81,8 @@ def fid(generated: ImageFeatures, real: ImageFeatures, counts: Tensor) -> tuple[
 
     |m - m_r|^2 + Tr(C + C_r - 2 (C C_r)^1/2), from means and covariances.
     """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     metric = FrechetInceptionDistance(_AtHand(generated.features.shape[1]), **HERE)
     for images, is_real in ((generated, False), (real, True)):
         for rows in _chunks(*images.features.shape):
@@ -119,6 +119,8 @@ def kid(generated: ImageFeatures, real: ImageFeatures, counts: Tensor) -> tuple[
     The kernel is (x y / D + 1)^3. The value is the mean of the unbiased estimate over random
     subsets; it is resampled as the unbiased estimate of all images, whose expectation is the same.
     """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     network = _AtHand(generated.features.shape[1])
     with warnings.catch_warnings(action="ignore"):  # of the memory that features take
         metric = KernelInceptionDistance(network, subsets=SUBSETS, subset_size=SUBSET_SIZE, **HERE)
@@ -155,6 +157,8 @@ def inception_score(
     generated: ImageFeatures, _: ImageFeatures, counts: Tensor
 ) -> tuple[Estimate, ...]:
     """Return exp(E KL(p(y|x) || p(y))), the mean over ten splits (Salimans et al. 2016)."""
+    from torchmetrics.image.inception import InceptionScore
+
     with warnings.catch_warnings(action="ignore"):  # of the memory that logits take
         metric = InceptionScore(_AtHand(generated.logits.shape[1]), splits=SPLITS, **HERE)
     metric.update(generated.logits)

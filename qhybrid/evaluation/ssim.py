@@ -4,7 +4,6 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from qhybrid.data.dataset import scale_pixels
 from qhybrid_circuits.errors import NotFiniteError, RequestError, ShapeError, UnknownNameError
@@ -65,6 +64,9 @@ def pair_ssim(first: Tensor, second: Tensor) -> Tensor:
 
 def _of_pairs(first: Tensor, second: Tensor) -> Tensor:
     """Similarity of intensities (N, C, H, W) from 0 to 1, (N,)."""
+    # It takes more than a second to load.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     parts: list[Tensor] = []
     for x, y in zip(torch.split(first, _BATCH), torch.split(second, _BATCH), strict=True):
         index: Any = structural_similarity_index_measure(
