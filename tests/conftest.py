@@ -1,5 +1,6 @@
 import hashlib
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -81,6 +82,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def seed(request: pytest.FixtureRequest) -> int:
     """A seed of the test's own, the same in every run and whatever tests run before it."""
     return int.from_bytes(hashlib.sha256(request.node.nodeid.encode()).digest()[:4], "little")
+
+
+@pytest.fixture(autouse=True)
+def _global_random_numbers(seed: int) -> None:
+    """Numbers without a generator of their own do not depend on what tests ran before either."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
 
 
 @pytest.fixture
