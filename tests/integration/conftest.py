@@ -4,8 +4,9 @@ import pytest
 
 from qhybrid.cli import main
 
-QUICK = ["training.max_steps=1", "training.batch_size=4", "sampling.num_images=1"]
-QUICK = [word for key in [*QUICK, "sampling.steps=1"] for word in ("--set", key)]
+QUICK = ["training.max_steps=1", "training.batch_size=4", "model.ansatz_layers=1"]
+QUICK += ["sampling.num_images=1", "sampling.steps=1"]
+QUICK = [word for key in QUICK for word in ("--set", key)]
 
 
 @pytest.fixture(scope="session")

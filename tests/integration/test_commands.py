@@ -16,7 +16,7 @@ LONG = ("evaluation", "first-results", "hardware", "influence", "models")
 RUN = "runs/1hqconv-qvunet-digits-1"
 
 SMALL = {"training.max_steps": 1, "training.batch_size": 4, "data.limit": 8, "sampling.steps": 1}
-SMALL |= {"sampling.num_images": 1, "training.device": "cpu"}
+SMALL |= {"sampling.num_images": 1, "training.device": "cpu", "model.ansatz_layers": 1}
 """Of a training."""
 
 MOST = {"--num-images": 2, "--steps": 1, "--shots": 8, "--processes": 1, "--epoch": 1}
@@ -68,6 +68,8 @@ def smaller(words: list[str]) -> list[str]:
 
 def trained_shortly(words: list[str]) -> list[str]:
     settings = dict(SMALL)
+    if "--model" in words or "--config" in words:
+        del settings["model.ansatz_layers"]  # Of which other models may need more.
     if "--config" in words and "--dataset" not in words:
         words = [*words, "--dataset", "mnist.npz"]
     if any("qbottleneck" in word or "states:" in word for word in words):

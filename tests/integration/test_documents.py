@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LONG = ("continuous_time", "control", "quantum_attention", "quantum_bottleneck", "transfer")
+LONG = (*LONG, "quanvunet", "wide_unet")
 
 
 def examples() -> list[Any]:

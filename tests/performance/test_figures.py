@@ -70,11 +70,8 @@ def test_a_section_measures_each_of_its_figures(section: str) -> None:
     assert len(rows) == {"stock": 3, "steps": 4, "models": 3, "limits": 4, "agreement": 4}[section]
     assert all((row.met is None) == (not row.bar) for row in rows)
     assert any(row.bar for row in rows)
+    assert section != "agreement" or all(row.met for row in rows)
     check(rows)
-
-
-def test_agreement_is_met_by_small_circuits() -> None:
-    assert all(row.met for row in figures.agreement_rows(SMALL))
 
 
 def test_peers_that_are_absent_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from qhybrid_runtime import QuantumLayer, get_backend, quantum_layer
 from qhybrid_runtime.engine import compile_program
 from qhybrid_runtime.engine.observables import ObservableSet
 from qhybrid_runtime.engine.torch.executor import TorchExecutor
+from tests.selection import thorough
 
 #: Where values are exact, so that one way to compute them can be compared with another.
 EXACT = [("statevector", None), ("aer", None), ("aer", "parameter-shift")]
@@ -172,7 +173,9 @@ def test_hessians_and_nested_maps(backend: str, rng) -> None:
         torch.testing.assert_close(found[index], expected)
 
 
-@pytest.mark.parametrize("backend", ["aer:fake_manila", "fake_manila", "noise-aware:fake_manila"])
+@pytest.mark.parametrize(
+    "backend", ["fake_manila", "noise-aware:fake_manila", *thorough(["aer:fake_manila"])]
+)
 def test_noisy_layers_can_be_transformed(backend: str, rng) -> None:
     layer = layer_on(backend, None, rng)
     inputs, weights = normal(rng, 3, 4), layer.weight.detach()

@@ -62,7 +62,7 @@ def test_error_falls_with_the_order_of_the_method(sampler: str, order: int) -> N
     assert fine < coarse / 4**order * 1.8
 
 
-@pytest.mark.parametrize("steps", [10, 30, 50, 1000])
+@pytest.mark.parametrize("steps", [10, 30, 50, *thorough([1000])])
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "sde"])
 def test_spread_follows_the_closed_form(sampler: str, steps: int) -> None:
     """With a linear denoiser every step is affine, so the variance obeys a recursion.

@@ -44,8 +44,9 @@ def test_models_that_predict_no_noise_have_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(tmp_path / "run")
-    made = ["--model", "qbottleneck-unet", "--device", "cpu", "--classes", "0,1"]
-    assert main(["train", *made, "--set", "training.max_steps=1", "--out", run]) == 0
+    made = ["--model", "qbottleneck-unet", "--device", "cpu", "--batch-size", "2"]
+    made += ["--set", "training.max_steps=1", "--set", "sampling.num_images=1"]
+    assert main(["train", *made, "--out", run]) == 0
     capsys.readouterr()
     assert main(["bound", run]) == 2
     assert "but qbottleneck-unet is a model of states" in capsys.readouterr().err

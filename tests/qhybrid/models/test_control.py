@@ -11,6 +11,7 @@ from qhybrid.models.zoo import build_model
 from qhybrid_circuits.ansatz import build_ansatz
 from qhybrid_circuits.errors import ShapeError
 from qhybrid_runtime import QuantumLayer, get_backend, quantum_layer
+from tests.selection import thorough
 
 CIRCUITS = {
     "hqconv": build_ansatz("hqconv"),
@@ -92,7 +93,7 @@ def test_only_hybrids_have_controls_and_controls_hold_no_circuit() -> None:
     assert not [name for name in hybrids if name.endswith(CONTROL)]
 
 
-@pytest.mark.parametrize("variant", [0, -1])
+@pytest.mark.parametrize("variant", [0, *thorough([-1])])
 @pytest.mark.parametrize("name", HYBRIDS_WITH_CONTROL)
 def test_a_control_is_its_hybrid_but_for_the_circuits(name: str, variant: int) -> None:
     """Same tensors, same initial weights from one seed, and no circuit."""

@@ -29,8 +29,8 @@ from qhybrid_circuits.errors import NotFiniteError, RequestError, WriteError
 
 SETTINGS: dict[str, Any] = {
     "model.name": "unet",
-    "data.classes": "0,1",
-    "training.batch_size": 360,
+    "data.limit": 8,
+    "training.batch_size": 8,
     "training.lr_schedule": "constant",
     "training.device": "cpu",
     "training.max_steps": 1,
@@ -133,6 +133,7 @@ def test_a_hybrid_that_diverges_names_step_and_remedy(
     if model == "qbottleneck-unet":
         changes |= {"model.dim": 4, "sampling.sampler": "ddpm", "sampling.steps": 10}
     changes |= {"training.batch_size": 8, "training.max_steps": 4, "training.log_every": 100}
+    changes["data.limit"] = 100
     with pytest.raises(
         TrainingDiverged, match=r"loss .* at step 3, .*lower --set training"
     ) as told:
@@ -159,7 +160,7 @@ def test_the_first_tensor_that_is_not_finite_is_found_from_the_last_checkpoint(
 
     monkeypatch.setattr(nn.GroupNorm, "forward", overflow)
     monkeypatch.setattr(run_training, "build_session", remember)
-    changes = {"training.batch_size": 180, "training.max_steps": 8, "training.log_every": 100}
+    changes = {"training.batch_size": 4, "training.max_steps": 8, "training.log_every": 100}
     with pytest.raises(TrainingDiverged) as told:
         trained(tmp_path / "run", **changes)
     assert told.value.step == 5
@@ -195,7 +196,7 @@ def test_weights_are_refused_where_single_precision_loses_them() -> None:
 def test_an_option_with_its_default_is_not_taken_for_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = {"training.batch_size": 360, "training.seed": 1, "training.precision": "bf16"}
+    changes = {"training.batch_size": 8, "training.seed": 1, "training.precision": "bf16"}
     trained(tmp_path / "run", **changes)
     resume = ["train", "--resume", "--out", str(tmp_path / "run")]
     for option, default in (("--batch-size", 32), ("--seed", 0), ("--precision", 32)):

@@ -19,6 +19,7 @@ from qhybrid.training.outcome import Interrupted
 from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
+from tests.selection import thorough
 
 SMALL: dict[str, Any] = {
     "model.name": "unet",
@@ -65,7 +66,9 @@ def test_the_run_says_where_its_noise_came_from(run: Run) -> None:
     assert not run.noise_file.exists()
 
 
-@pytest.mark.parametrize(("backend", "pool"), [("aer:readout=0.1", None), ("aer", 3000)])
+@pytest.mark.parametrize(
+    ("backend", "pool"), [("aer:readout=0.1", None), *thorough([("aer", 3000)])]
+)
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     backend: str, pool: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,7 @@ def test_the_model_file_holds_the_ema_weights(whole: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop_at", "accumulate"), [(3, 1), (5, 1), (7, 1), *thorough([(3, 2)])], ids=str
+    ("stop_at", "accumulate"), [(7, 1), *thorough([(3, 1), (5, 1), (3, 2)])], ids=str
 )
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path,

@@ -18,6 +18,7 @@ from qhybrid_runtime.device_noise.logical_noise import find_logical_noise, with_
 from qhybrid_runtime.device_noise.noisy_circuit import NoisyCircuit, with_device_noise
 from qhybrid_runtime.device_noise.readout import with_readout_error
 from qhybrid_runtime.hardware.targets import fake_target, uniform_target
+from tests.selection import thorough
 
 ANSATZE = {
     "basic_entangling": build_ansatz("basic_entangling"),
@@ -43,7 +44,7 @@ def chance_of_error(noisy: NoisyCircuit) -> float:
     return ErrorSampler(noisy.locations, noisy.num_sites).error_probability
 
 
-@pytest.mark.parametrize("ansatz", ANSATZE)
+@pytest.mark.parametrize("ansatz", ["hqconv", "fqconv", *thorough(["basic_entangling"])])
 def test_logical_noise_stands_for_aers_device_noise(
     ansatz: str, fez: Target, rng: np.random.Generator
 ) -> None:

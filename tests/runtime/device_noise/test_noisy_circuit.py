@@ -42,7 +42,7 @@ def fez() -> Target:
     return FakeFez().target
 
 
-@pytest.mark.parametrize("case", ["basic_entangling", "hqconv 4", *thorough(["hqconv 8"])])
+@pytest.mark.parametrize("case", ["basic_entangling", *thorough(["hqconv 4", "hqconv 8"])])
 def test_twirled_noise_is_near_aers_device_noise(
     case: str, fez: Target, rng: np.random.Generator
 ) -> None:

@@ -125,14 +125,14 @@ def restricted(observable, used: list[int]):
 
 
 def test_errors_say_what_is_wrong(fake_target: FakeTarget) -> None:
-    target = fake_target("FakeFez")
-    one = lowered(target)
+    target, small = fake_target("FakeFez"), hqconv(channels=1, layers=1)
+    one = lowered(target, small)
     with pytest.raises(CircuitError, match="at least one"):
         pack([])
     with pytest.raises(CircuitError, match="used twice"):
         pack([one, one])
     with pytest.raises(CircuitError, match=r"\[127, 156\]"):
-        pack([one, lowered(fake_target("FakeBrisbane"))])
+        pack([one, lowered(fake_target("FakeBrisbane"), small)])
     with pytest.raises(CircuitError, match="at least 1 and 0"):
         disjoint_regions(target, one, 0)
     with pytest.raises(ShapeError, match=r"\[4\]"):
