@@ -238,6 +238,8 @@ class Sweeps(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         found = _evaluate(_points(evaluated, tensors), keeps)
         ctx.records = [record for _, record in found]
+        of_constants = (values for (values, _), keep in zip(found, keeps, strict=True) if not keep)
+        ctx.mark_non_differentiable(*of_constants)
         return tuple(values for values, _ in found)
 
     @staticmethod
