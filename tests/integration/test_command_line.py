@@ -94,6 +94,7 @@ def rng_images(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.thorough  # `test_backends_are_compared` draws on both, too
 def test_the_backends_agree_on_a_quantum_run() -> None:
     arguments = ["train", *TINY, "--set", "training.max_steps=3", "--batch-size", "16"]
     assert main([*arguments, "--backend", "aer", "--out", "a"]) == 0

@@ -64,7 +64,7 @@ def test_second_derivatives_are_differences_of_the_first(backend: str, gradient,
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["kernels", "torch"])
+@pytest.mark.parametrize("engine", ["kernels", *thorough(["torch"])])
 def test_all_second_and_third_derivatives_are_differences(engine: str, rng) -> None:
     variational = encoded()
     program = compile_program(variational)

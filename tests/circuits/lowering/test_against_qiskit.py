@@ -66,6 +66,7 @@ def test_a_ring_of_eight_goes_around_a_cell_of_the_lattice(
     assert lower(bound, target, cache=False).circuit.num_nonlocal_gates() < theirs
 
 
+@pytest.mark.thorough
 def test_the_fewest_gates_are_taken_whatever_the_success_where_they_are_preferred(
     fake_target: Callable[[str], Target], rng: np.random.Generator
 ) -> None:

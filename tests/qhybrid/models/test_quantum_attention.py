@@ -87,6 +87,7 @@ def test_control_has_a_cosine_layer_in_the_circuits_place(generator: torch.Gener
     assert (layer.num_inputs, layer.num_outputs, layer.weight.numel()) == (16, 16, 48)
 
 
+@pytest.mark.thorough
 def test_health_of_all_variants() -> None:
     """The paper's circuit is idle, and the code breaks its gradient path too; ours is neither."""
     found = {}

@@ -53,7 +53,9 @@ def config(backend: str, **changes: object) -> Config:
 
 
 @pytest.mark.parametrize("gradient", ["adjoint", *thorough(["spsa"])])
-@pytest.mark.parametrize("backend", ["fake_manila", "aer:fake_manila", "noise-aware:fake_manila"])
+@pytest.mark.parametrize(
+    "backend", ["fake_manila", *thorough(["aer:fake_manila", "noise-aware:fake_manila"])]
+)
 def test_training_on_a_fake_device_resumes_exactly(
     backend: str, gradient: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_run_that_is_resumed_in_either_stage_ends_as_an_uninterrupted_one(
         train(out=run.folder, resume=True)
 
 
+@pytest.mark.thorough
 def test_seeds_have_a_first_stage_each(tmp_path: Path) -> None:
     config = staged(**{"training.max_steps": 1})
     group = train_seeds(config, seeds=2, out=tmp_path / "group")

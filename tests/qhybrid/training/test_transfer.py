@@ -23,7 +23,6 @@ from qhybrid.training.state import TrainingState
 from qhybrid.training.train import train
 from qhybrid.training.transfer import circuit_weights
 from qhybrid_circuits.errors import RequestError
-from tests.selection import thorough
 
 CIRCUIT = "vertex.circuit.bank.layers.0.weight"
 SMALL: dict[str, Any] = {
@@ -152,10 +151,9 @@ def test_circuits_are_taken_from_the_same_model_alone(tmp_path: Path) -> None:
     assert len(trained) == 4
 
 
-@pytest.mark.parametrize("freeze", ["classical", *thorough([None])])
-@pytest.mark.parametrize(
-    ("stop_at", "signals"), [(2, 1), *thorough([(2, 2)])], ids=["saved", "not saved"]
-)
+@pytest.mark.parametrize("freeze", ["classical", None])
+@pytest.mark.parametrize(("stop_at", "signals"), [(2, 1), (2, 2)], ids=["saved", "not saved"])
+@pytest.mark.thorough  # `test_stages.py` resumes a transfer, too
 def test_a_resumed_transfer_ends_as_an_uninterrupted_one(
     classical: Run,
     tmp_path: Path,
