@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
 
 from qhybrid_runtime.engine import program_cache
+from qhybrid_runtime.engine.observables import ObservableSets
 from qhybrid_runtime.engine.program_cache import ProgramCache
 
 
@@ -57,3 +59,19 @@ def test_threads_may_look_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(look_up, range(4)))
+
+
+def test_equal_observables_are_one_set_and_large_ones_are_not_kept() -> None:
+    sets = ObservableSets()
+    first = sets.get([SparsePauliOp("ZI"), SparsePauliOp("XY", 0.5)], 2)
+    assert sets.get([SparsePauliOp("ZI"), SparsePauliOp("XY", 0.5)], 2) is first
+    for other in (
+        [SparsePauliOp("ZI"), SparsePauliOp("XY", 0.6)],
+        [SparsePauliOp("XY", 0.5), SparsePauliOp("ZI")],
+        [SparsePauliOp("ZI"), SparsePauliOp("XX", 0.5)],
+    ):
+        assert sets.get(other, 2) is not first
+    # Twelve diagonals of 12 qubits are less than a MiB, one of 17 qubits is twice as much.
+    twelve = [SparsePauliOp("I" * k + "Z" + "I" * (11 - k)) for k in range(12)]
+    assert sets.get(twelve, 12) is sets.get(twelve, 12)
+    assert sets.get([SparsePauliOp("Z" * 17)], 17) is not sets.get([SparsePauliOp("Z" * 17)], 17)
