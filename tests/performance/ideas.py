@@ -1,7 +1,6 @@
 """What each idea brings: the engine, or a training step, with the idea and without it."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -28,6 +27,7 @@ from tests.performance.contenders import ENGINE, Run, disagreement, prepare_engi
 from tests.performance.figures import SAME, Sizes
 from tests.performance.timing import interleaved
 from tests.performance.training import take_turns
+from tests.threads import torch_threads
 
 #: Circuits that stand side by side at a full vertex.
 SIDE_BY_SIDE = 13
@@ -254,18 +254,7 @@ def _single_threaded(full: Case) -> Run:
     run = ENGINE.prepare(full)
 
     def single() -> tuple[Any, Any, Any]:
-        with one_thread():
+        with torch_threads(1):
             return run()
 
     return single
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch, and so the kernels, use one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

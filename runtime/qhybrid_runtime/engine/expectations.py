@@ -1,6 +1,5 @@
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -158,7 +157,7 @@ def _plan_call(batch: Batch) -> tuple[tuple[int, ...], _Call]:
         check_memory(f"Simulating {program.num_qubits} qubits", needed)
     if not isinstance(observables, ObservableSet):
         observables = ObservableSet(observables, program.num_qubits)
-    with _full_precision([inputs]):
+    with _full_precision(inputs):
         lead, grouped_inputs, grouped_weights = _group(inputs, weights)
         codes = None if errors is None else _codes(errors, lead, grouped_inputs)
         executor = executor_for(program, inputs.device.type, observables.support)
@@ -168,24 +167,23 @@ def _plan_call(batch: Batch) -> tuple[tuple[int, ...], _Call]:
 
 def _execute(calls: Sequence[_Call]) -> list[Tensor]:
     """Return the values (G, B, n_obs) of each call; compiled sweeps go through all at once."""
-    angles = [given[1] for _, given in calls]
-    with _full_precision(angles):
-        if len(calls) > 1 and all(each.device.type == "cpu" for each in angles):
-            from qhybrid_runtime.engine.cpu.executor import CpuExecutor, evaluate_together
+    if len(calls) > 1 and all(given[1].device.type == "cpu" for _, given in calls):
+        from qhybrid_runtime.engine.cpu.executor import CpuExecutor, evaluate_together
 
-            swept = [(each, *given) for each, given in calls if isinstance(each, CpuExecutor)]
-            if len(swept) == len(calls):
+        swept = [(each, *given) for each, given in calls if isinstance(each, CpuExecutor)]
+        if len(swept) == len(calls):
+            with _full_precision(swept[0][2]):
                 return evaluate_together(swept)
-        return [executor(*given) for executor, given in calls]
+    values = []
+    for executor, given in calls:
+        with _full_precision(given[1]):
+            values.append(executor(*given))
+    return values
 
 
-@contextmanager
-def _full_precision(tensors: Sequence[Tensor]) -> Iterator[None]:
+def _full_precision(like: Tensor) -> torch.autocast:
     """Mixed precision is for the network around the circuit; amplitudes keep their dtype."""
-    with ExitStack() as stack:
-        for kind in {tensor.device.type for tensor in tensors}:
-            stack.enter_context(torch.autocast(kind, enabled=False))
-        yield
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def _with_gradient(values: Tensor, batch: Batch) -> Tensor:

@@ -19,6 +19,7 @@ from qhybrid_runtime.backends.aer import AerStatevectorEstimator
 from qhybrid_runtime.backends.statevector import StatevectorEngineEstimator
 from qhybrid_runtime.engine.expectations import expectations
 from qhybrid_runtime.engine.program import compile_program
+from tests.threads import torch_threads
 
 
 def values_and_gradient(seed: int) -> list[float]:
@@ -50,14 +51,10 @@ def test_threads_may_call_at_once() -> None:
 
 
 def test_the_sum_over_samples_does_not_depend_on_threads() -> None:
-    threads = torch.get_num_threads()
     results = []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
+    for count in (1, 2, 3):
+        with torch_threads(count):
             results.append(values_and_gradient(2))
-    finally:
-        torch.set_num_threads(threads)
     assert results[0] == results[1] == results[2]
 
 
@@ -169,17 +166,13 @@ def test_threads_share_a_large_state(monkeypatch: pytest.MonkeyPatch, rng) -> No
         return (values, *torch.autograd.grad(values.sin().sum(), leaves))
 
     apart = evaluate()
-    threads = torch.get_num_threads()
     monkeypatch.setattr(executor, "WIDE_AMPLITUDES", 1)
     calls = []
     wide = executor.wide_gradients
     monkeypatch.setattr(executor, "wide_gradients", lambda *a: calls.append(1) or wide(*a))
-    try:
-        torch.set_num_threads(3)
+    with torch_threads(3):
         for kept in (executor.KEPT_BYTES, 0):
             monkeypatch.setattr(executor, "KEPT_BYTES", kept)
             for ours, expected in zip(evaluate(), apart, strict=True):
                 torch.testing.assert_close(ours, expected, atol=1e-12, rtol=1e-12)
-    finally:
-        torch.set_num_threads(threads)
     assert len(calls) == 2

@@ -1,8 +1,7 @@
 """Circuits of several structures, evaluated at the same time."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,16 +18,7 @@ from qhybrid_runtime.bank import CircuitBank
 from qhybrid_runtime.engine import Batch, compile_program, expectations, round_expectations
 from qhybrid_runtime.engine.cpu import executor
 from qhybrid_runtime.engine.cpu.tasks import Tasks, split_tasks
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+from tests.threads import torch_threads
 
 
 def batches(rng: np.random.Generator, *samples: int) -> list[Batch]:
@@ -55,7 +45,7 @@ def total(values: list[Tensor]) -> Tensor:
 def test_a_round_has_the_values_and_gradients_of_its_batches(count: int, rng) -> None:
     round_ = batches(rng, 40, 1, 0, 17)
     alone = [expectations(*batch) for batch in round_]
-    with threads(count):
+    with torch_threads(count):
         together = round_expectations(round_)
         found = torch.autograd.grad(total(together), leaves(round_))
     for ours, expected in zip(together, alone, strict=True):
@@ -141,7 +131,7 @@ def test_circuits_of_one_sample_run_at_the_same_time(monkeypatch: pytest.MonkeyP
     for name in ("run_values", "run_gradients"):
         monkeypatch.setattr(executor, name, watched(getattr(executor, name)))
     bank = CircuitBank([hqconv(channels=2), fqconv(channels=2)], get_backend("statevector"))
-    with threads(2):
+    with torch_threads(2):
         values = bank([torch.rand(1, 8), torch.rand(1, 8)])
         torch.cat(values, 1).sum().backward()
     assert all(layer.weight.grad is not None for layer in bank.layers)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qhybrid_runtime.checks import check_finite
 from qhybrid_runtime.engine.cpu.lanes import LANES
-from qhybrid_runtime.engine.cpu.plan import CpuPlan, in_chunks
+from qhybrid_runtime.engine.cpu.plan import CpuPlan, by_samples, in_chunks
 from qhybrid_runtime.engine.cpu.tasks import Tasks, run_gradients, run_values, share_tasks
 from qhybrid_runtime.engine.cpu.wide import wide_gradients, wide_values
 from qhybrid_runtime.engine.cpu.workspace import Call
@@ -120,7 +120,7 @@ def _evaluate(
         records.append(record)
     _share(points, run_values, wide_values, given)
     return [
-        (torch.from_numpy(_by_samples(values, point.data_angles.shape[1])), record)
+        (torch.from_numpy(by_samples(values, point.data_angles.shape[1])), record)
         for point, record, (_, _, values) in zip(points, records, given, strict=True)
     ]
 
@@ -174,7 +174,7 @@ def _by_angles(
     by_turns = _by_turns(by_differing[: 2 * waves], cos[:waves], sin[:waves])
     by_data = data_waves.pull_back(by_turns, num_data_angles)
     recipe.pull_back_amplitudes(by_differing[2 * waves :], by_data)
-    gradients = by_weights.T.copy(), _by_samples(by_data, samples)
+    gradients = by_weights.T.copy(), by_samples(by_data, samples)
     return torch.from_numpy(gradients[0]), torch.from_numpy(gradients[1])
 
 
@@ -345,8 +345,3 @@ def _by_turns(by_waves: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndar
     """Return the gradient by exponents t of one by real and imaginary parts of exp(it)."""
     gradient: np.ndarray = by_waves[1::2] * cos - by_waves[::2] * sin
     return gradient
-
-
-def _by_samples(array: np.ndarray, samples: int) -> np.ndarray:
-    """Return (n, G, n_chunks * LANES) as (G, B, n)."""
-    return np.ascontiguousarray(array[:, :, :samples].transpose(1, 2, 0))

@@ -53,13 +53,13 @@ class CpuPlan:
         """Return what the kernels are given; the arguments are those of a call."""
         chunks = -(-data_angles.shape[1] // LANES)
         weight_waves, data_waves = self.recipe.waves
-        by_samples = in_chunks(data_angles.detach().numpy().transpose(2, 0, 1), chunks)
+        rows = in_chunks(data_angles.detach().numpy().transpose(2, 0, 1), chunks)
         shared = weight_waves.turns(weight_angles.detach().numpy().T)
-        differing = data_waves.turns(by_samples)
+        differing = data_waves.turns(rows)
         numbers = Numbers(
             np.cos(shared),
             np.sin(shared),
-            *self.recipe.with_amplitudes(np.cos(differing), np.sin(differing), by_samples),
+            *self.recipe.with_amplitudes(np.cos(differing), np.sin(differing), rows),
             in_chunks(codes.numpy(), chunks),
         )
         tables = observables.tables(self.order, differing.dtype)
@@ -78,3 +78,8 @@ def in_chunks(batch: np.ndarray, chunks: int) -> np.ndarray:
     padded = np.zeros((*batch.shape[:2], chunks * LANES), batch.dtype)
     padded[:, :, : batch.shape[2]] = batch
     return padded
+
+
+def by_samples(array: np.ndarray, samples: int) -> np.ndarray:
+    """Return (n, G, n_chunks * LANES) as (G, B, n), without what is no sample."""
+    return np.ascontiguousarray(array[:, :, :samples].transpose(1, 2, 0))

@@ -11,6 +11,7 @@ from torch import Tensor
 from qhybrid.models.attention import LinearAttention
 from qhybrid.models.fused import when
 from qhybrid.models.fused.attention import Summaries, summaries
+from tests.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)
@@ -99,12 +100,9 @@ def test_an_image_is_the_same_in_any_batch_on_any_number_of_threads(
         value = module(images)
         return value, torch.autograd.grad(value.square().sum(), images)[0]
 
-    before, whole = torch.get_num_threads(), evaluate(x)
-    torch.set_num_threads(threads)
-    try:
+    whole = evaluate(x)
+    with torch_threads(threads):
         parts = [evaluate(x[first:last]) for first, last in ((0, 1), (1, 4), (4, 5))]
-    finally:
-        torch.set_num_threads(before)
     for index in range(2):
         assert torch.equal(torch.cat([part[index] for part in parts]), whole[index])
 

@@ -17,6 +17,7 @@ from qhybrid.models.fused.attention import (
 )
 from qhybrid.models.fused.convolution import Convolution, convolution
 from qhybrid.models.fused.norm import Activated, activated
+from tests.threads import torch_threads
 
 
 @dataclass
@@ -142,12 +143,9 @@ def test_an_image_is_the_same_in_any_batch_on_any_number_of_threads(
         value = case.ours(*images, *at[count:])
         return [value, *torch.autograd.grad(value.square().sum(), images)]
 
-    before, whole = torch.get_num_threads(), evaluate(0, 5)
-    torch.set_num_threads(threads)
-    try:
+    whole = evaluate(0, 5)
+    with torch_threads(threads):
         parts = [evaluate(first, last) for first, last in ((0, 1), (1, 4), (4, 5))]
-    finally:
-        torch.set_num_threads(before)
     for index, together in enumerate(whole):
         assert torch.equal(torch.cat([part[index] for part in parts]), together)
 
@@ -156,13 +154,9 @@ def test_sums_over_images_are_the_same_on_any_number_of_threads(
     generator: torch.Generator,
 ) -> None:
     at, found = CASES["convolution-3-7-14x14"].tensors(generator, batch=35), []
-    before = torch.get_num_threads()
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
+    for threads in (1, 2, 3):
+        with torch_threads(threads):
             found.append(torch.autograd.grad(Convolution.apply(*at).square().sum(), at[1]))
-    finally:
-        torch.set_num_threads(before)
     assert all(torch.equal(one[0], found[0][0]) for one in found)
 
 
