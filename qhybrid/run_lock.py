@@ -12,6 +12,7 @@ from pathlib import Path
 from qhybrid.files import clear_leftovers
 from qhybrid.run_folder import check_free, claim_folder, claim_next, numbered, unused_runs
 from qhybrid_circuits.errors import RequestError
+from qhybrid_circuits.locks import try_lock
 
 
 @contextmanager
@@ -78,23 +79,16 @@ def locked(folder: Path, doing: str = "training the run") -> Iterator[None]:
     Raises:
         RequestError: Another process has the folder, or has removed it.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # which opens no folders
         yield
         return
-    import fcntl
-
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError as error:
         raise _held(folder, doing) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _held(folder, doing) from error
-        except OSError:
-            pass  # Some network file systems have no locks; a run there is as it would be without.
-        if not os.path.exists(folder):  # The process that had it failed, and took it away.
+        # The process that had it may have failed, and taken it away.
+        if not try_lock(descriptor) or not os.path.exists(folder):
             raise _held(folder, doing)
         yield
     finally:

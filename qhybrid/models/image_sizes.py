@@ -14,6 +14,9 @@ IMAGE_SIZES: Mapping[int, tuple[int, ...]] = {
 
 CHANNELS: tuple[int, ...] = (1, 3)
 
+FUSED_FROM = 128
+"""Pixels from which on kernels, which must be compiled once, are worth it."""
+
 
 def multipliers(image_size: int) -> tuple[int, ...]:
     """Channel multipliers of the levels for an image size in pixels.

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qhybrid.files import check_links, user_path
+from qhybrid.kernels.beside import compiled_beside, needed
 from qhybrid.launcher import Layout, layout
+from qhybrid.models.model_file import read_spec
 from qhybrid.run_folder import Run, check_free, open_run
 from qhybrid.sampling.folder import SamplingRun, unfinished
 from qhybrid.sampling.plan import SamplingPlan, plan_sampling
@@ -79,18 +81,20 @@ def sample_run(
         from qhybrid.sampling.sharing import help_drawing
 
         return help_drawing(plan, several)
-    with nullcontext() if console is None else console.status("loading torch"):
-        from qhybrid.sampling.session import run_sampling
+    spec = read_spec(run.folder)
+    with compiled_beside(needed(spec.row, spec.image_size, plan.device, plan.backend)):
+        with nullcontext() if console is None else console.status("loading torch"):
+            from qhybrid.sampling.session import run_sampling
 
-    return run_sampling(
-        plan,
-        folder=folder,
-        stem=stem,
-        resumed=sampling,
-        confirm=confirm,
-        console=console,
-        several=several,
-    )
+        return run_sampling(
+            plan,
+            folder=folder,
+            stem=stem,
+            resumed=sampling,
+            confirm=confirm,
+            console=console,
+            several=several,
+        )
 
 
 def check_sharing(plan: SamplingPlan, several: Layout) -> None:

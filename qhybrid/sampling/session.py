@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 from torch import nn
 
-from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
+from qhybrid.kernels.announced import announced_compilation
 from qhybrid.launcher import ALONE, Layout, check_devices
 from qhybrid.models.model_file import read_spec
 from qhybrid.printing import progress_bar

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qhybrid.compilation import announced_compilation
 from qhybrid.diffusion.noise_pool import open_noise
 from qhybrid.environment import describe_environment
 from qhybrid.files import write_json
 from qhybrid.influence import InfluenceRecord, read_influence
+from qhybrid.kernels.announced import announced_compilation
 from qhybrid.launcher import ALONE, Layout, check_devices
 from qhybrid.models.control import circuit_places
 from qhybrid.run_folder import RUNS, Run, usual_name

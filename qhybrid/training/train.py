@@ -9,7 +9,9 @@ from qhybrid.data.catalog import resolve_dataset
 from qhybrid.evaluation.features import check_features
 from qhybrid.evaluation.names import check_best, check_figures
 from qhybrid.files import check_links, user_path
+from qhybrid.kernels.beside import compiled_beside, needed
 from qhybrid.launcher import launched, layout
+from qhybrid.models.rows import MODELS
 from qhybrid.run_folder import Run, check_free, newest_folder, open_run
 from qhybrid.settings.config import Config
 from qhybrid.settings.sources import Values, flatten, merge_values, parse_config
@@ -113,20 +115,27 @@ def train(
 
         follow(config, several)
         return Run(Path() if folder is None else folder)
-    with nullcontext() if console is None else console.status("loading torch and lightning"):
-        from qhybrid.training.run_training import run_training
+    with compiled_beside(_kernels(config)):
+        with nullcontext() if console is None else console.status("loading torch and lightning"):
+            from qhybrid.training.run_training import run_training
 
-    if config.transfer.model is not None:
-        run = train_first(config, train, folder=folder, resumed=run, console=console)
-    return run_training(
-        config,
-        folder=folder,
-        resumed=run,
-        console=console,
-        note=note,
-        layout=several,
-        confirm=confirm,
-    )
+        if config.transfer.model is not None:
+            run = train_first(config, train, folder=folder, resumed=run, console=console)
+        return run_training(
+            config,
+            folder=folder,
+            resumed=run,
+            console=console,
+            note=note,
+            layout=several,
+            confirm=confirm,
+        )
+
+
+def _kernels(config: Config) -> list[str]:
+    size = config.data.image_size or resolve_dataset(config.data.dataset).info.image_size
+    row, backend = MODELS[config.model.name], config.quantum.backend
+    return needed(row, size, config.training.device, backend)
 
 
 def _check_evaluation(config: Config) -> None:

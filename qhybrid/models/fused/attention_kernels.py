@@ -13,11 +13,10 @@ import math
 
 import numpy as np
 
+from qhybrid_runtime.engine.cpu.compiler import compiled, kernel
 from qhybrid_runtime.engine.cpu.lanes import (
     LANES,
-    compiled,
     exp,
-    kernel,
     largest,
     load,
     maximum,

@@ -10,16 +10,8 @@ All arrays are contiguous and one-dimensional, of single precision; `x` are imag
 
 import numpy as np
 
-from qhybrid_runtime.engine.cpu.lanes import (
-    LANES,
-    compiled,
-    kernel,
-    load_from,
-    splat,
-    splat_from,
-    store_from,
-    total,
-)
+from qhybrid_runtime.engine.cpu.compiler import compiled, kernel
+from qhybrid_runtime.engine.cpu.lanes import LANES, load_from, splat, splat_from, store_from, total
 
 #: Outputs that are computed at once: their sums, two AVX2 registers each, leave six registers.
 BLOCK = 5

@@ -8,11 +8,10 @@ positions, at least `LANES`, whose last vector overlaps the one before where P i
 
 import numpy as np
 
+from qhybrid_runtime.engine.cpu.compiler import compiled, kernel
 from qhybrid_runtime.engine.cpu.lanes import (
     LANES,
-    compiled,
     exp,
-    kernel,
     load_from,
     maximum,
     splat,

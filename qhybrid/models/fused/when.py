@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-#: Positions from which on kernels, which must be compiled once, are worth it.
-FUSED_FROM = 128
+from qhybrid.models.image_sizes import FUSED_FROM
 
 
 def fits(x: Tensor, weight: Tensor, half: bool = False) -> bool:

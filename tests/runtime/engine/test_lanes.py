@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numba.core.caching import CacheImpl
 
+from qhybrid_runtime.engine.cpu.compiler import compiled
 from qhybrid_runtime.engine.cpu.lanes import (
     LANES,
-    compiled,
     exp,
     largest,
     load,

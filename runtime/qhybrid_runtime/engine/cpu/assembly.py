@@ -5,10 +5,10 @@ All numbers are vectors, real part and imaginary part; gradients of complex numb
 d/dRe + i d/dIm, so that those of a product P = A B are by_A = by_P B^+ and by_B = A^+ by_P.
 """
 
+from qhybrid_runtime.engine.cpu.compiler import kernel
 from qhybrid_runtime.engine.cpu.lanes import (
     LANES,
     add_to,
-    kernel,
     load,
     load_complex,
     splat,

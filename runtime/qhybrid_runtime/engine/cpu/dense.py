@@ -1,7 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 """Kernels for parts of gates that mix more than two amplitudes; see `gates.py`."""
 
-from qhybrid_runtime.engine.cpu.lanes import add_to, kernel, load_complex, store_complex
+from qhybrid_runtime.engine.cpu.compiler import kernel
+from qhybrid_runtime.engine.cpu.lanes import add_to, load_complex, store_complex
 from qhybrid_runtime.engine.cpu.registers import scatter
 
 

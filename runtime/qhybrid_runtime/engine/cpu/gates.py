@@ -9,14 +9,8 @@ inverse is its adjoint. Where the gradient is wanted they add |co-state after><s
 `overlap`, entry by entry as in `matrix`.
 """
 
-from qhybrid_runtime.engine.cpu.lanes import (
-    add_to,
-    kernel,
-    load,
-    load_complex,
-    store,
-    store_complex,
-)
+from qhybrid_runtime.engine.cpu.compiler import kernel
+from qhybrid_runtime.engine.cpu.lanes import add_to, load, load_complex, store, store_complex
 
 
 @kernel

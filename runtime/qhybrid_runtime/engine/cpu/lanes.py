@@ -12,28 +12,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-
-def _compiler(**options: bool) -> Callable[[Any], Any]:
-    """Return a decorator that compiles a function, and keeps it for other processes."""
-    common = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, **options}
-
-    def decorate(function: Any) -> Any:
-        try:
-            return njit(cache=True, **common)(function)
-        except RuntimeError:  # no folder takes it, as in a container without a home
-            return njit(**common)(function)
-
-    return decorate
-
-
-#: For functions that Python calls.
-compiled = _compiler()
-
-#: For functions that only compiled ones call, which takes less time to compile.
-kernel = _compiler(no_cpython_wrapper=True)
+from qhybrid_runtime.engine.cpu.compiler import kernel
 
 #: Samples in a vector: one AVX-512 register of single precision, two AVX2 or four NEON ones.
 LANES = 16

@@ -1,11 +1,10 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 """Kernels for what is measured: expectation values, and the co-state that they start."""
 
+from qhybrid_runtime.engine.cpu.compiler import compiled, kernel
 from qhybrid_runtime.engine.cpu.lanes import (
     LANES,
     add_to,
-    compiled,
-    kernel,
     load,
     load_complex,
     splat,

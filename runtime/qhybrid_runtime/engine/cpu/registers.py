@@ -9,14 +9,8 @@ Names: `state` is |psi>, `costate` is what the derivative of the loss with respe
 carried back in, `cached` and `cocached` are the parts of them that a group of gates acts on.
 """
 
-from qhybrid_runtime.engine.cpu.lanes import (
-    add_to,
-    kernel,
-    load,
-    load_complex,
-    store,
-    store_complex,
-)
+from qhybrid_runtime.engine.cpu.compiler import kernel
+from qhybrid_runtime.engine.cpu.lanes import add_to, load, load_complex, store, store_complex
 
 
 @kernel

@@ -2,7 +2,8 @@
 """The steps of a layout: forward from the start states, and back from the co-state."""
 
 from qhybrid_runtime.engine.cpu import dense, gates, registers
-from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, kernel
+from qhybrid_runtime.engine.cpu.compiler import compiled, kernel
+from qhybrid_runtime.engine.cpu.lanes import LANES
 from qhybrid_runtime.engine.cpu.layout import JOIN
 from qhybrid_runtime.engine.patterns import Kind
 

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from qhybrid_circuits.caching import Cache
-from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, copy, kernel
+from qhybrid_runtime.engine.cpu.compiler import compiled, kernel
+from qhybrid_runtime.engine.cpu.lanes import LANES, copy
 from qhybrid_runtime.engine.cpu.measure import measure_precisely, start_costate
 from qhybrid_runtime.engine.cpu.sweeps import backward_step, forward_step, num_parts
 from qhybrid_runtime.engine.cpu.workspace import (

@@ -14,7 +14,8 @@ from qhybrid_runtime.engine.cpu.assembly import (
     fill_values,
     pull_back_waves,
 )
-from qhybrid_runtime.engine.cpu.lanes import LANES, compiled, splat, store_complex
+from qhybrid_runtime.engine.cpu.compiler import compiled
+from qhybrid_runtime.engine.cpu.lanes import LANES, splat, store_complex
 from qhybrid_runtime.engine.cpu.layout import Layout
 from qhybrid_runtime.engine.cpu.recipe import RecipeTables
 from qhybrid_runtime.engine.observables import ObservableTables

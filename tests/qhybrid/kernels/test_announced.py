@@ -5,7 +5,7 @@ import numba
 import pytest
 from rich.console import Console
 
-from qhybrid.compilation import announced_compilation
+from qhybrid.kernels.announced import announced_compilation
 from qhybrid.settings.sources import load_config
 from qhybrid.training.module import DenoisingModule
 from qhybrid.training.train import train

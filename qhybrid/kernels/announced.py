@@ -1,3 +1,5 @@
+"""A line on kernels that are being compiled."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -6,6 +8,7 @@ from numba.core import event
 from rich.console import Console
 
 from qhybrid.printing import print_lines
+from qhybrid_runtime.engine.cpu.compiler import WAITING
 
 
 class _Announcement(event.Listener):  # type: ignore[misc]
@@ -24,6 +27,13 @@ class _Announcement(event.Listener):  # type: ignore[misc]
 
 @contextmanager
 def announced_compilation(console: Console) -> Iterator[None]:
-    """Say in one line if kernels are compiled in the block, which takes long and shows no sign."""
-    with event.install_listener("numba:compile", _Announcement(console)):
+    """Say in one line if kernels are compiled in the block, which takes long and shows no sign.
+
+    Whether this process compiles them or waits for another one that does.
+    """
+    announcement = _Announcement(console)
+    with (
+        event.install_listener("numba:compile", announcement),
+        event.install_listener(WAITING, announcement),
+    ):
         yield
