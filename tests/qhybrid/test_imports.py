@@ -15,6 +15,9 @@ print({"torch._dynamo", "scipy.stats"} & set(sys.modules))
 
 from qhybrid.training import run_training
 
+from qhybrid.data.load import load_dataset
+
+load_dataset("digits")
 heavy = {"diffusers.models", "diffusers.pipelines", "torchvision", "torchmetrics", "scipy.stats"}
 print(heavy & set(sys.modules))
 

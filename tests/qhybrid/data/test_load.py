@@ -7,6 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
 
+from qhybrid.data import digits
 from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
 from qhybrid_circuits.errors import RequestError, ShapeError, UnknownNameError
@@ -23,6 +24,14 @@ def test_digits_are_scikit_learns() -> None:
     # A byte is half a level off at most, and a level is 2/255 wide.
     np.testing.assert_allclose(dataset.tensor()[:, 0].numpy(), expected, atol=1.001 / 255)
     assert dataset.labels.tolist() == load_digits().target.tolist()
+
+
+def test_digits_are_the_same_where_their_file_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = load_dataset("digits")
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    asked = load_dataset("digits")
+    assert torch.equal(asked.images, usual.images)
+    assert torch.equal(asked.labels, usual.labels)
 
 
 def test_items_are_scaled_channel_first() -> None:
