@@ -7,7 +7,6 @@ that cannot be read or written costs time, and is no error.
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +19,7 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.transpiler import Target
 
 from qhybrid_circuits.caching import Cache
+from qhybrid_circuits.directories import cache_directory
 from qhybrid_circuits.files import regular, replacing
 
 T = TypeVar("T")
@@ -29,9 +29,6 @@ VERSION = 10
 
 #: Files a folder holds at most (a lowered circuit is some 20 kB), and how often that is looked at.
 _MOST_FILES, _PRUNE_EVERY = 4000, 100
-
-#: Environment variable with the folder of the cache; without it, the user's cache folder.
-DIRECTORY_VARIABLE = "QHYBRID_CACHE_DIR"
 
 
 class LoweringCache:
@@ -135,28 +132,13 @@ def _from_json(content: bytes, convert: Callable[[Any], T]) -> T | None:
 _CACHES: dict[Path | None, LoweringCache] = {}
 
 
-def cache_directory() -> Path | None:
-    """Return the folder of lowered circuits: $QHYBRID_CACHE_DIR, or the user's cache folder.
-
-    None where the user has no home folder.
-    """
-    chosen = os.environ.get(DIRECTORY_VARIABLE)
-    if chosen:
-        return Path(chosen) / "lowering"
-    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    try:
-        return Path(user or Path.home() / ".cache") / "qhybrid" / "lowering"
-    except RuntimeError:
-        return None
-
-
 def use_cache(choice: LoweringCache | Path | str | bool) -> LoweringCache:
     """Return the cache that a caller's choice stands for; the same folder is one cache."""
     if isinstance(choice, LoweringCache):
         return choice
     if choice is False:
         return LoweringCache(None)
-    directory = cache_directory() if choice is True else Path(choice)
+    directory = cache_directory("lowering") if choice is True else Path(choice)
     return _CACHES.setdefault(directory, LoweringCache(directory))
 
 

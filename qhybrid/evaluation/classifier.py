@@ -18,7 +18,8 @@ from qhybrid.data.dataset import ImageDataset
 from qhybrid.data.load import load_dataset
 from qhybrid.evaluation.features import FEATURES, Extractor, Wanted, missing
 from qhybrid.torch_device import suitable_threads
-from qhybrid_circuits.disk_cache import LoweringCache, cache_directory
+from qhybrid_circuits.directories import cache_directory
+from qhybrid_circuits.disk_cache import LoweringCache
 
 VERSION = 1
 """To be raised when the network or its training change."""
@@ -73,8 +74,7 @@ def load_classifier(wanted: Wanted) -> Extractor:
     ids, labels = torch.unique(dataset.labels, return_inverse=True)
     if len(ids) < 2 or len(dataset) < 2 * HELD_OUT:
         raise missing("classifier", f"the images of {dataset.source} are all of one class")
-    folder = cache_directory()
-    store = LoweringCache(None if folder is None else folder.parent / "classifiers")
+    store = LoweringCache(cache_directory("classifiers"))
     empty = partial(_untrained, dataset.channels, len(ids))
     with suitable_threads(wanted.device, dataset.image_size):
         network = store.recall(

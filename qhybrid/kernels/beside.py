@@ -17,7 +17,7 @@ from pathlib import Path
 import qhybrid_runtime
 from qhybrid.models.image_sizes import FUSED_FROM
 from qhybrid.models.row import ModelRow
-from qhybrid_circuits.disk_cache import cache_directory
+from qhybrid_circuits.directories import cache_directory
 from qhybrid_runtime.backends.registry import check_backend_name
 
 CIRCUITS, IMAGES = "circuits", "images"
@@ -52,14 +52,14 @@ def record_file(kind: str) -> Path | None:
 
     It is another one for other sources, and another Python or numba.
     """
-    folder, numba = cache_directory(), find_spec("numba")
+    folder, numba = cache_directory("kernels"), find_spec("numba")
     if folder is None or numba is None or numba.origin is None:
         return None
     sources = sorted(path for package in _SOURCES for path in package.glob("*.py"))
     files = [Path(numba.origin), *sources]
     stamps = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
     known = repr((stamps, sys.version, os.environ.get("NUMBA_CACHE_DIR")))
-    return folder.parent / "kernels" / f"{kind}-{sha256(known.encode()).hexdigest()[:16]}"
+    return folder / f"{kind}-{sha256(known.encode()).hexdigest()[:16]}"
 
 
 @contextmanager

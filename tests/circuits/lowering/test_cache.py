@@ -11,7 +11,8 @@ from qiskit.transpiler import CouplingMap, Target
 from qhybrid_circuits import disk_cache as caches
 from qhybrid_circuits import lower
 from qhybrid_circuits.ansatz import hqconv
-from qhybrid_circuits.disk_cache import LoweringCache, cache_directory, use_cache
+from qhybrid_circuits.directories import cache_directory
+from qhybrid_circuits.disk_cache import LoweringCache, use_cache
 from qhybrid_circuits.lowering import planner
 
 
@@ -75,11 +76,11 @@ def test_a_cache_that_cannot_be_written_is_no_error(target: Target, tmp_path: Pa
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("QHYBRID_CACHE_DIR", str(tmp_path))
-    assert cache_directory() == tmp_path / "lowering"
+    assert cache_directory("lowering") == tmp_path / "lowering"
     assert use_cache(True) is use_cache(tmp_path / "lowering")
     monkeypatch.delenv("QHYBRID_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
-    assert cache_directory() == tmp_path / "user" / "qhybrid" / "lowering"
+    assert cache_directory("lowering") == tmp_path / "user" / "qhybrid" / "lowering"
 
 
 def test_other_calibration_is_another_content(target: Target, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_nothing_is_started_where_libraries_are_loaded_or_nothing_can_be_kept(
     started: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(beside, "cache_directory", lambda: None)
+        patch.setattr(beside, "cache_directory", lambda kind: None)
         with compiled_beside([CIRCUITS]):
             pass
     monkeypatch.setitem(sys.modules, "torch", object())

@@ -158,7 +158,7 @@ class RecipeWriter:
             # A matrix that is not multiplied: its entries are the amplitudes, and zeros.
             values = sums.add_amplitudes(preparation)
             rows = math.isqrt(len(values) - 1) + 1
-            padded = np.append(values, [ZERO] * (rows**2 - len(values)))
+            padded = np.append(values, np.full(rows**2 - len(values), ZERO))
             picks = [(number + i, i) for i in range(2 * len(values))]
             products.append(_Product(rows, [padded], picks))
             number += 2 * len(values)
