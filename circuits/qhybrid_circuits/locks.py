@@ -36,14 +36,18 @@ def one_at_a_time(
     """Keep other processes from entering a block of the same path while one is in it.
 
     Args:
-        path: A file that is there only for the time of the block.
+        path: A file that is there for the time of the block; where a process was killed it stays,
+            and the next one takes it over.
         seconds: How long to wait for another process, at most: one that is stopped keeps its lock.
         on_wait: Called once if there is any need to wait.
 
     Yields:
         Whether other processes are kept out: not where one was waited for in vain, nor where no
-        file can be made.
+        file can be made, nor on Windows.
     """
+    if sys.platform == "win32":  # which has no such locks, and removes no open files
+        yield False
+        return
     descriptor, waited = _opened(path), False
     until = time.monotonic() + seconds
     while descriptor is not None and not _is_alone(path, descriptor):
@@ -77,5 +81,5 @@ def _is_alone(path: Path, descriptor: int) -> bool:
         return False
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
+    except OSError:  # It was removed; a network file system may say so in other words.
         return False

@@ -5,30 +5,29 @@ import signal
 import sys
 from collections.abc import Callable
 from threading import Thread
+from typing import Any
 
 from qhybrid.files import write_text
 from qhybrid.kernels.beside import CIRCUITS, IMAGES, record_file
 from qhybrid_circuits.locks import one_at_a_time
 
 
-def _of_circuits() -> str:
+def _of_circuits() -> tuple[Any, Callable[[], None]]:
     from qhybrid_runtime.engine.cpu.ahead import compile_kernels
     from qhybrid_runtime.engine.cpu.tasks import run_values
 
-    compile_kernels()
-    return str(run_values.stats.cache_path)
+    return run_values, compile_kernels
 
 
-def _of_images() -> str:
+def _of_images() -> tuple[Any, Callable[[], None]]:
     from qhybrid.models.fused.ahead import compile_kernels
     from qhybrid.models.fused.norm_kernels import activate
 
-    compile_kernels()
-    return str(activate.stats.cache_path)
+    return activate, compile_kernels
 
 
-COMPILE: dict[str, Callable[[], str]] = {CIRCUITS: _of_circuits, IMAGES: _of_images}
-"""What there are kernels for -> function that compiles them, and returns where they are."""
+_LOAD = {CIRCUITS: _of_circuits, IMAGES: _of_images}
+"""What there are kernels for -> one of them, and the function that compiles all."""
 
 
 def main(kinds: list[str]) -> None:
@@ -42,7 +41,10 @@ def main(kinds: list[str]) -> None:
         record.parent.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(record.with_suffix(".lock"), 0) as alone:
             if alone:
-                write_text(record, COMPILE[kind]())
+                kernel, compile_kernels = _LOAD[kind]()
+                if kernel.stats.cache_path is not None:  # None: numba found no folder to keep any.
+                    compile_kernels()
+                    write_text(record, str(kernel.stats.cache_path))
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,7 @@
 """Kernels are compiled by a process of their own, while this one loads its libraries.
 
-Of the two halves of a minute before the first step of a first training, one is spent on imports.
-The kernels are the same as if this process had compiled them, so that no result depends on which of
+Before the first step of a first training, imports take half a minute, and kernels another. The
+kernels are the same as if this process had compiled them, so that no result depends on which of
 the two was quicker, or on whether the other one ran at all.
 """
 
@@ -15,10 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import qhybrid_runtime
+from qhybrid.interpreter import module_command
 from qhybrid.models.image_sizes import FUSED_FROM
 from qhybrid.models.row import ModelRow
 from qhybrid_circuits.directories import cache_directory
 from qhybrid_runtime.backends.registry import check_backend_name
+from qhybrid_runtime.machine import processors
 
 CIRCUITS, IMAGES = "circuits", "images"
 """What there are kernels for."""
@@ -28,6 +30,10 @@ _SOURCES = (
     Path(__file__).parents[1] / "models" / "fused",
 )
 """The packages that they are in."""
+
+
+_STARTED = "QHYBRID_COMPILES_KERNELS"
+"""In the environment of the process that compiles them, so that it starts no other."""
 
 
 def needed(row: ModelRow, image_size: int | None, device: str, backend: str) -> list[str]:
@@ -66,9 +72,11 @@ def record_file(kind: str) -> Path | None:
 def compiled_beside(kinds: list[str]) -> Iterator[None]:
     """Compile kernels that are not there yet in another process, which ends with the block.
 
-    Where torch is loaded already there is nothing to wait for meanwhile, and no process is started.
+    Where torch is loaded already there is nothing to wait for meanwhile, and on one processor
+    nothing to gain: no process is started then.
     """
-    missing = [] if "torch" in sys.modules else [each for each in kinds if not _is_there(each)]
+    pays = "torch" not in sys.modules and processors() > 1
+    missing = [each for each in kinds if not _is_there(each)] if pays else []
     process = _started(missing) if missing else None
     try:
         yield
@@ -88,13 +96,17 @@ def _is_there(kind: str) -> bool:
 
 
 def _started(kinds: list[str]) -> "subprocess.Popen[bytes] | None":
-    if not sys.executable:  # This is part of another program.
+    # A program that is frozen, or has Python in it, is its own interpreter: it would begin anew.
+    if not sys.executable or getattr(sys, "frozen", False) or _STARTED in os.environ:
         return None
-    command = [sys.executable, "-m", "qhybrid.kernels", *kinds]
     try:
         # It sees the end of its input, and ends, when this process does, however that ends.
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            module_command("qhybrid.kernels", *kinds),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, _STARTED: "1"},
         )
     except OSError:  # It may start no process.
         return None

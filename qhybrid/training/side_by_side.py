@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from qhybrid.interpreter import module_command
 from qhybrid.run_folder import Run
 from qhybrid.run_group import Group
 from qhybrid.signals import handling
@@ -96,7 +96,7 @@ class SideBySide:
 
     def _begin(self, run: Run) -> "Training | None":
         """Return the process that trains a run; None after a signal."""
-        command = [sys.executable, "-m", "qhybrid", "train", "--out", str(run.folder)]
+        command = module_command("qhybrid", "train", "--out", str(run.folder))
         command += ["--config", str(self._group.config_file)]
         command += ["--seed", run.folder.name.removeprefix("seed-")]
         command += ["--resume"] if run.config_file.is_file() else []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qhybrid.interpreter import module_command
 from qhybrid.kernels import beside
 from qhybrid.kernels.beside import CIRCUITS, IMAGES, compiled_beside, needed, record_file
 from qhybrid.models.rows import MODELS
@@ -111,6 +112,15 @@ def test_a_program_that_has_no_python_to_start_goes_on(monkeypatch: pytest.Monke
         monkeypatch.setattr(sys, "executable", executable)
         with compiled_beside([CIRCUITS]):
             pass
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("it would start itself"))
+    monkeypatch.setattr(sys, "executable", "/a/frozen/program")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with compiled_beside([CIRCUITS]):
+        pass
+    monkeypatch.delattr(sys, "frozen")
+    monkeypatch.setenv("QHYBRID_COMPILES_KERNELS", "1")
+    with compiled_beside([CIRCUITS]):
+        pass
 
 
 def children_of(process: int) -> list[int]:
@@ -125,7 +135,9 @@ def is_alive(process: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc")
+@pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="/proc has no children"
+)
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, None])
 def test_it_ends_with_the_process_that_started_it(end: int | None, tmp_path: Path) -> None:
     """However that ends: killed, interrupted, or having done its work."""
@@ -137,12 +149,15 @@ def test_it_ends_with_the_process_that_started_it(end: int | None, tmp_path: Pat
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
+        start_new_session=True,
     )
     assert process.stdout is not None
     process.stdout.readline()
     (child,) = children_of(process.pid)
     assert is_alive(child)
-    if end is not None:
+    if end == signal.SIGINT:
+        os.killpg(process.pid, end)  # as a terminal does
+    elif end is not None:
         process.send_signal(end)
     process.communicate()
     until = time.monotonic() + 20
@@ -155,11 +170,15 @@ def test_it_ends_with_the_process_that_started_it(end: int | None, tmp_path: Pat
 def test_it_compiles_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QHYBRID_CACHE_DIR", str(tmp_path))
     environment = {**os.environ, "QHYBRID_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "qhybrid.kernels", CIRCUITS, IMAGES]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each not in ("", os.getcwd())])
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "random.py").write_text("raise SystemExit('this is not the random module')")
+    command = module_command("qhybrid.kernels", CIRCUITS, IMAGES)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, cwd=here) as process:
         assert process.wait() == 0
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(beside, "_started", lambda kinds: pytest.fail("they are compiled"))
     with compiled_beside([CIRCUITS, IMAGES]):
         pass
-    assert len(list(tmp_path.rglob("*"))) == 3, "a folder, and two records"
+    assert len(list((tmp_path / "kernels").iterdir())) == 2

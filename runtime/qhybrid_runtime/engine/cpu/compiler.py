@@ -1,5 +1,7 @@
 """How functions become kernels, which are compiled once on a machine."""
 
+import glob
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,8 +16,8 @@ from qhybrid_circuits.locks import one_at_a_time
 #: The event, for numba's listeners, that another process compiles a kernel that is needed here.
 WAITING = "qhybrid:waiting"
 
-#: Seconds after which a process that compiles a kernel is not waited for any longer.
-_PATIENCE = 120
+#: Seconds for which this process still waits for others, which may have been stopped.
+_patience = [120.0]
 
 
 def _compiler(**options: bool) -> Callable[[Any], Any]:
@@ -34,23 +36,46 @@ def _compiler(**options: bool) -> Callable[[Any], Any]:
 def _compiled_once(dispatcher: Any) -> Any:
     """Let processes that need the same kernel at the same time wait for the one that compiles it.
 
-    A kernel that others call is locked before they are, never after, so that no two processes wait
-    for each other.
+    A kernel is locked before those that it calls, so that no two processes wait for each other.
     """
+    if not hasattr(dispatcher, "compile"):  # numba is switched off: it is the function itself.
+        return dispatcher
     compile_or_load, folder = dispatcher.compile, Path(dispatcher.stats.cache_path)
     lock = folder / f".{dispatcher.py_func.__module__}.{dispatcher.py_func.__name__}.lock"
     tell = partial(event.start_event, WAITING)
 
     def compile_once(signature: Any) -> Any:
-        if signature in dispatcher.overloads:
+        if signature in dispatcher.overloads or _is_kept(dispatcher, signature):
             return compile_or_load(signature)
         # numba's own lock is first with all threads: one that had a file's only would wait for it
         # while the thread that has it waits for the file.
-        with global_compiler_lock, one_at_a_time(lock, _PATIENCE, tell):
+        began = time.monotonic()
+        with global_compiler_lock, one_at_a_time(lock, _patience[0], tell):
+            _patience[0] -= time.monotonic() - began
+            _remove_outdated(dispatcher)
             return compile_or_load(signature)
 
     dispatcher.compile = compile_once
     return dispatcher
+
+
+def _is_kept(dispatcher: Any, signature: Any) -> bool:
+    cache = dispatcher._cache
+    key = cache._index_key(signature, dispatcher.targetctx.codegen())
+    return key in cache._cache_file._load_index()
+
+
+def _remove_outdated(dispatcher: Any) -> None:
+    """Remove the machine code of other sources.
+
+    numba writes its index before the code, and numbers the files from 1 again: of a process that is
+    killed in between, the index would lead to the code of the former source.
+    """
+    cache = dispatcher._cache
+    if not cache._cache_file._load_index():
+        stem = glob.escape(cache._impl.filename_base)
+        for file in Path(cache.cache_path).glob(f"{stem}.*.nbc"):
+            file.unlink(missing_ok=True)
 
 
 #: For functions that Python calls.
