@@ -16,7 +16,9 @@ from qhybrid.models.rows import MODELS
 
 STARTS = """
 import os, signal, sys, time
+from qhybrid.kernels import beside
 from qhybrid.kernels.beside import compiled_beside
+beside.processors = lambda: 2
 assert "torch" not in sys.modules
 with compiled_beside(["circuits"]):
     {}
@@ -27,6 +29,7 @@ with compiled_beside(["circuits"]):
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
     """What processes are started for; torch is not loaded, and nothing is kept yet."""
     found: list[list[str]] = []
+    monkeypatch.setattr(beside, "processors", lambda: 2)
     monkeypatch.setattr(beside, "_started", lambda kinds: found.append(kinds))
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setenv("QHYBRID_CACHE_DIR", str(tmp_path / "cache"))
@@ -92,11 +95,15 @@ def test_kernels_that_were_removed_or_are_of_other_sources_are_compiled(
     assert started == [[CIRCUITS], [CIRCUITS]]
 
 
-def test_nothing_is_started_where_libraries_are_loaded_or_nothing_can_be_kept(
+def test_nothing_is_started_where_it_gains_nothing(
     started: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(beside, "cache_directory", lambda kind: None)
+        with compiled_beside([CIRCUITS]):
+            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(beside, "processors", lambda: 1)
         with compiled_beside([CIRCUITS]):
             pass
     monkeypatch.setitem(sys.modules, "torch", object())
@@ -107,6 +114,7 @@ def test_nothing_is_started_where_libraries_are_loaded_or_nothing_can_be_kept(
 
 def test_a_program_that_has_no_python_to_start_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(beside, "processors", lambda: 2)
     monkeypatch.setattr(beside, "_is_there", lambda kind: False)
     for executable in ("", "/nothing/here"):
         monkeypatch.setattr(sys, "executable", executable)
@@ -178,6 +186,7 @@ def test_it_compiles_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, cwd=here) as process:
         assert process.wait() == 0
     monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(beside, "processors", lambda: 2)
     monkeypatch.setattr(beside, "_started", lambda kinds: pytest.fail("they are compiled"))
     with compiled_beside([CIRCUITS, IMAGES]):
         pass
