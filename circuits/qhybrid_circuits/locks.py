@@ -14,10 +14,9 @@ _BETWEEN_LOOKS = 0.02
 def try_lock(descriptor: int) -> bool:
     """Lock an open file or folder for this process; False where another process has it.
 
-    Some network file systems have no locks, and nor has Windows: all is as it would be without.
+    Some network file systems have no locks: all is as it would be without. Not for Windows, which
+    has none of this kind.
     """
-    if sys.platform == "win32":
-        return True
     import fcntl
 
     try:

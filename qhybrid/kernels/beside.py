@@ -31,7 +31,6 @@ _SOURCES = (
 )
 """The packages that they are in."""
 
-
 _STARTED = "QHYBRID_COMPILES_KERNELS"
 """In the environment of the process that compiles them, so that it starts no other."""
 

@@ -15,6 +15,7 @@ from qhybrid.signals import handling
 from qhybrid.training.outcome import Interrupted
 from qhybrid.training.stopping import SIGNALS
 from qhybrid_circuits.errors import QHybridError, RequestError
+from qhybrid_runtime.machine import processors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -144,5 +145,4 @@ def _results(ends: Sequence[Future[tuple[int, str]]]) -> list[tuple[int, str]]:
 
 def _environment(processes: int) -> dict[str, str]:
     """Return the environment of one of several processes: each has its share of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"OMP_NUM_THREADS": str(max(1, (cores or 1) // processes)), **os.environ}
+    return {"OMP_NUM_THREADS": str(max(1, processors() // processes)), **os.environ}

@@ -14,7 +14,7 @@ from qhybrid_circuits.locks import one_at_a_time
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from qhybrid_circuits.locks import one_at_a_time
 with one_at_a_time(Path(sys.argv[1]), 0) as alone:

@@ -13,6 +13,7 @@ from qhybrid.interpreter import module_command
 from qhybrid.kernels import beside
 from qhybrid.kernels.beside import CIRCUITS, IMAGES, compiled_beside, needed, record_file
 from qhybrid.models.rows import MODELS
+from tests.children import can_tell, children_of
 
 STARTS = """
 import os, signal, sys, time
@@ -131,11 +132,6 @@ def test_a_program_that_has_no_python_to_start_goes_on(monkeypatch: pytest.Monke
         pass
 
 
-def children_of(process: int) -> list[int]:
-    text = Path(f"/proc/{process}/task/{process}/children").read_text()
-    return [int(child) for child in text.split()]
-
-
 def is_alive(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -143,9 +139,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(
-    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="/proc has no children"
-)
+@pytest.mark.skipif(not can_tell(), reason="/proc has no children")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, None])
 def test_it_ends_with_the_process_that_started_it(end: int | None, tmp_path: Path) -> None:
     """However that ends: killed, interrupted, or having done its work."""

@@ -26,6 +26,7 @@ from qhybrid.sampling.sample_run import sample_run
 from qhybrid.settings.sources import load_config
 from qhybrid.training.train import train
 from qhybrid_circuits.errors import RequestError
+from tests.children import can_tell, children_of
 
 MANY = SamplingRequest(num_images=150, steps=2, device="cpu", batch_size=16)
 """Parts of 100, 16, 16, 16 and 2 images."""
@@ -121,8 +122,7 @@ def test_processes_draw_the_same_bytes(unet: Run, whole: SamplingRun) -> None:
 @pytest.mark.thorough
 def test_a_killed_run_goes_on(unet: Run, tmp_path: Path) -> None:
     """SIGKILL ends the processes that draw too, and costs the parts under way alone."""
-    children = Path("/proc/self/task") / str(os.getpid()) / "children"
-    if (os.cpu_count() or 1) < 2 or not children.exists():
+    if (os.cpu_count() or 1) < 2 or not can_tell():
         pytest.skip("one processor, or no /proc")
     folder, many = tmp_path / "killed", replace(MANY, steps=20)
     command = [sys.executable, "-m", "qhybrid", "sample", str(unet.folder), "--out", str(folder)]
@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on(unet: Run, tmp_path: Path) -> None:
     deadline = time.monotonic() + 120
     while not list(folder.glob("parts/*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    own = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    own = children_of(process.pid)
     process.kill()
     process.wait()
     assert 1 <= len(list(folder.glob("parts/*.safetensors"))) < 5

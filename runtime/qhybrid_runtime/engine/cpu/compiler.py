@@ -49,11 +49,12 @@ def _compiled_once(dispatcher: Any) -> Any:
             return compile_or_load(signature)
         # numba's own lock is first with all threads: one that had a file's only would wait for it
         # while the thread that has it waits for the file.
-        began = time.monotonic()
-        with global_compiler_lock, one_at_a_time(lock, _patience[0], tell):
-            _patience[0] -= time.monotonic() - began
-            _remove_outdated(dispatcher)
-            return compile_or_load(signature)
+        with global_compiler_lock:
+            began = time.monotonic()
+            with one_at_a_time(lock, _patience[0], tell):
+                _patience[0] -= time.monotonic() - began
+                _remove_outdated(dispatcher)
+                return compile_or_load(signature)
 
     dispatcher.compile = compile_once
     return dispatcher
